@@ -1,0 +1,166 @@
+/**
+ * What an engine does for the floors above: trees of sorted keys over one log.
+ *
+ * The implementation is `engine.ts`; tests of the floors above may bring another.
+ * @module
+ */
+
+/** What a put, delete or merge of one key carries into the log and the memtable. */
+export type EntryKind = 0 | 1 | 2;
+/** The key has this value. */
+export const KIND_PUT = 0;
+/** The key has no value. */
+export const KIND_DELETE = 1;
+/** An operand that the tree's merge operator folds into what lies below. */
+export const KIND_MERGE = 2;
+
+/** What a log record was made for; the engine stores it and does not look at it (features E3). */
+export type OriginTag = "write" | "delete" | "repair";
+
+/** One change in a batch. `value` is ignored for a delete. */
+export interface Mutation {
+  readonly tree: Tree;
+  readonly kind: EntryKind;
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/** Folds operands into a value. Must be a pure function: it also runs in worker threads, by name. */
+export interface MergeOperator {
+  /** Names the operator in the manifest; a tree keeps its operator for life. */
+  readonly name: string;
+  /**
+   * @param key       the user key
+   * @param base      the value below all operands; undefined when there is none
+   * @param operands  oldest first, at least one
+   * @returns the merged value
+   * @throws PairError CorruptedData when `base` or an operand cannot be read
+   */
+  merge(key: Uint8Array, base: Uint8Array | undefined, operands: readonly Uint8Array[]): Uint8Array;
+}
+
+/** A named, independent key space with its own memtables and levels. */
+export interface Tree {
+  readonly id: number;
+  readonly name: string;
+  /** Wall time at creation, ms since 1970. */
+  readonly createdAtMs: number;
+}
+
+/** Where a read found its answer. Filled by {@link Engine.get} when one is handed in. */
+export interface ReadTrace {
+  source: "memtable" | "sstable" | "none";
+}
+
+/** A moment that reads can go back to. Release it, or old versions stay on disk. */
+export interface Snapshot {
+  readonly sequence: number;
+  release(): void;
+}
+
+/** Bounds of a scan, in key bytes. */
+export interface ScanRange {
+  /** First key, inclusive; absent: from the first. */
+  readonly start?: Uint8Array;
+  /** End, exclusive; absent: to the last. */
+  readonly end?: Uint8Array;
+}
+
+/**
+ * A cursor over live keys in ascending byte order, at one moment. `key` and `value` are valid until
+ * the next call of `next` only: copy what you keep. Close it, or tables cannot be removed.
+ */
+export interface ScanCursor {
+  /** Moves to the next live key (the first call: to the first). False at the end. */
+  next(): boolean;
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  close(): void;
+}
+
+/** Figures for people and metrics. */
+export interface EngineStats {
+  lastSequence: number;
+  walBytes: number;
+  walSegments: number;
+  memtableBytes: number;
+  tableBytes: number;
+  tables: number;
+  /** Tables on each level, all trees together. */
+  tablesPerLevel: number[];
+  flushes: number;
+  compactions: number;
+  compactionBytesRead: number;
+  compactionBytesWritten: number;
+  blockCacheBytes: number;
+  blockCacheHits: number;
+  blockCacheMisses: number;
+  checksumFailures: number;
+  /** Groups written to the log, and the records in them. */
+  walGroups: number;
+  walRecords: number;
+  writeStalls: number;
+}
+
+/** Figures of one tree. */
+export interface TreeStats {
+  memtableBytes: number;
+  tableBytes: number;
+  tables: number;
+  tablesPerLevel: number[];
+}
+
+/** What recovery found; losses are named, never silent. */
+export interface RecoveryReport {
+  segments: number;
+  records: number;
+  /** Bytes dropped at the end of the last segment: normal after a crash. */
+  tornBytes: number;
+  /** Damage inside the log, in `salvage` mode: what was lost. Empty when nothing was. */
+  losses: readonly { readonly file: string; readonly offset: number; readonly bytes: number }[];
+  elapsedMs: number;
+}
+
+/** One open data directory. */
+export interface Engine {
+  readonly recovery: RecoveryReport;
+  /** The first failure that stopped writes; undefined while all is well. */
+  readonly poisoned: Error | undefined;
+  /** All trees, by name. */
+  trees(): readonly Tree[];
+  tree(name: string): Tree | undefined;
+  /**
+   * Makes a tree; durable when the promise resolves.
+   * @throws PairError InvalidArgument when the name is taken
+   */
+  createTree(name: string, options?: { mergeOperator?: string }): Promise<Tree>;
+  /** Drops a tree with all its data; durable when the promise resolves. */
+  dropTree(tree: Tree): Promise<void>;
+  /**
+   * Applies all mutations or none. The promise resolves when the batch is as durable as the sync mode
+   * promises and is visible to reads from then on.
+   * Until then only `getPending` sees it.
+   * @throws PairError CommitLogFailed when the log is poisoned, MemTableFailed when memory is out,
+   *   Unavailable when the engine is closed
+   */
+  write(mutations: readonly Mutation[], tag?: OriginTag): Promise<void>;
+  /** The value that reads see, copied; undefined when there is none. */
+  get(tree: Tree, key: Uint8Array, options?: { snapshot?: Snapshot; trace?: ReadTrace }): Uint8Array | undefined;
+  /**
+   * The value including writes that still wait for their sync: what a read-modify-write must build
+   * on, so that two of them never start from the same state. Never show it to a client before a later
+   * write has resolved.
+   */
+  getPending(tree: Tree, key: Uint8Array): Uint8Array | undefined;
+  /** Pins the present moment. */
+  snapshot(): Snapshot;
+  scan(tree: Tree, range: ScanRange, snapshot?: Snapshot): ScanCursor;
+  /** Writes the memtable of a tree (or of all) to tables; durable when the promise resolves. */
+  flush(tree?: Tree): Promise<void>;
+  /** Flushes, then merges all tables of a tree (or of all) to one level. */
+  compact(tree?: Tree): Promise<void>;
+  stats(): EngineStats;
+  treeStats(tree: Tree): TreeStats;
+  /** Stops background work, syncs and closes the log, releases the lock. */
+  close(): Promise<void>;
+}

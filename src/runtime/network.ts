@@ -1,0 +1,29 @@
+/**
+ * Network: listening and connecting, byte streams only.
+ * @module
+ */
+import type { Duplex } from "node:stream";
+
+/** One byte stream. In production a node:net Socket; in the simulator an in-memory pair. */
+export type Connection = Duplex & {
+  readonly remoteAddress?: string;
+  /** Switches Nagle's delay off, where there is one. */
+  setNoDelay?(on: boolean): unknown;
+};
+
+/** A bound port. */
+export interface Listener {
+  readonly host: string;
+  /** The real port, also when 0 was asked for. */
+  readonly port: number;
+  /** Stops accepting; connections stay. */
+  close(): Promise<void>;
+}
+
+/** Listening and connecting. */
+export interface Network {
+  /** Binds `host:port` (0: any free one) and hands each new connection to `accept`. Rejects with an Error whose `code` is the errno. */
+  listen(address: { host: string; port: number }, accept: (connection: Connection) => void): Promise<Listener>;
+  /** Opens a connection. */
+  connect(address: { host: string; port: number }): Promise<Connection>;
+}

@@ -1,0 +1,34 @@
+/**
+ * Process: the command line's view of the world: arguments, environment, standard streams, signals,
+ * exit. Only the CLI takes one.
+ * @module
+ */
+
+/** The running program. */
+export interface Process {
+  readonly args: readonly string[];
+  /** The value of an environment variable; undefined when it is not set or may not be read. */
+  env(name: string): string | undefined;
+  /** All environment variables with a prefix. */
+  envWithPrefix(prefix: string): Record<string, string>;
+  /** Writes to standard output, whole. */
+  out(text: string | Uint8Array): void;
+  /** Writes to standard error, whole. */
+  err(text: string): void;
+  /** Whether a standard stream is a terminal. */
+  isTerminal(stream: "stdin" | "stdout" | "stderr"): boolean;
+  /** Columns of the terminal, 80 when unknown. */
+  columns(): number;
+  /** Standard input, or a file's bytes, in pieces. */
+  readChunks(path: string | "-"): AsyncIterable<Uint8Array>;
+  /** A file's text; throws an Error whose message names the path. */
+  readText(path: string): string;
+  /** Calls `run` at SIGINT or SIGTERM. Returns a way to stop listening. */
+  onTerminate(run: (signal: string) => void): () => void;
+  /** Ends the program at once. */
+  exit(code: number): never;
+  /** The process id. */
+  readonly pid: number;
+  /** True in an executable made by `deno compile`. */
+  readonly standalone: boolean;
+}
