@@ -23,3 +23,28 @@ export interface Clock {
   /** Resolves after `delayMs`; rejects with the signal's reason when that aborts first. */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
 }
+
+/** A delay as a timer can take it: a whole or fractional number of ms in [0, {@link MAX_TIMER_MS}]; NaN counts as 0. */
+export function clampDelayMs(delayMs: number): number {
+  return delayMs > 0 ? Math.min(delayMs, MAX_TIMER_MS) : 0;
+}
+
+/** {@link Clock.sleep} for a clock that has {@link Clock.after}. Leaves no listener on the signal behind. */
+export function sleepOn(
+  clock: Pick<Clock, "after">,
+  delayMs: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const onAbort = () => {
+      cancel();
+      reject(signal?.reason);
+    };
+    const cancel = clock.after(delayMs, () => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    });
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}

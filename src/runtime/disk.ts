@@ -113,6 +113,11 @@ export interface Disk {
   removeDir(path: string): void;
   /** Makes the names in a directory durable. */
   syncDir(path: string): void;
+  /**
+   * Makes the bytes of an existing file durable, whoever wrote them: a process that was killed leaves
+   * bytes that everyone can read and a power loss can take. ENOENT when there is none.
+   */
+  syncFile(path: string): void;
   /** Takes an exclusive lock on a file, creating it. EAGAIN when another holder, in this process or another, has it. */
   lock(path: string): DiskLock;
   /** Bytes of the file system that holds `path`, as an unprivileged writer sees them. */

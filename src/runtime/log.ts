@@ -7,7 +7,9 @@
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /** Plain values that a log line can carry. */
-export type LogFields = Readonly<Record<string, string | number | boolean | undefined | readonly string[]>>;
+export type LogFields = Readonly<
+  Record<string, string | number | boolean | undefined | readonly string[]>
+>;
 
 /** Takes events. */
 export interface Log {

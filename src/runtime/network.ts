@@ -23,7 +23,10 @@ export interface Listener {
 /** Listening and connecting. */
 export interface Network {
   /** Binds `host:port` (0: any free one) and hands each new connection to `accept`. Rejects with an Error whose `code` is the errno. */
-  listen(address: { host: string; port: number }, accept: (connection: Connection) => void): Promise<Listener>;
+  listen(
+    address: { host: string; port: number },
+    accept: (connection: Connection) => void,
+  ): Promise<Listener>;
   /** Opens a connection. */
   connect(address: { host: string; port: number }): Promise<Connection>;
 }

@@ -21,14 +21,23 @@ export interface Process {
   columns(): number;
   /** Standard input, or a file's bytes, in pieces. */
   readChunks(path: string | "-"): AsyncIterable<Uint8Array>;
+  /** Bytes of a file; undefined when that cannot be told, as for a pipe. */
+  fileSize(path: string): number | undefined;
   /** A file's text; throws an Error whose message names the path. */
   readText(path: string): string;
-  /** Calls `run` at SIGINT or SIGTERM. Returns a way to stop listening. */
+  /** Calls `run` at SIGINT or SIGTERM. Returns a way to stop listening. Does not keep the program alive. */
   onTerminate(run: (signal: string) => void): () => void;
+  /**
+   * Calls `run` with what nobody caught, thrown or rejected, in place of the end of the program.
+   * Returns a way to stop listening.
+   */
+  onUncaught(run: (error: unknown) => void): () => void;
   /** Ends the program at once. */
   exit(code: number): never;
   /** The process id. */
   readonly pid: number;
   /** True in an executable made by `deno compile`. */
   readonly standalone: boolean;
+  /** What runs the program, such as `deno 2.9.6`. */
+  readonly platform: string;
 }

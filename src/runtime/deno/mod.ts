@@ -1,0 +1,13 @@
+/**
+ * The machine, through Deno.
+ * @module
+ */
+export * from "./clock.ts";
+export { denoDisk } from "./disk.ts";
+export * from "./log.ts";
+export * from "./network.ts";
+export { denoProcess } from "./process.ts";
+export * from "./random.ts";
+export * from "./runtime.ts";
+export * from "./serve_worker.ts";
+export * from "./workers.ts";

@@ -1,0 +1,11 @@
+/**
+ * A world in memory, the same for the same seed.
+ * @module
+ */
+export * from "./clock.ts";
+export * from "./disk.ts";
+export * from "./log.ts";
+export * from "./network.ts";
+export * from "./random.ts";
+export * from "./runtime.ts";
+export * from "./workers.ts";

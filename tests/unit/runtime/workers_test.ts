@@ -1,0 +1,245 @@
+/**
+ * Both pools: the same cases where they must agree, and supervision of real threads.
+ * @module
+ */
+import assert from "node:assert/strict";
+import {
+  denoWorkers,
+  type DenoWorkersOptions,
+  SimClock,
+  SimWorkers,
+  WorkerJobError,
+  type Workers,
+} from "../../../src/runtime/mod.ts";
+
+function spawn(): Worker {
+  return new Worker(new URL("./test_worker.ts", import.meta.url), { type: "module" });
+}
+
+async function withPool(
+  options: Partial<DenoWorkersOptions>,
+  run: (pool: Workers) => Promise<void>,
+): Promise<void> {
+  const pool = denoWorkers({ size: 1, spawn, ...options });
+  try {
+    await run(pool);
+  } finally {
+    await pool.close();
+  }
+}
+
+function failure(message: RegExp) {
+  return (error: unknown) => error instanceof WorkerJobError && message.test(error.message);
+}
+
+Deno.test("denoWorkers: a job's result comes back, shared memory is shared", async () => {
+  await withPool({}, async (pool) => {
+    const shared = new SharedArrayBuffer(4);
+    assert.deepEqual(await pool.run({ do: "echo", n: 1, bytes: Uint8Array.of(1) }), {
+      n: 1,
+      bytes: Uint8Array.of(1),
+    });
+    assert.equal(await pool.run({ do: "add to shared", shared }), undefined);
+    assert.equal(new Int32Array(shared)[0], 5);
+  });
+});
+
+Deno.test("denoWorkers: jobs run side by side on up to `size` threads, and wait beyond", async () => {
+  await withPool({ size: 2 }, async (pool) => {
+    assert.equal(pool.size, 2);
+    const shared = new SharedArrayBuffer(4);
+    const blocked = pool.run({ do: "wait for shared", shared });
+    // The second thread does all of these while the first is blocked.
+    const counts = await Promise.all([1, 2, 3].map(() => pool.run({ do: "count" })));
+    assert.deepEqual(counts, [1, 2, 3]);
+    Atomics.store(new Int32Array(shared), 0, 1);
+    Atomics.notify(new Int32Array(shared), 0);
+    assert.equal(await blocked, "woken");
+  });
+});
+
+Deno.test("denoWorkers: threads start when they are needed, and are used again", async () => {
+  let spawned = 0;
+  const counted = () => {
+    spawned++;
+    return spawn();
+  };
+  await withPool({ size: 3, spawn: counted }, async (pool) => {
+    assert.equal(spawned, 0);
+    assert.equal(await pool.run({ do: "count" }), 1);
+    assert.equal(await pool.run({ do: "count" }), 2);
+    assert.equal(spawned, 1);
+  });
+});
+
+Deno.test("denoWorkers: what a handler throws rejects its job, and its worker goes on", async () => {
+  await withPool({}, async (pool) => {
+    assert.equal(await pool.run({ do: "count" }), 1);
+    await assert.rejects(pool.run({ do: "throw" }), failure(/^thrown on purpose$/));
+    await assert.rejects(pool.run({ do: "throw a string" }), failure(/^only a string$/));
+    await assert.rejects(pool.run({ do: "throw a row" }), {
+      name: "WorkerJobError",
+      message: "disk full on purpose",
+      error: "DiskFull",
+      code: 2002,
+      details: { freeBytes: 7 },
+      errno: "ENOSPC",
+    });
+    await assert.rejects(pool.run({ do: "return a function" }), failure(/could not be cloned/));
+    await assert.rejects(pool.run({ do: "echo", f: () => {} }), failure(/^cannot start the job/));
+    assert.equal(await pool.run({ do: "count" }), 2);
+  });
+});
+
+Deno.test("denoWorkers: the stack tells where in the worker it was thrown", async () => {
+  await withPool({}, async (pool) => {
+    await assert.rejects(pool.run({ do: "throw" }), { stack: /test_worker\.ts/ });
+  });
+});
+
+for (
+  const [how, message] of [
+    ["close", /^the worker ended itself$/],
+    ["exit", /^the worker ended itself$/],
+    ["uncaught", /^the worker died: .*uncaught on purpose/],
+    ["unhandled", /^the worker died: .*unhandled on purpose/],
+  ] as const
+) {
+  Deno.test(`denoWorkers: a worker's death by ${how} rejects its job, and another takes its place`, async () => {
+    await withPool({}, async (pool) => {
+      assert.equal(await pool.run({ do: "count" }), 1);
+      const last = pool.run({ do: how });
+      const next = pool.run({ do: "count" });
+      await assert.rejects(last, failure(message));
+      assert.equal(await next, 1, "a new worker");
+    });
+  });
+}
+
+Deno.test("denoWorkers: a worker that cannot start fails its job, and each next job tries again", async () => {
+  const spawnBroken = () =>
+    new Worker("data:text/javascript,throw new Error('broken at the top')", { type: "module" });
+  await withPool({ spawn: spawnBroken }, async (pool) => {
+    await assert.rejects(pool.run(1), failure(/^the worker died: .*broken at the top/));
+    await assert.rejects(pool.run(2), failure(/^the worker died: .*broken at the top/));
+  });
+  const spawnThrows = () => {
+    throw new Error("no more threads");
+  };
+  await withPool({ spawn: spawnThrows }, async (pool) => {
+    await assert.rejects(pool.run(1), failure(/^cannot start the job: no more threads$/));
+  });
+});
+
+Deno.test("denoWorkers: a job over its time is rejected, its thread replaced", async () => {
+  await withPool({ jobMsMax: 300 }, async (pool) => {
+    await assert.rejects(pool.run({ do: "hang" }), failure(/^the job took more than 300 ms$/));
+  });
+});
+
+Deno.test("denoWorkers: a full queue refuses", async () => {
+  await withPool({ queueCountMax: 1 }, async (pool) => {
+    const first = pool.run({ do: "count" });
+    const second = pool.run({ do: "count" });
+    await assert.rejects(pool.run({ do: "count" }), failure(/^the worker pool is full: 1 jobs/));
+    assert.deepEqual(await Promise.all([first, second]), [1, 2]);
+  });
+});
+
+Deno.test("denoWorkers: a pool needs a size", () => {
+  for (const size of [0, -1, 1.5, NaN]) {
+    assert.throws(() => denoWorkers({ size, spawn }), RangeError);
+  }
+});
+
+/** Both pools, with one thread, doing what test_worker.ts does for these jobs. */
+const POOLS: Record<string, () => Workers> = {
+  denoWorkers: () => denoWorkers({ size: 1, spawn }),
+  SimWorkers: () =>
+    new SimWorkers({
+      size: 1,
+      handler: (job) => {
+        const { do: what, ...rest } = job as { do: string };
+        if (what === "throw") throw new RangeError("thrown on purpose");
+        return rest;
+      },
+    }),
+};
+
+for (const [name, make] of Object.entries(POOLS)) {
+  Deno.test(`${name}: close() lets running jobs end, refuses those that wait and those to come`, async () => {
+    const pool = make();
+    const running = pool.run({ do: "echo", n: 1 });
+    const failing = assert.rejects(pool.run({ do: "throw" }), failure(/^the worker pool closed/));
+    const closed = pool.close();
+    await assert.rejects(pool.run({ do: "echo" }), failure(/^the worker pool is closed$/));
+    let ended = false;
+    const result = running.then((result) => {
+      ended = true;
+      return result;
+    });
+    await closed;
+    assert.ok(ended, "close() waited");
+    assert.deepEqual(await result, { n: 1 });
+    await failing;
+    await pool.close();
+  });
+
+  Deno.test(`${name}: an unused pool closes`, async () => {
+    await make().close();
+  });
+}
+
+Deno.test("SimWorkers: messages are copied in and out, shared memory is shared", async () => {
+  const kept: { list: number[] }[] = [];
+  const pool = new SimWorkers({
+    handler: (job) => {
+      kept.push(job as { list: number[] });
+      return job;
+    },
+  });
+  const shared = new SharedArrayBuffer(4);
+  const job = { list: [1], shared };
+  const running = pool.run(job);
+  job.list.push(2);
+  const result = await running as typeof job;
+  assert.deepEqual(result.list, [1]);
+  kept[0].list.push(3);
+  assert.deepEqual(result.list, [1]);
+  new Uint8Array(shared)[0] = 7;
+  assert.equal(new Uint8Array(result.shared)[0], 7);
+  await assert.rejects(pool.run(() => {}), failure(/^cannot start the job/));
+});
+
+Deno.test("SimWorkers: at most `size` jobs run at a time, on virtual time", async () => {
+  const clock = new SimClock();
+  let running = 0;
+  let most = 0;
+  const pool = new SimWorkers({
+    size: 2,
+    clock,
+    handler: async () => {
+      most = Math.max(most, ++running);
+      await clock.sleep(10);
+      running--;
+    },
+  });
+  await clock.runUntil(Promise.all([1, 2, 3, 4, 5].map((n) => pool.run(n))));
+  assert.equal(most, 2);
+  assert.ok(clock.monotonicMs() >= 30);
+});
+
+Deno.test("SimWorkers: a job's thread dies when told to, and a row's fields come through", async () => {
+  const pool = new SimWorkers({
+    handler: () => {
+      throw Object.assign(new Error("no"), { error: "DiskFull", details: { freeBytes: 1 } });
+    },
+    dies: (_, index) => index === 0,
+  });
+  await assert.rejects(pool.run(0), failure(/^the worker died/));
+  await assert.rejects(pool.run(1), {
+    error: "DiskFull",
+    details: { freeBytes: 1 },
+    message: "no",
+  });
+});
