@@ -2,5 +2,16 @@
  * Model: keys, tenants, versions, vector clocks, errors, codecs, checksums, hashes. Values only.
  * @module
  */
+export * from "./bytes.ts";
 export * from "./clock.ts";
+export * from "./crc32c.ts";
 export * from "./errors.ts";
+export * from "./hash.ts";
+export * from "./keys.ts";
+export * from "./limits.ts";
+export * from "./reconcile.ts";
+export * from "./tenants.ts";
+export * from "./text.ts";
+export * from "./version.ts";
+export * from "./version_codec.ts";
+export * from "./write_rule.ts";

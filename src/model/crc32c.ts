@@ -1,0 +1,45 @@
+/**
+ * CRC32C (Castagnoli), the checksum of everything on disk. Slicing by 8 after Kounavis and Berry,
+ * "A Systematic Approach to Building High Performance Software-Based CRC Generators", 2005.
+ * Check value: crc32c("123456789") = 0xE3069283.
+ * @module
+ */
+
+const POLYNOMIAL = 0x82f63b78;
+
+// Eight tables of 256, end to end: table k gives the effect of a byte that lies k bytes further on.
+const TABLES = ((): Uint32Array => {
+  const tables = new Uint32Array(8 * 256);
+  for (let byte = 0; byte < 256; byte++) {
+    let crc = byte;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ POLYNOMIAL : crc >>> 1;
+    tables[byte] = crc;
+  }
+  for (let slice = 1; slice < 8; slice++) {
+    for (let byte = 0; byte < 256; byte++) {
+      const previous = tables[(slice - 1) * 256 + byte];
+      tables[slice * 256 + byte] = tables[previous & 0xff] ^ (previous >>> 8);
+    }
+  }
+  return tables;
+})();
+
+/**
+ * The checksum of `bytes[start, end)`.
+ * @param seed  the checksum of what went before, to go on from it
+ * @returns an unsigned 32-bit integer
+ */
+export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length, seed = 0): number {
+  const t = TABLES;
+  let crc = ~seed;
+  let i = start;
+  for (; i + 8 <= end; i += 8) {
+    const low = crc ^
+      (bytes[i] | (bytes[i + 1] << 8) | (bytes[i + 2] << 16) | (bytes[i + 3] << 24));
+    crc = t[1792 + (low & 0xff)] ^ t[1536 + ((low >>> 8) & 0xff)] ^
+      t[1280 + ((low >>> 16) & 0xff)] ^ t[1024 + (low >>> 24)] ^
+      t[768 + bytes[i + 4]] ^ t[512 + bytes[i + 5]] ^ t[256 + bytes[i + 6]] ^ t[bytes[i + 7]];
+  }
+  for (; i < end; i++) crc = t[(crc ^ bytes[i]) & 0xff] ^ (crc >>> 8);
+  return ~crc >>> 0;
+}

@@ -1,0 +1,83 @@
+/**
+ * Keys: what users call their values by. A key is 1 to 1024 bytes of UTF-8 without control
+ * characters; it is ordered and compared as bytes, and comes back exactly as it went in (also with a
+ * byte order mark in front, which decoders like to drop).
+ * @module
+ */
+import { utf8 } from "./bytes.ts";
+import { PairError } from "./errors.ts";
+import { MAX_KEY_BYTES } from "./limits.ts";
+import { decodeText, describeFault, encodeText } from "./text.ts";
+
+/**
+ * The bytes of a key.
+ * @throws PairError InvalidArgument (1000) when it is missing or empty, KeyTooLarge (1002) above 1024
+ *   bytes, InvalidKey (1005) when it is ill-formed or has a control character
+ */
+export function encodeKey(key: string): Uint8Array<ArrayBuffer> {
+  if (typeof key !== "string" || key.length === 0) {
+    throw new PairError("InvalidArgument", "Cannot take the key: it is missing or empty");
+  }
+  // A UTF-16 unit takes at least one byte: a long string is refused before any work is done on it.
+  if (key.length > MAX_KEY_BYTES) throw tooLarge("the key", key.length);
+  const bytes = encodeText(key);
+  if (typeof bytes === "string") {
+    throw new PairError("InvalidKey", `Cannot take the key: ${describeFault(bytes)}`);
+  }
+  if (bytes.length > MAX_KEY_BYTES) throw tooLarge("the key", bytes.length);
+  return bytes;
+}
+
+/**
+ * The bytes of a bound of a scan: any well-formed text of at most 1024 bytes, since a bound need not
+ * be a key. Absent or empty: no bound.
+ * @param what  names the bound in errors, such as "the prefix"
+ * @throws PairError KeyTooLarge (1002), InvalidKey (1005) when it is ill-formed
+ */
+export function encodeBound(
+  text: string | undefined,
+  what: string,
+): Uint8Array<ArrayBuffer> | undefined {
+  if (text === undefined || text.length === 0) return undefined;
+  if (text.length > MAX_KEY_BYTES) throw tooLarge(what, text.length);
+  if (!text.isWellFormed()) {
+    throw new PairError("InvalidKey", `Cannot take ${what}: it is not well-formed Unicode`);
+  }
+  const bytes = utf8(text);
+  if (bytes.length > MAX_KEY_BYTES) throw tooLarge(what, bytes.length);
+  return bytes;
+}
+
+/**
+ * The key that bytes stand for.
+ * @throws PairError CorruptedData (2007) when they are not UTF-8: no key was stored like that
+ */
+export function decodeKey(bytes: Uint8Array): string {
+  try {
+    return decodeText(bytes);
+  } catch (cause) {
+    throw new PairError("CorruptedData", "Cannot read a stored key: it is not UTF-8", {
+      bytes: bytes.length,
+    }, { cause });
+  }
+}
+
+/**
+ * The least bytes above everything that begins with `prefix`.
+ * @returns undefined when there is none: the prefix is empty or all FF
+ */
+export function prefixEnd(prefix: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
+  let last = prefix.length - 1;
+  while (last >= 0 && prefix[last] === 0xff) last--;
+  if (last < 0) return undefined;
+  const end = prefix.slice(0, last + 1);
+  end[last]++;
+  return end;
+}
+
+function tooLarge(what: string, bytes: number): PairError {
+  return new PairError("KeyTooLarge", `Cannot take ${what}: it is longer than 1 KiB`, {
+    bytes,
+    limit: MAX_KEY_BYTES,
+  });
+}

@@ -1,0 +1,145 @@
+/**
+ * The write rule: how a node that takes a client's write gives it a clock, and which versions give way.
+ *
+ *     the client sends     the new version has seen              it replaces
+ *     no context           all that this node holds of the key   all of it
+ *     a context            the context                           what the context covers
+ *
+ * Either way the version is one new event of this node, one above every event of the node that any
+ * version of the key or the context knows. The event is a dot: it does not claim the node's earlier
+ * events, so a sibling that the writer never saw stays (features X9). The clock that the client gets
+ * back is the new version's own and no more, so replaying it cannot overwrite that sibling either.
+ * @module
+ */
+import {
+  addDot,
+  type ClockEntry,
+  clockSize,
+  covers,
+  joinClocks,
+  maxCounter,
+  type VectorClock,
+} from "./clock.ts";
+import { PairError } from "./errors.ts";
+import { MAX_CLOCK_EVENTS, MAX_COUNTER, MAX_SIBLING_BYTES, MAX_SIBLINGS } from "./limits.ts";
+import { isObsolete, joinVersions, orderVersions, type Version } from "./version.ts";
+
+/** A client's write, as the node that coordinates it sees it. */
+export interface ClientWrite {
+  /** What the client says it has seen, in normal form; undefined: whatever the node has. */
+  readonly context: VectorClock | undefined;
+  /** Undefined for a delete. */
+  readonly value: Uint8Array | undefined;
+  /** Wall time at the node, ms since 1970. */
+  readonly timestampMs: number;
+  /** Wall time from which on it reads as a delete, ms since 1970; 0: never. */
+  readonly expiresAtMs: number;
+}
+
+/** What a write makes of a key. */
+export interface Coordinated {
+  /** The key's new state, in canonical order. */
+  readonly versions: readonly Version[];
+  /** The new version, which is one of them. */
+  readonly written: Version;
+}
+
+/**
+ * Applies a client's write to a key's state.
+ * @param local  the key's state at this node, writes under way included; empty when there is none
+ * @param node   the id of this node
+ * @throws PairError InvalidArgument (1000) when the context knows events of this node that the node
+ *   does not, or the node's counter is used up; ResourceExhausted (2008) when the key would get too
+ *   many siblings, too many bytes of them, or too long a clock
+ */
+export function coordinateWrite(
+  local: readonly Version[],
+  node: string,
+  write: ClientWrite,
+): Coordinated {
+  const dot = nextDot(local, node, write.context);
+  const seen = write.context === undefined ? joinVersions(local) : fillUp(write.context, local);
+  const written: Version = {
+    clock: addDot(seen, dot),
+    dot,
+    value: write.value,
+    timestampMs: write.timestampMs,
+    expiresAtMs: write.expiresAtMs,
+  };
+  const versions = local.filter((version) => !isObsolete(version, written));
+  versions.push(written);
+  versions.sort(orderVersions);
+  checkState(versions);
+  return { versions, written };
+}
+
+/** The node's next event: counters only ever grow, or a replica would take the write for an old one. */
+function nextDot(
+  local: readonly Version[],
+  node: string,
+  context: VectorClock | undefined,
+): ClockEntry {
+  let known = 0;
+  for (const version of local) known = Math.max(known, maxCounter(version.clock, node));
+  // Only this node makes its events. One that it does not know is forged, or was lost with its data;
+  // to go on from it would let a client push the counter to its end.
+  if (context !== undefined && maxCounter(context, node) > known) {
+    throw new PairError(
+      "InvalidArgument",
+      "Cannot take the vector clock: it names a write of this node that the node does not know",
+      { known },
+    );
+  }
+  if (known >= MAX_COUNTER) {
+    throw new PairError("InvalidArgument", "Cannot write the key: its write counter is used up", {
+      limit: MAX_COUNTER,
+    });
+  }
+  return { node, counter: known + 1 };
+}
+
+/**
+ * A context with the history of every version that it names. Contexts that this cluster gave out have
+ * it already; clients that keep only a part of one would otherwise gather siblings that they have seen.
+ */
+function fillUp(context: VectorClock, local: readonly Version[]): VectorClock {
+  let seen = context;
+  for (const { dot, clock } of local) {
+    if (dot !== undefined && covers(context, dot)) seen = joinClocks(seen, clock);
+  }
+  return seen;
+}
+
+/**
+ * Checks that a state stays within what a key may hold.
+ * @throws PairError ResourceExhausted (2008)
+ */
+export function checkState(versions: readonly Version[]): void {
+  if (versions.length > MAX_SIBLINGS) {
+    throw exhausted("it has too many concurrent versions", versions.length, MAX_SIBLINGS);
+  }
+  for (const { clock } of versions) checkSize(clock);
+  if (versions.length === 1) return;
+  // The clock of a read covers all siblings, and must be one that a client can send back.
+  checkSize(joinVersions(versions));
+  let bytes = 0;
+  for (const { value } of versions) bytes += value?.length ?? 0;
+  if (bytes > MAX_SIBLING_BYTES) {
+    throw exhausted("its concurrent versions are too big", bytes, MAX_SIBLING_BYTES);
+  }
+}
+
+function checkSize(clock: VectorClock): void {
+  const size = clockSize(clock);
+  if (size > MAX_CLOCK_EVENTS) {
+    throw exhausted("its vector clock is too long", size, MAX_CLOCK_EVENTS);
+  }
+}
+
+function exhausted(why: string, size: number, limit: number): PairError {
+  return new PairError(
+    "ResourceExhausted",
+    `Cannot write the key: ${why}; read it and write it with the clock of the answer`,
+    { size, limit },
+  );
+}
