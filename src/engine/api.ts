@@ -100,6 +100,10 @@ export interface EngineStats {
   walGroups: number;
   walRecords: number;
   writeStalls: number;
+  /** Damaged log segments that were kept aside. */
+  quarantinedFiles: number;
+  /** Trees that are not compacted any more because a table of theirs is damaged. */
+  compactionsStopped: number;
 }
 
 /** Figures of one tree. */
@@ -137,6 +141,12 @@ export interface Engine {
   /** Drops a tree with all its data; durable when the promise resolves. */
   dropTree(tree: Tree): Promise<void>;
   /**
+   * Backpressure: undefined when the tree takes writes now, otherwise a promise to await before asking
+   * again. `write` itself never waits, so that a read-modify-write stays one step: ask first.
+   * @param delayed  this write has waited once already: then only a full stop holds it, no slow-down
+   */
+  admit(tree: Tree, delayed?: boolean): Promise<void> | undefined;
+  /**
    * Applies all mutations or none. The promise resolves when the batch is as durable as the sync mode
    * promises and is visible to reads from then on.
    * Until then only `getPending` sees it.
@@ -145,7 +155,11 @@ export interface Engine {
    */
   write(mutations: readonly Mutation[], tag?: OriginTag): Promise<void>;
   /** The value that reads see, copied; undefined when there is none. */
-  get(tree: Tree, key: Uint8Array, options?: { snapshot?: Snapshot; trace?: ReadTrace }): Uint8Array | undefined;
+  get(
+    tree: Tree,
+    key: Uint8Array,
+    options?: { snapshot?: Snapshot; trace?: ReadTrace },
+  ): Uint8Array | undefined;
   /**
    * The value including writes that still wait for their sync: what a read-modify-write must build
    * on, so that two of them never start from the same state. Never show it to a client before a later

@@ -1,0 +1,153 @@
+/**
+ * Table jobs: the work on whole tables that runs in worker threads. A flush turns a frozen memtable into
+ * a table, a compaction turns tables into others. A job is a message; it writes and syncs files and
+ * says what it made, and only the engine's thread makes them part of the store.
+ * @module
+ */
+import { PairError } from "../../model/mod.ts";
+import type { Disk } from "../../runtime/mod.ts";
+import type { MergeOperator } from "../api.ts";
+import { type EntryCursor, MergingCursor } from "../cursor.ts";
+import { tablePath } from "../files.ts";
+import { Memtable, type SharedMemtable } from "../memtable/mod.ts";
+import { type FinishedTable, type TableOptions, TableReader, TableWriter } from "../sstable/mod.ts";
+import { mergeEntries } from "./merge.ts";
+
+/** What both jobs need. */
+export interface JobBase {
+  /** The directory of the tree. */
+  readonly dir: string;
+  /** Name of the tree's merge operator; empty for none. */
+  readonly operator: string;
+  /** Pinned sequences, ascending. */
+  readonly snapshots: readonly number[];
+  readonly table: TableOptions;
+  /** Wall time for the new tables' properties. */
+  readonly nowMs: number;
+  /** The first of `outputs` file numbers that are reserved for the job. */
+  readonly firstOutput: number;
+  readonly outputs: number;
+}
+
+/** Memtable to table. */
+export interface FlushJob extends JobBase {
+  readonly type: "flush";
+  readonly memtable: SharedMemtable;
+}
+
+/** Tables to tables. */
+export interface CompactJob extends JobBase {
+  readonly type: "compact";
+  /** Numbers of the input tables, and the entries that each must have. */
+  readonly inputs: readonly { readonly number: number; readonly entries: number }[];
+  readonly bottom: boolean;
+  /** A new table is begun when one has this many bytes. */
+  readonly targetSize: number;
+}
+
+/** A message to a worker. */
+export type TableJob = FlushJob | CompactJob;
+
+/** What a job made; no table when nothing survived. */
+export interface TableJobResult {
+  readonly tables: readonly FinishedTable[];
+  /** Bytes of tables read. */
+  readonly bytesRead: number;
+}
+
+/**
+ * Carries out one job; on failure it removes what it had written.
+ * @throws PairError InvalidArgument for an operator that this program does not have, CorruptedData or
+ *   ChecksumFailed for a damaged input; DiskError
+ */
+export function runTableJob(
+  disk: Disk,
+  operators: readonly MergeOperator[],
+  job: TableJob,
+): TableJobResult {
+  const operator = findOperator(operators, job.operator);
+  if (job.type === "flush") {
+    const memtable = Memtable.fromShared(job.memtable);
+    const tables = writeTables(disk, job, operator, memtable.cursor(), false, Infinity);
+    return { tables: tables.finished, bytesRead: 0 };
+  }
+  const readers: TableReader[] = [];
+  try {
+    for (const { number } of job.inputs) {
+      readers.push(new TableReader(disk, tablePath(job.dir, number), number));
+    }
+    const input = new MergingCursor(readers.map((reader) => reader.cursor()));
+    const made = writeTables(disk, job, operator, input, job.bottom, job.targetSize);
+    const expected = job.inputs.reduce((sum, { entries }) => sum + entries, 0);
+    if (made.read !== expected) {
+      removeTables(disk, job, made.finished);
+      throw new PairError(
+        "CorruptedData",
+        `Cannot compact ${job.dir}: read ${made.read} entries, expected ${expected}`,
+        { file: job.dir, read: made.read, expected },
+      );
+    }
+    const bytesRead = readers.reduce((sum, reader) => sum + reader.size, 0);
+    return { tables: made.finished, bytesRead };
+  } finally {
+    for (const reader of readers) reader.close();
+  }
+}
+
+/** The operator of a name; undefined for the empty name. */
+export function findOperator(
+  operators: readonly MergeOperator[],
+  name: string,
+): MergeOperator | undefined {
+  if (name === "") return undefined;
+  const operator = operators.find((candidate) => candidate.name === name);
+  if (operator === undefined) {
+    throw new PairError("InvalidArgument", `Cannot find the merge operator "${name}"`, {
+      operator: name,
+    });
+  }
+  return operator;
+}
+
+function writeTables(
+  disk: Disk,
+  job: TableJob,
+  operator: MergeOperator | undefined,
+  input: EntryCursor,
+  bottom: boolean,
+  targetSize: number,
+): { finished: FinishedTable[]; read: number } {
+  const finished: FinishedTable[] = [];
+  let writer: TableWriter | undefined;
+  const emit = (entry: EntryCursor) => {
+    // The last reserved number takes all that is left; a key's versions never part.
+    if (
+      writer !== undefined && writer.size >= targetSize && finished.length + 1 < job.outputs &&
+      writer.isNewKey(entry)
+    ) {
+      finished.push(writer.finish(job.nowMs));
+      writer = undefined;
+    }
+    if (writer === undefined) {
+      const number = job.firstOutput + finished.length;
+      writer = new TableWriter(disk, tablePath(job.dir, number), number, job.table);
+    }
+    writer.add(entry);
+  };
+  try {
+    input.seekFirst();
+    const read = mergeEntries(input, { snapshots: job.snapshots, bottom, operator }, emit);
+    if (writer !== undefined) finished.push((writer as TableWriter).finish(job.nowMs));
+    writer = undefined;
+    if (finished.length > 0) disk.syncDir(job.dir);
+    return { finished, read };
+  } catch (error) {
+    (writer as TableWriter | undefined)?.abandon();
+    removeTables(disk, job, finished);
+    throw error;
+  }
+}
+
+function removeTables(disk: Disk, job: TableJob, tables: readonly FinishedTable[]): void {
+  for (const { number } of tables) disk.remove(tablePath(job.dir, number));
+}

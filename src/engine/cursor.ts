@@ -1,0 +1,222 @@
+/**
+ * Cursors over entries, and the merge of several into one order.
+ *
+ * Entries are ordered by user key ascending, then sequence descending, so that of one key the newest
+ * comes first. A cursor stands on one entry and shows it as ranges of buffers: nothing is allocated
+ * per entry. The ranges hold until the cursor moves.
+ * @module
+ */
+import type { EntryKind } from "./api.ts";
+
+/** A position in sorted entries. */
+export interface EntryCursor {
+  /** False before the first seek and past the end; then the other fields mean nothing. */
+  readonly valid: boolean;
+  readonly keyBuffer: Uint8Array;
+  readonly keyStart: number;
+  readonly keyEnd: number;
+  readonly seq: number;
+  readonly kind: EntryKind;
+  readonly valueBuffer: Uint8Array;
+  readonly valueStart: number;
+  readonly valueEnd: number;
+  /** Moves to the first entry. */
+  seekFirst(): void;
+  /** Moves to the first entry whose key is `key` with a sequence of at most `seq`, or whose key is greater. */
+  seek(key: Uint8Array, seq: number): void;
+  /** Moves on by one. */
+  next(): void;
+}
+
+/** Compares two ranges as unsigned bytes. */
+export function compareRanges(
+  a: Uint8Array,
+  aStart: number,
+  aEnd: number,
+  b: Uint8Array,
+  bStart: number,
+  bEnd: number,
+): number {
+  const aLength = aEnd - aStart;
+  const bLength = bEnd - bStart;
+  const shared = aLength < bLength ? aLength : bLength;
+  for (let i = 0; i < shared; i++) {
+    const difference = a[aStart + i] - b[bStart + i];
+    if (difference !== 0) return difference;
+  }
+  return aLength - bLength;
+}
+
+/** Orders two valid cursors by the entries that they stand on. */
+export function compareEntries(a: EntryCursor, b: EntryCursor): number {
+  return compareRanges(
+    a.keyBuffer,
+    a.keyStart,
+    a.keyEnd,
+    b.keyBuffer,
+    b.keyStart,
+    b.keyEnd,
+  ) || b.seq - a.seq;
+}
+
+/** Several cursors as one. A binary heap of the valid ones, least on top. */
+export class MergingCursor implements EntryCursor {
+  readonly #all: readonly EntryCursor[];
+  readonly #heap: EntryCursor[] = [];
+
+  constructor(cursors: readonly EntryCursor[]) {
+    this.#all = cursors;
+  }
+
+  get valid(): boolean {
+    return this.#heap.length > 0;
+  }
+  get keyBuffer(): Uint8Array {
+    return this.#heap[0].keyBuffer;
+  }
+  get keyStart(): number {
+    return this.#heap[0].keyStart;
+  }
+  get keyEnd(): number {
+    return this.#heap[0].keyEnd;
+  }
+  get seq(): number {
+    return this.#heap[0].seq;
+  }
+  get kind(): EntryKind {
+    return this.#heap[0].kind;
+  }
+  get valueBuffer(): Uint8Array {
+    return this.#heap[0].valueBuffer;
+  }
+  get valueStart(): number {
+    return this.#heap[0].valueStart;
+  }
+  get valueEnd(): number {
+    return this.#heap[0].valueEnd;
+  }
+
+  seekFirst(): void {
+    for (const cursor of this.#all) cursor.seekFirst();
+    this.#build();
+  }
+
+  seek(key: Uint8Array, seq: number): void {
+    for (const cursor of this.#all) cursor.seek(key, seq);
+    this.#build();
+  }
+
+  next(): void {
+    const top = this.#heap[0];
+    top.next();
+    if (!top.valid) {
+      const last = this.#heap.pop()!;
+      if (this.#heap.length === 0) return;
+      this.#heap[0] = last;
+    }
+    this.#sink(0);
+  }
+
+  #build(): void {
+    this.#heap.length = 0;
+    for (const cursor of this.#all) if (cursor.valid) this.#heap.push(cursor);
+    for (let i = (this.#heap.length >> 1) - 1; i >= 0; i--) this.#sink(i);
+  }
+
+  #sink(at: number): void {
+    const heap = this.#heap;
+    const item = heap[at];
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && compareEntries(heap[child + 1], heap[child]) < 0) child++;
+      if (compareEntries(item, heap[child]) <= 0) break;
+      heap[at] = heap[child];
+      at = child;
+    }
+    heap[at] = item;
+  }
+}
+
+/** Sorted, non-overlapping cursors end to end: a level below 0. Opens each only when it is reached. */
+export class ConcatenatedCursor implements EntryCursor {
+  readonly #count: number;
+  readonly #open: (index: number) => EntryCursor;
+  readonly #find: (key: Uint8Array) => number;
+  #index = 0;
+  #current: EntryCursor | undefined;
+
+  /**
+   * @param count  how many there are
+   * @param open   makes the cursor of one of them
+   * @param find   the first whose greatest key is `key` or more; `count` when there is none
+   */
+  constructor(
+    count: number,
+    open: (index: number) => EntryCursor,
+    find: (key: Uint8Array) => number,
+  ) {
+    this.#count = count;
+    this.#open = open;
+    this.#find = find;
+  }
+
+  get valid(): boolean {
+    return this.#current !== undefined && this.#current.valid;
+  }
+  get keyBuffer(): Uint8Array {
+    return this.#current!.keyBuffer;
+  }
+  get keyStart(): number {
+    return this.#current!.keyStart;
+  }
+  get keyEnd(): number {
+    return this.#current!.keyEnd;
+  }
+  get seq(): number {
+    return this.#current!.seq;
+  }
+  get kind(): EntryKind {
+    return this.#current!.kind;
+  }
+  get valueBuffer(): Uint8Array {
+    return this.#current!.valueBuffer;
+  }
+  get valueStart(): number {
+    return this.#current!.valueStart;
+  }
+  get valueEnd(): number {
+    return this.#current!.valueEnd;
+  }
+
+  seekFirst(): void {
+    this.#enter(0);
+    this.#current?.seekFirst();
+    this.#skipEmpty();
+  }
+
+  seek(key: Uint8Array, seq: number): void {
+    this.#enter(this.#find(key));
+    this.#current?.seek(key, seq);
+    this.#skipEmpty();
+  }
+
+  next(): void {
+    this.#current!.next();
+    this.#skipEmpty();
+  }
+
+  #enter(index: number): void {
+    if (index !== this.#index || this.#current === undefined) {
+      this.#current = index < this.#count ? this.#open(index) : undefined;
+    }
+    this.#index = index;
+  }
+
+  #skipEmpty(): void {
+    while (this.#current !== undefined && !this.#current.valid) {
+      this.#enter(this.#index + 1);
+      this.#current?.seekFirst();
+    }
+  }
+}

@@ -1,0 +1,550 @@
+/**
+ * The engine: many trees over one log, one manifest, one block cache.
+ *
+ * A write takes its sequences, goes into memtables and into the log's queue in one synchronous step, and
+ * becomes visible to reads when its group is committed. Background work per tree (one flush, one
+ * compaction) runs as jobs in worker threads; only this thread makes their output part of the store,
+ * through the manifest.
+ *
+ * Invariants
+ *   - Nothing is flushed before the log is durable up to it.
+ *   - A file is removed only after the edit that retires it is durable.
+ *   - After a failed log or manifest write nothing is acknowledged any more.
+ * @module
+ */
+import { PairError } from "../model/mod.ts";
+import type { DiskLock, Runtime } from "../runtime/mod.ts";
+import { DiskError } from "../runtime/mod.ts";
+import {
+  type Engine,
+  type EngineStats,
+  KIND_DELETE,
+  type MergeOperator,
+  type Mutation,
+  type OriginTag,
+  type ReadTrace,
+  type RecoveryReport,
+  type ScanCursor,
+  type ScanRange,
+  type Snapshot,
+  type Tree,
+  type TreeStats,
+} from "./api.ts";
+import { findOperator } from "./compaction/mod.ts";
+import { MergingCursor } from "./cursor.ts";
+import { Files, treeDirName } from "./files.ts";
+import { isDamage, Maintenance } from "./maintenance.ts";
+import { Manifest } from "./manifest/mod.ts";
+import { DEFAULT_ENGINE_OPTIONS, type EngineOptions } from "./options.ts";
+import { recover } from "./recovery.ts";
+import { LiveCursor } from "./scan.ts";
+import { BlockCache } from "./sstable/mod.ts";
+import { TableStore } from "./table_store.ts";
+import { acceptsKind, newMemtable, TreeState } from "./tree.ts";
+import { Version } from "./version.ts";
+import { Log } from "./wal/mod.ts";
+
+/** Delay of a write to a tree whose level 0 is filling, in ms. */
+const SLOWDOWN_MS = 1;
+
+/**
+ * Opens a data directory, creating it when it is not there, and recovers what a crash left.
+ * @param root       the directory
+ * @param operators  merge operators that trees may name; the workers must have the same
+ * @throws PairError Unavailable when another process has the directory open, InvalidArgument when its
+ *   format is newer than this program, CorruptedData when it is damaged; DiskError
+ */
+export async function openEngine(
+  runtime: Runtime,
+  root: string,
+  options: EngineOptions = DEFAULT_ENGINE_OPTIONS,
+  operators: readonly MergeOperator[] = [],
+): Promise<Engine> {
+  const engine = new LsmEngine(runtime, root, options, operators);
+  await engine.open();
+  return engine;
+}
+
+class LsmEngine implements Engine {
+  readonly #runtime: Runtime;
+  readonly #files: Files;
+  readonly #options: EngineOptions;
+  readonly #operators: readonly MergeOperator[];
+  readonly #cache: BlockCache;
+  readonly #trees = new Map<number, TreeState>();
+  readonly #byName = new Map<string, TreeState>();
+  readonly #snapshots = new Map<number, number>();
+  readonly #tables: TableStore;
+  #lock: DiskLock | undefined;
+  #manifest!: Manifest;
+  #maintenance!: Maintenance;
+  #log: Log | undefined;
+  #recovery!: RecoveryReport;
+  /** The last sequence given out. */
+  #lastSeq = 0;
+  /** The last sequence that reads see. */
+  #visible = 0;
+  #closed = false;
+  #quarantined = 0;
+
+  #checksumFailures = 0;
+  #writeStalls = 0;
+
+  constructor(
+    runtime: Runtime,
+    root: string,
+    options: EngineOptions,
+    operators: readonly MergeOperator[],
+  ) {
+    this.#runtime = runtime;
+    this.#files = new Files(root);
+    this.#options = options;
+    this.#operators = operators;
+    this.#cache = new BlockCache(options.blockCacheSize);
+    this.#tables = new TableStore(runtime, this.#files, this.#cache, (id) => this.#trees.has(id));
+  }
+
+  get recovery(): RecoveryReport {
+    return this.#recovery;
+  }
+
+  get poisoned(): Error | undefined {
+    return this.#log?.failure ?? this.#manifest.failure;
+  }
+
+  /** Opens; see {@link openEngine}. */
+  async open(): Promise<void> {
+    const { disk } = this.#runtime;
+    const { root } = this.#files;
+    disk.makeDir(root);
+    try {
+      this.#lock = disk.lock(this.#files.lock);
+    } catch (cause) {
+      if (!(cause instanceof DiskError) || cause.errno !== "EAGAIN") throw cause;
+      throw new PairError("Unavailable", `Cannot open ${root}: it is in use by another process`, {
+        dir: root,
+      }, { cause });
+    }
+    try {
+      await this.#recover();
+    } catch (error) {
+      // The caller needs this error, not what closing a half open directory would add.
+      await Promise.allSettled([this.#log?.close(), this.#manifest?.close()]);
+      this.#release();
+      throw error;
+    }
+  }
+
+  async #recover(): Promise<void> {
+    const { disk, clock, log } = this.#runtime;
+    const files = this.#files;
+    const startedMs = clock.monotonicMs();
+    this.#manifest = Manifest.read(disk, files);
+    this.#maintenance = new Maintenance({
+      runtime: this.#runtime,
+      files,
+      options: this.#options,
+      manifest: this.#manifest,
+      tables: this.#tables,
+      trees: this.#trees,
+      log: () => this.#log,
+      lastSeq: () => this.#lastSeq,
+      snapshots: () => [...this.#snapshots.keys()].sort((a, b) => a - b),
+      poisoned: () => this.poisoned,
+      noted: (error) => this.#noted(error),
+    });
+    const { state } = this.#manifest;
+    const isNew = state.nextFile === 1;
+    if (isNew && disk.stat(files.walDir) !== undefined && disk.list(files.walDir).length > 0) {
+      throw new PairError(
+        "CorruptedData",
+        `Cannot open ${files.root}: it has a log but no CURRENT`,
+        {
+          dir: files.root,
+        },
+      );
+    }
+    for (const dir of [files.walDir, files.treesDir]) disk.makeDir(dir);
+    if (isNew) disk.syncDir(parentOf(files.root));
+    this.#manifest.onObsolete = (path) => this.#tables.removeFile(path);
+    for (const record of state.trees.values()) {
+      const dir = treeDirName(record.name, record.id);
+      const placed = [...record.tables.values()].map((meta) =>
+        this.#tables.place(record.id, dir, meta)
+      );
+      for (const { table } of placed) this.#tables.checkPresent(dir, table.meta);
+      this.#addTree(
+        new TreeState(
+          record,
+          dir,
+          findOperator(this.#operators, record.operator),
+          new Version(placed),
+          record.flushedSeq,
+          newMemtable(record.id),
+        ),
+      );
+    }
+    const found = await recover(disk, files, state, this.#trees, {
+      strict: this.#options.recovery === "strict",
+      onApplied: (lastSeq) => this.#lastSeq = this.#visible = lastSeq,
+      relieve: () => this.#maintenance.relieveReplay(),
+      beforeReplay: (highestFile) => {
+        this.#manifest.nextFile(Math.max(0, highestFile + 1 - state.nextFile));
+        this.#manifest.rollOver();
+      },
+    });
+    this.#lastSeq = this.#visible = Math.max(this.#lastSeq, state.lastSeq);
+    this.#log = new Log(
+      this.#runtime,
+      files,
+      this.#options.log,
+      found.segments,
+      this.#lastSeq,
+      () => this.#manifest.nextFile(),
+      (lastSeq) => this.#visible = lastSeq,
+    );
+    const oldestLog = this.#log.segments[0].number;
+    await this.#manifest.commit(() => ({ oldestLog, lastSeq: this.#lastSeq }));
+    for (const number of found.stray) this.#tables.removeFile(files.segment(number));
+    this.#tables.removeOrphans(this.#trees.values(), this.#manifest.number);
+    const quarantine = disk.stat(files.quarantineDir) === undefined
+      ? []
+      : disk.list(files.quarantineDir);
+    this.#quarantined = quarantine.length;
+    this.#recovery = {
+      segments: found.segments.length,
+      records: found.records,
+      tornBytes: found.tornBytes,
+      losses: found.losses,
+      elapsedMs: clock.monotonicMs() - startedMs,
+    };
+    for (const { file, offset, bytes } of found.losses) {
+      log.error("wal damage: records lost", { file, offset, bytes });
+    }
+    log.info("recovered", {
+      dir: files.root,
+      trees: this.#trees.size,
+      segments: found.segments.length,
+      records: found.records,
+      torn_bytes: found.tornBytes,
+      losses: found.losses.length,
+      ms: Math.round(this.#recovery.elapsedMs),
+    });
+    this.#maintenance.relieveLog();
+    for (const tree of this.#trees.values()) {
+      this.#maintenance.schedule(tree);
+    }
+  }
+
+  trees(): readonly Tree[] {
+    return [...this.#byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  tree(name: string): Tree | undefined {
+    return this.#byName.get(name);
+  }
+
+  async createTree(name: string, options: { mergeOperator?: string } = {}): Promise<Tree> {
+    this.#checkOpen();
+    const taken = () => {
+      if (!this.#byName.has(name)) return;
+      throw new PairError("InvalidArgument", `Cannot create tree "${name}": it exists`, {
+        reason: "already_exists",
+      });
+    };
+    taken();
+    const operatorName = options.mergeOperator ?? "";
+    const operator = findOperator(this.#operators, operatorName);
+    const { disk, clock } = this.#runtime;
+    const createdAtMs = clock.wallMs();
+    let meta = { id: 0, name, operator: operatorName, createdAtMs };
+    await this.#manifest.commit(() => {
+      taken();
+      meta = { ...meta, id: this.#manifest.state.nextTree };
+      disk.makeDir(this.#files.treeDir(treeDirName(name, meta.id)));
+      disk.syncDir(this.#files.treesDir);
+      return { newTrees: [meta] };
+    });
+    const tree = new TreeState(
+      meta,
+      treeDirName(name, meta.id),
+      operator,
+      new Version([]),
+      0,
+      newMemtable(meta.id),
+    );
+    this.#addTree(tree);
+    return tree;
+  }
+
+  async dropTree(handle: Tree): Promise<void> {
+    this.#checkOpen();
+    const tree = this.#state(handle);
+    tree.dropped = true;
+    this.#byName.delete(tree.name);
+    await this.#maintenance.settle(tree);
+    await this.#manifest.commit(() => ({ dropTree: tree.id, lastSeq: this.#lastSeq }));
+    this.#trees.delete(tree.id);
+    tree.immutables = [];
+    tree.active = newMemtable(tree.id);
+    tree.version.release();
+    if (tree.version.tables().length === 0) this.#tables.removeTreeDir(tree.dir);
+  }
+
+  admit(handle: Tree, delayed = false): Promise<void> | undefined {
+    const tree = this.#state(handle);
+    const { l0Slowdown, l0Stop } = this.#options.compaction;
+    // Waiting for a compaction that will not come would be for ever.
+    const l0 = tree.compactionStopped === undefined ? tree.version.levels[0].length : 0;
+    const full = tree.immutables.length >= this.#options.maxImmutables || l0 >= l0Stop;
+    const slow = l0 >= l0Slowdown && !delayed;
+    if ((!full && !slow) || this.poisoned !== undefined) return undefined;
+    this.#writeStalls++;
+    if (!full) return this.#runtime.clock.sleep(SLOWDOWN_MS);
+    this.#maintenance.schedule(tree);
+    return this.#maintenance.progress;
+  }
+
+  write(mutations: readonly Mutation[], tag: OriginTag = "write"): Promise<void> {
+    try {
+      return this.#write(mutations, tag);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #write(mutations: readonly Mutation[], tag: OriginTag): Promise<void> {
+    this.#checkOpen();
+    if (this.poisoned !== undefined) throw this.poisoned;
+    if (mutations.length === 0) return Promise.resolve();
+    const records = mutations.map(({ tree, kind, key, value }) => {
+      const state = this.#state(tree);
+      if (!acceptsKind(state, kind)) {
+        throw new PairError("InvalidArgument", `Tree ${state.id} has no merge operator`);
+      }
+      return {
+        tree: state,
+        treeId: state.id,
+        kind,
+        key,
+        value: kind === KIND_DELETE ? NONE : value,
+      };
+    });
+    this.#reserve(records);
+    const firstSeq = this.#lastSeq + 1;
+    // From here on nothing fails: the log takes the batch, the memtables have room for it.
+    const done = this.#log!.append(firstSeq, tag, records);
+    this.#lastSeq += records.length;
+    for (let i = 0; i < records.length; i++) {
+      const { tree, kind, key, value } = records[i];
+      tree.active.insert(firstSeq + i, kind, key, value);
+    }
+    for (const { tree } of records) {
+      if (tree.active.bytes >= this.#options.memtableSize) this.#maintenance.freeze(tree);
+    }
+    return done;
+  }
+
+  get(
+    tree: Tree,
+    key: Uint8Array,
+    options?: { snapshot?: Snapshot; trace?: ReadTrace },
+  ): Uint8Array | undefined {
+    return this.#read(tree, key, options?.snapshot?.sequence ?? this.#visible, options?.trace);
+  }
+
+  getPending(tree: Tree, key: Uint8Array): Uint8Array | undefined {
+    return this.#read(tree, key, this.#lastSeq, undefined);
+  }
+
+  snapshot(): Snapshot {
+    const sequence = this.#visible;
+    this.#snapshots.set(sequence, (this.#snapshots.get(sequence) ?? 0) + 1);
+    let held = true;
+    return {
+      sequence,
+      release: () => {
+        if (!held) return;
+        held = false;
+        const left = this.#snapshots.get(sequence)! - 1;
+        if (left > 0) this.#snapshots.set(sequence, left);
+        else this.#snapshots.delete(sequence);
+      },
+    };
+  }
+
+  scan(handle: Tree, range: ScanRange, snapshot?: Snapshot): ScanCursor {
+    this.#checkOpen();
+    const tree = this.#state(handle);
+    // A pin of its own, so that the moment stays readable whatever the caller does with theirs.
+    const pin = snapshot === undefined ? this.snapshot() : undefined;
+    const version = tree.version.acquire();
+    const release = () => {
+      pin?.release();
+      version.release();
+    };
+    try {
+      const input = new MergingCursor(tree.cursors(version));
+      const sequence = (snapshot ?? pin!).sequence;
+      return new LiveCursor(input, range, sequence, tree.operator, release);
+    } catch (error) {
+      release();
+      throw this.#noted(error);
+    }
+  }
+
+  async flush(handle?: Tree): Promise<void> {
+    this.#checkOpen();
+    const trees = handle === undefined ? [...this.#trees.values()] : [this.#state(handle)];
+    await Promise.all(trees.map((tree) => this.#maintenance.flush(tree)));
+  }
+
+  async compact(handle?: Tree): Promise<void> {
+    await this.flush(handle);
+    const trees = handle === undefined ? [...this.#trees.values()] : [this.#state(handle)];
+    for (const tree of trees) await this.#maintenance.compact(tree);
+  }
+
+  stats(): EngineStats {
+    const trees = [...this.#trees.values()].map((tree) => this.treeStats(tree));
+    const tablesPerLevel: number[] = [];
+    for (const { tablesPerLevel: levels } of trees) {
+      levels.forEach((count, level) => {
+        tablesPerLevel[level] = (tablesPerLevel[level] ?? 0) + count;
+      });
+    }
+    const log = this.#log!;
+    return {
+      lastSequence: this.#lastSeq,
+      walBytes: log.bytes,
+      walSegments: log.segments.length,
+      memtableBytes: sum(trees, (tree) => tree.memtableBytes),
+      tableBytes: sum(trees, (tree) => tree.tableBytes),
+      tables: sum(trees, (tree) => tree.tables),
+      tablesPerLevel,
+      flushes: this.#maintenance.flushes,
+      compactions: this.#maintenance.compactions,
+      compactionBytesRead: this.#maintenance.bytesRead,
+      compactionBytesWritten: this.#maintenance.bytesWritten,
+      blockCacheBytes: this.#cache.bytes,
+      blockCacheHits: this.#cache.hits,
+      blockCacheMisses: this.#cache.misses,
+      checksumFailures: this.#checksumFailures,
+      walGroups: log.groups,
+      walRecords: log.records,
+      writeStalls: this.#writeStalls,
+      quarantinedFiles: this.#quarantined,
+      compactionsStopped: sum(
+        [...this.#trees.values()],
+        (tree) => tree.compactionStopped === undefined ? 0 : 1,
+      ),
+    };
+  }
+
+  treeStats(handle: Tree): TreeStats {
+    const tree = this.#state(handle);
+    const tables = tree.version.tables();
+    return {
+      memtableBytes: tree.memtableBytes,
+      tableBytes: sum(tables, (table) => table.meta.size),
+      tables: tables.length,
+      tablesPerLevel: tree.version.levels.map((level) => level.length),
+    };
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#tables.close();
+    await this.#maintenance.stop();
+    try {
+      await this.#log!.close();
+      await this.#manifest.close();
+    } finally {
+      this.#release();
+    }
+  }
+
+  // ---- writing
+
+  #reserve(records: readonly { tree: TreeState; key: Uint8Array; value: Uint8Array }[]): void {
+    try {
+      if (records.length === 1) {
+        const { tree, key, value } = records[0];
+        tree.active.reserve(1, key.length + value.length);
+        return;
+      }
+      const needs = new Map<TreeState, { entries: number; payload: number }>();
+      for (const { tree, key, value } of records) {
+        const need = needs.get(tree) ?? { entries: 0, payload: 0 };
+        need.entries++;
+        need.payload += key.length + value.length;
+        needs.set(tree, need);
+      }
+      for (const [tree, { entries, payload }] of needs) tree.active.reserve(entries, payload);
+    } catch (cause) {
+      if (!(cause instanceof RangeError)) throw cause;
+      throw new PairError("MemTableFailed", "Cannot write: no memory for the memtable", {}, {
+        cause,
+      });
+    }
+  }
+
+  // ---- trees, tables, files
+
+  #state(handle: Tree): TreeState {
+    const tree = this.#trees.get(handle.id);
+    if (tree === undefined || tree.dropped) {
+      throw new PairError("InvalidTenantID", `Cannot use tree ${handle.id}: it does not exist`, {
+        tree: handle.id,
+      });
+    }
+    return tree;
+  }
+
+  /** Closes tables and gives the directory back. */
+  #release(): void {
+    for (const tree of this.#trees.values()) {
+      for (const table of tree.version.tables()) table.close();
+    }
+    this.#lock?.release();
+  }
+
+  #addTree(tree: TreeState): void {
+    this.#trees.set(tree.id, tree);
+    this.#byName.set(tree.name, tree);
+  }
+
+  #read(handle: Tree, key: Uint8Array, seq: number, trace: ReadTrace | undefined) {
+    this.#checkOpen();
+    try {
+      return this.#state(handle).read(key, seq, trace);
+    } catch (error) {
+      throw this.#noted(error);
+    }
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new PairError("Unavailable", "The engine is closed");
+  }
+
+  /** Counts damage on its way to the caller. */
+  #noted(error: unknown): unknown {
+    if (error instanceof PairError && isDamage(error)) {
+      this.#checksumFailures++;
+      this.#runtime.log.error("damaged data", { error: error.message });
+    }
+    return error;
+  }
+}
+
+const NONE = new Uint8Array(0);
+
+function parentOf(path: string): string {
+  const slash = path.lastIndexOf("/");
+  return slash < 0 ? "." : slash === 0 ? "/" : path.slice(0, slash);
+}
+
+function sum<T>(items: readonly T[], of: (item: T) => number): number {
+  return items.reduce((total, item) => total + of(item), 0);
+}

@@ -1,0 +1,98 @@
+/**
+ * File names of a data directory, and the rules for reading them back.
+ *
+ *     data/  LOCK  CURRENT  MANIFEST-000007
+ *            wal/000123.wal   tenants/<tree>/000045.sst   quarantine/000122.wal
+ *
+ * All numbers come from one counter that never goes back, so a name is never used twice. A name is
+ * taken for ours only when it has exactly this shape; anything else in the directory is left alone.
+ * @module
+ */
+
+/** The number in a name, at least six digits. */
+function digits(number: number): string {
+  return String(number).padStart(6, "0");
+}
+
+/** Paths of one data directory. */
+export class Files {
+  /** @param root  the data directory, without a slash at the end */
+  constructor(readonly root: string) {}
+
+  get lock(): string {
+    return `${this.root}/LOCK`;
+  }
+  get current(): string {
+    return `${this.root}/CURRENT`;
+  }
+  get currentTemp(): string {
+    return `${this.root}/CURRENT.tmp`;
+  }
+  get walDir(): string {
+    return `${this.root}/wal`;
+  }
+  get treesDir(): string {
+    return `${this.root}/tenants`;
+  }
+  manifest(number: number): string {
+    return `${this.root}/${manifestName(number)}`;
+  }
+  segment(number: number): string {
+    return `${this.walDir}/${digits(number)}.wal`;
+  }
+  get quarantineDir(): string {
+    return `${this.root}/quarantine`;
+  }
+  /** Where a damaged segment goes. */
+  quarantined(segment: number): string {
+    return `${this.quarantineDir}/${digits(segment)}.wal`;
+  }
+  treeDir(name: string): string {
+    return `${this.treesDir}/${name}`;
+  }
+  table(treeDir: string, number: number): string {
+    return tablePath(this.treeDir(treeDir), number);
+  }
+}
+
+/** The path of a table in its tree's directory. */
+export function tablePath(dir: string, number: number): string {
+  return `${dir}/${digits(number)}.sst`;
+}
+
+/** `MANIFEST-000007`. */
+export function manifestName(number: number): string {
+  return `MANIFEST-${digits(number)}`;
+}
+
+/** The number in a manifest's name; undefined when it is none. */
+export function parseManifestName(name: string): number | undefined {
+  return parse(/^MANIFEST-(\d{6,15})$/, name);
+}
+
+/** The number in a segment's name; undefined when it is none. */
+export function parseSegmentName(name: string): number | undefined {
+  return parse(/^(\d{6,15})\.wal$/, name);
+}
+
+/** The number in a table's name; undefined when it is none. */
+export function parseTableName(name: string): number | undefined {
+  return parse(/^(\d{6,15})\.sst$/, name);
+}
+
+function parse(shape: RegExp, name: string): number | undefined {
+  const text = shape.exec(name)?.[1];
+  if (text === undefined) return undefined;
+  const number = Number(text);
+  // 0000007 would be a second name for 7.
+  return digits(number) === text ? number : undefined;
+}
+
+/**
+ * The directory of a tree: its name, readable where it can be, and its id, which makes it unique even
+ * when a dropped name comes back.
+ */
+export function treeDirName(name: string, id: number): string {
+  const readable = encodeURIComponent(name).replaceAll(/[^A-Za-z0-9_-]/g, "_").slice(0, 80);
+  return `${readable}~${id}`;
+}

@@ -1,0 +1,247 @@
+/**
+ * Looking at a data directory from outside: `check` verifies every checksum in it, `dump` shows a file
+ * to a human. Both only read, and both want the directory closed.
+ * @module
+ */
+import { fromUtf8, PairError } from "../model/mod.ts";
+import { type Disk, DiskError } from "../runtime/mod.ts";
+import { type EntryKind, KIND_DELETE, KIND_MERGE } from "./api.ts";
+import { compareEntries } from "./cursor.ts";
+import {
+  Files,
+  parseManifestName,
+  parseSegmentName,
+  parseTableName,
+  treeDirName,
+} from "./files.ts";
+import { applyEdits, ManifestState, readCurrent, readManifest } from "./manifest/mod.ts";
+import { TableReader } from "./sstable/mod.ts";
+import { findSegments, readSegment, replaySegment } from "./wal/mod.ts";
+
+/** What `check` says of one file. */
+export interface FileReport {
+  readonly file: string;
+  readonly kind: "current" | "manifest" | "wal" | "sstable";
+  /** Edits, log records or table entries that were read. */
+  readonly items: number;
+  /** What is wrong; undefined when nothing is. */
+  readonly problem: string | undefined;
+}
+
+/**
+ * Reads every byte of a closed data directory and verifies all checksums, orders and counts.
+ * @throws PairError Unavailable when a process has the directory open, InvalidArgument when it is no data
+ *   directory; DiskError. Damage is reported, not thrown.
+ */
+export async function checkDirectory(disk: Disk, root: string): Promise<FileReport[]> {
+  const files = new Files(root);
+  if (disk.stat(files.current) === undefined && disk.stat(files.walDir) === undefined) {
+    throw new PairError("InvalidArgument", `Cannot check ${root}: it is not a data directory`, {
+      dir: root,
+    });
+  }
+  const lock = lockOrThrow(disk, files);
+  try {
+    const reports: FileReport[] = [];
+    const state = new ManifestState();
+    const attempt = async (
+      file: string,
+      kind: FileReport["kind"],
+      read: () => number | Promise<number>,
+    ): Promise<void> => {
+      try {
+        reports.push({ file, kind, items: await read(), problem: undefined });
+      } catch (error) {
+        if (!(error instanceof PairError || error instanceof DiskError)) throw error;
+        reports.push({ file, kind, items: 0, problem: error.message });
+      }
+    };
+    let number: number | undefined;
+    await attempt(files.current, "current", () => {
+      number = readCurrent(disk, files);
+      if (number === undefined) {
+        throw new PairError("CorruptedData", `Cannot read ${files.current}: it is missing`);
+      }
+      return 1;
+    });
+    if (number === undefined) return reports;
+    const manifest = files.manifest(number);
+    await attempt(manifest, "manifest", () => {
+      const { edits } = readManifest(disk, manifest, number!);
+      applyEdits(state, manifest, edits);
+      return edits.length;
+    });
+    for (const tree of state.trees.values()) {
+      for (const meta of tree.tables.values()) {
+        const path = files.table(treeDirName(tree.name, tree.id), meta.number);
+        await attempt(path, "sstable", () => checkTable(disk, path, meta.number));
+      }
+    }
+    let log: ReturnType<typeof findSegments>["log"] = [];
+    await attempt(files.walDir, "wal", () => {
+      log = findSegments(disk, files, state.oldestLog).log;
+      return log.length;
+    });
+    let lastSeq = 0;
+    for (const segment of log) {
+      await attempt(segment.path, "wal", async () => {
+        const result = await replaySegment(disk, segment, lastSeq, () => {});
+        lastSeq = result.segment.lastSeq;
+        const [loss] = result.losses;
+        if (loss !== undefined) {
+          throw new PairError(
+            "CorruptedData",
+            `Cannot read ${loss.file} at ${loss.offset}: ${loss.bytes} bytes are damaged`,
+          );
+        }
+        return result.records;
+      });
+    }
+    return reports;
+  } finally {
+    lock.release();
+  }
+}
+
+function lockOrThrow(disk: Disk, files: Files) {
+  try {
+    return disk.lock(files.lock);
+  } catch (cause) {
+    if (!(cause instanceof DiskError) || cause.errno !== "EAGAIN") throw cause;
+    throw new PairError("Unavailable", `Cannot check ${files.root}: a process has it open`, {
+      dir: files.root,
+    }, { cause });
+  }
+}
+
+/** Reads a whole table; returns its entries. */
+function checkTable(disk: Disk, path: string, number: number): number {
+  const reader = new TableReader(disk, path, number);
+  try {
+    // Two cursors, one entry apart, so that each entry can be held against the one before it.
+    const cursor = reader.cursor();
+    const behind = reader.cursor();
+    let entries = 0;
+    cursor.seekFirst();
+    behind.seekFirst();
+    for (; cursor.valid; cursor.next()) {
+      if (entries > 0) {
+        if (compareEntries(behind, cursor) >= 0) {
+          throw new PairError(
+            "CorruptedData",
+            `Cannot read ${path}: entry ${entries} is out of order`,
+          );
+        }
+        behind.next();
+      }
+      entries++;
+    }
+    const expected = reader.properties.entries;
+    if (entries !== expected) {
+      throw new PairError(
+        "CorruptedData",
+        `Cannot read ${path}: ${entries} entries, not ${expected}`,
+      );
+    }
+    return entries;
+  } finally {
+    reader.close();
+  }
+}
+
+/** One thing in a file, as plain values: text where bytes are UTF-8, `hex:` and digits otherwise. */
+export type DumpItem = Readonly<Record<string, unknown>>;
+
+/**
+ * Shows a log segment, table or manifest, item by item. The kind follows from the file's name.
+ * @throws PairError InvalidArgument for another name, CorruptedData or ChecksumFailed where the file is
+ *   damaged: what comes before the damage has been yielded; DiskError
+ */
+export function* dumpFile(disk: Disk, path: string): Generator<DumpItem> {
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  const segment = parseSegmentName(name);
+  const table = parseTableName(name);
+  const manifest = parseManifestName(name);
+  if (segment !== undefined) yield* dumpSegment(disk, path, segment);
+  else if (table !== undefined) yield* dumpTable(disk, path, table);
+  else if (manifest !== undefined) {
+    for (const edit of readManifest(disk, path, manifest).edits) yield plain(edit) as DumpItem;
+  } else {
+    throw new PairError(
+      "InvalidArgument",
+      `Cannot dump ${path}: its name is not that of a log segment (000123.wal), a table (000045.sst) or a manifest (MANIFEST-000007)`,
+      { file: path },
+    );
+  }
+}
+
+function* dumpSegment(disk: Disk, path: string, number: number): Generator<DumpItem> {
+  for (const item of readSegment(disk, path, number)) {
+    if ("mutations" in item) {
+      for (let i = 0; i < item.mutations.length; i++) {
+        const { kind, treeId, key, value } = item.mutations[i];
+        yield {
+          offset: item.offset,
+          seq: item.firstSeq + i,
+          op: item.tag,
+          kind: kindName(kind),
+          tree: treeId,
+          key: text(key),
+          ...(kind === KIND_DELETE ? {} : { value: text(value) }),
+        };
+      }
+    } else yield plainObject(item);
+  }
+}
+
+function* dumpTable(disk: Disk, path: string, number: number): Generator<DumpItem> {
+  const reader = new TableReader(disk, path, number);
+  try {
+    yield {
+      table: number,
+      bytes: reader.size,
+      blocks: reader.blocks,
+      ...plainObject(reader.properties),
+    };
+    const cursor = reader.cursor();
+    for (cursor.seekFirst(); cursor.valid; cursor.next()) {
+      yield {
+        key: text(cursor.keyBuffer.subarray(cursor.keyStart, cursor.keyEnd)),
+        seq: cursor.seq,
+        kind: kindName(cursor.kind),
+        value: text(cursor.valueBuffer.subarray(cursor.valueStart, cursor.valueEnd)),
+      };
+    }
+  } finally {
+    reader.close();
+  }
+}
+
+function kindName(kind: EntryKind): string {
+  return kind === KIND_DELETE ? "delete" : kind === KIND_MERGE ? "merge" : "put";
+}
+
+/** Bytes for a human. */
+function text(bytes: Uint8Array): string {
+  try {
+    const decoded = fromUtf8(bytes);
+    // deno-lint-ignore no-control-regex -- control characters are what is looked for
+    if (!/[\x00-\x08\x0e-\x1f\x7f]/.test(decoded)) return decoded;
+  } catch (error) {
+    // Not UTF-8: shown as digits below.
+    if (!(error instanceof TypeError)) throw error;
+  }
+  return `hex:${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}
+
+function plain(value: unknown): unknown {
+  if (value instanceof Uint8Array) return text(value);
+  if (Array.isArray(value)) return value.map(plain);
+  if (value instanceof Map) return [...value.values()].map(plain);
+  if (typeof value === "object" && value !== null) return plainObject(value);
+  return value;
+}
+
+function plainObject(value: object): DumpItem {
+  return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, plain(field)]));
+}

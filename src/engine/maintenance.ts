@@ -1,0 +1,388 @@
+/**
+ * Maintenance: flushes and compactions, in the background and on demand.
+ *
+ * A tree has one flush and one compaction under way at most. The work itself is a table job in a worker
+ * thread; here it is planned, registered in the manifest, and tried again when it failed. What failed
+ * because a table is damaged is not tried again: merging would spread the damage.
+ * @module
+ */
+import { PairError } from "../model/mod.ts";
+import type { Cancel, Runtime } from "../runtime/mod.ts";
+import {
+  type CompactionPlan,
+  pickCompaction,
+  pickEverything,
+  type TableJob,
+  type TableJobResult,
+  targetSize,
+} from "./compaction/mod.ts";
+import type { Files } from "./files.ts";
+import type { Manifest } from "./manifest/mod.ts";
+import type { Memtable } from "./memtable/mod.ts";
+import type { EngineOptions } from "./options.ts";
+import type { TableStore } from "./table_store.ts";
+import type { TreeState } from "./tree.ts";
+import type { Version } from "./version.ts";
+import type { Log } from "./wal/mod.ts";
+
+/** Log segments at which the trees that hold back the oldest are flushed. */
+const SEGMENTS_MAX = 16;
+/** Pause before failed background work is tried again, in ms. */
+const RETRY_MS = 1000;
+
+/** The parts of an engine that maintenance works on. */
+export interface MaintenanceParts {
+  readonly runtime: Runtime;
+  readonly files: Files;
+  readonly options: EngineOptions;
+  readonly manifest: Manifest;
+  readonly tables: TableStore;
+  readonly trees: ReadonlyMap<number, TreeState>;
+  /** The open log; undefined during recovery, which keeps its segments itself. */
+  readonly log: () => Log | undefined;
+  readonly lastSeq: () => number;
+  /** Pinned sequences, ascending. */
+  readonly snapshots: () => number[];
+  /** The failure after which nothing is written any more. */
+  readonly poisoned: () => Error | undefined;
+  /** Counts damage, and hands the error on. */
+  readonly noted: (error: unknown) => unknown;
+}
+
+/** Flushes and compactions of one engine. */
+export class Maintenance {
+  readonly #parts: MaintenanceParts;
+  readonly #retries = new Map<TreeState, Cancel>();
+  #progress = Promise.withResolvers<void>();
+  #stopped = false;
+
+  /** Flushes done. */
+  flushes = 0;
+  /** Compactions done. */
+  compactions = 0;
+  /** Bytes of tables that compactions have read. */
+  bytesRead = 0;
+  /** Bytes of tables that compactions have written. */
+  bytesWritten = 0;
+
+  constructor(parts: MaintenanceParts) {
+    this.#parts = parts;
+  }
+
+  /** Resolves when the next flush or compaction ends, well or not, or maintenance stops. */
+  get progress(): Promise<void> {
+    return this.#progress.promise;
+  }
+
+  /** Starts what a tree needs now. */
+  schedule(tree: TreeState): void {
+    this.#scheduleFlush(tree);
+    this.#scheduleCompaction(tree);
+  }
+
+  /** Starts a new memtable; the full one waits for its flush. */
+  freeze(tree: TreeState): void {
+    if (!tree.freeze()) return;
+    this.#parts.log()?.rotate();
+    this.#scheduleFlush(tree);
+    this.relieveLog();
+    this.#relieveMemory();
+  }
+
+  /** Flushes what holds back the oldest segments, so that the log does not grow without bound. */
+  relieveLog(): void {
+    const segments = this.#parts.log()?.segments ?? [];
+    if (segments.length <= SEGMENTS_MAX) return;
+    const limit = segments[segments.length - SEGMENTS_MAX].lastSeq;
+    for (const tree of this.#parts.trees.values()) {
+      const oldest = tree.oldestUnflushed();
+      if (oldest === undefined || oldest > limit || tree.immutables.length > 0) continue;
+      tree.freeze();
+      this.#scheduleFlush(tree);
+    }
+  }
+
+  /** Flushes full memtables before recovery goes on: there is nobody to hold back yet. */
+  async relieveReplay(): Promise<void> {
+    for (const tree of this.#parts.trees.values()) {
+      if (tree.active.bytes < this.#parts.options.memtableSize) continue;
+      tree.freeze();
+      await this.#flushOne(tree, tree.immutables[0]);
+    }
+  }
+
+  /** Writes all that a tree has in memory now to tables. */
+  async flush(tree: TreeState): Promise<void> {
+    if (tree.freeze()) this.#parts.log()?.rotate();
+    const [last] = tree.immutables;
+    while (last !== undefined && tree.immutables.includes(last)) {
+      if (this.#stopped) throw new PairError("Unavailable", "The engine is closed");
+      await this.#flushAll(tree);
+    }
+  }
+
+  /** Merges all tables of a tree into one level. */
+  async compact(tree: TreeState): Promise<void> {
+    while (tree.compacting !== undefined) await tree.compacting;
+    const plan = tree.dropped ? undefined : pickEverything(tree.version.metas);
+    if (plan !== undefined) await this.#startCompaction(tree, plan);
+  }
+
+  /** Waits for a tree's jobs, which would register tables of a tree that is gone. */
+  async settle(tree: TreeState): Promise<void> {
+    await Promise.allSettled([tree.flushing, tree.compacting]);
+    this.#retries.get(tree)?.();
+    this.#retries.delete(tree);
+  }
+
+  /** Starts nothing more and waits for what is under way. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#signalProgress();
+    await Promise.all([...this.#parts.trees.values()].map((tree) => this.settle(tree)));
+  }
+
+  /** Wakes the writers that wait for room. */
+  #signalProgress(): void {
+    this.#progress.resolve();
+    this.#progress = Promise.withResolvers();
+  }
+
+  /** Flushes the largest memtable when all together are over their budget. */
+  #relieveMemory(): void {
+    let total = 0;
+    let largest: TreeState | undefined;
+    for (const tree of this.#parts.trees.values()) {
+      total += tree.memtableBytes;
+      if (largest === undefined || tree.active.bytes > largest.active.bytes) largest = tree;
+    }
+    if (total > this.#parts.options.memtableBudget && largest?.freeze()) {
+      this.#scheduleFlush(largest);
+    }
+  }
+
+  // ---- flushing
+
+  #scheduleFlush(tree: TreeState): void {
+    if (tree.immutables.length === 0 || tree.flushing !== undefined) return;
+    this.#flushAll(tree).catch((error) => this.#failed("flush", tree, error));
+  }
+
+  /** Flushes the frozen memtables of a tree, oldest first; joins a run that is under way. */
+  #flushAll(tree: TreeState): Promise<void> {
+    return tree.flushing ??= (async () => {
+      try {
+        while (tree.immutables.length > 0 && !this.#stopped && !tree.dropped) {
+          await this.#flushOne(tree, tree.immutables[tree.immutables.length - 1]);
+        }
+      } finally {
+        tree.flushing = undefined;
+        this.#signalProgress();
+      }
+      this.#scheduleCompaction(tree);
+    })();
+  }
+
+  async #flushOne(tree: TreeState, memtable: Memtable): Promise<void> {
+    const { runtime, manifest } = this.#parts;
+    // Snapshots taken from here on are at or above everything in the memtable.
+    await this.#parts.log()?.sync();
+    const startedMs = runtime.clock.monotonicMs();
+    const { tables } = await this.#runJob({
+      type: "flush",
+      memtable: memtable.share(),
+      ...this.#jobBase(tree, 1),
+    });
+    if (tree.dropped) return;
+    const metas = tables.map((table) => ({ ...table, level: 0 }));
+    await manifest.commit(() => ({
+      add: metas.map((table) => ({ tree: tree.id, table })),
+      flushed: [{ tree: tree.id, seq: memtable.maxSeq }],
+      lastSeq: this.#parts.lastSeq(),
+      oldestLog: this.#oldestLogWithout(tree, memtable),
+    }));
+    const placed = metas.map((meta) => this.#parts.tables.place(tree.id, tree.dir, meta));
+    install(tree, tree.version.with(new Set(), placed));
+    tree.flushedSeq = memtable.maxSeq;
+    tree.immutables = tree.immutables.filter((other) => other !== memtable);
+    this.flushes++;
+    this.#removeOldSegments();
+    runtime.log.info("flushed", {
+      tree: tree.id,
+      entries: memtable.count,
+      bytes: metas.reduce((sum, { size }) => sum + size, 0),
+      ms: Math.round(runtime.clock.monotonicMs() - startedMs),
+    });
+  }
+
+  /** The oldest segment still needed once a memtable is flushed. */
+  #oldestLogWithout(flushed: TreeState, memtable: Memtable): number | undefined {
+    const segments = this.#parts.log()?.segments;
+    if (segments === undefined) return undefined;
+    let oldest = Infinity;
+    for (const tree of this.#parts.trees.values()) {
+      const seq = tree.oldestUnflushed(tree === flushed ? memtable : undefined);
+      if (seq !== undefined && seq < oldest) oldest = seq;
+    }
+    return (segments.find(({ lastSeq }) => lastSeq >= oldest) ?? segments[segments.length - 1])
+      .number;
+  }
+
+  #removeOldSegments(): void {
+    try {
+      this.#parts.log()?.removeBelow(this.#parts.manifest.state.oldestLog);
+    } catch (error) {
+      // The next flush, or the next start, tries again; the manifest no longer needs the file.
+      this.#parts.runtime.log.warn("cannot remove a log segment", { error: reason(error) });
+    }
+  }
+
+  // ---- compaction
+
+  #scheduleCompaction(tree: TreeState): void {
+    if (
+      tree.compacting !== undefined || tree.dropped || this.#stopped ||
+      tree.compactionStopped !== undefined || this.#parts.poisoned() !== undefined
+    ) return;
+    const options = this.#parts.options.compaction;
+    const plan = pickCompaction(tree.version.metas, tree.lastCompacted, options);
+    if (plan === undefined) return;
+    this.#startCompaction(tree, plan).then(
+      () => this.#scheduleCompaction(tree),
+      (error) => this.#failed("compaction", tree, error),
+    );
+  }
+
+  #startCompaction(tree: TreeState, plan: CompactionPlan): Promise<void> {
+    return tree.compacting = (async () => {
+      try {
+        await this.#compactOnce(tree, plan);
+      } finally {
+        tree.compacting = undefined;
+        this.#signalProgress();
+      }
+    })();
+  }
+
+  async #compactOnce(tree: TreeState, plan: CompactionPlan): Promise<void> {
+    const { runtime, manifest, tables } = this.#parts;
+    const startedMs = runtime.clock.monotonicMs();
+    const level = plan.outputLevel;
+    const bytes = plan.inputs.reduce((sum, { size }) => sum + size, 0);
+    const result = plan.trivialMove
+      ? { tables: plan.inputs, bytesRead: 0 }
+      : await this.#runCompaction(tree, plan, bytes);
+    if (tree.dropped) return;
+    const outputs = result.tables.map((table) => ({ ...table, level }));
+    const kept = new Map(tree.version.tables().map((table) => [table.meta.number, table]));
+    const placed = outputs.map((meta) => {
+      const moved = plan.trivialMove ? kept.get(meta.number) : undefined;
+      return moved === undefined ? tables.place(tree.id, tree.dir, meta) : { level, table: moved };
+    });
+    const removed = new Set(plan.inputs.map(({ number }) => number));
+    // Built for its checks: a version that makes no sense must not become durable.
+    tree.version.with(removed, placed);
+    await manifest.commit(() => ({
+      remove: plan.inputs.map(({ number }) => ({ tree: tree.id, number })),
+      add: outputs.map((table) => ({ tree: tree.id, table })),
+    }));
+    // A flush may have added a table meanwhile: build on the version of now.
+    install(tree, tree.version.with(removed, placed));
+    const [first] = plan.inputs;
+    if (first.level > 0) tree.lastCompacted.set(first.level, first.properties.largest);
+    this.compactions++;
+    this.bytesRead += result.bytesRead;
+    if (!plan.trivialMove) this.bytesWritten += outputs.reduce((sum, { size }) => sum + size, 0);
+    runtime.log.info("compacted", {
+      tree: tree.id,
+      to_level: level,
+      inputs: plan.inputs.length,
+      outputs: outputs.length,
+      bytes,
+      moved: plan.trivialMove,
+      ms: Math.round(runtime.clock.monotonicMs() - startedMs),
+    });
+  }
+
+  #runCompaction(tree: TreeState, plan: CompactionPlan, bytes: number): Promise<TableJobResult> {
+    const target = targetSize(plan.outputLevel, this.#parts.options.compaction);
+    return this.#runJob({
+      type: "compact",
+      inputs: plan.inputs.map(({ number, properties }) => ({
+        number,
+        entries: properties.entries,
+      })),
+      bottom: plan.bottom,
+      targetSize: target,
+      ...this.#jobBase(tree, Math.ceil(bytes / target) + 1),
+    });
+  }
+
+  // ---- jobs
+
+  #jobBase(tree: TreeState, outputs: number) {
+    const { files, options, runtime, manifest, snapshots } = this.#parts;
+    return {
+      dir: files.treeDir(tree.dir),
+      operator: tree.operator?.name ?? "",
+      snapshots: snapshots(),
+      table: options.table,
+      nowMs: runtime.clock.wallMs(),
+      firstOutput: manifest.nextFile(outputs),
+      outputs,
+    };
+  }
+
+  async #runJob(job: TableJob): Promise<TableJobResult> {
+    try {
+      return await this.#parts.runtime.workers.run(job) as TableJobResult;
+    } catch (error) {
+      throw this.#parts.noted(restoreError(error));
+    }
+  }
+
+  #failed(what: "flush" | "compaction", tree: TreeState, error: unknown): void {
+    if (this.#stopped || tree.dropped) return;
+    const { runtime, poisoned } = this.#parts;
+    runtime.log.error(`${what} failed`, { tree: tree.id, error: reason(error) });
+    if (what === "compaction" && error instanceof PairError && isDamage(error)) {
+      tree.compactionStopped = error;
+    } else if (poisoned() === undefined && !this.#retries.has(tree)) {
+      this.#retries.set(
+        tree,
+        runtime.clock.after(RETRY_MS, () => {
+          this.#retries.delete(tree);
+          this.schedule(tree);
+        }),
+      );
+    }
+    this.#signalProgress();
+  }
+}
+
+/** Whether an error says that bytes on disk are damaged. */
+export function isDamage(error: PairError): boolean {
+  return error.error === "ChecksumFailed" || error.error === "CorruptedData";
+}
+
+function install(tree: TreeState, next: Version): void {
+  const previous = tree.version;
+  tree.version = next.acquire();
+  previous.release();
+}
+
+/** A PairError that crossed a thread boundary as plain fields. */
+function restoreError(error: unknown): unknown {
+  const fields = error as { error?: unknown; details?: unknown; message: string };
+  if (error instanceof PairError || typeof fields.error !== "string") return error;
+  return new PairError(
+    fields.error as PairError["error"],
+    fields.message,
+    fields.details as PairError["details"],
+    { cause: error },
+  );
+}
+
+function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,289 @@
+/**
+ * Manifest: the log of version edits that says which files make up the store.
+ *
+ *     header:  | PAIRDBMF | format u32 = 1 | number u32 | crc32c u32 of the 16 bytes before |
+ *     frame:   | length u32 | crc32c u32 | number u32 | edit, `length` bytes |   crc32c covers number and edit
+ *     CURRENT: `MANIFEST-000007 1a2b3c4d\n`, a name and the crc32c of the name in hex
+ *
+ * Every open writes a fresh manifest, a snapshot of the state, and then switches CURRENT to it: write
+ * CURRENT.tmp, sync it, rename it, sync the directory. So does a manifest that has grown large.
+ *
+ * Invariants
+ *   - An edit counts once its frame is synced; one at a time is under way, so only the last can be torn.
+ *   - After a failed append or sync the manifest takes no more edits, and nothing may be deleted.
+ * @module
+ */
+import { crc32c, getU32, PairError, putU32, utf8 } from "../../model/mod.ts";
+import type { AppendFile, Disk } from "../../runtime/mod.ts";
+import { type Files, manifestName, parseManifestName } from "../files.ts";
+import { decodeEdit, type Edit, encodeEdit, ManifestState } from "./edit.ts";
+
+/** The version that this program writes, and the newest that it reads. */
+export const MANIFEST_FORMAT = 1;
+
+const HEADER_SIZE = 20;
+const FRAME_HEADER = 12;
+const MAGIC = [0x50, 0x41, 0x49, 0x52, 0x44, 0x42, 0x4d, 0x46]; // "PAIRDBMF"
+/** A manifest larger than this is written anew. */
+const ROLL_OVER_BYTES = 4 << 20;
+
+/** What a manifest file holds. */
+export interface ManifestContent {
+  readonly number: number;
+  readonly edits: readonly Edit[];
+  readonly tornBytes: number;
+}
+
+/**
+ * The name that CURRENT holds; undefined when there is no CURRENT, which is so in a new directory.
+ * @throws PairError CorruptedData when it is damaged
+ */
+export function readCurrent(disk: Disk, files: Files): number | undefined {
+  if (disk.stat(files.current) === undefined) return undefined;
+  const text = new TextDecoder().decode(disk.readWhole(files.current));
+  const [name, checksum] = text.trimEnd().split(" ");
+  const number = parseManifestName(name);
+  if (number === undefined || text !== currentText(name) || checksum === undefined) {
+    throw damagedFile(files.current, 0, "it does not name a manifest");
+  }
+  return number;
+}
+
+/**
+ * Reads a manifest file.
+ * @throws PairError CorruptedData when it is damaged before its last frame, or foreign;
+ *   InvalidArgument when its format is newer
+ */
+export function readManifest(disk: Disk, path: string, number: number): ManifestContent {
+  const bytes = disk.readWhole(path);
+  checkHeader(path, number, bytes);
+  const edits: Edit[] = [];
+  let at = HEADER_SIZE;
+  while (at < bytes.length) {
+    const end = frameEnd(bytes, at, number);
+    if (end === undefined) {
+      for (let next = at + 1; next < bytes.length; next++) {
+        if (frameEnd(bytes, next, number) !== undefined) {
+          throw damagedFile(path, at, "an edit is damaged and others follow it");
+        }
+      }
+      break;
+    }
+    edits.push(decodeEdit(bytes.subarray(at + FRAME_HEADER, end), `${path} at ${at}`));
+    at = end;
+  }
+  if (edits.length === 0) throw damagedFile(path, at, "it holds no edit");
+  return { number, edits, tornBytes: bytes.length - at };
+}
+
+/** Takes the edits of a manifest file in. @throws PairError CorruptedData when they contradict each other */
+export function applyEdits(state: ManifestState, path: string, edits: readonly Edit[]): void {
+  for (const edit of edits) {
+    try {
+      state.apply(edit);
+    } catch (cause) {
+      throw damagedFile(path, 0, (cause as Error).message);
+    }
+  }
+}
+
+/** Numbers of the manifests in a directory, current or not. */
+export function manifestFiles(disk: Disk, files: Files): number[] {
+  return disk.list(files.root).flatMap((name) => parseManifestName(name) ?? []);
+}
+
+/** The manifest of an open engine. */
+export class Manifest {
+  readonly #disk: Disk;
+  readonly #files: Files;
+  #file: AppendFile | undefined;
+  #number = 0;
+  #queue: Promise<void> = Promise.resolve();
+  #failure: PairError | undefined;
+  readonly state: ManifestState;
+
+  /** Told the path of a manifest that is no longer current. */
+  onObsolete: (path: string) => void = () => {};
+
+  private constructor(disk: Disk, files: Files, state: ManifestState) {
+    this.#disk = disk;
+    this.#files = files;
+    this.state = state;
+  }
+
+  /**
+   * Reads the state of a directory; an empty one for a new directory. Writes nothing.
+   * @throws PairError as {@link readManifest} does
+   */
+  static read(disk: Disk, files: Files): Manifest {
+    const state = new ManifestState();
+    const number = readCurrent(disk, files);
+    const manifest = new Manifest(disk, files, state);
+    if (number === undefined) return manifest;
+    const path = files.manifest(number);
+    if (disk.stat(path) === undefined) {
+      throw damagedFile(files.current, 0, `it names ${manifestName(number)}, which is not there`);
+    }
+    applyEdits(state, path, readManifest(disk, path, number).edits);
+    state.nextFile = Math.max(state.nextFile, number + 1);
+    return manifest;
+  }
+
+  /** The number of the file in use; 0 before the first. */
+  get number(): number {
+    return this.#number;
+  }
+
+  /** The failure after which no more edits are taken; undefined while all is well. */
+  get failure(): PairError | undefined {
+    return this.#failure;
+  }
+
+  /** Gives out a file number that was never used. Durable with the next edit; until then the file itself holds the place. */
+  nextFile(count = 1): number {
+    const number = this.state.nextFile;
+    this.state.nextFile += count;
+    return number;
+  }
+
+  /** Writes a fresh manifest with the present state and makes it current. Durable on return. */
+  rollOver(): void {
+    this.#guard(() => {
+      const number = this.nextFile();
+      const previous = this.#file;
+      const file = this.#disk.create(this.#files.manifest(number));
+      this.#file = file;
+      this.#number = number;
+      previous?.close();
+      file.append(encodeHeader(number));
+      file.append(encodeFrame(number, this.state.snapshot()));
+      file.syncNow();
+      this.#disk.syncDir(this.#files.root);
+      const temp = this.#files.currentTemp;
+      if (this.#disk.stat(temp) !== undefined) this.#disk.remove(temp);
+      const pointer = this.#disk.create(temp);
+      try {
+        pointer.append(utf8(currentText(manifestName(number))));
+        pointer.syncNow();
+      } finally {
+        pointer.close();
+      }
+      this.#disk.rename(temp, this.#files.current);
+      this.#disk.syncDir(this.#files.root);
+    });
+  }
+
+  /**
+   * Makes an edit durable, then part of the state. Edits take effect in the order of calls.
+   * @param build  makes the edit when its turn has come, from the state of that moment
+   * @throws PairError SSTableFailed when it could not be written; no later edit is taken then
+   */
+  commit(build: () => Edit): Promise<void> {
+    const done = this.#queue.then(async () => {
+      if (this.#failure !== undefined) throw this.#failure;
+      const edit = { ...build(), nextFile: this.state.nextFile };
+      const file = this.#file!;
+      try {
+        file.append(encodeFrame(this.#number, edit));
+        await file.sync();
+      } catch (cause) {
+        throw this.#poison(cause);
+      }
+      this.state.apply(edit);
+      if (file.size > ROLL_OVER_BYTES) {
+        const old = this.#files.manifest(this.#number);
+        this.rollOver();
+        this.onObsolete(old);
+      }
+    });
+    this.#queue = done.catch(() => {
+      // The caller has the failure; the queue only keeps the order.
+    });
+    return done;
+  }
+
+  /** Waits for edits under way, marks the clean end, closes the file. */
+  async close(): Promise<void> {
+    await this.#queue;
+    try {
+      if (this.#failure === undefined) await this.commit(() => ({}));
+    } finally {
+      this.#file?.close();
+    }
+  }
+
+  #guard(action: () => void): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    try {
+      action();
+    } catch (cause) {
+      throw this.#poison(cause);
+    }
+  }
+
+  #poison(cause: unknown): PairError {
+    this.#failure ??= new PairError(
+      "SSTableFailed",
+      `Cannot write the manifest: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { file: this.#files.manifest(this.#number) },
+      { cause },
+    );
+    return this.#failure;
+  }
+}
+
+function currentText(name: string): string {
+  return `${name} ${crc32c(utf8(name)).toString(16).padStart(8, "0")}\n`;
+}
+
+function encodeHeader(number: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(HEADER_SIZE);
+  bytes.set(MAGIC);
+  putU32(bytes, 8, MANIFEST_FORMAT);
+  putU32(bytes, 12, number);
+  putU32(bytes, 16, crc32c(bytes, 0, 16));
+  return bytes;
+}
+
+function checkHeader(path: string, number: number, bytes: Uint8Array): void {
+  if (bytes.length < HEADER_SIZE || MAGIC.some((byte, i) => bytes[i] !== byte)) {
+    throw damagedFile(path, 0, "this is not a manifest: the magic number is missing");
+  }
+  if (getU32(bytes, 16) !== crc32c(bytes, 0, 16)) {
+    throw damagedFile(path, 0, "the header's checksum does not match");
+  }
+  const format = getU32(bytes, 8);
+  if (format > MANIFEST_FORMAT) {
+    throw new PairError(
+      "InvalidArgument",
+      `Cannot open ${path}: its format is ${format}, newer than this program's ${MANIFEST_FORMAT}`,
+      { file: path, format },
+    );
+  }
+  if (getU32(bytes, 12) !== number) throw damagedFile(path, 0, "it is another manifest's content");
+}
+
+function encodeFrame(number: number, edit: Edit): Uint8Array<ArrayBuffer> {
+  const payload = encodeEdit(edit);
+  const bytes = new Uint8Array(FRAME_HEADER + payload.length);
+  putU32(bytes, 0, payload.length);
+  putU32(bytes, 8, number);
+  bytes.set(payload, FRAME_HEADER);
+  putU32(bytes, 4, crc32c(bytes, 8));
+  return bytes;
+}
+
+/** Where the sound frame at an offset ends; undefined when there is none. */
+function frameEnd(bytes: Uint8Array, at: number, number: number): number | undefined {
+  if (at + FRAME_HEADER > bytes.length || getU32(bytes, at + 8) !== number) return undefined;
+  const end = at + FRAME_HEADER + getU32(bytes, at);
+  if (end > bytes.length || getU32(bytes, at + 4) !== crc32c(bytes, at + 8, end)) return undefined;
+  return end;
+}
+
+function damagedFile(path: string, offset: number, why: string): PairError {
+  return new PairError("CorruptedData", `Cannot read ${path} at ${offset}: ${why}`, {
+    file: path,
+    offset,
+  });
+}

@@ -1,0 +1,13 @@
+/**
+ * The manifest's room.
+ * @module
+ */
+export { type Edit, ManifestState, type TableMeta, type TreeMeta } from "./edit.ts";
+export {
+  applyEdits,
+  Manifest,
+  MANIFEST_FORMAT,
+  manifestFiles,
+  readCurrent,
+  readManifest,
+} from "./manifest.ts";

@@ -1,0 +1,310 @@
+/**
+ * Memtable: the newest entries of a tree, sorted, in memory that a worker thread can read too.
+ *
+ * A skip list (Pugh, "Skip Lists: A Probabilistic Alternative to Balanced Trees", 1990; probability
+ * 0.5, at most 16 levels) in one SharedArrayBuffer. References are byte offsets, 4-aligned, 0 for
+ * none. The arena starts small and doubles, so that ten thousand small trees cost little.
+ *
+ *     node:  0         4                              8          12           16
+ *            +---------+------------------------------+----------+------------+-----------------+-----+-------+
+ *            | seq u32 | seq high u16|kind u8|height u8| key u32 | value u32  | next u32 × height| key | value |
+ *            +---------+------------------------------+----------+------------+-----------------+-----+-------+
+ *
+ * Invariants
+ *   - Entries are never changed or removed; a newer one of the same key stands before the older.
+ *   - `reserve` comes before the log append and can fail; `insert` after it cannot.
+ * @module
+ */
+import type { EntryKind } from "../api.ts";
+import type { EntryCursor } from "../cursor.ts";
+
+const MAX_HEIGHT = 16;
+const NODE_HEADER = 16;
+const HEAD = 8;
+const FIRST_CAPACITY = 4096;
+/** What an entry can take beside its key and value: header, tower, alignment. */
+const NODE_OVERHEAD = NODE_HEADER + 4 * MAX_HEIGHT + 3;
+
+/** A frozen memtable as a message to another thread. */
+export interface SharedMemtable {
+  readonly arena: SharedArrayBuffer;
+  readonly used: number;
+  readonly height: number;
+  readonly count: number;
+}
+
+/** A sorted buffer of entries; one writer, any number of cursors. */
+export class Memtable {
+  #arena: SharedArrayBuffer;
+  #bytes: Uint8Array;
+  #words: Uint32Array;
+  #used: number;
+  #height: number;
+  #count: number;
+  #minSeq = 0;
+  #maxSeq = 0;
+  // The path to the last insert: sequential keys start from here and need no search.
+  readonly #path = new Uint32Array(MAX_HEIGHT).fill(HEAD);
+  #last = 0;
+  #chance: number;
+
+  /** @param seed  for the tower heights; any 32-bit integer but 0 */
+  constructor(seed = 0x9e3779b9) {
+    this.#chance = seed | 0 || 1;
+    this.#arena = new SharedArrayBuffer(FIRST_CAPACITY);
+    this.#bytes = new Uint8Array(this.#arena);
+    this.#words = new Uint32Array(this.#arena);
+    this.#used = HEAD + NODE_HEADER + 4 * MAX_HEIGHT;
+    this.#height = 1;
+    this.#count = 0;
+  }
+
+  /** A frozen memtable that another thread has sent. */
+  static fromShared(shared: SharedMemtable): Memtable {
+    const table = new Memtable();
+    table.#arena = shared.arena;
+    table.#bytes = new Uint8Array(shared.arena);
+    table.#words = new Uint32Array(shared.arena);
+    table.#used = shared.used;
+    table.#height = shared.height;
+    table.#count = shared.count;
+    return table;
+  }
+
+  /** The message that {@link Memtable.fromShared} takes; insert nothing afterwards. */
+  share(): SharedMemtable {
+    return { arena: this.#arena, used: this.#used, height: this.#height, count: this.#count };
+  }
+
+  /** Entries. */
+  get count(): number {
+    return this.#count;
+  }
+  /** Bytes taken in the arena. */
+  get bytes(): number {
+    return this.#used;
+  }
+  /** Sequence of the first entry put in; 0 when empty. */
+  get minSeq(): number {
+    return this.#minSeq;
+  }
+  /** Sequence of the last entry put in; 0 when empty. */
+  get maxSeq(): number {
+    return this.#maxSeq;
+  }
+
+  /**
+   * Makes room for `entries` more whose keys and values take `payload` bytes in sum.
+   * @throws RangeError when memory cannot be had; nothing has changed then
+   */
+  reserve(entries: number, payload: number): void {
+    const needed = this.#used + payload + entries * NODE_OVERHEAD;
+    if (needed <= this.#arena.byteLength) return;
+    let capacity = this.#arena.byteLength;
+    while (capacity < needed) capacity *= 2;
+    const arena = new SharedArrayBuffer(capacity);
+    const bytes = new Uint8Array(arena);
+    bytes.set(this.#bytes.subarray(0, this.#used));
+    this.#arena = arena;
+    this.#bytes = bytes;
+    this.#words = new Uint32Array(arena);
+  }
+
+  /** Adds an entry. Room was reserved; sequences rise from call to call. */
+  insert(seq: number, kind: EntryKind, key: Uint8Array, value: Uint8Array): void {
+    this.#findPath(key);
+    const height = this.#randomHeight();
+    while (this.#height < height) this.#path[this.#height++] = HEAD;
+    const node = this.#used;
+    const keyStart = node + NODE_HEADER + 4 * height;
+    const end = keyStart + key.length + value.length;
+    this.#used = (end + 3) & ~3;
+    const words = this.#words;
+    const w = node >> 2;
+    words[w] = seq % 2 ** 32;
+    words[w + 1] = (Math.floor(seq / 2 ** 32) << 16) | (kind << 8) | height;
+    words[w + 2] = key.length;
+    words[w + 3] = value.length;
+    this.#bytes.set(key, keyStart);
+    this.#bytes.set(value, keyStart + key.length);
+    for (let level = 0; level < height; level++) {
+      const link = (this.#path[level] + NODE_HEADER >> 2) + level;
+      words[w + 4 + level] = words[link];
+      words[link] = node;
+      this.#path[level] = node;
+    }
+    this.#last = node;
+    if (this.#count++ === 0) this.#minSeq = seq;
+    this.#maxSeq = seq;
+  }
+
+  /**
+   * The newest entry of `key` with a sequence of at most `seq`; 0 when there is none.
+   * Read it with the accessors below; {@link Memtable.older} goes on to the next older one.
+   */
+  find(key: Uint8Array, seq: number): number {
+    const node = this.seek(key, seq);
+    return node !== 0 && this.#compareKey(node, key) === 0 ? node : 0;
+  }
+
+  /** The next older entry of the same key; 0 when there is none. */
+  older(node: number, key: Uint8Array): number {
+    const next = this.next(node);
+    return next !== 0 && this.#compareKey(next, key) === 0 ? next : 0;
+  }
+
+  /** The first entry; 0 when empty. */
+  first(): number {
+    return this.next(HEAD);
+  }
+
+  /** The entry after this one; 0 at the end. */
+  next(node: number): number {
+    return this.#words[(node + NODE_HEADER) >> 2];
+  }
+
+  /** The first entry at or after (key, seq) in order; 0 when there is none. */
+  seek(key: Uint8Array, seq: number): number {
+    const words = this.#words;
+    let node = HEAD;
+    for (let level = this.#height - 1; level >= 0; level--) {
+      for (;;) {
+        const next = words[((node + NODE_HEADER) >> 2) + level];
+        if (next === 0) break;
+        const order = this.#compareKey(next, key);
+        if (order > 0 || (order === 0 && this.seq(next) <= seq)) break;
+        node = next;
+      }
+    }
+    return words[(node + NODE_HEADER) >> 2];
+  }
+
+  /** An entry's sequence. */
+  seq(node: number): number {
+    const w = node >> 2;
+    return (this.#words[w + 1] >>> 16) * 2 ** 32 + this.#words[w];
+  }
+  /** An entry's kind. */
+  kind(node: number): EntryKind {
+    return ((this.#words[(node >> 2) + 1] >>> 8) & 0xff) as EntryKind;
+  }
+  /** Where an entry's key begins in {@link Memtable.buffer}. */
+  keyStart(node: number): number {
+    return node + NODE_HEADER + 4 * (this.#words[(node >> 2) + 1] & 0xff);
+  }
+  /** Where its key ends and its value begins. */
+  keyEnd(node: number): number {
+    return this.keyStart(node) + this.#words[(node >> 2) + 2];
+  }
+  /** Where its value ends. */
+  valueEnd(node: number): number {
+    return this.keyEnd(node) + this.#words[(node >> 2) + 3];
+  }
+  /** The arena; another one after `reserve`. */
+  get buffer(): Uint8Array {
+    return this.#bytes;
+  }
+
+  /** A cursor over all entries; it also sees those inserted behind its position later. */
+  cursor(): EntryCursor {
+    return new MemtableCursor(this);
+  }
+
+  #compareKey(node: number, key: Uint8Array): number {
+    const words = this.#words;
+    const w = node >> 2;
+    const bytes = this.#bytes;
+    const start = node + NODE_HEADER + 4 * (words[w + 1] & 0xff);
+    const length = words[w + 2];
+    const shared = length < key.length ? length : key.length;
+    for (let i = 0; i < shared; i++) {
+      const difference = bytes[start + i] - key[i];
+      if (difference !== 0) return difference;
+    }
+    return length - key.length;
+  }
+
+  /** Leaves in `#path` the last node before `key` on each level. A new entry is the newest of its key, so it goes first. */
+  #findPath(key: Uint8Array): void {
+    const words = this.#words;
+    if (this.#last !== 0 && this.#compareKey(this.#last, key) < 0) {
+      const after = this.next(this.#last);
+      // The path leads to `last` on its own levels, and above them to the nodes that jump over it.
+      if (after === 0 && this.#pathEnds()) return;
+    }
+    let node = HEAD;
+    for (let level = this.#height - 1; level >= 0; level--) {
+      for (;;) {
+        const next = words[((node + NODE_HEADER) >> 2) + level];
+        if (next === 0 || this.#compareKey(next, key) >= 0) break;
+        node = next;
+      }
+      this.#path[level] = node;
+    }
+  }
+
+  /** Whether every level of the path is at its end: then the path is right for any greater key. */
+  #pathEnds(): boolean {
+    for (let level = 0; level < this.#height; level++) {
+      if (this.#words[((this.#path[level] + NODE_HEADER) >> 2) + level] !== 0) return false;
+    }
+    return true;
+  }
+
+  #randomHeight(): number {
+    // xorshift32 (Marsaglia 2003): heights need speed, not quality. Each further level has odds 1/2.
+    let x = this.#chance;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.#chance = x;
+    const height = 1 + Math.clz32((x >>> 0) | 0x10000);
+    return height > MAX_HEIGHT ? MAX_HEIGHT : height;
+  }
+}
+
+class MemtableCursor implements EntryCursor {
+  readonly #table: Memtable;
+  #node = 0;
+
+  constructor(table: Memtable) {
+    this.#table = table;
+  }
+
+  get valid(): boolean {
+    return this.#node !== 0;
+  }
+  get keyBuffer(): Uint8Array {
+    return this.#table.buffer;
+  }
+  get keyStart(): number {
+    return this.#table.keyStart(this.#node);
+  }
+  get keyEnd(): number {
+    return this.#table.keyEnd(this.#node);
+  }
+  get seq(): number {
+    return this.#table.seq(this.#node);
+  }
+  get kind(): EntryKind {
+    return this.#table.kind(this.#node);
+  }
+  get valueBuffer(): Uint8Array {
+    return this.#table.buffer;
+  }
+  get valueStart(): number {
+    return this.#table.keyEnd(this.#node);
+  }
+  get valueEnd(): number {
+    return this.#table.valueEnd(this.#node);
+  }
+  seekFirst(): void {
+    this.#node = this.#table.first();
+  }
+  seek(key: Uint8Array, seq: number): void {
+    this.#node = this.#table.seek(key, seq);
+  }
+  next(): void {
+    this.#node = this.#table.next(this.#node);
+  }
+}

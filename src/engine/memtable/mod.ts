@@ -1,0 +1,5 @@
+/**
+ * The memtable room.
+ * @module
+ */
+export { Memtable, type SharedMemtable } from "./memtable.ts";

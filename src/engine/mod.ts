@@ -1,0 +1,20 @@
+/**
+ * Engine: an LSM engine of many trees over one log. Start at `api.ts` for what it does and at
+ * `engine.ts` for how the rooms below play together.
+ * @module
+ */
+export * from "./api.ts";
+export {
+  type CompactJob,
+  type FlushJob,
+  type JobBase,
+  runTableJob,
+  type TableJob,
+  type TableJobResult,
+} from "./compaction/mod.ts";
+export { openEngine } from "./engine.ts";
+export { checkDirectory, dumpFile, type DumpItem, type FileReport } from "./inspect.ts";
+export { type CompactionOptions, DEFAULT_ENGINE_OPTIONS, type EngineOptions } from "./options.ts";
+export type { SharedMemtable } from "./memtable/mod.ts";
+export type { FinishedTable, TableOptions, TableProperties } from "./sstable/mod.ts";
+export type { LogOptions, SyncMode } from "./wal/mod.ts";

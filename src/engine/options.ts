@@ -1,0 +1,64 @@
+/**
+ * The engine's options, and the one place of their defaults: the configuration schema, the embedded
+ * database and the tests all start from {@link DEFAULT_ENGINE_OPTIONS}.
+ * @module
+ */
+import type { TableOptions } from "./sstable/mod.ts";
+import type { LogOptions } from "./wal/mod.ts";
+
+/** How tables are merged. */
+export interface CompactionOptions {
+  /** Tables on level 0 that start a compaction. Fewer: cheaper reads, more rewriting. */
+  readonly l0Trigger: number;
+  /** Tables on level 0 at which writers are slowed, 1 ms a batch. */
+  readonly l0Slowdown: number;
+  /** Tables on level 0 at which writers wait. */
+  readonly l0Stop: number;
+  /** Bytes that level 1 may hold; each deeper level ten times the one above. */
+  readonly baseLevelSize: number;
+  /** Target size of a table on level 1, in bytes. */
+  readonly targetTableSize: number;
+  /** Growth of the target size from level to level. */
+  readonly tableSizeMultiplier: number;
+}
+
+/** How an engine behaves. Sizes in bytes, times in ms. */
+export interface EngineOptions {
+  readonly log: LogOptions;
+  /** Damage inside the log: `salvage` skips it and reports the loss, `strict` refuses to open. */
+  readonly recovery: "salvage" | "strict";
+  /** A memtable of this size is frozen and flushed. */
+  readonly memtableSize: number;
+  /** Frozen memtables that may wait for their flush before writers of the tree wait. */
+  readonly maxImmutables: number;
+  /** All memtables together; beyond it the largest is flushed. */
+  readonly memtableBudget: number;
+  readonly table: TableOptions;
+  readonly blockCacheSize: number;
+  readonly compaction: CompactionOptions;
+}
+
+/** What applies where nothing else is said. */
+export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
+  log: {
+    syncMode: "always",
+    syncIntervalMs: 100,
+    syncEvery: 1000,
+    segmentSize: 1 << 30,
+    segmentAgeMs: 600_000,
+  },
+  recovery: "salvage",
+  memtableSize: 64 << 20,
+  maxImmutables: 2,
+  memtableBudget: 512 << 20,
+  table: { blockSize: 4096, falsePositives: 0.01 },
+  blockCacheSize: 256 << 20,
+  compaction: {
+    l0Trigger: 4,
+    l0Slowdown: 8,
+    l0Stop: 12,
+    baseLevelSize: 256 << 20,
+    targetTableSize: 128 << 20,
+    tableSizeMultiplier: 2,
+  },
+};

@@ -1,0 +1,210 @@
+/**
+ * Data block: a run of entries, keys shortened by what they share with the one before.
+ *
+ *     entry:   | shared varint | rest varint | value varint | kind u8 | seq varint | rest of key | value |
+ *     block:   | entry ... | restart u32 ... | restart count u32 |
+ *
+ * Every 16th entry is a restart: it shares nothing, and its offset is listed at the end, so that a
+ * search halves over restarts and reads on from there.
+ * @module
+ */
+import { ByteWriter, getU32, PairError } from "../../model/mod.ts";
+import { type EntryKind, KIND_MERGE } from "../api.ts";
+import { compareRanges, type EntryCursor } from "../cursor.ts";
+
+const RESTART_INTERVAL = 16;
+
+/** Gathers entries into a block. */
+export class BlockBuilder {
+  readonly #out = new ByteWriter(8192);
+  readonly #restarts: number[] = [];
+  #lastKey = new Uint8Array(256);
+  #lastLength = 0;
+  #count = 0;
+
+  /** Entries so far. */
+  get count(): number {
+    return this.#count;
+  }
+  /** Bytes that the block would have now. */
+  get size(): number {
+    return this.#out.length + 4 * this.#restarts.length + 4;
+  }
+
+  /** Adds the entry that a cursor stands on; entries come in order. */
+  add(entry: EntryCursor): void {
+    const { keyBuffer, keyStart, keyEnd, valueBuffer, valueStart, valueEnd } = entry;
+    const length = keyEnd - keyStart;
+    let shared = 0;
+    if (this.#count % RESTART_INTERVAL === 0) {
+      this.#restarts.push(this.#out.length);
+    } else {
+      const most = Math.min(length, this.#lastLength);
+      while (shared < most && this.#lastKey[shared] === keyBuffer[keyStart + shared]) shared++;
+    }
+    this.#out.varint(shared).varint(length - shared).varint(valueEnd - valueStart)
+      .u8(entry.kind).varint(entry.seq)
+      .raw(keyBuffer.subarray(keyStart + shared, keyEnd))
+      .raw(valueBuffer.subarray(valueStart, valueEnd));
+    if (this.#lastKey.length < length) {
+      const grown = new Uint8Array(length * 2);
+      grown.set(this.#lastKey.subarray(0, shared));
+      this.#lastKey = grown;
+    }
+    this.#lastKey.set(keyBuffer.subarray(keyStart + shared, keyEnd), shared);
+    this.#lastLength = length;
+    this.#count++;
+  }
+
+  /** Ends the block, with `spare` bytes behind it for a trailer, and starts the next. Valid until then. */
+  finish(spare: number): { bytes: Uint8Array; size: number } {
+    for (const restart of this.#restarts) this.#out.u32(restart);
+    this.#out.u32(this.#restarts.length);
+    const size = this.#out.length;
+    for (let i = 0; i < spare; i++) this.#out.u8(0);
+    const bytes = this.#out.view();
+    this.#out.reset();
+    this.#restarts.length = 0;
+    this.#count = 0;
+    this.#lastLength = 0;
+    return { bytes, size };
+  }
+}
+
+/** A cursor over one block at a time; `load` puts another block under it. */
+export class BlockCursor implements EntryCursor {
+  keyBuffer: Uint8Array = new Uint8Array(256);
+  readonly keyStart = 0;
+  keyEnd = 0;
+  seq = 0;
+  kind: EntryKind = 0;
+  valueBuffer: Uint8Array = new Uint8Array(0);
+  valueStart = 0;
+  valueEnd = 0;
+  valid = false;
+
+  #entriesEnd = 0;
+  #restarts = 0;
+  #next = 0;
+  #what = "";
+
+  /**
+   * Stands before the first entry of a block.
+   * @param bytes  begins with the block
+   * @param size   the block's bytes, without its trailer
+   * @param what   names the block in errors
+   * @throws PairError CorruptedData when its end makes no sense
+   */
+  load(bytes: Uint8Array, size: number, what: string): void {
+    this.valid = false;
+    this.valueBuffer = bytes;
+    this.#what = what;
+    this.#restarts = size < 8 ? 0 : getU32(bytes, size - 4);
+    this.#entriesEnd = size - 4 - 4 * this.#restarts;
+    if (this.#restarts === 0 || this.#entriesEnd <= 0) throw this.#damaged("its restarts are cut");
+  }
+
+  seekFirst(): void {
+    this.#next = 0;
+    this.keyEnd = 0;
+    this.next();
+  }
+
+  seek(key: Uint8Array, seq: number): void {
+    // The last restart whose entry stands before (key, seq): the answer is behind it.
+    let low = 0;
+    let high = this.#restarts - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      this.#enter(middle);
+      if (this.#compare(key, seq) < 0) low = middle;
+      else high = middle - 1;
+    }
+    this.#enter(low);
+    while (this.valid && this.#compare(key, seq) < 0) this.next();
+  }
+
+  next(): void {
+    const bytes = this.valueBuffer;
+    let at = this.#next;
+    if (at >= this.#entriesEnd) {
+      this.valid = false;
+      return;
+    }
+    // Lengths below 128 take one byte each, which is the usual case; a sequence rarely does.
+    let shared = bytes[at++];
+    if (shared >= 0x80) {
+      shared = this.#varint(at - 1);
+      at = this.#next;
+    }
+    let rest = bytes[at++];
+    if (rest >= 0x80) {
+      rest = this.#varint(at - 1);
+      at = this.#next;
+    }
+    let length = bytes[at++];
+    if (length >= 0x80) {
+      length = this.#varint(at - 1);
+      at = this.#next;
+    }
+    const kind = bytes[at++];
+    let seq = bytes[at++];
+    if (seq >= 0x80) {
+      seq = this.#varint(at - 1);
+      at = this.#next;
+    }
+    const keyEnd = shared + rest;
+    const valueStart = at + rest;
+    if (
+      shared > this.keyEnd || kind > KIND_MERGE || valueStart + length > this.#entriesEnd
+    ) throw this.#damaged("an entry makes no sense");
+    if (keyEnd > this.keyBuffer.length) {
+      const grown = new Uint8Array(keyEnd * 2);
+      grown.set(this.keyBuffer.subarray(0, shared));
+      this.keyBuffer = grown;
+    }
+    const key = this.keyBuffer;
+    for (let i = 0; i < rest; i++) key[shared + i] = bytes[at + i];
+    this.keyEnd = keyEnd;
+    this.kind = kind as EntryKind;
+    this.seq = seq;
+    this.valueStart = valueStart;
+    this.valueEnd = valueStart + length;
+    this.#next = this.valueEnd;
+    this.valid = true;
+  }
+
+  #compare(key: Uint8Array, seq: number): number {
+    const order = compareRanges(this.keyBuffer, 0, this.keyEnd, key, 0, key.length);
+    return order !== 0 ? order : seq - this.seq;
+  }
+
+  #enter(restart: number): void {
+    const offset = getU32(this.valueBuffer, this.#entriesEnd + 4 * restart);
+    if (offset >= this.#entriesEnd) throw this.#damaged("a restart lies outside");
+    this.#next = offset;
+    this.keyEnd = 0;
+    this.next();
+  }
+
+  /** A varint at `at`; leaves its end in `#next`. */
+  #varint(at: number): number {
+    const bytes = this.valueBuffer;
+    let value = 0;
+    let scale = 1;
+    for (let i = 0; i < 8 && at < this.#entriesEnd; i++) {
+      const byte = bytes[at++];
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) {
+        this.#next = at;
+        return value;
+      }
+      scale *= 0x80;
+    }
+    throw this.#damaged("a number is cut");
+  }
+
+  #damaged(why: string): PairError {
+    return new PairError("CorruptedData", `Cannot read ${this.#what}: ${why}`);
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * Bloom filter: tells most absent keys from present ones without reading a block.
+ *
+ *     | bits, packed, least first ... | probes u8 |
+ *
+ * Sized from the real number of keys: m = -n ln p / (ln 2)^2 bits, k = m/n ln 2 probes (Bloom 1970).
+ * The k positions come from one 64-bit hash by double hashing (Kirsch and Mitzenmacher 2006), the
+ * increment growing with each probe so that short cycles do not matter (Dillinger and Manolios 2004).
+ * @module
+ */
+import { murmur3 } from "../../model/mod.ts";
+
+const SEED_1 = 0x5061_6972;
+const SEED_2 = 0x4442_0001;
+
+/** The first half of a key's hash. */
+export function filterHash1(buffer: Uint8Array, start: number, end: number): number {
+  return murmur3(buffer, SEED_1, start, end);
+}
+/** The second half. */
+export function filterHash2(buffer: Uint8Array, start: number, end: number): number {
+  return murmur3(buffer, SEED_2, start, end);
+}
+
+/** Gathers hashes; builds the filter once all keys are known. */
+export class FilterBuilder {
+  #hashes = new Uint32Array(1024);
+  #count = 0;
+
+  /** Adds one key; the same key only once. */
+  add(buffer: Uint8Array, start: number, end: number): void {
+    if (this.#count * 2 === this.#hashes.length) {
+      const grown = new Uint32Array(this.#hashes.length * 2);
+      grown.set(this.#hashes);
+      this.#hashes = grown;
+    }
+    this.#hashes[this.#count * 2] = filterHash1(buffer, start, end);
+    this.#hashes[this.#count * 2 + 1] = filterHash2(buffer, start, end);
+    this.#count++;
+  }
+
+  /**
+   * The filter's bytes.
+   * @param falsePositives  the share of absent keys that may pass, in (0, 1)
+   * @param spare           zero bytes behind it, for a trailer
+   */
+  finish(falsePositives: number, spare: number): Uint8Array<ArrayBuffer> {
+    const perKey = -Math.log(falsePositives) / Math.LN2 ** 2;
+    const probes = Math.min(30, Math.max(1, Math.round(perKey * Math.LN2)));
+    const size = Math.max(8, Math.ceil((this.#count * perKey) / 8));
+    const bytes = new Uint8Array(size + 1 + spare);
+    const bits = size * 8;
+    for (let i = 0; i < this.#count; i++) {
+      let position = this.#hashes[i * 2];
+      let step = this.#hashes[i * 2 + 1];
+      for (let probe = 0; probe < probes; probe++) {
+        const bit = position % bits;
+        bytes[bit >>> 3] |= 1 << (bit & 7);
+        position = (position + step) >>> 0;
+        step = (step + probe) >>> 0;
+      }
+    }
+    bytes[size] = probes;
+    return bytes;
+  }
+}
+
+/** Whether a filter (its bytes, without spare) may have seen a key with these hash halves. */
+export function filterMayContain(
+  filter: Uint8Array,
+  size: number,
+  hash1: number,
+  hash2: number,
+): boolean {
+  const probes = filter[size - 1];
+  const bits = (size - 1) * 8;
+  let position = hash1;
+  let step = hash2;
+  for (let probe = 0; probe < probes; probe++) {
+    const bit = position % bits;
+    if ((filter[bit >>> 3] & (1 << (bit & 7))) === 0) return false;
+    position = (position + step) >>> 0;
+    step = (step + probe) >>> 0;
+  }
+  return true;
+}

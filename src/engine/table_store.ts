@@ -1,0 +1,113 @@
+/**
+ * Table files: how live tables are opened, and how files that nobody needs any more go away.
+ *
+ * Removing is never urgent: what cannot be removed now costs space, not data, and the next start tries
+ * again. So a failure here is logged and not raised.
+ * @module
+ */
+import { PairError } from "../model/mod.ts";
+import type { Runtime } from "../runtime/mod.ts";
+import { type Files, parseTableName } from "./files.ts";
+import { manifestFiles, type TableMeta } from "./manifest/mod.ts";
+import { type BlockCache, TableReader } from "./sstable/mod.ts";
+import type { TreeState } from "./tree.ts";
+import { LiveTable, type Placed } from "./version.ts";
+
+/** The table files of one engine. */
+export class TableStore {
+  readonly #runtime: Runtime;
+  readonly #files: Files;
+  readonly #cache: BlockCache;
+  readonly #isTree: (id: number) => boolean;
+  #closed = false;
+
+  /** @param isTree  whether a tree exists; one that does not was dropped */
+  constructor(
+    runtime: Runtime,
+    files: Files,
+    cache: BlockCache,
+    isTree: (id: number) => boolean,
+  ) {
+    this.#runtime = runtime;
+    this.#files = files;
+    this.#cache = cache;
+    this.#isTree = isTree;
+  }
+
+  /** A table at its level; its file goes when the last version that has it is released. */
+  place(treeId: number, dir: string, meta: TableMeta): Placed {
+    const path = this.#files.table(dir, meta.number);
+    const table = new LiveTable(
+      meta,
+      () => new TableReader(this.#runtime.disk, path, meta.number, this.#cache),
+      (unused) => {
+        unused.close();
+        if (this.#closed) return;
+        // A dropped tree goes with its directory, once nobody reads it any more.
+        if (this.#isTree(treeId)) this.removeFile(path);
+        else this.removeTreeDir(dir);
+      },
+    );
+    return { level: meta.level, table };
+  }
+
+  /** @throws PairError CorruptedData when a table's file is missing or has another size */
+  checkPresent(dir: string, meta: TableMeta): void {
+    const path = this.#files.table(dir, meta.number);
+    const size = this.#runtime.disk.stat(path)?.size;
+    if (size === meta.size) return;
+    const state = size === undefined ? "it is missing" : `it has ${size} bytes, not ${meta.size}`;
+    throw new PairError("CorruptedData", `Cannot open ${path}: ${state}`, {
+      file: path,
+      offset: 0,
+    });
+  }
+
+  /** Removes tables, directories and manifests that no edit names: what a crash left half made. */
+  removeOrphans(trees: Iterable<TreeState>, manifest: number): void {
+    const { disk } = this.#runtime;
+    const live = new Map([...trees].map((tree) => [tree.dir, tree]));
+    for (const dir of disk.list(this.#files.treesDir)) {
+      const tree = live.get(dir);
+      if (tree === undefined) {
+        this.removeTreeDir(dir);
+        continue;
+      }
+      const numbers = new Set(tree.version.tables().map((table) => table.meta.number));
+      for (const name of disk.list(this.#files.treeDir(dir))) {
+        const number = parseTableName(name);
+        if (number !== undefined && !numbers.has(number)) {
+          this.removeFile(this.#files.table(dir, number));
+        }
+      }
+    }
+    for (const number of manifestFiles(disk, this.#files)) {
+      if (number !== manifest) this.removeFile(this.#files.manifest(number));
+    }
+  }
+
+  /** Removes a file that no edit names any more. */
+  removeFile(path: string): void {
+    this.#attempt(path, () => this.#runtime.disk.remove(path));
+  }
+
+  /** Removes the directory of a dropped tree. */
+  removeTreeDir(dir: string): void {
+    const path = this.#files.treeDir(dir);
+    this.#attempt(path, () => this.#runtime.disk.removeDir(path));
+  }
+
+  /** From here on tables are closed and their files stay. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  #attempt(path: string, remove: () => void): void {
+    try {
+      remove();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#runtime.log.warn("cannot remove a file", { file: path, error: reason });
+    }
+  }
+}

@@ -1,0 +1,222 @@
+/**
+ * A tree: one tenant's key space, from the newest entry in memory to the oldest on disk.
+ *
+ * Reads go memtable, frozen memtables newest first, level 0 newest first, then one table a level: the
+ * first put or delete found ends the search, merge operands on the way are folded onto it.
+ * @module
+ */
+import { compareBytes } from "../model/mod.ts";
+import {
+  type EntryKind,
+  KIND_DELETE,
+  KIND_MERGE,
+  KIND_PUT,
+  type MergeOperator,
+  type ReadTrace,
+  type Tree,
+} from "./api.ts";
+import { ConcatenatedCursor, type EntryCursor } from "./cursor.ts";
+import type { TreeMeta } from "./manifest/mod.ts";
+import { Memtable } from "./memtable/mod.ts";
+import { filterHash1, filterHash2 } from "./sstable/mod.ts";
+import { firstReaching, tableFor, type Version } from "./version.ts";
+
+/** The engine's side of a {@link Tree}. */
+export class TreeState implements Tree {
+  readonly id: number;
+  readonly name: string;
+  readonly createdAtMs: number;
+  /** Its directory's name. */
+  readonly dir: string;
+  readonly operator: MergeOperator | undefined;
+
+  active: Memtable;
+  /** Frozen memtables, newest first. */
+  immutables: Memtable[] = [];
+  version: Version;
+  /** Entries up to here are in tables; recovery skips them in the log. */
+  flushedSeq: number;
+  dropped = false;
+
+  /** Background work under way: one flush and one compaction at most. */
+  flushing: Promise<void> | undefined;
+  compacting: Promise<void> | undefined;
+  /** By level, where the last compaction ended: the next takes the table after it. */
+  readonly lastCompacted = new Map<number, Uint8Array>();
+  /** Damage in a table: this tree is not compacted any more, so that it cannot spread. */
+  compactionStopped: Error | undefined;
+
+  constructor(
+    meta: TreeMeta,
+    dir: string,
+    operator: MergeOperator | undefined,
+    version: Version,
+    flushedSeq: number,
+    active: Memtable,
+  ) {
+    this.id = meta.id;
+    this.name = meta.name;
+    this.createdAtMs = meta.createdAtMs;
+    this.dir = dir;
+    this.operator = operator;
+    this.version = version.acquire();
+    this.flushedSeq = flushedSeq;
+    this.active = active;
+  }
+
+  /** Starts a new memtable, the present one waits for its flush; false when there is nothing in it. */
+  freeze(): boolean {
+    if (this.active.count === 0) return false;
+    this.immutables.unshift(this.active);
+    this.active = newMemtable(this.id);
+    return true;
+  }
+
+  /** Memtables, newest first. */
+  memtables(): Memtable[] {
+    return [this.active, ...this.immutables];
+  }
+
+  /** Bytes in memtables that hold anything. */
+  get memtableBytes(): number {
+    return this.memtables().reduce((sum, table) => sum + (table.count > 0 ? table.bytes : 0), 0);
+  }
+
+  /** The sequence of the oldest entry that is in no table; undefined when there is none. */
+  oldestUnflushed(without?: Memtable): number | undefined {
+    for (const table of [...this.immutables].reverse()) if (table !== without) return table.minSeq;
+    return this.active.count > 0 ? this.active.minSeq : undefined;
+  }
+
+  /** The value of a key as of a sequence, copied; undefined when there is none. */
+  read(key: Uint8Array, seq: number, trace?: ReadTrace): Uint8Array | undefined {
+    if (trace !== undefined) trace.source = "none";
+    const search = new Search(key, this.operator, trace);
+    if (this.#readMemtable(this.active, key, seq, search)) return search.value;
+    for (const memtable of this.immutables) {
+      if (this.#readMemtable(memtable, key, seq, search)) return search.value;
+    }
+    const { levels } = this.version;
+    if (levels.length > 1 || levels[0].length > 0) {
+      const hash1 = filterHash1(key, 0, key.length);
+      const hash2 = filterHash2(key, 0, key.length);
+      for (const table of levels[0]) {
+        const { smallest, largest } = table.meta.properties;
+        if (compareBytes(key, smallest) < 0 || compareBytes(key, largest) > 0) continue;
+        if (!table.reader.mayContain(hash1, hash2)) continue;
+        if (search.takeFrom(table.reader.find(key, seq))) return search.value;
+      }
+      for (let level = 1; level < levels.length; level++) {
+        const index = tableFor(levels[level], key);
+        if (index < 0) continue;
+        const { reader } = levels[level][index];
+        if (!reader.mayContain(hash1, hash2)) continue;
+        if (search.takeFrom(reader.find(key, seq))) return search.value;
+      }
+    }
+    return search.end();
+  }
+
+  /** Cursors over everything, for a merge. The caller holds a reference on the version. */
+  cursors(version: Version): EntryCursor[] {
+    const cursors = this.memtables().map((memtable) => memtable.cursor());
+    for (const table of version.levels[0]) cursors.push(table.reader.cursor());
+    for (const level of version.levels.slice(1)) {
+      if (level.length === 0) continue;
+      cursors.push(
+        new ConcatenatedCursor(
+          level.length,
+          (index) => level[index].reader.cursor(),
+          (key) => firstReaching(level, key),
+        ),
+      );
+    }
+    return cursors;
+  }
+
+  #readMemtable(memtable: Memtable, key: Uint8Array, seq: number, search: Search): boolean {
+    for (let node = memtable.find(key, seq); node !== 0; node = memtable.older(node, key)) {
+      const kind = memtable.kind(node);
+      if (
+        search.take(
+          kind,
+          memtable.buffer,
+          memtable.keyEnd(node),
+          memtable.valueEnd(node),
+          "memtable",
+        )
+      ) {
+        return true;
+      }
+    }
+    return false;
+  }
+}
+
+/** Folds the entries of one key, newest first, until the answer is known. */
+class Search {
+  /** The answer, once `take` has returned true. */
+  value: Uint8Array | undefined;
+  readonly #key: Uint8Array;
+  readonly #operator: MergeOperator | undefined;
+  readonly #trace: ReadTrace | undefined;
+  // Newest first.
+  #operands: Uint8Array[] | undefined;
+
+  constructor(key: Uint8Array, operator: MergeOperator | undefined, trace: ReadTrace | undefined) {
+    this.#key = key;
+    this.#operator = operator;
+    this.#trace = trace;
+  }
+
+  /** Takes one entry; true when it ends the search. */
+  take(
+    kind: EntryKind,
+    buffer: Uint8Array,
+    start: number,
+    end: number,
+    source: "memtable" | "sstable",
+  ): boolean {
+    // The newest entry decides where the answer came from.
+    if (this.#trace !== undefined && this.#trace.source === "none") this.#trace.source = source;
+    if (kind === KIND_MERGE) {
+      (this.#operands ??= []).push(buffer.slice(start, end));
+      return false;
+    }
+    this.value = this.#fold(kind === KIND_PUT ? buffer.slice(start, end) : undefined);
+    return true;
+  }
+
+  /** Takes a table's entries of the key, from a cursor on the newest; true when they end the search. */
+  takeFrom(cursor: EntryCursor | undefined): boolean {
+    while (cursor !== undefined && cursor.valid) {
+      const { keyBuffer, keyStart, keyEnd } = cursor;
+      if (compareBytes(keyBuffer.subarray(keyStart, keyEnd), this.#key) !== 0) return false;
+      const { kind, valueBuffer, valueStart, valueEnd } = cursor;
+      if (this.take(kind, valueBuffer, valueStart, valueEnd, "sstable")) return true;
+      cursor.next();
+    }
+    return false;
+  }
+
+  /** The answer when nothing lies below what was taken. */
+  end(): Uint8Array | undefined {
+    return this.#fold(undefined);
+  }
+
+  #fold(base: Uint8Array | undefined): Uint8Array | undefined {
+    if (this.#operands === undefined) return base;
+    if (this.#operator === undefined) throw new Error("a merge operand in a tree without operator");
+    return this.#operator.merge(this.#key, base, this.#operands.reverse());
+  }
+}
+
+/** Whether an entry of this kind can be put into a tree. */
+export function acceptsKind(tree: TreeState, kind: EntryKind): boolean {
+  return kind === KIND_PUT || kind === KIND_DELETE || tree.operator !== undefined;
+}
+
+/** A new, empty memtable; its tower heights differ from tree to tree. */
+export function newMemtable(tree: number): Memtable {
+  return new Memtable(Math.imul(tree + 1, 0x9e3779b1));
+}

@@ -1,0 +1,255 @@
+/**
+ * Write-ahead log: how a batch of writes becomes bytes that survive a crash.
+ *
+ * A segment is a header and then frames, end to end; one append and one sync carry a whole group of
+ * frames. A frame is one batch: recovery sees it whole or not at all.
+ *
+ *     header:  0          8        12        16         20          24       30          36     40       44
+ *              +----------+--------+---------+----------+-----------+--------+-----------+------+--------+
+ *              | PAIRDBWL | format | segment | previous | previous  | first  | zero      | salt | crc32c |
+ *              | magic    | u32=1  | u32     | segment  | length    | seq    | u48       | u32  | u32    |
+ *              |          |        |         | u32      | u32       | u48    |           |      |        |
+ *              +----------+--------+---------+----------+-----------+--------+-----------+------+--------+
+ *
+ *     frame:   0        4        8         12       16          22     23      24
+ *              +--------+--------+---------+--------+-----------+------+-------+------- - -
+ *              | length | crc32c | salt    | synced | first seq | type | tag   | payload, `length` bytes
+ *              | u32    | u32    | u32     | u32    | u48       | u8   | u8    |
+ *              +--------+--------+---------+--------+-----------+------+-------+------- - -
+ *
+ *     payload of a batch (type 1), one record after the other; the n-th has sequence first seq + n:
+ *              | kind u8 | tree varint | key varint length and bytes | value varint length and bytes |
+ *              a delete (kind 1) has no value. A close frame (type 2) has no payload.
+ *
+ * The frame's checksum starts from the frame's offset in the file and covers everything behind it: salt to
+ * the end of the payload. `synced` is how
+ * much of the segment was durable when the frame was written. With it recovery tells the two kinds of
+ * damage apart: a bad frame at or beyond every `synced` in the file is the torn tail of a crash and was
+ * never acknowledged; a bad frame below one of them had been durable, and is loss.
+ * `previous length` does the same for a whole segment: what lies beyond it in the previous one is torn.
+ *
+ * Invariants
+ *   - Segment N is synced and closed before anything in N+1 is acknowledged.
+ *   - Sequences rise from frame to frame and from segment to segment.
+ *   - What a field means is on disk for ever: a new meaning takes a new format number.
+ *
+ * The salt is drawn at random for each segment and stands in its header and its frames. Recovery looks
+ * for sound frames at every byte behind a damaged one, and a value may hold anything, also a well-made
+ * frame: a copy of a log, or what a client made up to be found there. Without the salt it is no frame of
+ * this segment, and without its offset none of this place. Nor is what is left over from another file.
+ * After LevelDB's log format and Pebble's record package. Byte by byte: docs/formats.md.
+ * @module
+ */
+import {
+  ByteReader,
+  crc32c,
+  getU32,
+  getU48,
+  PairError,
+  putU32,
+  putU48,
+  putVarint,
+  varintLength,
+} from "../../model/mod.ts";
+import { type EntryKind, KIND_DELETE, KIND_MERGE, type OriginTag } from "../api.ts";
+
+/** The version that this program writes, and the newest that it reads. */
+export const WAL_FORMAT = 1;
+export const HEADER_SIZE = 44;
+export const FRAME_HEADER = 24;
+export const TYPE_BATCH = 1;
+export const TYPE_CLOSE = 2;
+
+const MAGIC = [0x50, 0x41, 0x49, 0x52, 0x44, 0x42, 0x57, 0x4c]; // "PAIRDBWL"
+const TAGS: readonly OriginTag[] = ["write", "delete", "repair"];
+
+/** What a segment's header says. */
+export interface SegmentHeader {
+  readonly segment: number;
+  /** The segment before this one; 0 for the first. */
+  readonly previous: number;
+  /** Bytes of the one before that count. */
+  readonly previousLength: number;
+  /** The first sequence that can stand in this segment. */
+  readonly firstSeq: number;
+  /** What the segment's frames are known by: 32 random bits. */
+  readonly salt: number;
+}
+
+/** One change, as the log keeps it. */
+export interface LoggedMutation {
+  readonly kind: EntryKind;
+  readonly treeId: number;
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/** A frame that passed its checksum. */
+export interface Frame {
+  readonly offset: number;
+  /** Where the next frame begins. */
+  readonly end: number;
+  readonly synced: number;
+  readonly firstSeq: number;
+  readonly type: number;
+  readonly tag: OriginTag;
+}
+
+/** The header's bytes. */
+export function encodeHeader(header: SegmentHeader): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(HEADER_SIZE);
+  bytes.set(MAGIC);
+  putU32(bytes, 8, WAL_FORMAT);
+  putU32(bytes, 12, header.segment);
+  putU32(bytes, 16, header.previous);
+  putU32(bytes, 20, header.previousLength);
+  putU48(bytes, 24, header.firstSeq);
+  putU32(bytes, 36, header.salt);
+  putU32(bytes, 40, crc32c(bytes, 0, 40));
+  return bytes;
+}
+
+/**
+ * Reads a header; undefined when it is cut or damaged, or of another segment.
+ * @throws PairError InvalidArgument when its format is newer than this program
+ */
+export function decodeHeader(
+  path: string,
+  segment: number,
+  bytes: Uint8Array,
+): SegmentHeader | undefined {
+  if (bytes.length < HEADER_SIZE || MAGIC.some((byte, i) => bytes[i] !== byte)) return undefined;
+  if (getU32(bytes, 40) !== crc32c(bytes, 0, 40)) return undefined;
+  const format = getU32(bytes, 8);
+  if (format > WAL_FORMAT) {
+    throw new PairError(
+      "InvalidArgument",
+      `Cannot open ${path}: its format is ${format}, newer than this program's ${WAL_FORMAT}`,
+      { file: path, format },
+    );
+  }
+  if (getU32(bytes, 12) !== segment) return undefined;
+  return {
+    segment,
+    previous: getU32(bytes, 16),
+    previousLength: getU32(bytes, 20),
+    firstSeq: getU48(bytes, 24),
+    salt: getU32(bytes, 36),
+  };
+}
+
+/**
+ * The salt of a segment whose header is damaged, from its first frame; undefined when that is not sound
+ * either. Only the first frame stands at a known place: another one could be part of a value.
+ */
+export function saltOfFirstFrame(bytes: Uint8Array): number | undefined {
+  if (bytes.length < HEADER_SIZE + FRAME_HEADER) return undefined;
+  const salt = getU32(bytes, HEADER_SIZE + 8);
+  return decodeFrame(bytes, HEADER_SIZE, salt) === undefined ? undefined : salt;
+}
+
+/** Bytes that one mutation takes in a payload. */
+export function recordLength(mutation: LoggedMutation): number {
+  const { key, value } = mutation;
+  return 1 + varintLength(mutation.treeId) + varintLength(key.length) + key.length +
+    (mutation.kind === KIND_DELETE ? 0 : varintLength(value.length) + value.length);
+}
+
+/** Writes one mutation at `at`; returns where it ended. */
+export function putRecord(into: Uint8Array, at: number, mutation: LoggedMutation): number {
+  into[at++] = mutation.kind;
+  at = putVarint(into, at, mutation.treeId);
+  at = putVarint(into, at, mutation.key.length);
+  into.set(mutation.key, at);
+  at += mutation.key.length;
+  if (mutation.kind === KIND_DELETE) return at;
+  at = putVarint(into, at, mutation.value.length);
+  into.set(mutation.value, at);
+  return at + mutation.value.length;
+}
+
+/**
+ * Fills in a frame's header in front of its payload, which already stands at `at + FRAME_HEADER`.
+ * @param offset  where in the file the frame will begin
+ * @param synced  how much of the file is durable before the frame is written
+ */
+export function sealFrame(
+  into: Uint8Array,
+  at: number,
+  offset: number,
+  length: number,
+  salt: number,
+  synced: number,
+  firstSeq: number,
+  type: number,
+  tag: OriginTag,
+): void {
+  putU32(into, at, length);
+  putU48(into, at + 16, firstSeq);
+  into[at + 22] = type;
+  into[at + 23] = TAGS.indexOf(tag);
+  resealFrame(into, at, offset, salt, synced);
+}
+
+/** Makes a sealed frame one of another place or segment; returns where it ends in `into`. */
+export function resealFrame(
+  into: Uint8Array,
+  at: number,
+  offset: number,
+  salt: number,
+  synced: number,
+): number {
+  const end = at + FRAME_HEADER + getU32(into, at);
+  putU32(into, at + 8, salt);
+  putU32(into, at + 12, synced);
+  putU32(into, at + 4, crc32c(into, at + 8, end, offset));
+  return end;
+}
+
+/** The frame at `offset` of a file; undefined when there is no sound one with this salt. */
+export function decodeFrame(bytes: Uint8Array, offset: number, salt: number): Frame | undefined {
+  if (offset + FRAME_HEADER > bytes.length) return undefined;
+  const end = offset + FRAME_HEADER + getU32(bytes, offset);
+  if (end > bytes.length || getU32(bytes, offset + 8) !== salt) return undefined;
+  const type = bytes[offset + 22];
+  const tag = TAGS[bytes[offset + 23]];
+  if ((type !== TYPE_BATCH && type !== TYPE_CLOSE) || tag === undefined) return undefined;
+  if (getU32(bytes, offset + 4) !== crc32c(bytes, offset + 8, end, offset)) return undefined;
+  return {
+    offset,
+    end,
+    synced: getU32(bytes, offset + 12),
+    firstSeq: getU48(bytes, offset + 16),
+    type,
+    tag,
+  };
+}
+
+/**
+ * The mutations of a sound batch frame.
+ * @throws PairError CorruptedData when they make no sense: a bug, since the checksum held
+ */
+export function decodeRecords(
+  path: string,
+  bytes: Uint8Array,
+  frame: Frame,
+): LoggedMutation[] {
+  const reader = new ByteReader(
+    bytes,
+    `${path} at ${frame.offset}`,
+    frame.offset + FRAME_HEADER,
+    frame.end,
+  );
+  const mutations: LoggedMutation[] = [];
+  while (reader.remaining > 0) {
+    const kind = reader.u8();
+    if (kind > KIND_MERGE) throw reader.damaged(`kind ${kind} is not known`);
+    mutations.push({
+      kind: kind as EntryKind,
+      treeId: reader.varint(),
+      key: reader.bytes(),
+      value: kind === KIND_DELETE ? new Uint8Array(0) : reader.bytes(),
+    });
+  }
+  return mutations;
+}

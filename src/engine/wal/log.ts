@@ -1,0 +1,398 @@
+/**
+ * The log's writer: one queue, group commit, rotation.
+ *
+ * Frames are encoded into one buffer as they arrive. A loop takes the buffer, appends it in one call,
+ * syncs once, and wakes everyone in it; what arrives meanwhile is the next group. When a rotation is
+ * due, the old segment is synced and closed first, then the new one is made, and the frames that
+ * arrived meanwhile are sealed again for it: so N is durable before anything in N+1 exists.
+ *
+ * After a failed append or sync the log is poisoned: it acknowledges nothing more, for the kernel may
+ * have dropped the bytes and would report success the second time.
+ * @module
+ */
+import { PairError } from "../../model/mod.ts";
+import type { AppendFile, Clock, Disk, Random } from "../../runtime/mod.ts";
+import type { OriginTag } from "../api.ts";
+import type { Files } from "../files.ts";
+import {
+  encodeHeader,
+  FRAME_HEADER,
+  type LoggedMutation,
+  putRecord,
+  recordLength,
+  resealFrame,
+  sealFrame,
+  TYPE_BATCH,
+  TYPE_CLOSE,
+} from "./format.ts";
+
+/** When an acknowledged write is durable. */
+export type SyncMode = "always" | "batch" | "none";
+
+/** How the log behaves. */
+export interface LogOptions {
+  /** `always`: before the acknowledgement. `batch`: within `syncIntervalMs` or `syncEvery` writes. `none`: when the system pleases. */
+  readonly syncMode: SyncMode;
+  /** Mode `batch`: the longest time that a write waits for its sync. */
+  readonly syncIntervalMs: number;
+  /** Mode `batch`: the most writes that wait for one. */
+  readonly syncEvery: number;
+  /** A segment that has grown to this many bytes is followed by another. At most 2^31. */
+  readonly segmentSize: number;
+  /** So is one that has reached this age. */
+  readonly segmentAgeMs: number;
+}
+
+/** A segment on disk. */
+export interface Segment {
+  readonly number: number;
+  /** The last sequence in it; while it is written, the last one so far. */
+  lastSeq: number;
+  bytes: number;
+  /** Recovery found loss in it: it is kept aside when it is no longer needed. */
+  readonly damaged: boolean;
+}
+
+/** Frames of one append, and those who wait for it. */
+class Group {
+  readonly done: Promise<void>;
+  resolve!: () => void;
+  reject!: (error: unknown) => void;
+  lastSeq = 0;
+  records = 0;
+
+  constructor() {
+    this.done = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+  }
+}
+
+/** The log of one engine, open for appending. */
+export class Log {
+  readonly #disk: Disk;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #files: Files;
+  readonly #options: LogOptions;
+  readonly #nextNumber: () => number;
+  readonly #onCommitted: (lastSeq: number) => void;
+
+  // Two buffers take turns: one fills while the other is appended.
+  #filling = new Uint8Array(64 * 1024);
+  #spare = new Uint8Array(64 * 1024);
+  #length = 0;
+  #group: Group | undefined;
+  #writing: Group | undefined;
+  #loop: Promise<void> | undefined;
+
+  #file!: AppendFile;
+  #segment!: Segment;
+  #salt = 0;
+  #openedAtMs = 0;
+  // How much of the segment is durable, as frames written now may say.
+  #synced = 0;
+  #unsyncedWrites = 0;
+  #cancelSync: (() => void) | undefined;
+  // Modes `batch` and `none`: the sync under way beside the loop. One at a time, for when two overlap
+  // only one of them may be told that bytes were lost.
+  #syncing: Promise<void> | undefined;
+  #rotate = false;
+  #closed = false;
+  #failure: PairError | undefined;
+  #lastSeq: number;
+
+  /** Segments that still exist, oldest first, the open one last. */
+  readonly segments: Segment[] = [];
+  /** Groups appended since opening. */
+  groups = 0;
+  /** Frames in them. */
+  records = 0;
+
+  /**
+   * Starts a new segment behind the existing ones; durable on return.
+   * @param existing     segments that recovery left, oldest first
+   * @param lastSeq      the last sequence in use
+   * @param nextNumber   gives file numbers
+   * @param onCommitted    told the last sequence of each group before its writers are
+   */
+  constructor(
+    world: { disk: Disk; clock: Clock; random: Random },
+    files: Files,
+    options: LogOptions,
+    existing: readonly Segment[],
+    lastSeq: number,
+    nextNumber: () => number,
+    onCommitted: (lastSeq: number) => void,
+  ) {
+    this.#disk = world.disk;
+    this.#clock = world.clock;
+    this.#random = world.random;
+    this.#files = files;
+    this.#options = options;
+    this.#nextNumber = nextNumber;
+    this.#onCommitted = onCommitted;
+    this.#lastSeq = lastSeq;
+    this.segments.push(...existing);
+    this.#openSegment(existing.at(-1), lastSeq);
+  }
+
+  /** The failure that ended this log; undefined while all is well. */
+  get failure(): PairError | undefined {
+    return this.#failure;
+  }
+
+  /** Bytes in all segments. */
+  get bytes(): number {
+    return this.segments.reduce((sum, segment) => sum + segment.bytes, 0);
+  }
+
+  /**
+   * Queues one batch. In order of calls; sequences rise.
+   * @returns resolves when the batch is as durable as the sync mode promises
+   * @throws PairError CommitLogFailed when the log is poisoned; nothing was queued then
+   */
+  append(firstSeq: number, tag: OriginTag, mutations: readonly LoggedMutation[]): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    let payload = 0;
+    for (const mutation of mutations) payload += recordLength(mutation);
+    const at = this.#length;
+    this.#makeRoom(FRAME_HEADER + payload);
+    const bytes = this.#filling;
+    let end = at + FRAME_HEADER;
+    for (const mutation of mutations) end = putRecord(bytes, end, mutation);
+    this.#seal(at, payload, firstSeq, TYPE_BATCH, tag);
+    this.#length = end;
+    this.records++;
+    this.#lastSeq = firstSeq + mutations.length - 1;
+    this.#group ??= new Group();
+    this.#group.lastSeq = this.#lastSeq;
+    this.#group.records++;
+    this.#loop ??= this.#run();
+    return this.#group.done;
+  }
+
+  /** Asks for a new segment with the next group. */
+  rotate(): void {
+    this.#rotate = true;
+  }
+
+  /**
+   * Makes everything that was queued before the call durable, whatever the mode. Does not wait for what
+   * is queued meanwhile: writers who never pause must not keep a flush waiting for ever.
+   * @throws PairError CommitLogFailed when the log is poisoned
+   */
+  async sync(): Promise<void> {
+    await (this.#group ?? this.#writing)?.done;
+    if (this.#options.syncMode !== "always") await this.#syncAppended();
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Removes segments whose number is below `number`, damaged ones into quarantine; never the open one. */
+  removeBelow(number: number): void {
+    while (this.segments.length > 1 && this.segments[0].number < number) {
+      const [segment] = this.segments;
+      const path = this.#files.segment(segment.number);
+      if (segment.damaged) {
+        this.#disk.makeDir(this.#files.quarantineDir);
+        this.#disk.rename(path, this.#files.quarantined(segment.number));
+      } else {
+        this.#disk.remove(path);
+      }
+      this.segments.shift();
+    }
+  }
+
+  /** Writes what is queued and a close frame, syncs, closes. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#cancelSync?.();
+    while (this.#loop !== undefined) await this.#loop;
+    while (this.#syncing !== undefined) await this.#syncing;
+    try {
+      if (this.#failure !== undefined) return;
+      // Two syncs: the close frame may say that all before it is durable only when it is.
+      this.#file.syncNow();
+      this.#synced = this.#segment.bytes;
+      this.#makeRoom(FRAME_HEADER);
+      this.#seal(0, 0, this.#lastSeq + 1, TYPE_CLOSE, "write");
+      this.#file.append(this.#filling.subarray(0, FRAME_HEADER));
+      this.#file.syncNow();
+    } catch (cause) {
+      this.#poison(cause);
+      throw this.#failure;
+    } finally {
+      this.#file.close();
+    }
+  }
+
+  #seal(at: number, length: number, seq: number, type: number, tag: OriginTag): void {
+    sealFrame(
+      this.#filling,
+      at,
+      this.#segment.bytes + at,
+      length,
+      this.#salt,
+      this.#syncedBefore(),
+      seq,
+      type,
+      tag,
+    );
+  }
+
+  /** What is durable when a frame that is sealed now is written: with `always`, all groups before its own. */
+  #syncedBefore(): number {
+    return this.#options.syncMode === "always" ? this.#segment.bytes : this.#synced;
+  }
+
+  #makeRoom(count: number): void {
+    const needed = this.#length + count;
+    if (needed <= this.#filling.length) return;
+    const grown = new Uint8Array(Math.max(needed, this.#filling.length * 2));
+    grown.set(this.#filling.subarray(0, this.#length));
+    this.#filling = grown;
+  }
+
+  /** Appends and syncs group after group until nothing is queued. */
+  async #run(): Promise<void> {
+    // Let the rest of this turn's writers join the first group.
+    await Promise.resolve();
+    while (this.#group !== undefined) {
+      const group = this.#group;
+      this.#writing = group;
+      try {
+        await this.#writeGroup(group);
+      } catch (cause) {
+        this.#poison(cause);
+        group.reject(this.#failure);
+        // Those who queued behind it share its fate; they were told to wait by `append`.
+        (this.#group as Group | undefined)?.reject(this.#failure);
+        this.#group = undefined;
+        this.#length = 0;
+        break;
+      }
+      group.resolve();
+    }
+    this.#writing = undefined;
+    this.#loop = undefined;
+  }
+
+  async #writeGroup(group: Group): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const bytes = this.#filling.subarray(0, this.#length);
+    this.#filling = this.#spare;
+    this.#spare = bytes.length > 8 << 20
+      ? new Uint8Array(64 * 1024)
+      : new Uint8Array(bytes.buffer as ArrayBuffer);
+    this.#length = 0;
+    this.#group = undefined;
+    const file = this.#file;
+    const segment = this.#segment;
+    segment.bytes += bytes.length;
+    segment.lastSeq = group.lastSeq;
+    const due = this.#rotate || segment.bytes >= this.#options.segmentSize ||
+      this.#clock.monotonicMs() - this.#openedAtMs >= this.#options.segmentAgeMs;
+    file.append(bytes);
+    this.groups++;
+    if (due) {
+      this.#rotate = false;
+      this.#cancelSync?.();
+      this.#cancelSync = undefined;
+      this.#unsyncedWrites = 0;
+      await file.sync();
+      while (this.#syncing !== undefined) await this.#syncing;
+      if (this.#failure !== undefined) throw this.#failure;
+      file.close();
+      this.#openSegment(segment, group.lastSeq);
+      this.#reseal();
+    } else if (this.#options.syncMode === "always") {
+      await file.sync();
+      this.#synced = segment.bytes;
+    } else if (this.#options.syncMode === "batch") {
+      this.#scheduleSync(group.records);
+    }
+    this.#onCommitted(group.lastSeq);
+  }
+
+  /** Mode `batch`: sees to it that writes just appended are synced in time. */
+  #scheduleSync(writes: number): void {
+    this.#unsyncedWrites += writes;
+    if (this.#unsyncedWrites >= this.#options.syncEvery) void this.#syncAppended();
+    else {
+      this.#cancelSync ??= this.#clock.after(
+        this.#options.syncIntervalMs,
+        () => void this.#syncAppended(),
+      );
+    }
+  }
+
+  /** One sync that covers everything appended so far. Never rejects: a failure poisons the log. */
+  async #syncAppended(): Promise<void> {
+    this.#cancelSync?.();
+    this.#cancelSync = undefined;
+    this.#unsyncedWrites = 0;
+    // The one under way may have begun too early.
+    while (this.#syncing !== undefined) await this.#syncing;
+    const upTo = this.#segment.bytes;
+    if (this.#failure !== undefined || this.#synced >= upTo) return;
+    this.#syncing = (async () => {
+      try {
+        // The file stays open for as long: a rotation and `close` wait for this.
+        await this.#file.sync();
+        this.#synced = upTo;
+      } catch (cause) {
+        this.#poison(cause);
+      } finally {
+        this.#syncing = undefined;
+      }
+    })();
+    await this.#syncing;
+  }
+
+  /** Makes the frames that wait, sealed for the segment before, frames of the present one. */
+  #reseal(): void {
+    for (let at = 0; at < this.#length;) {
+      const offset = this.#segment.bytes + at;
+      at = resealFrame(this.#filling, at, offset, this.#salt, this.#syncedBefore());
+    }
+  }
+
+  /** @param lastSeq  the last sequence before this segment; writers that wait for it have later ones already */
+  #openSegment(previous: Segment | undefined, lastSeq: number): void {
+    const number = this.#nextNumber();
+    const salt = this.#random.u32();
+    const header = encodeHeader({
+      segment: number,
+      previous: previous?.number ?? 0,
+      previousLength: previous?.bytes ?? 0,
+      firstSeq: lastSeq + 1,
+      salt,
+    });
+    const file = this.#disk.create(this.#files.segment(number));
+    try {
+      file.append(header);
+      file.syncNow();
+      this.#disk.syncDir(this.#files.walDir);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+    this.#file = file;
+    this.#salt = salt;
+    this.#segment = { number, lastSeq, bytes: header.length, damaged: false };
+    this.#synced = header.length;
+    this.#openedAtMs = this.#clock.monotonicMs();
+    this.segments.push(this.#segment);
+  }
+
+  #poison(cause: unknown): void {
+    this.#failure ??= new PairError(
+      "CommitLogFailed",
+      `Cannot write the log: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { file: this.#file.path },
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,13 @@
+/**
+ * The write-ahead log's room.
+ * @module
+ */
+export { type LoggedMutation, WAL_FORMAT } from "./format.ts";
+export { Log, type LogOptions, type Segment, type SyncMode } from "./log.ts";
+export {
+  findSegments,
+  type FoundSegment,
+  type Loss,
+  readSegment,
+  replaySegment,
+} from "./replay.ts";

@@ -1,0 +1,58 @@
+/**
+ * Engines for tests: small options that make everything happen often, an operator that shows the order
+ * of its operands, and a simulated world whose workers run the real table jobs.
+ * @module
+ */
+import {
+  DEFAULT_ENGINE_OPTIONS,
+  type Engine,
+  type EngineOptions,
+  type MergeOperator,
+  openEngine,
+  runTableJob,
+  type TableJob,
+} from "../../src/engine/mod.ts";
+import { utf8 } from "../../src/model/mod.ts";
+import { type SimRuntime, simRuntime, type SimRuntimeOptions } from "../../src/runtime/mod.ts";
+
+/** Concatenates: base, then each operand in order, with commas between. */
+export const appendOperator: MergeOperator = {
+  name: "append",
+  merge(_key, base, operands) {
+    const parts = base === undefined ? [...operands] : [base, ...operands];
+    return utf8(parts.map((part) => new TextDecoder().decode(part)).join(","));
+  },
+};
+
+/** Everything small: a few dozen writes flush, a few flushes compact. */
+export const SMALL: EngineOptions = {
+  ...DEFAULT_ENGINE_OPTIONS,
+  memtableSize: 2048,
+  table: { blockSize: 256, falsePositives: 0.05 },
+  blockCacheSize: 4096,
+  compaction: {
+    l0Trigger: 2,
+    l0Slowdown: 1000,
+    l0Stop: 1000,
+    baseLevelSize: 4096,
+    targetTableSize: 1024,
+    tableSizeMultiplier: 2,
+  },
+};
+
+/** A simulated world whose workers carry out table jobs on its own disk. */
+export function engineWorld(options: SimRuntimeOptions = {}): SimRuntime {
+  const world: SimRuntime = simRuntime({
+    ...options,
+    handler: (job) => runTableJob(world.disk, [appendOperator], job as TableJob),
+  });
+  return world;
+}
+
+/** Opens an engine at `/data`. */
+export function openTestEngine(
+  world: SimRuntime,
+  options: EngineOptions = SMALL,
+): Promise<Engine> {
+  return openEngine(world, "/data", options, [appendOperator]);
+}
