@@ -10,24 +10,33 @@ import type { VectorClock } from "../model/mod.ts";
 export interface VersionView {
   /** Undefined when this version is a delete. */
   readonly value: Uint8Array | undefined;
+  /** All that the version has seen, itself included. */
   readonly clock: VectorClock;
+  /** Wall time at the node that took the write, ms since 1970. */
   readonly timestampMs: number;
 }
 
-/** A key's live state: at least one version. */
-export interface ReadResult {
-  /** The version to show when only one can be shown: the latest by timestamp, then by clock. */
+/** A key's state at one moment, with at least one live value. */
+export interface KeyState {
+  /** The one to show when only one can be: the latest value by timestamp, then by clock; never a delete. */
   readonly winner: VersionView;
   /** Every concurrent version, the winner first. Of length 1 when there is no conflict. */
   readonly versions: readonly VersionView[];
   /** Covers every version. */
   readonly clock: VectorClock;
+}
+
+/** What a point read found, and where. */
+export interface ReadResult extends KeyState {
+  /** The layer that held the key. */
   readonly source: "cache" | "memtable" | "sstable";
 }
 
 /** A write that a client asks for. */
 export interface PutInput {
+  /** 1 to 1024 bytes of UTF-8 without control characters. */
   readonly key: string;
+  /** At most 10 MiB; may be empty. Undefined is refused (1000): callers pass on what they got. */
   readonly value: Uint8Array | undefined;
   /** The causal context; absent: overwrite what this node sees. */
   readonly context?: VectorClock | undefined;
@@ -39,65 +48,97 @@ export interface PutInput {
 export interface WriteResult {
   /** The context for the next write of the key. */
   readonly clock: VectorClock;
+  /** The version's stamp, ms since 1970. */
   readonly timestampMs: number;
 }
 
 /** A version that another node made. */
 export interface ReplicaWrite {
+  /** 1 to 1024 bytes of UTF-8 without control characters. */
   readonly key: string;
+  /** Undefined for a delete, and for nothing else. */
   readonly value: Uint8Array | undefined;
+  /** Whether the version is a delete. */
   readonly deleted: boolean;
+  /** All that the version has seen, itself included; at least one event. */
   readonly clock: VectorClock;
+  /** Wall time of the write, ms since 1970; absent or 0: now, or that of the same version here. */
   readonly timestampMs?: number | undefined;
 }
 
-/** Bounds of a scan. */
+/** Bounds of a scan, which need not be keys: any well-formed text of at most 1024 bytes. Empty: no bound. */
 export interface ScanInput {
+  /** Keys that begin with this; may be combined with the others. */
   readonly prefix?: string;
+  /** The first key, inclusive. */
   readonly start?: string;
+  /** The end, exclusive. */
   readonly end?: string;
   /** Entries at most; absent or 0: all. */
   readonly limit?: number;
 }
 
-/** One live key of a scan. */
+/** One live key of a scan. A scan merges all layers, so its items have no one source. */
 export interface ScanItem {
+  /** The key as text. */
   readonly key: string;
-  readonly result: ReadResult;
+  /** What it holds. */
+  readonly result: KeyState;
 }
 
 /** Facts about a tenant. */
 export interface TenantInfo {
+  /** The tenant's id. */
   readonly tenant: string;
+  /** Wall time of its creation, ms since 1970. */
   readonly createdAtMs: number;
+  /** Bytes in its memtables and tables, before merging: an upper bound. */
   readonly bytes: number;
+  /** SSTables. */
   readonly tables: number;
 }
 
 /** How the node is. */
 export interface Health {
+  /** `degraded`: it serves, but somebody should look; `unhealthy`: writes are refused. */
   readonly status: "healthy" | "degraded" | "unhealthy";
+  /** Why it is not healthy, the gravest first; empty when it is. */
   readonly reasons: readonly string[];
-  /** disk_usage, memory_usage and the like. */
+  /** disk_usage, memory_usage and the like: shares from 0 to 1. What cannot be measured is left out. */
   readonly metrics: Readonly<Record<string, number>>;
 }
 
 /** Figures of the whole node. */
 export interface NodeStatus {
+  /** The node's name in clocks. */
   readonly nodeId: string;
+  /** The program's version. */
   readonly version: string;
+  /** As {@link StorageNode.health} gives it. */
   readonly health: Health;
+  /** Since the node was opened. */
   readonly uptimeMs: number;
+  /** The data directory. */
   readonly dataDir: string;
+  /** How many there are. */
   readonly tenants: number;
+  /** Of all tenants. */
   readonly memtableBytes: number;
+  /** Of the write-ahead log. */
   readonly walBytes: number;
+  /** Files of the write-ahead log. */
   readonly walSegments: number;
+  /** Of all SSTables. */
   readonly tableBytes: number;
+  /** SSTables. */
   readonly tables: number;
+  /** SSTables on each level, over all tenants, from level 0. */
   readonly tablesPerLevel: readonly number[];
+  /** Of the file system under the data directory; 0 when it cannot be measured. */
   readonly diskTotalBytes: number;
+  /** The same, of what is free. */
   readonly diskFreeBytes: number;
+  /** The sequence number of the last write. */
   readonly lastSequence: number;
   /** The engine's counters, for metrics. */
   readonly counters: Readonly<Record<string, number>>;
@@ -105,29 +146,60 @@ export interface NodeStatus {
 
 /** One storage node. Limits (key 1 KiB, value 10 MiB, batch 1000 items) are in `src/model/limits.ts`. */
 export interface StorageNode {
+  /** The node's name in clocks. */
   readonly nodeId: string;
+  /**
+   * Stores a value: with a context it replaces what that has seen and stays beside the rest, without one
+   * it replaces all that the node has.
+   * @throws PairError ResourceExhausted (2008) beyond 100 concurrent versions, 64 MiB of them, or 1000
+   *   entries in the clock
+   */
   put(tenant: string, input: PutInput): Promise<WriteResult>;
   /** Undefined when the key has no live value (absent, deleted, expired, or the tenant does not exist and auto_create is on). */
   get(tenant: string, key: string): ReadResult | undefined;
-  delete(tenant: string, input: { key: string; context?: VectorClock | undefined }): Promise<WriteResult & { existed: boolean }>;
-  /** All or none. */
+  /**
+   * Deletes a key as {@link put} replaces it. Where there is no version at all, nothing is written.
+   * @returns also whether there was a live value
+   */
+  delete(
+    tenant: string,
+    input: { key: string; context?: VectorClock | undefined },
+  ): Promise<WriteResult & { existed: boolean }>;
+  /**
+   * Stores all values or none; 1 to 1000 items of at most 64 MiB together. Items of one key build on
+   * each other.
+   * @param options  `skipUnchanged`: leave a key alone when its one version has this value already, and
+   *   neither has a TTL
+   */
   batchPut(
     tenant: string,
     items: readonly PutInput[],
     options?: { skipUnchanged?: boolean },
   ): Promise<{ results: readonly WriteResult[]; unchanged: number }>;
-  /** One result (or undefined) for each key, at one moment. */
+  /** One result (or undefined) for each of 1 to 1000 keys, at one moment. */
   batchGet(tenant: string, keys: readonly string[]): readonly (ReadResult | undefined)[];
   /** Live keys in byte order, at one moment. Stop early by returning from the iteration. */
   scan(tenant: string, input: ScanInput): IterableIterator<ScanItem>;
   /** Stores exactly this version unless it is dominated; returns the key's clock afterwards. */
-  applyReplica(tenant: string, write: ReplicaWrite, origin: "write" | "delete" | "repair"): Promise<WriteResult>;
+  applyReplica(
+    tenant: string,
+    write: ReplicaWrite,
+    origin: "write" | "delete" | "repair",
+  ): Promise<WriteResult>;
+  /** Makes a tenant. @throws PairError InvalidArgument (1000) with the detail `reason: already_exists` */
   createTenant(tenant: string): Promise<TenantInfo>;
+  /** All tenants, in order of their id. */
   listTenants(): readonly TenantInfo[];
+  /** Removes a tenant with all its data, at once and for good. @throws PairError InvalidTenantID (1004) */
   dropTenant(tenant: string): Promise<void>;
+  /** Writes the memtables of a tenant, or of all, to tables; durable when the promise resolves. */
   flush(tenant?: string): Promise<void>;
+  /** Flushes, then merges all tables of a tenant, or of each, to one level. */
   compact(tenant?: string): Promise<void>;
+  /** Whether the node can be relied on, and why not. */
   health(): Health;
+  /** Figures for people and metrics. */
   status(): NodeStatus;
+  /** Refuses new calls (2001) and closes the engine; a second call waits for the first. */
   close(): Promise<void>;
 }

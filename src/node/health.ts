@@ -1,0 +1,121 @@
+/**
+ * Health: whether a node can be relied on, and why not.
+ *
+ *     unhealthy   writes are refused: the engine is poisoned
+ *     degraded    it serves, but somebody should look: data was lost in recovery, a file is damaged,
+ *                 the disk fills up or cannot be measured
+ * @module
+ */
+import type { Engine } from "../engine/mod.ts";
+import { type Clock, type Disk, DiskError } from "../runtime/mod.ts";
+import type { Health } from "./api.ts";
+
+/** Shares of the disk, from 0 to 1. */
+export interface DiskThresholds {
+  /** Above this share of the disk in use the node is degraded. */
+  readonly degraded: number;
+}
+
+/** As the design documents have it: from 90 % on large writes are to be refused (features D2). */
+export const DEFAULT_DISK_THRESHOLDS: DiskThresholds = { degraded: 0.9 };
+
+/** What health is read from. */
+export interface HealthSources {
+  readonly engine: Engine;
+  readonly clock: Clock;
+  readonly disk: Disk;
+  readonly dataDir: string;
+  readonly thresholds: DiskThresholds;
+  /** The share of its memory that the process uses, from 0 to 1; absent: not reported. */
+  readonly memoryUsage: (() => number) | undefined;
+}
+
+/** Bytes of the file system under the data directory. */
+export interface DiskSpace {
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+}
+
+/** How long a measured disk stands, ms: health is asked for far more often than disks fill. */
+const SPACE_MAX_AGE_MS = 1000;
+
+/** Losses that are named one by one; the rest is counted. */
+const LOSSES_NAMED_MAX = 8;
+
+/** Reads a node's health. */
+export class HealthMonitor {
+  #sources: HealthSources;
+  #space: { readonly atMs: number; readonly space: DiskSpace | DiskError } | undefined;
+
+  constructor(sources: HealthSources) {
+    this.#sources = sources;
+  }
+
+  /** The disk, as measured within the last second. */
+  space(): DiskSpace | DiskError {
+    const { clock, disk, dataDir } = this.#sources;
+    const nowMs = clock.monotonicMs();
+    if (this.#space === undefined || nowMs - this.#space.atMs >= SPACE_MAX_AGE_MS) {
+      this.#space = { atMs: nowMs, space: measure(disk, dataDir) };
+    }
+    return this.#space.space;
+  }
+
+  /** The node's health now. */
+  health(): Health {
+    const { engine, memoryUsage } = this.#sources;
+    const metrics: Record<string, number> = {};
+    const degraded = [
+      ...this.#judgeRecovery(),
+      ...this.#judgeFiles(),
+      ...this.#judgeDisk(metrics),
+    ];
+    if (memoryUsage !== undefined) metrics.memory_usage = memoryUsage();
+    if (engine.poisoned !== undefined) {
+      const poisoned = `writes are refused since a failure: ${engine.poisoned.message}`;
+      return { status: "unhealthy", reasons: [poisoned, ...degraded], metrics };
+    }
+    return { status: degraded.length > 0 ? "degraded" : "healthy", reasons: degraded, metrics };
+  }
+
+  #judgeRecovery(): readonly string[] {
+    const { losses } = this.#sources.engine.recovery;
+    const reasons = losses.slice(0, LOSSES_NAMED_MAX).map(({ file, offset, bytes }) =>
+      `recovery lost ${bytes} bytes of ${file} at offset ${offset}`
+    );
+    const unnamed = losses.length - reasons.length;
+    if (unnamed > 0) reasons.push(`recovery lost ${unnamed} more pieces of the log`);
+    return reasons;
+  }
+
+  /** Damage that was set aside waits for somebody to look at it. */
+  #judgeFiles(): readonly string[] {
+    const { quarantinedFiles, compactionsStopped } = this.#sources.engine.stats();
+    const reasons: string[] = [];
+    if (quarantinedFiles > 0) {
+      reasons.push(`damaged log segments in quarantine: ${quarantinedFiles}`);
+    }
+    if (compactionsStopped > 0) {
+      reasons.push(`tenants that a damaged table keeps from compaction: ${compactionsStopped}`);
+    }
+    return reasons;
+  }
+
+  #judgeDisk(metrics: Record<string, number>): readonly string[] {
+    const space = this.space();
+    if (space instanceof DiskError) return [`the disk cannot be measured: ${space.errno}`];
+    const usage = space.totalBytes === 0 ? 0 : 1 - space.freeBytes / space.totalBytes;
+    metrics.disk_usage = usage;
+    if (usage <= this.#sources.thresholds.degraded) return [];
+    return [`the disk is ${Math.floor(usage * 100)} % full`];
+  }
+}
+
+function measure(disk: Disk, dataDir: string): DiskSpace | DiskError {
+  try {
+    return disk.space(dataDir);
+  } catch (error) {
+    if (error instanceof DiskError) return error;
+    throw error;
+  }
+}

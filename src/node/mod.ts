@@ -1,0 +1,8 @@
+/**
+ * The storage node: tenants, validation, the write, read and repair path, health.
+ * @module
+ */
+export * from "./api.ts";
+export { DEFAULT_DISK_THRESHOLDS, type DiskThresholds } from "./health.ts";
+export { claimIdentity, type Identity } from "./identity.ts";
+export { openStorageNode, type StorageNodeOptions } from "./storage_node.ts";

@@ -1,0 +1,281 @@
+/**
+ * The storage node: the parts put together. Every method checks its input, finds the tenant, and hands
+ * on to the read path (`reads.ts`) or the write path (`writes.ts`).
+ * @module
+ */
+import type { Engine, Tree } from "../engine/mod.ts";
+import {
+  compareBytes,
+  EMPTY_CLOCK,
+  encodeBound,
+  encodeKey,
+  PairError,
+  prefixEnd,
+  validateNodeId,
+  validateTenant,
+  type VectorClock,
+} from "../model/mod.ts";
+import { DiskError, type Runtime } from "../runtime/mod.ts";
+import type {
+  Health,
+  NodeStatus,
+  PutInput,
+  ReadResult,
+  ReplicaWrite,
+  ScanInput,
+  ScanItem,
+  StorageNode,
+  TenantInfo,
+  WriteResult,
+} from "./api.ts";
+import { DEFAULT_DISK_THRESHOLDS, type DiskThresholds, HealthMonitor } from "./health.ts";
+import { readKey, scanKeys } from "./reads.ts";
+import { Tenants } from "./tenants.ts";
+import {
+  checkBatch,
+  checkBatchLength,
+  checkContext,
+  checkLimit,
+  checkPut,
+  checkReplica,
+} from "./validate.ts";
+import { WritePath } from "./writes.ts";
+
+/** What a node is made of. */
+export interface StorageNodeOptions {
+  /** Knows the merge operator `versions`. The node closes it. */
+  readonly engine: Engine;
+  /** Its clock, disk and log are used. */
+  readonly runtime: Runtime;
+  /** Names this node in clocks: 1 to 128 bytes, the same for the life of the data directory. */
+  readonly nodeId: string;
+  /** The program's version, for people. */
+  readonly version: string;
+  /** Where the engine's files are, to measure its disk. */
+  readonly dataDir: string;
+  /** Whether the first write of a tenant makes it. */
+  readonly tenantAutoCreate: boolean;
+  /** When a filling disk makes the node degraded; default {@link DEFAULT_DISK_THRESHOLDS}. */
+  readonly diskThresholds?: DiskThresholds;
+  /** The share of its memory that the process uses, from 0 to 1, for health. */
+  readonly memoryUsage?: () => number;
+}
+
+/**
+ * A storage node on an open engine.
+ * @throws PairError InvalidArgument (1000) when the node id is not one
+ */
+export function openStorageNode(options: StorageNodeOptions): StorageNode {
+  validateNodeId(options.nodeId);
+  return new EngineNode(options);
+}
+
+class EngineNode implements StorageNode {
+  readonly nodeId: string;
+  #options: StorageNodeOptions;
+  #engine: Engine;
+  #runtime: Runtime;
+  #tenants: Tenants;
+  #writes: WritePath;
+  #monitor: HealthMonitor;
+  #startedAtMs: number;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: StorageNodeOptions) {
+    const { engine, runtime, nodeId, dataDir, memoryUsage } = options;
+    this.nodeId = nodeId;
+    this.#options = options;
+    this.#engine = engine;
+    this.#runtime = runtime;
+    this.#tenants = new Tenants(engine, options.tenantAutoCreate);
+    this.#writes = new WritePath(engine, runtime, nodeId);
+    const thresholds = options.diskThresholds ?? DEFAULT_DISK_THRESHOLDS;
+    const { clock, disk } = runtime;
+    this.#monitor = new HealthMonitor({ engine, clock, disk, dataDir, thresholds, memoryUsage });
+    this.#startedAtMs = clock.monotonicMs();
+  }
+
+  async put(tenant: string, input: PutInput): Promise<WriteResult> {
+    this.#checkUse(tenant);
+    const item = checkPut(input, this.#nowMs());
+    return await this.#change(tenant, (tree) => this.#writes.put(tree, item));
+  }
+
+  get(tenant: string, key: string): ReadResult | undefined {
+    this.#checkUse(tenant);
+    const bytes = encodeKey(key);
+    const tree = this.#tenants.findForUse(tenant);
+    return tree && readKey(this.#engine, tree, bytes, this.#nowMs());
+  }
+
+  async delete(
+    tenant: string,
+    input: { key: string; context?: VectorClock | undefined },
+  ): Promise<WriteResult & { existed: boolean }> {
+    this.#checkUse(tenant);
+    const key = encodeKey(input.key);
+    const context = checkContext(input.context);
+    // No tenant is made only to delete from it.
+    const absent = { clock: EMPTY_CLOCK, timestampMs: this.#writes.stamp(), existed: false };
+    return await this.#change(tenant, (tree) => this.#writes.delete(tree, key, context), absent);
+  }
+
+  async batchPut(
+    tenant: string,
+    items: readonly PutInput[],
+    options: { skipUnchanged?: boolean } = {},
+  ): Promise<{ results: readonly WriteResult[]; unchanged: number }> {
+    this.#checkUse(tenant);
+    const checked = checkBatch(items, this.#nowMs());
+    const skipUnchanged = options.skipUnchanged ?? false;
+    return await this.#change(
+      tenant,
+      (tree) => this.#writes.batchPut(tree, checked, skipUnchanged),
+    );
+  }
+
+  batchGet(tenant: string, keys: readonly string[]): readonly (ReadResult | undefined)[] {
+    this.#checkUse(tenant);
+    checkBatchLength(keys.length);
+    const encoded = keys.map(encodeKey);
+    const tree = this.#tenants.findForUse(tenant);
+    const nowMs = this.#nowMs();
+    // One moment without a snapshot: no write becomes visible within a synchronous step.
+    return encoded.map((key) => tree && readKey(this.#engine, tree, key, nowMs));
+  }
+
+  scan(tenant: string, input: ScanInput): IterableIterator<ScanItem> {
+    this.#checkUse(tenant);
+    const prefix = encodeBound(input.prefix, "the prefix");
+    const start = later(encodeBound(input.start, "the start"), prefix);
+    const end = earlier(encodeBound(input.end, "the end"), prefix && prefixEnd(prefix));
+    const limit = checkLimit(input.limit);
+    const tree = this.#tenants.findForUse(tenant);
+    const isEmpty = start !== undefined && end !== undefined && compareBytes(start, end) >= 0;
+    if (tree === undefined || isEmpty) return [].values();
+    return scanKeys(this.#engine, tree, { start, end }, limit, this.#nowMs());
+  }
+
+  async applyReplica(
+    tenant: string,
+    write: ReplicaWrite,
+    origin: "write" | "delete" | "repair",
+  ): Promise<WriteResult> {
+    this.#checkUse(tenant);
+    const replica = checkReplica(write);
+    return await this.#change(
+      tenant,
+      (tree) => this.#writes.applyReplica(tree, replica, origin),
+    );
+  }
+
+  async createTenant(tenant: string): Promise<TenantInfo> {
+    this.#checkUse(tenant);
+    return await this.#tenants.create(tenant);
+  }
+
+  listTenants(): readonly TenantInfo[] {
+    this.#checkOpen();
+    return this.#tenants.list();
+  }
+
+  async dropTenant(tenant: string): Promise<void> {
+    this.#checkUse(tenant);
+    await this.#tenants.drop(tenant);
+  }
+
+  async flush(tenant?: string): Promise<void> {
+    await this.#engine.flush(this.#treeOf(tenant));
+  }
+
+  async compact(tenant?: string): Promise<void> {
+    await this.#engine.compact(this.#treeOf(tenant));
+  }
+
+  health(): Health {
+    return this.#monitor.health();
+  }
+
+  status(): NodeStatus {
+    const { tablesPerLevel, ...counters } = this.#engine.stats();
+    const space = this.#monitor.space();
+    const measured = space instanceof DiskError ? { totalBytes: 0, freeBytes: 0 } : space;
+    return {
+      nodeId: this.nodeId,
+      version: this.#options.version,
+      health: this.health(),
+      uptimeMs: Math.floor(this.#runtime.clock.monotonicMs() - this.#startedAtMs),
+      dataDir: this.#options.dataDir,
+      tenants: this.#tenants.list().length,
+      memtableBytes: counters.memtableBytes,
+      walBytes: counters.walBytes,
+      walSegments: counters.walSegments,
+      tableBytes: counters.tableBytes,
+      tables: counters.tables,
+      tablesPerLevel: [...tablesPerLevel],
+      diskTotalBytes: measured.totalBytes,
+      diskFreeBytes: measured.freeBytes,
+      lastSequence: counters.lastSequence,
+      counters,
+    };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#engine.close();
+    return this.#closing;
+  }
+
+  #checkOpen(): void {
+    if (this.#closing === undefined) return;
+    throw new PairError("Unavailable", "Cannot serve the request: the node is closed");
+  }
+
+  #checkUse(tenant: string): void {
+    this.#checkOpen();
+    validateTenant(tenant);
+  }
+
+  #treeOf(tenant: string | undefined): Tree | undefined {
+    this.#checkOpen();
+    if (tenant === undefined) return undefined;
+    validateTenant(tenant);
+    return this.#tenants.mustFind(tenant);
+  }
+
+  #nowMs(): number {
+    return this.#runtime.clock.wallMs();
+  }
+
+  /**
+   * Runs a write of a tenant's tree, once the tree takes writes. The tenant is made first, unless there
+   * is an answer for one that is absent. Nothing happens between the last look at the tree and the
+   * synchronous part of `step`, so the tree cannot be dropped there.
+   */
+  async #change<T>(tenant: string, step: (tree: Tree) => Promise<T>, absent?: T): Promise<T> {
+    for (let delayed = false;;) {
+      const tree = this.#tenants.findForUse(tenant);
+      if (tree === undefined) {
+        if (absent !== undefined) return absent;
+        await this.#tenants.ensure(tenant);
+      } else {
+        const admitted = this.#engine.admit(tree, delayed);
+        if (admitted === undefined) return await step(tree);
+        await admitted;
+        delayed = true;
+      }
+      this.#checkOpen();
+    }
+  }
+}
+
+/** The larger of two lower bounds; undefined stands for none. */
+function later(a: Uint8Array | undefined, b: Uint8Array | undefined): Uint8Array | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return compareBytes(a, b) >= 0 ? a : b;
+}
+
+/** The smaller of two upper bounds; undefined stands for none. */
+function earlier(a: Uint8Array | undefined, b: Uint8Array | undefined): Uint8Array | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return compareBytes(a, b) <= 0 ? a : b;
+}

@@ -1,0 +1,109 @@
+/**
+ * Tenants: each has a tree of its own in the engine, named by its id, whose merge operator reconciles
+ * versions.
+ *
+ * A tenant that is being created or dropped is not there yet, or not there any more: nobody finds it
+ * until the change is durable, and whoever wants to change it waits.
+ * @module
+ */
+import type { Engine, Tree } from "../engine/mod.ts";
+import { PairError, reconcileOperator } from "../model/mod.ts";
+import type { TenantInfo } from "./api.ts";
+
+/** The tenants of one node. Ids are valid when they get here. */
+export class Tenants {
+  #engine: Engine;
+  #autoCreate: boolean;
+  /** Creations and drops under way, by tenant; they never reject. */
+  #changing = new Map<string, Promise<void>>();
+
+  /** @param autoCreate  whether a first write makes its tenant */
+  constructor(engine: Engine, autoCreate: boolean) {
+    this.#engine = engine;
+    this.#autoCreate = autoCreate;
+  }
+
+  /** A tenant's tree; undefined when there is none. */
+  find(tenant: string): Tree | undefined {
+    return this.#changing.has(tenant) ? undefined : this.#engine.tree(tenant);
+  }
+
+  /**
+   * The same for an operation that works on tenants to come as well.
+   * @throws PairError InvalidTenantID (1004) when there is none and writes do not make tenants
+   */
+  findForUse(tenant: string): Tree | undefined {
+    return this.#autoCreate ? this.find(tenant) : this.mustFind(tenant);
+  }
+
+  /** @throws PairError InvalidTenantID (1004) when there is none */
+  mustFind(tenant: string): Tree {
+    const tree = this.find(tenant);
+    if (tree === undefined) throw new PairError("InvalidTenantID", "The tenant does not exist");
+    return tree;
+  }
+
+  /** Makes the tenant unless somebody else does meanwhile; writers that come together share one creation. */
+  async ensure(tenant: string): Promise<void> {
+    const changing = this.#changing.get(tenant);
+    if (changing !== undefined) return await changing;
+    if (this.#engine.tree(tenant) === undefined) await this.#create(tenant);
+  }
+
+  /** @throws PairError InvalidArgument (1000) with the detail `reason: already_exists` when there is one */
+  async create(tenant: string): Promise<TenantInfo> {
+    // Another waiter may have begun the next change by the time this one wakes: look again each time,
+    // with nothing awaited between the last look and the change.
+    while (this.#changing.has(tenant)) await this.#changing.get(tenant);
+    if (this.#engine.tree(tenant) !== undefined) {
+      throw new PairError("InvalidArgument", "Cannot create the tenant: it exists", {
+        reason: "already_exists",
+      });
+    }
+    return this.#describe(await this.#create(tenant));
+  }
+
+  /** @throws PairError InvalidTenantID (1004) when there is none */
+  async drop(tenant: string): Promise<void> {
+    while (this.#changing.has(tenant)) await this.#changing.get(tenant); // as in create
+    const tree = this.mustFind(tenant);
+    await this.#change(tenant, () => this.#engine.dropTree(tree));
+  }
+
+  /** All tenants, in order of their id. */
+  list(): readonly TenantInfo[] {
+    return this.#engine.trees()
+      .filter(({ name }) => !this.#changing.has(name))
+      .map((tree) => this.#describe(tree))
+      .sort((a, b) => (a.tenant < b.tenant ? -1 : 1));
+  }
+
+  #create(tenant: string): Promise<Tree> {
+    return this.#change(
+      tenant,
+      () => this.#engine.createTree(tenant, { mergeOperator: reconcileOperator.name }),
+    );
+  }
+
+  /** Runs a change with the tenant hidden. The caller has made sure that no other one is under way. */
+  async #change<T>(tenant: string, run: () => Promise<T>): Promise<T> {
+    const done = Promise.withResolvers<void>();
+    this.#changing.set(tenant, done.promise);
+    try {
+      return await run();
+    } finally {
+      this.#changing.delete(tenant);
+      done.resolve();
+    }
+  }
+
+  #describe(tree: Tree): TenantInfo {
+    const { memtableBytes, tableBytes, tables } = this.#engine.treeStats(tree);
+    return {
+      tenant: tree.name,
+      createdAtMs: tree.createdAtMs,
+      bytes: memtableBytes + tableBytes,
+      tables,
+    };
+  }
+}

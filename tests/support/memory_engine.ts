@@ -1,0 +1,373 @@
+/**
+ * An engine in memory, for tests of the floors above: the contract of `src/engine/api.ts` without
+ * files, threads or tables.
+ *
+ * It keeps every mutation with its sequence number, so that what is visible, what still waits for its
+ * sync and what a snapshot pins are all reads of one list at different moments. A write becomes
+ * visible when it "syncs": in a later microtask, or with `hold` when the test calls `sync`.
+ * @module
+ */
+import {
+  type Engine,
+  type EngineStats,
+  KIND_DELETE,
+  KIND_MERGE,
+  type MergeOperator,
+  type Mutation,
+  type OriginTag,
+  type ReadTrace,
+  type RecoveryReport,
+  type ScanCursor,
+  type ScanRange,
+  type Snapshot,
+  type Tree,
+  type TreeStats,
+} from "../../src/engine/mod.ts";
+import { compareBytes, PairError } from "../../src/model/mod.ts";
+
+/** A mutation as it was logged. */
+interface Entry {
+  readonly sequence: number;
+  readonly kind: number;
+  readonly value: Uint8Array;
+}
+
+/** All entries of one key, oldest first. */
+interface Row {
+  readonly key: Uint8Array;
+  readonly entries: Entry[];
+}
+
+interface MemoryTree extends Tree {
+  readonly operator: MergeOperator | undefined;
+  readonly rows: Map<string, Row>;
+  bytes: number;
+}
+
+interface PendingWrite {
+  readonly sequence: number;
+  readonly done: PromiseWithResolvers<void>;
+}
+
+/** One write, as the log would hold it. */
+export interface LoggedWrite {
+  readonly tag: OriginTag;
+  readonly kinds: readonly number[];
+}
+
+/** How the engine behaves. */
+export interface MemoryEngineOptions {
+  /** The operators that trees may name. */
+  readonly operators?: readonly MergeOperator[];
+  /** Wall time for trees that are created. */
+  readonly wallMs?: () => number;
+  readonly recovery?: Partial<RecoveryReport>;
+}
+
+/** See the head of the file. */
+export class MemoryEngine implements Engine {
+  readonly recovery: RecoveryReport;
+  poisoned: Error | undefined = undefined;
+  /** Every write so far, in order. */
+  readonly log: LoggedWrite[] = [];
+  /** Cursors that were opened and not closed. */
+  openCursors = 0;
+  closed = false;
+  /** While true, writes, tree creations and drops stay pending until {@link sync}. */
+  hold = false;
+  /** Called by flush and compact. */
+  readonly maintenance: string[] = [];
+  /** Figures that {@link stats} reports instead of its own. */
+  readonly figures: Partial<EngineStats> = {};
+
+  #options: MemoryEngineOptions;
+  #trees = new Map<string, MemoryTree>();
+  #nextTreeId = 1;
+  #lastSequence = 0;
+  #visibleSequence = 0;
+  #pending: PendingWrite[] = [];
+  #held: (() => void)[] = [];
+  #stall: PromiseWithResolvers<void> | undefined;
+
+  constructor(options: MemoryEngineOptions = {}) {
+    this.#options = options;
+    this.recovery = {
+      segments: 0,
+      records: 0,
+      tornBytes: 0,
+      losses: [],
+      elapsedMs: 0,
+      ...options.recovery,
+    };
+  }
+
+  /** With `hold`: completes everything that waits, or the first `count` of it. */
+  sync(count = Infinity): void {
+    for (const run of this.#held.splice(0, Math.min(count, this.#held.length))) run();
+  }
+
+  /** Things that wait for {@link sync}. */
+  get waiting(): number {
+    return this.#held.length;
+  }
+
+  /** Fails all pending and all later writes, as a failed fsync does. */
+  poison(cause: Error): void {
+    this.poisoned = cause;
+    const failed = new PairError("CommitLogFailed", "Cannot write: the log is poisoned", {}, {
+      cause,
+    });
+    for (const { done } of this.#pending.splice(0)) done.reject(failed);
+  }
+
+  trees(): readonly Tree[] {
+    return [...this.#trees.values()];
+  }
+
+  tree(name: string): Tree | undefined {
+    return this.#trees.get(name);
+  }
+
+  async createTree(name: string, options: { mergeOperator?: string } = {}): Promise<Tree> {
+    this.#checkOpen();
+    if (this.#trees.has(name)) {
+      throw new PairError("InvalidArgument", "Cannot create the tree: its name is taken");
+    }
+    const operator = this.#options.operators?.find(({ name }) => name === options.mergeOperator);
+    if (options.mergeOperator !== undefined && operator === undefined) {
+      throw new PairError("InvalidArgument", "Cannot create the tree: no such merge operator");
+    }
+    const tree: MemoryTree = {
+      id: this.#nextTreeId++,
+      name,
+      createdAtMs: this.#options.wallMs?.() ?? 0,
+      operator,
+      rows: new Map(),
+      bytes: 0,
+    };
+    await this.#later(() => this.#trees.set(name, tree));
+    return tree;
+  }
+
+  async dropTree(tree: Tree): Promise<void> {
+    this.#checkOpen();
+    await this.#later(() => this.#trees.delete(tree.name));
+  }
+
+  admit(_tree: Tree): Promise<void> | undefined {
+    return this.#stall?.promise;
+  }
+
+  /** Has {@link admit} hold writers back until the returned function is called. */
+  stall(): () => void {
+    const stall = Promise.withResolvers<void>();
+    this.#stall = stall;
+    return () => {
+      this.#stall = undefined;
+      stall.resolve();
+    };
+  }
+
+  write(mutations: readonly Mutation[], tag: OriginTag = "write"): Promise<void> {
+    try {
+      this.#checkWritable(mutations);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    for (const { tree, kind, key, value } of mutations) {
+      const rows = (tree as MemoryTree).rows;
+      const name = rowName(key);
+      let row = rows.get(name);
+      if (row === undefined) rows.set(name, row = { key: key.slice(), entries: [] });
+      // Copied: the engine keeps what it was given at the moment of the call.
+      row.entries.push({ sequence: ++this.#lastSequence, kind, value: value.slice() });
+      (tree as MemoryTree).bytes += key.length + value.length;
+    }
+    this.log.push({ tag, kinds: mutations.map(({ kind }) => kind) });
+    const pending = { sequence: this.#lastSequence, done: Promise.withResolvers<void>() };
+    this.#pending.push(pending);
+    void this.#later(() => this.#show(pending));
+    return pending.done.promise;
+  }
+
+  get(
+    tree: Tree,
+    key: Uint8Array,
+    options: { snapshot?: Snapshot; trace?: ReadTrace } = {},
+  ): Uint8Array | undefined {
+    const at = options.snapshot?.sequence ?? this.#visibleSequence;
+    const value = readRow(tree as MemoryTree, (tree as MemoryTree).rows.get(rowName(key)), at);
+    if (options.trace) options.trace.source = value === undefined ? "none" : "memtable";
+    return value;
+  }
+
+  getPending(tree: Tree, key: Uint8Array): Uint8Array | undefined {
+    return readRow(tree as MemoryTree, (tree as MemoryTree).rows.get(rowName(key)), Infinity);
+  }
+
+  snapshot(): Snapshot {
+    return { sequence: this.#visibleSequence, release() {} };
+  }
+
+  scan(tree: Tree, range: ScanRange, snapshot?: Snapshot): ScanCursor {
+    const at = snapshot?.sequence ?? this.#visibleSequence;
+    const rows = [...(tree as MemoryTree).rows.values()]
+      .filter(({ key }) => range.start === undefined || compareBytes(key, range.start) >= 0)
+      .filter(({ key }) => range.end === undefined || compareBytes(key, range.end) < 0)
+      .sort((a, b) => compareBytes(a.key, b.key));
+    this.openCursors++;
+    return new MemoryCursor(tree as MemoryTree, rows, at, () => this.openCursors--);
+  }
+
+  flush(tree?: Tree): Promise<void> {
+    this.maintenance.push(`flush ${tree?.name ?? "*"}`);
+    return Promise.resolve();
+  }
+
+  compact(tree?: Tree): Promise<void> {
+    this.maintenance.push(`compact ${tree?.name ?? "*"}`);
+    return Promise.resolve();
+  }
+
+  stats(): EngineStats {
+    let memtableBytes = 0;
+    for (const tree of this.#trees.values()) memtableBytes += tree.bytes;
+    return {
+      lastSequence: this.#lastSequence,
+      walBytes: memtableBytes,
+      walSegments: 1,
+      memtableBytes,
+      tableBytes: 0,
+      tables: 0,
+      tablesPerLevel: [],
+      flushes: 0,
+      compactions: 0,
+      compactionBytesRead: 0,
+      compactionBytesWritten: 0,
+      blockCacheBytes: 0,
+      blockCacheHits: 0,
+      blockCacheMisses: 0,
+      checksumFailures: 0,
+      walGroups: this.log.length,
+      walRecords: this.log.reduce((sum, { kinds }) => sum + kinds.length, 0),
+      writeStalls: 0,
+      quarantinedFiles: 0,
+      compactionsStopped: 0,
+      ...this.figures,
+    };
+  }
+
+  treeStats(tree: Tree): TreeStats {
+    return {
+      memtableBytes: (tree as MemoryTree).bytes,
+      tableBytes: 0,
+      tables: 0,
+      tablesPerLevel: [],
+    };
+  }
+
+  close(): Promise<void> {
+    this.closed = true;
+    return Promise.resolve();
+  }
+
+  #checkOpen(): void {
+    if (this.closed) throw new PairError("Unavailable", "Cannot go on: the engine is closed");
+  }
+
+  #checkWritable(mutations: readonly Mutation[]): void {
+    this.#checkOpen();
+    if (this.poisoned !== undefined) {
+      throw new PairError("CommitLogFailed", "Cannot write: the log is poisoned", {}, {
+        cause: this.poisoned,
+      });
+    }
+    for (const { tree, kind } of mutations) {
+      if (this.#trees.get(tree.name) !== tree) throw new Error("write to a tree that is not open");
+      if (kind === KIND_MERGE && (tree as MemoryTree).operator === undefined) {
+        throw new Error("merge into a tree without an operator");
+      }
+    }
+  }
+
+  #show(write: PendingWrite): void {
+    const at = this.#pending.indexOf(write);
+    if (at < 0) return; // failed meanwhile
+    this.#pending.splice(at, 1);
+    this.#visibleSequence = Math.max(this.#visibleSequence, write.sequence);
+    write.done.resolve();
+  }
+
+  #later(run: () => void): Promise<void> {
+    const done = Promise.withResolvers<void>();
+    const step = () => {
+      run();
+      done.resolve();
+    };
+    if (this.hold) this.#held.push(step);
+    else queueMicrotask(step);
+    return done.promise;
+  }
+}
+
+class MemoryCursor implements ScanCursor {
+  key: Uint8Array = new Uint8Array(0);
+  value: Uint8Array = new Uint8Array(0);
+  #tree: MemoryTree;
+  #rows: readonly Row[];
+  #at: number;
+  #next = 0;
+  #closed = false;
+  #onClose: () => void;
+
+  constructor(tree: MemoryTree, rows: readonly Row[], at: number, onClose: () => void) {
+    this.#tree = tree;
+    this.#rows = rows;
+    this.#at = at;
+    this.#onClose = onClose;
+  }
+
+  next(): boolean {
+    if (this.#closed) throw new Error("next() on a closed cursor");
+    // What the caller did not copy is gone, as when a block leaves the cache.
+    this.key.fill(0xee);
+    this.value.fill(0xee);
+    while (this.#next < this.#rows.length) {
+      const row = this.#rows[this.#next++];
+      const value = readRow(this.#tree, row, this.#at);
+      if (value === undefined) continue;
+      this.key = row.key.slice();
+      this.value = value;
+      return true;
+    }
+    return false;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#onClose();
+  }
+}
+
+/** A row's value as of a sequence number, copied; merge operands are folded. */
+function readRow(tree: MemoryTree, row: Row | undefined, at: number): Uint8Array | undefined {
+  if (row === undefined) return undefined;
+  const operands: Uint8Array[] = [];
+  let base: Uint8Array | undefined;
+  for (let i = row.entries.length - 1; i >= 0; i--) {
+    const entry = row.entries[i];
+    if (entry.sequence > at) continue;
+    if (entry.kind === KIND_MERGE) {
+      operands.unshift(entry.value.slice());
+      continue;
+    }
+    if (entry.kind !== KIND_DELETE) base = entry.value.slice();
+    break;
+  }
+  return operands.length === 0 ? base : tree.operator!.merge(row.key, base, operands);
+}
+
+function rowName(key: Uint8Array): string {
+  return String.fromCharCode(...key);
+}

@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { utf8 } from "../../../src/model/mod.ts";
+import { bytes, rejectsCode, testNode } from "../../support/node.ts";
+
+Deno.test("health() is healthy on a sound node, with its disk's usage", () => {
+  const { node } = testNode();
+  assert.deepEqual(node.health(), { status: "healthy", reasons: [], metrics: { disk_usage: 0 } });
+});
+
+Deno.test("health() reports memory when it is told how", () => {
+  const { node } = testNode({ memoryUsage: () => 0.25 });
+  assert.equal(node.health().metrics.memory_usage, 0.25);
+});
+
+Deno.test("health() is degraded above the disk threshold, and measures once a second", async () => {
+  const { node, world } = testNode();
+  world.disk.capacityBytes = 1000;
+  world.disk.create("/data/file").append(new Uint8Array(900));
+  const full = node.health();
+  assert.deepEqual([full.status, full.metrics.disk_usage], ["healthy", 0.9]);
+  world.disk.create("/data/more").append(new Uint8Array(1));
+  await world.clock.advance(999);
+  assert.equal(node.health().status, "healthy");
+  await world.clock.advance(1);
+  const { status, reasons } = node.health();
+  assert.deepEqual([status, reasons], ["degraded", ["the disk is 90 % full"]]);
+  const strict = testNode({ diskThresholds: { degraded: 0.5 } });
+  strict.world.disk.capacityBytes = 10;
+  strict.world.disk.create("/data/file").append(new Uint8Array(6));
+  assert.equal(strict.node.health().status, "degraded");
+});
+
+Deno.test("health() is degraded when the disk cannot be measured", () => {
+  const { node, world } = testNode();
+  world.disk.hook = ({ op }) => op === "space" ? "EIO" : undefined;
+  assert.deepEqual(node.health(), {
+    status: "degraded",
+    reasons: ["the disk cannot be measured: EIO"],
+    metrics: {},
+  });
+  assert.equal(node.status().diskTotalBytes, 0);
+});
+
+Deno.test("health() names what recovery lost, up to a bound", () => {
+  const loss = { file: "wal/000001.wal", offset: 12, bytes: 34 };
+  const { node } = testNode({}, { recovery: { losses: [loss] } });
+  const { status, reasons } = node.health();
+  assert.equal(status, "degraded");
+  assert.deepEqual(reasons, ["recovery lost 34 bytes of wal/000001.wal at offset 12"]);
+  const many = testNode({}, { recovery: { losses: new Array(1000).fill(loss) } });
+  assert.equal(many.node.health().reasons.length, 9);
+  assert.equal(many.node.health().reasons[8], "recovery lost 992 more pieces of the log");
+});
+
+Deno.test("health() is degraded while files are in quarantine or a damaged table stops compaction", () => {
+  const { node, engine } = testNode();
+  engine.figures.quarantinedFiles = 2;
+  engine.figures.compactionsStopped = 1;
+  const { status, reasons } = node.health();
+  assert.equal(status, "degraded");
+  assert.deepEqual(reasons, [
+    "damaged log segments in quarantine: 2",
+    "tenants that a damaged table keeps from compaction: 1",
+  ]);
+});
+
+Deno.test("health() is unhealthy on a poisoned engine, with the cause first", () => {
+  const { node, engine } = testNode({}, {
+    recovery: { losses: [{ file: "f", offset: 0, bytes: 1 }] },
+  });
+  engine.poison(new Error("EIO at sync"));
+  const { status, reasons } = node.health();
+  assert.equal(status, "unhealthy");
+  assert.match(reasons[0], /EIO at sync/);
+  assert.equal(reasons.length, 2);
+});
+
+Deno.test("status() has the figures of the engine, the disk and the node", async () => {
+  const { node, world, engine } = testNode();
+  world.disk.capacityBytes = 1000;
+  await node.put("t", { key: "k", value: bytes("v") });
+  await world.clock.advance(1234.5);
+  const { counters, ...status } = node.status();
+  const stats = engine.stats();
+  assert.deepEqual(status, {
+    nodeId: "n1",
+    version: "0.0.0-test",
+    health: node.health(),
+    uptimeMs: 1234,
+    dataDir: "/data",
+    tenants: 1,
+    memtableBytes: stats.memtableBytes,
+    walBytes: stats.walBytes,
+    walSegments: 1,
+    tableBytes: 0,
+    tables: 0,
+    tablesPerLevel: [],
+    diskTotalBytes: 1000,
+    diskFreeBytes: 1000,
+    lastSequence: 1,
+  });
+  assert.equal(counters.walRecords, 1);
+});
+
+Deno.test("openStorageNode() refuses a bad node id (1000)", async () => {
+  for (const nodeId of ["", "x".repeat(129), "a\u0001", "\ud800"]) {
+    await rejectsCode(() => testNode({ nodeId }), 1000);
+  }
+});
+
+Deno.test("a stored state that is damaged is an error (2007), never a missing key", async () => {
+  const { node, engine } = testNode();
+  await node.put("t", { key: "k", value: bytes("v") });
+  const tree = engine.tree("t")!;
+  await engine.write([{ tree, kind: 0, key: utf8("k"), value: Uint8Array.of(1, 1, 99) }]);
+  await rejectsCode(() => node.get("t", "k"), 2007);
+  await rejectsCode(() => node.batchGet("t", ["k"]), 2007);
+  await rejectsCode(() => node.put("t", { key: "k", value: bytes("x") }), 2007);
+  await rejectsCode(() => node.delete("t", { key: "k" }), 2007);
+});

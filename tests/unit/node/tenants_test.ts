@@ -1,0 +1,155 @@
+import assert from "node:assert/strict";
+import { EMPTY_CLOCK } from "../../../src/model/mod.ts";
+import { bytes, rejectsCode, testNode, text, turn } from "../../support/node.ts";
+
+const BAD_TENANTS = ["", "a:b", "\u0000", "a\u007f", "\ud800", "x".repeat(257), "é".repeat(129)];
+
+Deno.test("every method refuses a bad tenant id (1004) and changes nothing", async () => {
+  const { node, engine } = testNode();
+  const put = { key: "k", value: bytes("v") };
+  const replica = {
+    ...put,
+    deleted: false,
+    clock: { entries: [{ node: "x", counter: 1 }], dots: [] },
+  };
+  for (const tenant of BAD_TENANTS) {
+    await rejectsCode(() => node.put(tenant, put), 1004);
+    await rejectsCode(() => node.get(tenant, "k"), 1004);
+    await rejectsCode(() => node.delete(tenant, { key: "k" }), 1004);
+    await rejectsCode(() => node.batchPut(tenant, [put]), 1004);
+    await rejectsCode(() => node.batchGet(tenant, ["k"]), 1004);
+    await rejectsCode(() => node.scan(tenant, {}), 1004);
+    await rejectsCode(() => node.applyReplica(tenant, replica, "write"), 1004);
+    await rejectsCode(() => node.createTenant(tenant), 1004);
+    await rejectsCode(() => node.dropTenant(tenant), 1004);
+    await rejectsCode(() => node.flush(tenant), 1004);
+    await rejectsCode(() => node.compact(tenant), 1004);
+  }
+  assert.deepEqual(engine.trees(), []);
+  assert.deepEqual([engine.log, engine.maintenance], [[], []]);
+});
+
+Deno.test("with auto_create a read of an unknown tenant finds nothing and makes nothing", async () => {
+  const { node } = testNode();
+  assert.equal(node.get("t", "k"), undefined);
+  assert.deepEqual([...node.scan("t", {})], []);
+  const { existed, clock } = await node.delete("t", { key: "k" });
+  assert.deepEqual([existed, clock], [false, EMPTY_CLOCK]);
+  assert.deepEqual(node.listTenants(), []);
+});
+
+Deno.test("without auto_create reads, writes and deletes of an unknown tenant are refused (1004)", async () => {
+  const { node, engine } = testNode({ tenantAutoCreate: false });
+  const put = { key: "k", value: bytes("v") };
+  const replica = {
+    ...put,
+    deleted: false,
+    clock: { entries: [{ node: "x", counter: 1 }], dots: [] },
+  };
+  await rejectsCode(() => node.put("t", put), 1004);
+  await rejectsCode(() => node.batchPut("t", [put]), 1004);
+  await rejectsCode(() => node.delete("t", { key: "k" }), 1004);
+  await rejectsCode(() => node.get("t", "k"), 1004);
+  await rejectsCode(() => node.batchGet("t", ["k"]), 1004);
+  await rejectsCode(() => node.scan("t", {}), 1004);
+  await rejectsCode(() => node.applyReplica("t", replica, "repair"), 1004);
+  assert.deepEqual(engine.trees(), []);
+  await node.createTenant("t");
+  await node.put("t", put);
+  assert.equal(text(node.get("t", "k")?.winner.value), "v");
+});
+
+Deno.test("first writes that come together share one creation", async () => {
+  const { node, engine } = testNode();
+  engine.hold = true;
+  const writes = ["a", "b", "c"].map((key) => node.put("t", { key, value: bytes(key) }));
+  assert.equal(engine.waiting, 1, "one creation");
+  engine.sync();
+  await turn();
+  assert.equal(engine.waiting, 3, "three writes");
+  engine.sync();
+  await Promise.all(writes);
+  assert.deepEqual(node.listTenants().map(({ tenant }) => tenant), ["t"]);
+  assert.equal([...node.scan("t", {})].length, 3);
+});
+
+Deno.test("a creation that fails fails its writers, and the next write tries again", async () => {
+  const { node, engine } = testNode();
+  const createTree = engine.createTree.bind(engine);
+  engine.createTree = () => Promise.reject(new Error("manifest"));
+  const writes = ["a", "b"].map((key) => node.put("t", { key, value: bytes(key) }));
+  for (const { status } of await Promise.allSettled(writes)) assert.equal(status, "rejected");
+  engine.createTree = createTree;
+  await node.put("t", { key: "a", value: bytes("a") });
+  assert.equal(text(node.get("t", "a")?.winner.value), "a");
+});
+
+Deno.test("createTenant() describes it, and refuses one that exists (1000, detail reason)", async () => {
+  const { node, world } = testNode();
+  const createdAtMs = world.clock.wallMs();
+  assert.deepEqual(await node.createTenant("t"), { tenant: "t", createdAtMs, bytes: 0, tables: 0 });
+  await assert.rejects(node.createTenant("t"), {
+    code: 1000,
+    details: { reason: "already_exists" },
+  });
+  const both = await Promise.allSettled([node.createTenant("u"), node.createTenant("u")]);
+  assert.deepEqual(both.map(({ status }) => status), ["fulfilled", "rejected"]);
+});
+
+Deno.test("listTenants() is in order of the id, with sizes", async () => {
+  const { node } = testNode();
+  for (const tenant of ["b", "10", "9", "a"]) await node.createTenant(tenant);
+  await node.put("b", { key: "k", value: bytes("v") });
+  assert.deepEqual(node.listTenants().map(({ tenant }) => tenant), ["10", "9", "a", "b"]);
+  assert.ok(node.listTenants()[3].bytes > 0);
+  assert.equal(node.status().tenants, 4);
+});
+
+Deno.test("dropTenant() removes a tenant with its data; one that is not there is refused (1004)", async () => {
+  const { node } = testNode();
+  await node.put("t", { key: "k", value: bytes("v") });
+  await node.put("u", { key: "k", value: bytes("stays") });
+  await node.dropTenant("t");
+  assert.equal(node.get("t", "k"), undefined);
+  assert.equal(text(node.get("u", "k")?.winner.value), "stays");
+  await rejectsCode(() => node.dropTenant("t"), 1004);
+  // It may be made again, empty.
+  await node.put("t", { key: "other", value: bytes("v") });
+  assert.equal(node.get("t", "k"), undefined);
+});
+
+Deno.test("dropTenant() waits for the tenant's creation", async () => {
+  const { node, engine } = testNode();
+  engine.hold = true;
+  const created = node.createTenant("t");
+  const dropped = node.dropTenant("t");
+  engine.sync();
+  await created;
+  await turn();
+  engine.sync();
+  await dropped;
+  assert.deepEqual(node.listTenants(), []);
+});
+
+Deno.test("while a tenant is dropped nobody finds it, and a write waits and makes it anew", async () => {
+  const { node, engine } = testNode();
+  engine.hold = true;
+  const until = async (waiting: number) => {
+    while (engine.waiting < waiting) await turn();
+    engine.sync();
+  };
+  const first = node.put("t", { key: "k", value: bytes("old") });
+  await until(1);
+  await until(1);
+  await first;
+  const dropped = node.dropTenant("t");
+  const second = node.put("t", { key: "k2", value: bytes("new") });
+  await Promise.resolve();
+  assert.equal(node.get("t", "k"), undefined);
+  assert.deepEqual(node.listTenants(), []);
+  await until(1); // the drop
+  await until(1); // the creation
+  await until(1); // the write
+  await Promise.all([dropped, second]);
+  assert.deepEqual([...node.scan("t", {})].map(({ key }) => key), ["k2"]);
+});
