@@ -1,0 +1,125 @@
+/**
+ * Between protobuf messages and the node's values.
+ *
+ * The wire's int64 is a bigint; inside, numbers are safe integers. What does not fit is refused
+ * here, with InvalidArgument (1000), and nothing below this file meets a bigint.
+ * @module
+ */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { PairError, type VectorClock } from "../model/mod.ts";
+import type { KeyState, VersionView } from "../node/mod.ts";
+import {
+  Consistency,
+  type SiblingSchema,
+  type VectorClock as VectorClockMessage,
+  type VectorClockEntry,
+  type VectorClockSchema,
+} from "../gen/pairdb/v1/common_pb.ts";
+
+type ClockInit = MessageInitShape<typeof VectorClockSchema>;
+type SiblingInit = MessageInitShape<typeof SiblingSchema>;
+
+/**
+ * An int64 of the wire as a number.
+ * @param field  names the field in the error
+ * @throws PairError InvalidArgument (1000) beyond 2^53 - 1 in either direction
+ */
+export function toInteger(value: bigint, field: string): number {
+  const number = Number(value);
+  if (!Number.isSafeInteger(number)) {
+    throw new PairError("InvalidArgument", `Cannot take ${field}: it is beyond 2^53 - 1`, {
+      field,
+    });
+  }
+  return number;
+}
+
+/** The same for a field that cannot be negative. @throws PairError InvalidArgument (1000) */
+export function toCount(value: bigint, field: string): number {
+  const number = toInteger(value, field);
+  if (number < 0) {
+    throw new PairError("InvalidArgument", `Cannot take ${field}: it is negative`, { field });
+  }
+  return number;
+}
+
+/**
+ * The causal context of a message.
+ * @returns undefined when there is none: an empty clock has seen nothing and says nothing
+ * @throws PairError InvalidArgument (1000) for a counter beyond 2^53 - 1
+ */
+export function toClock(clock: VectorClockMessage | undefined): VectorClock | undefined {
+  if (clock === undefined || (clock.entries.length === 0 && clock.dots.length === 0)) {
+    return undefined;
+  }
+  return { entries: clock.entries.map(toEntry), dots: clock.dots.map(toEntry) };
+}
+
+function toEntry(entry: VectorClockEntry): { node: string; counter: number } {
+  return {
+    node: entry.coordinatorNodeId,
+    counter: toCount(entry.logicalTimestamp, "vector_clock.logical_timestamp"),
+  };
+}
+
+/** A clock as a message. */
+export function fromClock(clock: VectorClock): ClockInit {
+  return { entries: clock.entries.map(fromEntry), dots: clock.dots.map(fromEntry) };
+}
+
+function fromEntry(
+  entry: { readonly node: string; readonly counter: number },
+): { coordinatorNodeId: string; logicalTimestamp: bigint } {
+  return { coordinatorNodeId: entry.node, logicalTimestamp: BigInt(entry.counter) };
+}
+
+/** The fields in which Get, BatchGet, Scan and Read show a key. */
+export interface ShownKey {
+  value: Uint8Array | undefined;
+  vectorClock: ClockInit;
+  siblings: SiblingInit[];
+  timestamp: bigint;
+}
+
+/**
+ * A key's state as those messages show it: the winner, and all versions when there are several.
+ * @param valuesToo  false: clocks and times only
+ */
+export function fromState(state: KeyState, valuesToo = true): ShownKey {
+  return {
+    value: valuesToo ? state.winner.value : undefined,
+    vectorClock: fromClock(state.clock),
+    siblings: valuesToo && state.versions.length > 1 ? state.versions.map(fromVersion) : [],
+    timestamp: BigInt(state.winner.timestampMs),
+  };
+}
+
+function fromVersion(version: VersionView): SiblingInit {
+  return {
+    value: version.value,
+    vectorClock: fromClock(version.clock),
+    timestamp: BigInt(version.timestampMs),
+    deleted: version.value === undefined,
+  };
+}
+
+/** Bytes of the values that {@link fromState} puts into a message. */
+export function shownBytes(state: KeyState): number {
+  let bytes = state.winner.value?.length ?? 0;
+  if (state.versions.length > 1) {
+    for (const version of state.versions) bytes += version.value?.length ?? 0;
+  }
+  return bytes;
+}
+
+/**
+ * Checks a consistency level. One node takes every level as ONE.
+ * @throws PairError InvalidArgument (1000) for a number that is no level
+ */
+export function checkConsistency(level: Consistency): void {
+  if (Consistency[level] === undefined) {
+    throw new PairError("InvalidArgument", "Cannot take consistency: there is no such level", {
+      field: "consistency",
+    });
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * Errors on the wire: every failure of every call leaves as one gRPC status with one ErrorDetail, the
+ * number from the error table (features R1 to R3).
+ *
+ * Three sources meet here:
+ *   - a PairError from below keeps its number, text and details;
+ *   - a ConnectError of the RPC library (bad JSON, a message too large) gets the number that fits;
+ *   - anything else is a bug or a failed disk: its text goes to the log, never to a client.
+ * @module
+ */
+import { Code, ConnectError } from "@connectrpc/connect";
+import { create } from "@bufbuild/protobuf";
+import { type ErrorName, ERRORS, PairError } from "../model/mod.ts";
+import type { Log } from "../runtime/mod.ts";
+import { type ErrorDetail, ErrorDetailSchema } from "../gen/pairdb/v1/common_pb.ts";
+
+/** The seeds' table: which status each row of the error table has (features R2, R3). */
+export const STATUS: Readonly<Record<ErrorName, Code>> = {
+  InvalidArgument: Code.InvalidArgument,
+  KeyNotFound: Code.NotFound,
+  KeyTooLarge: Code.InvalidArgument,
+  ValueTooLarge: Code.InvalidArgument,
+  InvalidTenantID: Code.InvalidArgument,
+  InvalidKey: Code.InvalidArgument,
+  ChecksumFailed: Code.DataLoss,
+  Internal: Code.Internal,
+  Unavailable: Code.Unavailable,
+  DiskFull: Code.ResourceExhausted,
+  DiskThrottled: Code.Unavailable,
+  CommitLogFailed: Code.Internal,
+  MemTableFailed: Code.Internal,
+  SSTableFailed: Code.Internal,
+  CorruptedData: Code.DataLoss,
+  ResourceExhausted: Code.ResourceExhausted,
+};
+
+/** Which row an error of the RPC library belongs to: those not named are the server's own fault. */
+const ROW_OF_CODE: Readonly<Partial<Record<Code, ErrorName>>> = {
+  [Code.InvalidArgument]: "InvalidArgument",
+  [Code.OutOfRange]: "InvalidArgument",
+  [Code.FailedPrecondition]: "InvalidArgument",
+  [Code.Unimplemented]: "InvalidArgument",
+  [Code.NotFound]: "InvalidArgument",
+  [Code.PermissionDenied]: "InvalidArgument",
+  [Code.Unauthenticated]: "InvalidArgument",
+  [Code.ResourceExhausted]: "ResourceExhausted",
+  [Code.Canceled]: "Unavailable",
+  [Code.DeadlineExceeded]: "Unavailable",
+  [Code.Aborted]: "Unavailable",
+  [Code.Unavailable]: "Unavailable",
+  [Code.DataLoss]: "CorruptedData",
+};
+
+/** What the library's messages for bytes that are no protobuf begin with (connect 2.2.0). */
+const BAD_BINARY = "parse binary: ";
+
+/**
+ * What a client is told about a failure.
+ * @param error  anything that was thrown
+ * @param log    gets the text of what is neither a PairError nor a ConnectError
+ */
+export function toConnectError(error: unknown, log: Log): ConnectError {
+  if (error instanceof PairError) return fromPairError(error);
+  if (error instanceof ConnectError) return completeError(error);
+  if (error instanceof Error && error.name === "AbortError") {
+    return completeError(new ConnectError("the call was cancelled", Code.Canceled));
+  }
+  log.error("rpc_internal_error", { error: describe(error) });
+  return completeError(new ConnectError("internal error", Code.Internal));
+}
+
+/** A PairError as a status; a tenant that is there already has its own (`already_exists`). */
+function fromPairError(error: PairError): ConnectError {
+  const code = error.details.reason === "already_exists" ? Code.AlreadyExists : STATUS[error.error];
+  const details: Record<string, string> = {};
+  for (const [name, fact] of Object.entries(error.details)) details[name] = String(fact);
+  return new ConnectError(oneLine(error.message), code, undefined, [
+    { desc: ErrorDetailSchema, value: { code: error.code, name: error.error, details } },
+  ]);
+}
+
+/** The library builds its errors before anybody can look at them; their fields are fixed in types only. */
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/**
+ * Gives an error of the RPC library its ErrorDetail, in place, and calls bytes that are no protobuf
+ * the client's fault, as bad JSON is. Does nothing to an error that has a detail.
+ * @returns the same error
+ */
+export function completeError(error: ConnectError): ConnectError {
+  if (detailOf(error) !== undefined) return error;
+  const open: Mutable<ConnectError> = error;
+  if (error.code === Code.Internal && error.rawMessage.startsWith(BAD_BINARY)) {
+    open.code = Code.InvalidArgument;
+  }
+  open.rawMessage = oneLine(error.rawMessage);
+  const row = ROW_OF_CODE[error.code] ?? "Internal";
+  error.details.push({
+    desc: ErrorDetailSchema,
+    value: create(ErrorDetailSchema, { code: ERRORS[row].code, name: row }),
+  });
+  return error;
+}
+
+/** The ErrorDetail of an error that {@link toConnectError} made; undefined when it has none. */
+export function detailOf(error: ConnectError): ErrorDetail | undefined {
+  return error.findDetails(ErrorDetailSchema)[0];
+}
+
+/** A message must fit a header line and a log line. */
+function oneLine(text: string): string {
+  return text.replace(/\s*[\r\n]+\s*/g, " ");
+}
+
+/** A thrown thing with its stack and causes, for the log. */
+export function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const text = error.stack ?? `${error.name}: ${error.message}`;
+  return error.cause === undefined ? text : `${text}\ncaused by ${describe(error.cause)}`;
+}

@@ -1,0 +1,186 @@
+/**
+ * The front desk: looks at a request's head and sends it to the RPC library, to the web app, or away.
+ * @module
+ */
+import type { Hono } from "hono";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
+import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
+import type { Clock, Log } from "../runtime/mod.ts";
+import type { OriginRequest, OriginVerdict, WebBindings } from "../web/mod.ts";
+import { completeError, describe } from "./errors.ts";
+import type { Answer, Exchange } from "./exchange.ts";
+import type { Route } from "./router.ts";
+
+/** Where requests can go. */
+export interface FrontOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly routes: ReadonlyMap<string, Route>;
+  readonly web: Hono<{ Bindings: WebBindings }>;
+  readonly judge: (request: OriginRequest) => OriginVerdict;
+  /** Bytes of one request's headers; node:http2 announces a limit and does not keep it. */
+  readonly maxHeaderBytes: number;
+  /** The longest deadline that a client may ask for. */
+  readonly maxTimeoutMs: number;
+  /** Whether HTTP/1.1 clients are to be asked to close their connection. */
+  readonly closing: () => boolean;
+}
+
+const encoder = new TextEncoder();
+
+/** A path that only an RPC has: a service with its package, and a method. */
+const RPC_PATH = /^\/[A-Za-z_]\w*(\.\w+)+\/\w+$/;
+
+/** Answers requests. The promise never rejects; true when the client got its answer. */
+export function createFront(options: FrontOptions): (exchange: Exchange) => Promise<boolean> {
+  return async (exchange) => {
+    try {
+      await serve(options, exchange);
+    } catch (error) {
+      // A client that left, or a deadline that passed while it did not read; anything else is a bug.
+      if (!(error instanceof ConnectError)) {
+        options.log.error("exchange_failed", { path: exchange.path, error: describe(error) });
+      }
+      exchange.destroy();
+      return false;
+    }
+    return exchange.finished;
+  };
+}
+
+async function serve(options: FrontOptions, exchange: Exchange): Promise<void> {
+  if (headerBytes(exchange.header) > options.maxHeaderBytes) {
+    const answer = refusal(431, "resource_exhausted", "the request's headers are too large");
+    return await send(options, exchange, answer);
+  }
+  const verdict = options.judge(exchange);
+  if (verdict.kind === "refuse") {
+    return await send(options, exchange, refusal(403, "permission_denied", verdict.reason));
+  }
+  if (verdict.kind === "preflight") {
+    return await send(options, exchange, { status: 204 }, verdict.headers);
+  }
+  const route = options.routes.get(exchange.path);
+  if (route === undefined) {
+    const answer = unknownRpc(exchange) ?? await askWeb(options.web, exchange);
+    return await send(options, exchange, answer, verdict.headers);
+  }
+  const cancel = route.timeoutMs === undefined
+    ? undefined
+    : options.clock.after(route.timeoutMs, () => exchange.abort(timeUp()));
+  try {
+    tameTimeouts(exchange.header, options.maxTimeoutMs);
+    const answer = await route.handle(toUniversal(exchange));
+    await send(options, exchange, answer, verdict.headers);
+  } finally {
+    cancel?.();
+  }
+}
+
+async function send(
+  options: FrontOptions,
+  exchange: Exchange,
+  answer: Answer,
+  headers: readonly (readonly [string, string])[] = [],
+): Promise<void> {
+  const header = new Headers(answer.header);
+  for (const [name, value] of headers) header.append(name, value);
+  if (!exchange.http2 && options.closing()) header.set("connection", "close");
+  await exchange.answer({ ...answer, header });
+}
+
+/** The size of headers as HTTP/2 reckons it (RFC 9113, section 6.5.2). */
+function headerBytes(header: Headers): number {
+  let bytes = 0;
+  header.forEach((value, name) => bytes += name.length + value.length + 32);
+  return bytes;
+}
+
+/**
+ * Brings timeouts far above the limit down to just above it. The RPC library refuses both alike, but
+ * sets a timer first, and a timer beyond 2^31 ms fires at once.
+ */
+function tameTimeouts(header: Headers, maxMs: number): void {
+  if (header.has("connect-timeout-ms") && Number(header.get("connect-timeout-ms")) > maxMs) {
+    header.set("connect-timeout-ms", String(maxMs + 1));
+  }
+  if (
+    header.has("grpc-timeout") &&
+    (parseTimeout(header.get("grpc-timeout"), maxMs).timeoutMs ?? 0) > maxMs
+  ) {
+    header.set("grpc-timeout", `${maxMs + 1}m`);
+  }
+}
+
+function toUniversal(exchange: Exchange): UniversalServerRequest {
+  return {
+    httpVersion: exchange.request.httpVersion,
+    method: exchange.method,
+    url: exchange.url,
+    header: exchange.header,
+    body: exchange.body,
+    signal: exchange.signal,
+  };
+}
+
+/** The answer for an RPC that there is not, in the caller's protocol; undefined when it is no RPC. */
+function unknownRpc(exchange: Exchange): Answer | undefined {
+  const type = exchange.header.get("content-type") ?? "";
+  const grpc = type.startsWith("application/grpc");
+  if (!grpc && !RPC_PATH.test(exchange.path)) return undefined;
+  const error = completeError(new ConnectError("there is no such method", Code.Unimplemented));
+  if (grpc) {
+    const header = new Headers({ "content-type": type });
+    const status = new Headers();
+    setTrailerStatus(status, error);
+    // gRPC-Web has no HTTP trailers: with nothing to say, the status stands among the headers.
+    if (!type.startsWith("application/grpc-web")) return { status: 200, header, trailer: status };
+    status.forEach((value, name) => header.set(name, value));
+    return { status: 200, header };
+  }
+  return {
+    // Connect's own mapping says 501; for a path that is not there it asks for 404.
+    status: 404,
+    header: new Headers({ "content-type": "application/json" }),
+    body: once(errorToJsonBytes(error, undefined)),
+  };
+}
+
+/** Runs the web app. It gets the path on a host of ours, since the client's may be no host at all. */
+async function askWeb(web: Hono<{ Bindings: WebBindings }>, exchange: Exchange): Promise<Answer> {
+  const { method, header, signal, authority } = exchange;
+  if (!/^[A-Z]+$/.test(method) || method === "CONNECT" || method === "TRACE") {
+    return refusal(405, "unimplemented", "this HTTP method is not served");
+  }
+  const bare = method === "GET" || method === "HEAD";
+  const request = new Request(exchange.url, {
+    method,
+    headers: header,
+    signal,
+    body: bare ? null : ReadableStream.from(exchange.body),
+  });
+  const response = await web.fetch(request, { authority });
+  if (response.body === null) return { status: response.status, header: response.headers };
+  // Pages are small: a length is kinder to clients than chunks.
+  const bytes = await response.bytes();
+  response.headers.set("content-length", String(bytes.length));
+  return { status: response.status, header: response.headers, body: once(bytes) };
+}
+
+function refusal(status: number, code: string, message: string): Answer {
+  return {
+    status,
+    header: new Headers({ "content-type": "application/json" }),
+    body: once(encoder.encode(JSON.stringify({ code, message }))),
+  };
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+function timeUp(): ConnectError {
+  return new ConnectError("the call took longer than the server allows", Code.DeadlineExceeded);
+}

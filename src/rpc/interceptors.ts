@@ -1,0 +1,155 @@
+/**
+ * The pipeline that every call of every protocol passes.
+ *
+ *     gate          before the body is read: starts the clock of metrics and the log
+ *       decode      the RPC library; what it throws never meets the interceptor
+ *         interceptor   refuses a call that is already over, races the rest against its deadline,
+ *                       turns what services throw into statuses
+ *           service
+ *     gate's end    when the library ends the call: completes the library's own errors, counts
+ *
+ * The library ends each call by aborting the call's signal with the error, before it writes that
+ * error out (connect 2.2.0, all three protocols): so the gate's listener sees every outcome, once,
+ * also those that no interceptor sees, and can still complete the error.
+ * @module
+ */
+import type { DescMethod } from "@bufbuild/protobuf";
+import { Code, ConnectError, type HandlerContext, type Interceptor } from "@connectrpc/connect";
+import { codeToString } from "@connectrpc/connect/protocol-connect";
+import type { Clock, Log } from "../runtime/mod.ts";
+import type { Counter, Gauge, Histogram, Registry } from "../web/mod.ts";
+import { completeError, describe, detailOf, toConnectError } from "./errors.ts";
+
+/** What the pipeline needs of the world. */
+export interface PipelineOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly registry: Registry;
+}
+
+/** The pipeline, as the RPC library takes it. */
+export interface Pipeline {
+  readonly requestGate: (context: HandlerContext) => void;
+  readonly interceptors: Interceptor[];
+}
+
+/** Makes the pipeline of one port. */
+export function createPipeline({ clock, log, registry }: PipelineOptions): Pipeline {
+  const metrics = callMetrics(registry);
+  return {
+    requestGate: (context) => observe(context, clock, log, metrics),
+    interceptors: [guard(log)],
+  };
+}
+
+interface CallMetrics {
+  readonly calls: Counter;
+  readonly seconds: Histogram;
+  readonly running: Gauge;
+}
+
+function callMetrics(registry: Registry): CallMetrics {
+  return {
+    calls: registry.counter(
+      "pairdb_rpc_calls_total",
+      "Calls that ended, by method and status.",
+      ["service", "method", "code"],
+    ),
+    seconds: registry.histogram(
+      "pairdb_rpc_duration_seconds",
+      "Time from a call's head to its end.",
+      ["service", "method"],
+    ),
+    running: registry.gauge("pairdb_rpc_running", "Calls that run now."),
+  };
+}
+
+/** Counts, times and logs one call when it ends. Never a key or a value: the log is for operators. */
+function observe(context: HandlerContext, clock: Clock, log: Log, metrics: CallMetrics): void {
+  const start = clock.monotonicMs();
+  const { signal, service, method } = context;
+  metrics.running.add(1);
+  const end = () => {
+    const code = outcome(signal.reason, method, log);
+    const elapsedMs = clock.monotonicMs() - start;
+    metrics.running.add(-1);
+    metrics.calls.add(1, service.typeName, method.name, code);
+    metrics.seconds.observe(elapsedMs / 1000, service.typeName, method.name);
+    log.debug("rpc", { service: service.typeName, method: method.name, code, elapsedMs });
+  };
+  // The signal lives as long as the call, so the listener does not outlive it either.
+  if (signal.aborted) end();
+  else signal.addEventListener("abort", end, { once: true });
+}
+
+/** The status of an ended call, by what its signal was aborted with. */
+function outcome(reason: unknown, method: DescMethod, log: Log): string {
+  if (reason instanceof ConnectError) return codeToString(completeError(reason).code);
+  // A call that went well is aborted without a reason, for which the platform puts in an AbortError.
+  if (reason instanceof Error && reason.name === "AbortError") return "ok";
+  log.error("rpc_internal_error", { method: method.name, error: describe(reason) });
+  return codeToString(Code.Internal);
+}
+
+/** Deadlines and errors around the service. */
+function guard(log: Log): Interceptor {
+  return (next) => async (request) => {
+    const { signal } = request;
+    try {
+      signal.throwIfAborted();
+      const response = await raced(next(request), signal, log);
+      if (!response.stream) return response;
+      return { ...response, message: guardStream(response.message, signal, log) };
+    } catch (error) {
+      throw toConnectError(error, log);
+    }
+  };
+}
+
+async function* guardStream<T>(
+  messages: AsyncIterable<T>,
+  signal: AbortSignal,
+  log: Log,
+): AsyncGenerator<T> {
+  const iterator = messages[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const step = await raced(iterator.next(), signal, log);
+      if (step.done === true) return;
+      yield step.value;
+    }
+  } catch (error) {
+    throw toConnectError(error, log);
+  } finally {
+    // Not awaited: a service that hangs must not hold up the answer that says so.
+    iterator.return?.().then(undefined, (error) => late(error, log));
+  }
+}
+
+/**
+ * The work's outcome, or the signal's reason, whichever comes first. Work that goes on after that is
+ * not undone: what was logged is finished.
+ */
+function raced<T>(work: Promise<T>, signal: AbortSignal, log: Log): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort);
+    work.then(
+      (value) => {
+        signal.removeEventListener("abort", onAbort);
+        resolve(value);
+      },
+      (error) => {
+        signal.removeEventListener("abort", onAbort);
+        if (signal.aborted) late(error, log);
+        reject(error);
+      },
+    );
+  });
+}
+
+/** A failure that nobody waits for any more. */
+function late(error: unknown, log: Log): void {
+  const code = detailOf(toConnectError(error, log))?.code;
+  log.debug("rpc_late_error", { code });
+}

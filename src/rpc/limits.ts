@@ -1,0 +1,65 @@
+/**
+ * Limits of the port: how much of everything one client, and all clients together, may take.
+ * @module
+ */
+
+/** Limits of one port. Times in ms, sizes in bytes. */
+export interface PortLimits {
+  /** Open connections; one more is closed at once. */
+  readonly maxConnections: number;
+  /** Calls at once on one HTTP/2 connection, announced in SETTINGS. */
+  readonly maxConcurrentStreams: number;
+  /** Bytes of one request's header list. */
+  readonly maxHeaderBytes: number;
+  /** Time for the first bytes that tell HTTP/2 from HTTP/1.1. */
+  readonly prefaceTimeoutMs: number;
+  /** How long an HTTP/1.1 connection may be without a request; also the time for a request's head. */
+  readonly idleTimeoutMs: number;
+  /** How long an HTTP/2 connection may be without a call before it is asked to go (GOAWAY). */
+  readonly http2IdleTimeoutMs: number;
+  /** The longest that a unary call without side effects takes, its body included. A client's shorter deadline stands. */
+  readonly readTimeoutMs: number;
+  /** The same for all other unary calls. */
+  readonly writeTimeoutMs: number;
+  /**
+   * The longest that a stream takes, and a unary call that does a node's maintenance (flush, compact,
+   * drop). A client that asks for more is told so: invalid_argument.
+   */
+  readonly streamTimeoutMs: number;
+  /** Bytes of one message from a client, after decompression: a value of 10 MiB as base64, and room. */
+  readonly readMaxBytes: number;
+  /** Bytes of one message to a client: all versions of a key (64 MiB) as base64, and room. */
+  readonly writeMaxBytes: number;
+  /** Bytes of a body that are read and dropped after an early answer, so that the connection stays usable. */
+  readonly drainMaxBytes: number;
+  /** Time for that. */
+  readonly drainTimeoutMs: number;
+  /** Calls that a client may reset on one connection in one go; see {@link resetsPerSecond}. */
+  readonly resetBurst: number;
+  /** Resets that are forgiven each second. More, and the connection is closed (CVE-2023-44487). */
+  readonly resetsPerSecond: number;
+  /** Time for running calls to finish when the port closes. */
+  readonly shutdownTimeoutMs: number;
+}
+
+const MIB = 1024 * 1024;
+
+/** What a port uses where nothing else is said. */
+export const DEFAULT_PORT_LIMITS: PortLimits = {
+  maxConnections: 4096,
+  maxConcurrentStreams: 1000,
+  maxHeaderBytes: 16 * 1024,
+  prefaceTimeoutMs: 10_000,
+  idleTimeoutMs: 60_000,
+  http2IdleTimeoutMs: 300_000,
+  readTimeoutMs: 60_000,
+  writeTimeoutMs: 60_000,
+  streamTimeoutMs: 600_000,
+  readMaxBytes: 16 * MIB,
+  writeMaxBytes: 128 * MIB,
+  drainMaxBytes: 16 * MIB,
+  drainTimeoutMs: 5_000,
+  resetBurst: 1000,
+  resetsPerSecond: 33,
+  shutdownTimeoutMs: 30_000,
+};

@@ -1,0 +1,114 @@
+/**
+ * The routes: which handler answers which RPC path, and how long it may take.
+ * @module
+ */
+import type { DescFile, DescMethod, DescService } from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
+import { type ConnectRouterOptions, createConnectRouter } from "@connectrpc/connect";
+import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import type { StorageNode } from "../node/mod.ts";
+import type { Clock } from "../runtime/mod.ts";
+import { AdminService } from "../gen/pairdb/v1/admin_pb.ts";
+import { KeyValueService } from "../gen/pairdb/v1/kv_pb.ts";
+import { StorageNodeService } from "../gen/pairdb/v1/storage_node_pb.ts";
+import { TenantService } from "../gen/pairdb/v1/tenant_pb.ts";
+import { Health } from "../gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { COMPRESS_MIN_BYTES, gzipCompression } from "./compression.ts";
+import type { Pipeline } from "./interceptors.ts";
+import type { PortLimits } from "./limits.ts";
+import type { Readiness } from "./readiness.ts";
+import {
+  adminService,
+  Catalog,
+  healthService,
+  keyValueService,
+  reflectionAlphaService,
+  reflectionService,
+  storageNodeService,
+  tenantService,
+} from "./services/mod.ts";
+
+/** One RPC. */
+export interface Route {
+  readonly handle: UniversalHandler;
+  /** The longest that a call may take, in ms; undefined: as long as the client stays. */
+  readonly timeoutMs: number | undefined;
+}
+
+/** What the services stand on. */
+export interface RouterOptions {
+  readonly node: StorageNode;
+  readonly clock: Clock;
+  readonly limits: PortLimits;
+  readonly readiness: Readiness;
+  readonly pipeline: Pipeline;
+}
+
+const SERVICES: readonly DescService[] = [
+  KeyValueService,
+  StorageNodeService,
+  TenantService,
+  AdminService,
+  Health,
+  ServerReflection,
+  ServerReflectionAlpha,
+];
+
+/**
+ * A key is what its bytes say: no silent U+FFFD for bytes that are not UTF-8, no dropped byte order
+ * mark. The library takes a decoder here, though its types do not say so.
+ */
+const JSON_OPTIONS: ConnectRouterOptions["jsonOptions"] & { textDecoder: TextDecoder } = {
+  textDecoder: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }),
+};
+
+/** Unary calls that do maintenance: they may take as long as a stream. */
+const SLOW: ReadonlySet<DescMethod> = new Set<DescMethod>([
+  AdminService.method.flush,
+  AdminService.method.compact,
+  TenantService.method.dropTenant,
+]);
+
+/** Streams that wait for changes, and so have no natural end. */
+const ENDLESS: ReadonlySet<DescMethod> = new Set<DescMethod>([Health.method.watch]);
+
+/** Binds all services to a node. @returns path → route */
+export function createRoutes(options: RouterOptions): ReadonlyMap<string, Route> {
+  const { node, clock, limits, readiness, pipeline } = options;
+  const router = createConnectRouter({
+    acceptCompression: [gzipCompression],
+    compressMinBytes: COMPRESS_MIN_BYTES,
+    readMaxBytes: limits.readMaxBytes,
+    writeMaxBytes: limits.writeMaxBytes,
+    maxTimeoutMs: limits.streamTimeoutMs,
+    jsonOptions: JSON_OPTIONS,
+    requestGate: pipeline.requestGate,
+    interceptors: pipeline.interceptors,
+  });
+  const catalog = new Catalog([...new Set<DescFile>(SERVICES.map((service) => service.file))]);
+  const names = new Set(SERVICES.map((service) => service.typeName));
+  router
+    .service(KeyValueService, keyValueService(node, clock))
+    .service(StorageNodeService, storageNodeService(node, clock))
+    .service(TenantService, tenantService(node))
+    .service(AdminService, adminService(node))
+    .service(Health, healthService(readiness, names, clock))
+    .service(ServerReflection, reflectionService(catalog))
+    .service(ServerReflectionAlpha, reflectionAlphaService(catalog));
+  return new Map(
+    router.handlers.map((handle) => [
+      handle.requestPath,
+      { handle, timeoutMs: timeoutOf(handle.method, limits) },
+    ]),
+  );
+}
+
+function timeoutOf(method: DescMethod, limits: PortLimits): number | undefined {
+  if (ENDLESS.has(method)) return undefined;
+  if (method.methodKind !== "unary" || SLOW.has(method)) return limits.streamTimeoutMs;
+  return method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS
+    ? limits.readTimeoutMs
+    : limits.writeTimeoutMs;
+}

@@ -1,0 +1,76 @@
+/**
+ * StorageNodeService: one node's own copy, for coordinators. What is not here yet (ReplicateData,
+ * StreamKeys, GetKeyRange, DrainNode) answers UNIMPLEMENTED.
+ * @module
+ */
+import type { ServiceImpl } from "@connectrpc/connect";
+import { PairError } from "../../model/mod.ts";
+import type { StorageNode } from "../../node/mod.ts";
+import type { Clock } from "../../runtime/mod.ts";
+import type { StorageNodeService } from "../../gen/pairdb/v1/storage_node_pb.ts";
+import { fromClock, fromState, toClock, toCount } from "../convert.ts";
+
+/** Binds the service to a node. @param clock  stamps health reports */
+export function storageNodeService(
+  node: StorageNode,
+  clock: Clock,
+): Partial<ServiceImpl<typeof StorageNodeService>> {
+  return {
+    async write({ tenantId, key, value, vectorClock }) {
+      const version = toClock(vectorClock);
+      const written = version === undefined
+        ? await node.put(tenantId, { key, value })
+        : await node.applyReplica(
+          tenantId,
+          { key, value, deleted: false, clock: version },
+          "write",
+        );
+      return { success: true, vectorClock: fromClock(written.clock) };
+    },
+
+    read({ tenantId, key }) {
+      const found = node.get(tenantId, key);
+      if (found === undefined) {
+        throw new PairError("KeyNotFound", "Cannot read: the key has no value");
+      }
+      return { success: true, source: found.source, ...fromState(found) };
+    },
+
+    async delete({ tenantId, key, vectorClock }) {
+      const version = toClock(vectorClock);
+      const written = version === undefined
+        ? await node.delete(tenantId, { key })
+        : await node.applyReplica(
+          tenantId,
+          { key, value: undefined, deleted: true, clock: version },
+          "delete",
+        );
+      return { success: true, vectorClock: fromClock(written.clock) };
+    },
+
+    async repair({ tenantId, key, value, vectorClock, timestamp, deleted }) {
+      const version = toClock(vectorClock);
+      if (version === undefined) {
+        throw new PairError("InvalidArgument", "Cannot repair: the vector clock is missing");
+      }
+      const timestampMs = toCount(timestamp, "timestamp") || undefined;
+      await node.applyReplica(
+        tenantId,
+        { key, value, deleted, clock: version, timestampMs },
+        "repair",
+      );
+      return { success: true };
+    },
+
+    healthCheck() {
+      const health = node.health();
+      return {
+        nodeId: node.nodeId,
+        status: health.status,
+        timestamp: BigInt(clock.wallMs()),
+        reasons: [...health.reasons],
+        metrics: { ...health.metrics },
+      };
+    },
+  };
+}

@@ -1,0 +1,8 @@
+/**
+ * The web room: what the port serves besides RPCs, for people, browsers, probes and Prometheus.
+ * @module
+ */
+export * from "./app.ts";
+export * from "./metrics.ts";
+export * from "./node_metrics.ts";
+export * from "./origin.ts";

@@ -1,0 +1,82 @@
+/**
+ * A node's own figures as metrics, read at each scrape.
+ * @module
+ */
+import type { NodeStatus, StorageNode } from "../node/mod.ts";
+import type { Sample } from "./metrics.ts";
+
+const HEALTH = ["healthy", "degraded", "unhealthy"] as const;
+
+/** Samples of everything that {@link StorageNode.status} tells. */
+export function nodeSamples(node: Pick<StorageNode, "status">): Sample[] {
+  const status = node.status();
+  return [
+    {
+      name: "pairdb_build_info",
+      help: "Always 1; the labels tell who this is.",
+      type: "gauge",
+      value: 1,
+      labels: { node: status.nodeId, version: status.version },
+    },
+    ...HEALTH.map((state): Sample => ({
+      name: "pairdb_health",
+      help: "1 for the state that the node is in.",
+      type: "gauge",
+      value: status.health.status === state ? 1 : 0,
+      labels: { state },
+    })),
+    ...figures(status),
+    ...status.tablesPerLevel.map((value, level): Sample => ({
+      name: "pairdb_tables_per_level",
+      help: "SSTables on each level, all tenants together.",
+      type: "gauge",
+      value,
+      labels: { level: String(level) },
+    })),
+    ...Object.entries(status.health.metrics).map(([name, value]): Sample => ({
+      name: metricName(name),
+      help: "A figure of the node's health report.",
+      type: "gauge",
+      value,
+    })),
+    ...Object.entries(status.counters).map(([name, value]) => engineSample(name, value)),
+  ];
+}
+
+function figures(status: NodeStatus): Sample[] {
+  const gauge = (name: string, value: number, help: string): Sample => ({
+    name: `pairdb_${name}`,
+    help,
+    type: "gauge",
+    value,
+  });
+  return [
+    gauge("uptime_seconds", status.uptimeMs / 1000, "Time since the node opened."),
+    gauge("tenants", status.tenants, "Tenants of this node."),
+    gauge("memtable_bytes", status.memtableBytes, "Bytes in memtables."),
+    gauge("wal_bytes", status.walBytes, "Bytes in the write-ahead log."),
+    gauge("wal_segments", status.walSegments, "Segments of the write-ahead log."),
+    gauge("table_bytes", status.tableBytes, "Bytes in SSTables."),
+    gauge("tables", status.tables, "SSTables."),
+    gauge("disk_total_bytes", status.diskTotalBytes, "Size of the data directory's file system."),
+    gauge("disk_free_bytes", status.diskFreeBytes, "Bytes of it that are free."),
+    gauge("last_sequence", status.lastSequence, "Sequence number of the last write."),
+  ];
+}
+
+/** An engine counter. Those that end in `Bytes` tell how much there is now, and go down too. */
+function engineSample(name: string, value: number): Sample {
+  const gauge = name.endsWith("Bytes");
+  return {
+    name: gauge ? metricName(name) : `${metricName(name)}_total`,
+    help: "A figure of the storage engine.",
+    type: gauge ? "gauge" : "counter",
+    value,
+  };
+}
+
+/** `blockCacheHits` → `pairdb_block_cache_hits`. */
+function metricName(name: string): string {
+  const snake = name.replace(/([a-z0-9])([A-Z])/g, "$1_$2").toLowerCase();
+  return `pairdb_${snake.replace(/[^a-z0-9_]/g, "_")}`;
+}

@@ -1,0 +1,270 @@
+import assert from "node:assert/strict";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { GetRequestSchema, PutRequestSchema } from "../../../src/gen/pairdb/v1/kv_pb.ts";
+import { callJson, detailIn, withPort } from "../../support/port.ts";
+import { RawClient } from "../../support/raw_http.ts";
+
+const PUT = "/pairdb.v1.KeyValueService/Put";
+const GET = "/pairdb.v1.KeyValueService/Get";
+const MIB = 1024 * 1024;
+
+function base64(length: number): string {
+  // Every 3 bytes are 4 letters; zero bytes are "A".
+  const whole = "AAAA".repeat(Math.floor(length / 3));
+  return whole + ["", "AA==", "AAA="][length % 3];
+}
+
+Deno.test("port: a put and a get by JSON, as curl does it", () =>
+  withPort(async ({ port }) => {
+    const put = await callJson(port, "KeyValueService/Put", {
+      tenantId: "t1",
+      key: "k1",
+      value: "aGVsbG8=",
+    });
+    assert.equal(put.status, 200);
+    const clock = { entries: [{ coordinatorNodeId: "fake-1", logicalTimestamp: "1" }] };
+    assert.deepEqual(put.json, { vectorClock: clock, timestamp: "1700000000000" });
+    const get = await callJson(port, "KeyValueService/Get", { tenantId: "t1", key: "k1" });
+    assert.deepEqual(get.json, {
+      value: "aGVsbG8=",
+      vectorClock: clock,
+      timestamp: "1700000000000",
+    });
+  }));
+
+Deno.test("port: four requests go down one HTTP/1.1 connection", () =>
+  withPort(async ({ port }) => {
+    const client = await RawClient.open(port.port);
+    for (let i = 0; i < 4; i++) {
+      await client.post(PUT, "application/json", '{"tenantId":"t","key":"k","value":""}');
+      assert.equal((await client.response()).status, 200);
+    }
+    await client.close();
+  }));
+
+Deno.test("port: pipelined HTTP/1.1 requests are answered in order", () =>
+  withPort(async ({ port, node }) => {
+    node.plant("t", "a", [new Uint8Array([1])]);
+    const client = await RawClient.open(port.port);
+    const ask = (key: string) =>
+      client.post(GET, "application/json", JSON.stringify({ tenantId: "t", key }));
+    await Promise.all([ask("a"), ask("missing"), ask("a")]);
+    const statuses = [];
+    for (let i = 0; i < 3; i++) statuses.push((await client.response()).status);
+    assert.deepEqual(statuses, [200, 404, 200]);
+    await client.close();
+  }));
+
+Deno.test("port: an answer before the end of the body leaves the connection usable", () =>
+  withPort(async ({ port, node }) => {
+    node.plant("t", "a", [new Uint8Array([1])]);
+    const client = await RawClient.open(port.port);
+    const sent = client.post(PUT, "application/json", new Uint8Array(9 * MIB));
+    const refused = await client.response();
+    assert.equal(refused.status, 429);
+    const error = JSON.parse(new TextDecoder().decode(refused.body));
+    assert.equal(error.code, "resource_exhausted");
+    assert.equal(detailIn(error).name, "ResourceExhausted");
+    await sent;
+    await client.post(GET, "application/json", '{"tenantId":"t","key":"a"}');
+    assert.equal((await client.response()).status, 200);
+    await client.close();
+  }, { limits: { readMaxBytes: 8 * MIB } }));
+
+Deno.test("port: a client that never stops sending after its answer is cut off", () =>
+  withPort(async ({ port }) => {
+    const client = await RawClient.open(port.port);
+    void client.post(PUT, "application/json", new Uint8Array(4 * MIB));
+    assert.equal((await client.response()).status, 429);
+    await client.closed();
+    await client.close();
+  }, { limits: { readMaxBytes: 1024, drainMaxBytes: 64 * 1024 } }));
+
+Deno.test("port: a client that is slow to finish its body after its answer is cut off", () =>
+  withPort(async ({ port }) => {
+    const client = await RawClient.open(port.port);
+    await client.send(
+      `POST ${PUT} HTTP/1.1\r\nhost: x.localhost\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n{`,
+    );
+    assert.equal((await client.response()).status, 429);
+    await client.closed();
+    await client.close();
+  }, { limits: { readMaxBytes: 1024, drainTimeoutMs: 50 } }));
+
+Deno.test("port: malformed JSON and protobuf are InvalidArgument (1000) and reach nothing", () =>
+  withPort(async ({ port, node }) => {
+    for (
+      const body of ["{", "[]", '{"key":5}', '{"ttlMs":"x"}', '{"ttlMs":"9223372036854775808"}']
+    ) {
+      const { status, json } = await callJson(port, "KeyValueService/Put", body);
+      assert.equal(status, 400, body);
+      assert.equal(json.code, "invalid_argument");
+      assert.equal(detailIn(json).name, "InvalidArgument");
+      assert.doesNotMatch(json.message as string, /\n/);
+    }
+    for (const bytes of [[0x0a, 0x05, 0x41], [0xff], [0x0a, 0x01, 0xff]]) {
+      const response = await fetch(`${port.url}${PUT}`, {
+        method: "POST",
+        headers: { "content-type": "application/proto" },
+        body: new Uint8Array(bytes),
+      });
+      const json = await response.json();
+      assert.equal(response.status, 400, bytes.join());
+      assert.equal(json.code, "invalid_argument");
+      assert.equal(detailIn(json).name, "InvalidArgument");
+    }
+    assert.equal(node.putsBegun, 0);
+  }));
+
+Deno.test("port: a key in JSON that is not UTF-8 is refused, and a byte order mark is kept", () =>
+  withPort(async ({ port, node }) => {
+    const bytes = new TextEncoder().encode('{"tenantId":"t","key":"kX","value":""}');
+    bytes[bytes.indexOf(0x58)] = 0xff;
+    const response = await fetch(`${port.url}${PUT}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: bytes,
+    });
+    assert.equal(response.status, 400);
+    await response.body?.cancel();
+    const body = toBinary(
+      PutRequestSchema,
+      create(PutRequestSchema, { tenantId: "t", key: "\uFEFFk", value: new Uint8Array(0) }),
+    );
+    const stored = await fetch(`${port.url}${PUT}`, {
+      method: "POST",
+      headers: { "content-type": "application/proto" },
+      body: body as Uint8Array<ArrayBuffer>,
+    });
+    await stored.body?.cancel();
+    assert.equal(stored.status, 200);
+    assert.notEqual(node.get("t", "\uFEFFk"), undefined);
+    assert.equal(node.get("t", "k"), undefined);
+  }));
+
+Deno.test("port: a missing value is 1000, an empty one is stored", () =>
+  withPort(async ({ port, node }) => {
+    const missing = await callJson(port, "KeyValueService/Put", { tenantId: "t", key: "k" });
+    assert.equal(missing.status, 400);
+    assert.equal(detailIn(missing.json).code, "INVALID_ARGUMENT");
+    const empty = { tenantId: "t", key: "k", value: "" };
+    assert.equal((await callJson(port, "KeyValueService/Put", empty)).status, 200);
+    assert.deepEqual(node.get("t", "k")?.winner.value, new Uint8Array(0));
+    const got = await callJson(port, "KeyValueService/Get", { tenantId: "t", key: "k" });
+    assert.equal(got.json.value, "");
+  }));
+
+Deno.test("port: a value of 10 MiB passes as JSON, one byte more is 1003", () =>
+  withPort(async ({ port, node }) => {
+    const put = (length: number) =>
+      callJson(
+        port,
+        "KeyValueService/Put",
+        `{"tenantId":"t","key":"k","value":"${base64(length)}"}`,
+      );
+    assert.equal((await put(10 * MIB)).status, 200);
+    assert.equal(node.get("t", "k")?.winner.value?.length, 10 * MIB);
+    const over = await put(10 * MIB + 1);
+    assert.equal(over.status, 400);
+    assert.equal(detailIn(over.json).code, "VALUE_TOO_LARGE");
+    const got = await callJson(port, "KeyValueService/Get", { tenantId: "t", key: "k" });
+    assert.equal((got.json.value as string).length, base64(10 * MIB).length);
+  }));
+
+Deno.test("port: numbers beyond 2^53 - 1 are refused where they enter", () =>
+  withPort(async ({ port, node }) => {
+    const put = (extra: object) =>
+      callJson(port, "KeyValueService/Put", { tenantId: "t", key: "k", value: "", ...extra });
+    const clock = (logicalTimestamp: string) => ({
+      vectorClock: { entries: [{ coordinatorNodeId: "n", logicalTimestamp }] },
+    });
+    for (
+      const bad of [
+        { ttlMs: "9007199254740992" },
+        { ttlMs: "-1" },
+        clock("9007199254740992"),
+        clock("-1"),
+        { consistency: 99 },
+      ]
+    ) {
+      const { status, json } = await put(bad);
+      assert.equal(status, 400, JSON.stringify(bad));
+      assert.equal(detailIn(json).name, "InvalidArgument");
+    }
+    assert.equal(node.putsBegun, 0);
+    assert.equal((await put(clock("9007199254740991"))).status, 200);
+    assert.equal((await put({ consistency: "CONSISTENCY_QUORUM" })).status, 200);
+  }));
+
+Deno.test("port: paths that are not there", () =>
+  withPort(async ({ port }) => {
+    const unknown = await callJson(port, "KeyValueService/Nope", {});
+    assert.equal(unknown.status, 404);
+    assert.equal(unknown.json.code, "unimplemented");
+    const service = await fetch(`${port.url}/no.such.Service/Method`, { method: "POST" });
+    assert.equal(service.status, 404);
+    assert.equal((await service.json()).code, "unimplemented");
+    const web = await fetch(`${port.url}/nothing/here`);
+    assert.equal(web.status, 404);
+    assert.deepEqual(await web.json(), { code: "not_found", message: "there is nothing here" });
+    const later = await callJson(port, "StorageNodeService/DrainNode", {});
+    assert.equal(later.status, 501);
+    assert.match(later.json.message as string, /DrainNode is not implemented/);
+  }));
+
+Deno.test("port: wrong HTTP methods are 405, wrong content types 415, and reads work by GET", () =>
+  withPort(async ({ port, node }) => {
+    node.plant("t", "k", [new Uint8Array([104, 105])]);
+    const status = async (path: string, init?: RequestInit) => {
+      const response = await fetch(`${port.url}${path}`, init);
+      await response.body?.cancel();
+      return response.status;
+    };
+    const query = `?connect=v1&encoding=json&message=${
+      encodeURIComponent('{"tenantId":"t","key":"k"}')
+    }`;
+    assert.equal(await status(PUT + query), 405);
+    assert.equal(await status(PUT, { method: "DELETE" }), 405);
+    const form = { method: "POST", headers: { "content-type": "text/plain" }, body: "{}" };
+    assert.equal(await status(PUT, form), 415);
+    assert.equal(node.putsBegun, 0);
+    const got = await fetch(`${port.url}${GET}${query}`);
+    assert.equal((await got.json()).value, "aGk=");
+  }));
+
+Deno.test("port: absurd requests are refused and the port lives on", () =>
+  withPort(async ({ port }) => {
+    for (
+      const [text, answer] of [
+        ["NONSENSE\r\n\r\n", /^HTTP\/1.1 400 /],
+        [`GET / HTTP/1.1\r\nhost: x\r\nbig: ${"x".repeat(20_000)}\r\n\r\n`, /^HTTP\/1.1 431 /],
+        ["GET / HTTP/1.1\r\nhost: [[[\r\nconnection: close\r\n\r\n", /^HTTP\/1.1 403 /],
+        ["GET // HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", /^HTTP\/1.1 404 /],
+        ["GET http://[ HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", /^HTTP\/1.1 /],
+        ["OPTIONS * HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", /^HTTP\/1.1 40/],
+        ["TRACE / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", /^HTTP\/1.1 405 /],
+        ["PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", /^HTTP\/1.1 400 |^$/],
+      ] as const
+    ) {
+      const client = await RawClient.open(port.port);
+      await client.send(text);
+      assert.match(new TextDecoder().decode(await client.closed()), answer, text.slice(0, 40));
+      await client.close();
+    }
+    assert.equal((await callJson(port, "AdminService/Status", {})).status, 200);
+  }));
+
+Deno.test("port: Connect with protobuf over HTTP/1.1", () =>
+  withPort(async ({ port, node }) => {
+    node.plant("t", "k", [new Uint8Array([1, 2])]);
+    const response = await fetch(`${port.url}${GET}`, {
+      method: "POST",
+      headers: { "content-type": "application/proto" },
+      body: toBinary(
+        GetRequestSchema,
+        create(GetRequestSchema, { tenantId: "t", key: "k" }),
+      ) as Uint8Array<ArrayBuffer>,
+    });
+    assert.equal(response.headers.get("content-type"), "application/proto");
+    assert.deepEqual((await response.bytes()).slice(0, 4), new Uint8Array([0x0a, 2, 1, 2]));
+  }));

@@ -1,0 +1,224 @@
+/**
+ * A storage node in memory, for tests of the floors above: real keys, values and clocks, no disk and
+ * no siblings but those that a test plants. Tests can make its methods fail or wait.
+ * @module
+ */
+import { encodeKey, MAX_VALUE_BYTES, PairError, type VectorClock } from "../../src/model/mod.ts";
+import { validateTenant } from "../../src/model/mod.ts";
+import type {
+  Health,
+  NodeStatus,
+  PutInput,
+  ReadResult,
+  ReplicaWrite,
+  ScanInput,
+  ScanItem,
+  StorageNode,
+  TenantInfo,
+  VersionView,
+  WriteResult,
+} from "../../src/node/mod.ts";
+
+/** See the module. */
+export class FakeNode implements StorageNode {
+  readonly nodeId = "fake-1";
+  /** Thrown by the next calls of put and get, when set. */
+  failure: unknown;
+  /** Awaited by put before it does anything. */
+  gate: Promise<void> = Promise.resolve();
+  /** What health() says. */
+  healthNow: Health = { status: "healthy", reasons: [], metrics: { disk_usage: 0.25 } };
+  /** Calls of put that began. */
+  putsBegun = 0;
+  /** Writes that came by applyReplica, with their origin. */
+  replicaWrites: (ReplicaWrite & { origin: string })[] = [];
+  /** Scans that were opened and not closed. */
+  openScans = 0;
+  /** Items that scans have given out. */
+  scanned = 0;
+  /** What flush and compact were called for. */
+  maintenance: string[] = [];
+
+  #tenants = new Map<string, Map<string, ReadResult>>();
+  #counter = 0;
+
+  async put(tenant: string, input: PutInput): Promise<WriteResult> {
+    this.putsBegun++;
+    await this.gate;
+    this.#fail();
+    const clock = this.#tick();
+    this.#store(tenant, input.key, checkValue(input.value), clock);
+    return { clock, timestampMs: 1_700_000_000_000 };
+  }
+
+  get(tenant: string, key: string): ReadResult | undefined {
+    this.#fail();
+    validateTenant(tenant);
+    encodeKey(key);
+    return this.#tenants.get(tenant)?.get(key);
+  }
+
+  delete(tenant: string, input: { key: string }): Promise<WriteResult & { existed: boolean }> {
+    const existed = this.get(tenant, input.key) !== undefined;
+    this.#tenants.get(tenant)?.delete(input.key);
+    return Promise.resolve({ clock: this.#tick(), timestampMs: 1_700_000_000_000, existed });
+  }
+
+  batchPut(tenant: string, items: readonly PutInput[]) {
+    const results = items.map(({ key, value }) => {
+      const clock = this.#tick();
+      this.#store(tenant, key, checkValue(value), clock);
+      return { clock, timestampMs: 1_700_000_000_000 };
+    });
+    return Promise.resolve({ results, unchanged: 0 });
+  }
+
+  batchGet(tenant: string, keys: readonly string[]): (ReadResult | undefined)[] {
+    if (keys.length === 0) {
+      throw new PairError("InvalidArgument", "Cannot get a batch: it is empty");
+    }
+    return keys.map((key) => this.get(tenant, key));
+  }
+
+  *scan(tenant: string, input: ScanInput): IterableIterator<ScanItem> {
+    this.openScans++;
+    try {
+      const entries = [...this.#tenants.get(tenant) ?? []].sort(([a], [b]) => a < b ? -1 : 1);
+      let left = input.limit || Infinity;
+      for (const [key, result] of entries) {
+        if (!key.startsWith(input.prefix ?? "") || key < (input.start ?? "")) continue;
+        if (input.end && key >= input.end) return;
+        if (left-- <= 0) return;
+        this.scanned++;
+        yield { key, result };
+      }
+    } finally {
+      this.openScans--;
+    }
+  }
+
+  applyReplica(
+    tenant: string,
+    write: ReplicaWrite,
+    origin: "write" | "delete" | "repair",
+  ): Promise<WriteResult> {
+    this.replicaWrites.push({ ...write, origin });
+    if (write.deleted) this.#tenants.get(tenant)?.delete(write.key);
+    else this.#store(tenant, write.key, checkValue(write.value), write.clock);
+    return Promise.resolve({ clock: write.clock, timestampMs: write.timestampMs ?? 0 });
+  }
+
+  createTenant(tenant: string): Promise<TenantInfo> {
+    validateTenant(tenant);
+    if (this.#tenants.has(tenant)) {
+      throw new PairError("InvalidArgument", "Cannot create the tenant: it is there already", {
+        reason: "already_exists",
+      });
+    }
+    this.#tenants.set(tenant, new Map());
+    return Promise.resolve(this.#info(tenant));
+  }
+
+  listTenants(): TenantInfo[] {
+    return [...this.#tenants.keys()].sort().map((tenant) => this.#info(tenant));
+  }
+
+  dropTenant(tenant: string): Promise<void> {
+    if (!this.#tenants.delete(tenant)) {
+      throw new PairError("InvalidTenantID", "Cannot drop the tenant: there is none");
+    }
+    return Promise.resolve();
+  }
+
+  flush(tenant?: string): Promise<void> {
+    this.maintenance.push(`flush ${tenant ?? "all"}`);
+    return Promise.resolve();
+  }
+
+  compact(tenant?: string): Promise<void> {
+    this.maintenance.push(`compact ${tenant ?? "all"}`);
+    return Promise.resolve();
+  }
+
+  health(): Health {
+    return this.healthNow;
+  }
+
+  status(): NodeStatus {
+    return {
+      nodeId: this.nodeId,
+      version: "1.2.3",
+      health: this.healthNow,
+      uptimeMs: 1234.5,
+      dataDir: "/data",
+      tenants: this.#tenants.size,
+      memtableBytes: 10,
+      walBytes: 20,
+      walSegments: 1,
+      tableBytes: 2 ** 40,
+      tables: 3,
+      tablesPerLevel: [2, 1],
+      diskTotalBytes: 100,
+      diskFreeBytes: 75,
+      lastSequence: this.#counter,
+      counters: { flushes: 4, blockCacheBytes: 5, checksumFailures: 0 },
+    };
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** Gives a key several concurrent versions. */
+  plant(tenant: string, key: string, values: readonly (Uint8Array | undefined)[]): void {
+    const versions = values.map((value, i): VersionView => ({
+      value,
+      clock: { entries: [{ node: `n${i}`, counter: 1 }], dots: [] },
+      timestampMs: 1000 - i,
+    }));
+    this.#keysOf(tenant).set(key, {
+      winner: versions[0],
+      versions,
+      clock: { entries: versions.map((version) => version.clock.entries[0]), dots: [] },
+      source: "memtable",
+    });
+  }
+
+  #store(tenant: string, key: string, value: Uint8Array, clock: VectorClock): void {
+    validateTenant(tenant);
+    encodeKey(key);
+    const winner = { value, clock, timestampMs: 1_700_000_000_000 };
+    this.#keysOf(tenant).set(key, { winner, versions: [winner], clock, source: "memtable" });
+  }
+
+  #keysOf(tenant: string): Map<string, ReadResult> {
+    let keys = this.#tenants.get(tenant);
+    if (keys === undefined) this.#tenants.set(tenant, keys = new Map());
+    return keys;
+  }
+
+  #tick(): VectorClock {
+    return { entries: [{ node: this.nodeId, counter: ++this.#counter }], dots: [] };
+  }
+
+  #fail(): void {
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  #info(tenant: string): TenantInfo {
+    return { tenant, createdAtMs: 1_700_000_000_000, bytes: 0, tables: 0 };
+  }
+}
+
+function checkValue(value: Uint8Array | undefined): Uint8Array {
+  if (value === undefined) {
+    throw new PairError("InvalidArgument", "Cannot take the value: it is missing");
+  }
+  if (value.length > MAX_VALUE_BYTES) {
+    throw new PairError("ValueTooLarge", "Cannot take the value: it is longer than 10 MiB", {
+      bytes: value.length,
+      limit: MAX_VALUE_BYTES,
+    });
+  }
+  return value;
+}

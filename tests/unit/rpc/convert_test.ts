@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { create } from "@bufbuild/protobuf";
+import { Consistency, VectorClockSchema } from "../../../src/gen/pairdb/v1/common_pb.ts";
+import {
+  checkConsistency,
+  fromClock,
+  fromState,
+  shownBytes,
+  toClock,
+  toCount,
+  toInteger,
+} from "../../../src/rpc/convert.ts";
+
+const MAX = BigInt(Number.MAX_SAFE_INTEGER);
+const invalid = { name: "PairError", error: "InvalidArgument" };
+
+Deno.test("toInteger() and toCount() keep numbers exactly, or refuse them", () => {
+  fc.assert(fc.property(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), (value) => {
+    if (value > MAX || value < -MAX) assert.throws(() => toInteger(value, "f"), invalid);
+    else assert.equal(BigInt(toInteger(value, "f")), value);
+    if (value > MAX || value < 0n) assert.throws(() => toCount(value, "f"), invalid);
+    else assert.equal(BigInt(toCount(value, "f")), value);
+  }));
+  for (const value of [2n ** 31n, 2n ** 32n, MAX]) assert.equal(BigInt(toCount(value, "f")), value);
+  for (const value of [MAX + 1n, 2n ** 63n - 1n, -1n, -(2n ** 63n)]) {
+    assert.throws(() => toCount(value, "ttl_ms"), { ...invalid, message: /ttl_ms/ });
+  }
+});
+
+Deno.test("toClock() undoes fromClock()", () => {
+  const entry = fc.tuple(fc.string({ minLength: 1 }), fc.maxSafeNat())
+    .map(([node, counter]) => ({ node, counter }));
+  const clock = fc.tuple(fc.array(entry, { minLength: 1 }), fc.array(entry))
+    .map(([entries, dots]) => ({ entries, dots }));
+  fc.assert(fc.property(clock, (given) => {
+    assert.deepEqual(toClock(create(VectorClockSchema, fromClock(given))), given);
+  }));
+});
+
+Deno.test("toClock() takes an empty clock for none", () => {
+  assert.equal(toClock(undefined), undefined);
+  assert.equal(toClock(create(VectorClockSchema)), undefined);
+});
+
+Deno.test("fromState() shows siblings only when there are several", () => {
+  const clock = { entries: [{ node: "a", counter: 1 }], dots: [] };
+  const one = { value: new Uint8Array(3), clock, timestampMs: 5 };
+  const deleted = { value: undefined, clock, timestampMs: 4 };
+  const alone = { winner: one, versions: [one], clock };
+  assert.deepEqual(fromState(alone).siblings, []);
+  assert.equal(shownBytes(alone), 3);
+  const two = { winner: one, versions: [one, deleted], clock };
+  assert.deepEqual(fromState(two).siblings.map((each) => each.deleted), [false, true]);
+  assert.equal(shownBytes(two), 6);
+  const keyOnly = fromState(two, false);
+  assert.deepEqual([keyOnly.value, keyOnly.siblings, keyOnly.timestamp], [undefined, [], 5n]);
+});
+
+Deno.test("checkConsistency() takes the levels and nothing else", () => {
+  for (let level = 0; level <= 7; level++) checkConsistency(level as Consistency);
+  for (const level of [-1, 8, 99]) {
+    assert.throws(() => checkConsistency(level as Consistency), invalid);
+  }
+  assert.equal(Consistency.SERIAL, 7);
+});
