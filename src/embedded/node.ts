@@ -1,0 +1,61 @@
+/**
+ * A node in this process: engine, identity and storage node, put together.
+ * @module
+ */
+import { DEFAULT_ENGINE_OPTIONS, type EngineOptions, openEngine } from "../engine/mod.ts";
+import { reconcileOperator } from "../model/mod.ts";
+import {
+  claimIdentity,
+  type DiskThresholds,
+  openStorageNode,
+  type StorageNode,
+} from "../node/mod.ts";
+import type { Runtime } from "../runtime/mod.ts";
+
+/** How a node is opened. */
+export interface NodeOptions {
+  /** Its data directory; made when it is not there. */
+  readonly dataDir: string;
+  /** 1 to 128 bytes; absent: the directory's, or a random one for a new directory. */
+  readonly nodeId?: string | undefined;
+  /** The program's version. */
+  readonly version: string;
+  /** Sizes, sync mode and the like. */
+  readonly engine?: EngineOptions;
+  /** Whether the first write of a tenant makes it. Default true. */
+  readonly tenantAutoCreate?: boolean;
+  /** Shares of the disk in use at which the node says so. */
+  readonly diskThresholds?: DiskThresholds | undefined;
+  /** The share of its memory that the process uses, from 0 to 1. */
+  readonly memoryUsage?: () => number;
+}
+
+/**
+ * Opens a node and recovers its data. Closing the node leaves the runtime's workers to their owner.
+ * @throws PairError as `openEngine` and `claimIdentity` do; DiskError
+ */
+export async function openNode(runtime: Runtime, options: NodeOptions): Promise<StorageNode> {
+  const { dataDir, version, memoryUsage } = options;
+  const engine = await openEngine(
+    runtime,
+    dataDir,
+    options.engine ?? DEFAULT_ENGINE_OPTIONS,
+    [reconcileOperator],
+  );
+  try {
+    const { nodeId } = claimIdentity(runtime, dataDir, options.nodeId);
+    return openStorageNode({
+      engine,
+      runtime,
+      nodeId,
+      version,
+      dataDir,
+      tenantAutoCreate: options.tenantAutoCreate ?? true,
+      diskThresholds: options.diskThresholds,
+      memoryUsage,
+    });
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
+}

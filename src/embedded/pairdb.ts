@@ -1,0 +1,177 @@
+/**
+ * PairDB inside a program: a node without a port, for programs and for their test suites.
+ * @module
+ */
+import type { EngineOptions } from "../engine/mod.ts";
+import { fromUtf8, utf8, type VectorClock } from "../model/mod.ts";
+import type { KeyState, PutInput, ScanInput, StorageNode } from "../node/mod.ts";
+import { type Log, type Runtime, silentLog } from "../runtime/mod.ts";
+import { openNode } from "./node.ts";
+import { machine, memory } from "./world.ts";
+
+/** Where the data lives, and how. */
+export interface OpenOptions {
+  /** A data directory; made when it is not there. Either this or `memory`. */
+  readonly path?: string;
+  /** Keep everything in memory, gone when it is closed. */
+  readonly memory?: boolean;
+  /** Names the node in clocks. Default: the directory's name for itself, or a random one. */
+  readonly nodeId?: string;
+  /** Engine options; sizes, sync mode and the like. */
+  readonly engine?: EngineOptions;
+  /** Takes events. Default: silence. */
+  readonly log?: Log;
+}
+
+/** A put's options. */
+export interface EmbeddedPutOptions {
+  /** The context of an earlier answer: the write replaces what that has seen. Absent: everything. */
+  readonly context?: VectorClock;
+  /** Milliseconds to live; absent or 0: for ever. */
+  readonly ttlMs?: number;
+}
+
+/** A value that was found. */
+export interface EmbeddedValue {
+  /** The bytes, a copy of your own. */
+  readonly value: Uint8Array;
+  /** The value as text. @throws TypeError when it is not UTF-8 */
+  text(): string;
+  /** Covers every version; pass it to the next write. */
+  readonly context: VectorClock;
+  /** Milliseconds since 1970 of the write. */
+  readonly timestampMs: number;
+  /** Every concurrent version, this one first; undefined stands for a delete. One when there is no conflict. */
+  readonly versions: readonly (Uint8Array | undefined)[];
+}
+
+/** One value of a batch. */
+export interface EmbeddedItem extends EmbeddedPutOptions {
+  /** 1 to 1024 bytes of UTF-8 without control characters. */
+  readonly key: string;
+  /** At most 10 MiB; text is stored as UTF-8. */
+  readonly value: string | Uint8Array;
+}
+
+/**
+ * Opens a node in this process.
+ *
+ * ```ts ignore
+ * await using db = await openPairDB({ memory: true });
+ * await db.put("shop", "cart/42", "2 apples");
+ * ```
+ * @throws TypeError unless exactly one of `path` and `memory` is given; PairError InvalidArgument (1000)
+ *   when the directory's format is newer; Unavailable (2001) when another process has it open; CorruptedData
+ *   (2007) when it is damaged
+ */
+export async function openPairDB(options: OpenOptions): Promise<EmbeddedPairDB> {
+  const { path, nodeId, engine } = options;
+  if ((path === undefined) === (options.memory !== true)) {
+    throw new TypeError("openPairDB takes either a path or { memory: true }");
+  }
+  const log = options.log ?? silentLog;
+  const runtime = path === undefined ? memory() : machine({ workers: 2, log });
+  try {
+    const node = await openNode(runtime, {
+      dataDir: path ?? "/memory",
+      version: "embedded",
+      nodeId,
+      engine,
+    });
+    return new EmbeddedPairDB(node, runtime);
+  } catch (error) {
+    await runtime.workers.close();
+    throw error;
+  }
+}
+
+/** A node in this process. Close it, or use it with `await using`. */
+export class EmbeddedPairDB implements AsyncDisposable {
+  /** The node itself, for what is not here. */
+  readonly node: StorageNode;
+  readonly #runtime: Runtime;
+
+  /** Made by {@link openPairDB}. */
+  constructor(node: StorageNode, runtime: Runtime) {
+    this.node = node;
+    this.#runtime = runtime;
+  }
+
+  /**
+   * Stores a value; durable when the promise resolves.
+   * @returns the context for the next write of the key
+   */
+  async put(
+    tenant: string,
+    key: string,
+    value: string | Uint8Array,
+    options: EmbeddedPutOptions = {},
+  ): Promise<VectorClock> {
+    return (await this.node.put(tenant, item({ key, value, ...options }))).clock;
+  }
+
+  /** Reads a key; undefined when it has no value. */
+  get(tenant: string, key: string): EmbeddedValue | undefined {
+    const result = this.node.get(tenant, key);
+    return result && new Found(result);
+  }
+
+  /** Deletes a key. @returns whether it had a value */
+  async delete(
+    tenant: string,
+    key: string,
+    options: { readonly context?: VectorClock } = {},
+  ): Promise<boolean> {
+    return (await this.node.delete(tenant, { key, context: options.context })).existed;
+  }
+
+  /** Stores up to 1000 values of one tenant: all of them or none. */
+  async batchPut(tenant: string, items: readonly EmbeddedItem[]): Promise<void> {
+    await this.node.batchPut(tenant, items.map(item));
+  }
+
+  /** Live keys in byte order, as of one moment. */
+  *scan(
+    tenant: string,
+    range: ScanInput = {},
+  ): Generator<EmbeddedValue & { readonly key: string }> {
+    for (const { key, result } of this.node.scan(tenant, range)) {
+      yield Object.assign(new Found(result), { key });
+    }
+  }
+
+  /** Closes the node; with `{ memory: true }` its data is gone. */
+  async close(): Promise<void> {
+    await this.node.close();
+    await this.#runtime.workers.close();
+  }
+
+  /** The same as `close`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+class Found implements EmbeddedValue {
+  readonly value: Uint8Array;
+  readonly context: VectorClock;
+  readonly timestampMs: number;
+  readonly versions: readonly (Uint8Array | undefined)[];
+
+  constructor(result: KeyState) {
+    // The winner is a live version: a key without one is not found.
+    this.value = result.winner.value!;
+    this.context = result.clock;
+    this.timestampMs = result.winner.timestampMs;
+    this.versions = result.versions.map((version) => version.value);
+  }
+
+  text(): string {
+    return fromUtf8(this.value);
+  }
+}
+
+function item(given: EmbeddedItem): PutInput {
+  const { key, value, context, ttlMs } = given;
+  return { key, value: typeof value === "string" ? utf8(value) : value, context, ttlMs };
+}

@@ -1,0 +1,33 @@
+/**
+ * The world of a node: the machine's, or one in memory that is gone with the process.
+ * @module
+ */
+import { runTableJob, type TableJob } from "../engine/mod.ts";
+import { reconcileOperator } from "../model/mod.ts";
+import {
+  denoRuntime,
+  denoWorkers,
+  type Log,
+  type Runtime,
+  SimDisk,
+  SimWorkers,
+} from "../runtime/mod.ts";
+
+/** The machine, with worker threads for flushes and compactions; close `workers` after the node. */
+export function machine(options: { workers: number; log?: Log }): Runtime {
+  const workers = denoWorkers({
+    size: options.workers,
+    // This very shape is what bundlers and `deno compile` find and embed.
+    spawn: () => new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }),
+  });
+  return denoRuntime({ workers, log: options.log });
+}
+
+/** Real time and chance over a disk in memory; jobs run on this thread. */
+export function memory(): Runtime {
+  const disk = new SimDisk();
+  const workers = new SimWorkers({
+    handler: (job) => runTableJob(disk, [reconcileOperator], job as TableJob),
+  });
+  return { ...denoRuntime({ workers }), disk };
+}
