@@ -1,0 +1,31 @@
+/**
+ * `pairdb del TENANT KEY`: deletes a key.
+ * @module
+ */
+import { type ConsistencyLevel, decodeContext, encodeContext } from "../../client/mod.ts";
+import { connect, print, type Shell } from "../shell.ts";
+
+/** Flags of `del`. */
+export interface DelFlags {
+  readonly context?: string;
+  readonly consistency?: ConsistencyLevel;
+}
+
+/** Deletes a key; that there was none is no failure. */
+export async function del(
+  shell: Shell,
+  tenant: string,
+  key: string,
+  flags: DelFlags,
+): Promise<number> {
+  const context = flags.context === undefined ? undefined : decodeContext(flags.context);
+  const db = await connect(shell);
+  const deleted = await db.delete(tenant, key, { context, consistency: flags.consistency });
+  print(shell, deleted.existed ? "OK" : "OK (there was no value)", {
+    key,
+    existed: deleted.existed,
+    context: encodeContext(deleted.context),
+    timestamp: deleted.timestampMs,
+  });
+  return 0;
+}

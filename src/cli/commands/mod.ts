@@ -1,0 +1,299 @@
+/**
+ * The commands: their names, arguments and flags. Each is loaded when it runs, so that `pairdb get`
+ * does not pay for what `pairdb serve` needs.
+ * @module
+ */
+import { Argument, Command, InvalidArgumentError, Option } from "commander";
+import type { Process } from "../../runtime/mod.ts";
+import type { Shell } from "../shell.ts";
+import { parseDuration } from "../units.ts";
+
+/** Where commands look for a server unless told. */
+const DEFAULT_SERVER = "http://127.0.0.1:50052";
+
+/** The heading of the commands that need no server. */
+const TOOLS = "Configuration and tools:";
+
+/** Flags that every command has. */
+interface CommonFlags {
+  readonly output: "table" | "json";
+  readonly server: string;
+  readonly timeout: number;
+}
+
+/**
+ * The program, ready to parse.
+ * @param finish  gets the exit code of the command that ran
+ */
+export function buildProgram(process: Process, finish: (code: number) => void): Command {
+  const program = new Command("pairdb")
+    .description("A multi-tenant key-value store: server, client and tools in one program.")
+    .addHelpCommand(
+      new Command("help").argument("[command]").description("Show help for a command")
+        .helpGroup(TOOLS),
+    )
+    .showHelpAfterError("(pairdb help COMMAND tells more)");
+
+  /** Makes a command; `act` runs it and returns its exit code. */
+  // deno-lint-ignore no-explicit-any -- commander hands over what its declarations say, untyped
+  type Act = (shell: Shell, args: any[], flags: any) => Promise<number>;
+  const command = (parent: Command, usage: string, description: string, act: Act): Command =>
+    parent.command(usage).description(description)
+      .addOption(outputOption())
+      .addOption(verboseOption())
+      .action(async (...all: unknown[]) => {
+        const flags = all.at(-2) as CommonFlags;
+        finish(await act(shellOf(process, flags), all.slice(0, -2), flags));
+      });
+  /** Makes a command that talks to a server. */
+  const remote = (parent: Command, usage: string, description: string, act: Act): Command =>
+    command(parent, usage, description, act)
+      .addOption(serverOption(process))
+      .addOption(timeoutOption());
+
+  program.commandsGroup("Data:");
+  remote(program, "put <tenant> <key> [value]", "Store a value; - or none: standard input", async (
+    shell,
+    [tenant, key, value],
+    flags,
+  ) => (await import("./put.ts")).put(shell, tenant, key, value, flags))
+    .addOption(
+      new Option("--ttl <duration>", "forget the value after this time, such as 10s").argParser(
+        positiveDuration,
+      ),
+    )
+    .option(
+      "--context <context>",
+      "replace what this context has seen, as get --output json gave it",
+    )
+    .addOption(consistencyOption());
+  remote(
+    program,
+    "get <tenant> <key>",
+    "Print a value",
+    async (shell, [tenant, key], flags) =>
+      (await import("./get.ts")).get(shell, tenant, key, flags),
+  )
+    .option("--raw", "print exactly the bytes, without a newline after them")
+    .addOption(consistencyOption());
+  remote(
+    program,
+    "del <tenant> <key>",
+    "Delete a key",
+    async (shell, [tenant, key], flags) =>
+      (await import("./del.ts")).del(shell, tenant, key, flags),
+  )
+    .option(
+      "--context <context>",
+      "delete what this context has seen, as get --output json gave it",
+    )
+    .addOption(consistencyOption());
+  remote(program, "scan <tenant>", "Print keys and values in key order", async (
+    shell,
+    [tenant],
+    flags,
+  ) => (await import("./scan.ts")).scan(shell, tenant, flags))
+    .option("--prefix <text>", "only keys that begin with this")
+    .option("--start <key>", "the first key, inclusive")
+    .option("--end <key>", "the end, exclusive")
+    .addOption(new Option("--limit <count>", "keys at most").argParser(positiveCount))
+    .option("--keys-only", "leave values out")
+    .addOption(consistencyOption());
+  remote(
+    program,
+    "import <tenant> <file>",
+    "Store records from JSON lines; -: standard input",
+    async (
+      shell,
+      [tenant, file],
+    ) => (await import("./import.ts")).importRecords(shell, tenant, file),
+  );
+  remote(program, "export <tenant>", "Print all records as JSON lines", async (
+    shell,
+    [tenant],
+    flags,
+  ) => (await import("./export.ts")).exportRecords(shell, tenant, flags))
+    .option("--prefix <text>", "only keys that begin with this");
+
+  program.commandsGroup("Node:");
+  command(
+    program,
+    "serve",
+    "Run a node",
+    async (shell, _args, flags) => (await import("./serve.ts")).serve(shell, flags),
+  )
+    .addOption(configOption())
+    .option("--node-id <id>", "the node's name (server.node_id)")
+    .addOption(
+      new Option("--listen <host:port>", "where to listen (server.host, server.port)")
+        .argParser(hostAndPort),
+    )
+    .option("--data <dir>", "where data lives (storage.data_dir)")
+    .option("--seeds <list>", "nodes of a cluster to join; not supported yet")
+    .option("--dc <name>", "the node's data centre (server.datacenter)")
+    .option("--rack <name>", "the node's rack (server.rack)")
+    .addOption(setOption());
+  remote(
+    program,
+    "status",
+    "Print what a node is and holds",
+    async (shell) => (await import("./status.ts")).status(shell),
+  );
+  remote(
+    program,
+    "health",
+    "Exit with 0 when a node is healthy, otherwise with 1",
+    async (shell) => (await import("./health.ts")).health(shell),
+  );
+  const tenant = program.command("tenant").description("Tenants as objects");
+  remote(
+    tenant,
+    "create <tenant>",
+    "Create a tenant",
+    async (shell, [tenant]) => (await import("./tenant.ts")).createTenant(shell, tenant),
+  );
+  remote(
+    tenant,
+    "list",
+    "Print all tenants",
+    async (shell) => (await import("./tenant.ts")).listTenants(shell),
+  );
+  remote(tenant, "drop <tenant>", "Remove a tenant with all its data, for good", async (
+    shell,
+    [tenant],
+    flags,
+  ) => (await import("./tenant.ts")).dropTenant(shell, tenant, flags))
+    .option("--yes", "do not ask");
+  unhurried(
+    remote(
+      program,
+      "flush [tenant]",
+      "Write memtables to tables",
+      async (shell, [tenant]) => (await import("./maintain.ts")).flush(shell, tenant),
+    ),
+  );
+  unhurried(remote(program, "compact [tenant]", "Merge tables down to one level", async (
+    shell,
+    [tenant],
+  ) => (await import("./maintain.ts")).compact(shell, tenant)));
+
+  program.commandsGroup(TOOLS);
+  const config = program.command("config").description("The configuration of a node");
+  command(
+    config,
+    "print",
+    "Print the options in effect, as YAML",
+    async (shell, _args, flags) => (await import("./config.ts")).configPrint(shell, flags),
+  )
+    .addOption(configOption())
+    .addOption(setOption());
+  command(
+    config,
+    "validate <file>",
+    "Check a configuration file",
+    async (shell, [file]) => (await import("./config.ts")).configValidate(shell, file),
+  );
+  command(program, "check <dir>", "Verify every checksum in a closed data directory", async (
+    shell,
+    [dir],
+  ) => (await import("./check.ts")).check(shell, dir));
+  command(program, "dump <file>", "Show a log segment, a table or a manifest", async (
+    shell,
+    [file],
+  ) => (await import("./dump.ts")).dump(shell, file));
+  command(
+    program,
+    "version",
+    "Print the version",
+    async (shell) => (await import("./version.ts")).version(shell),
+  );
+  command(program, "completions", "Print a script that completes commands in a shell", async (
+    shell,
+    [name],
+  ) => (await import("./completions.ts")).completions(shell, name))
+    .addArgument(new Argument("<shell>").choices(["bash", "zsh", "fish", "powershell"]));
+  return program;
+}
+
+/** Prints what could stand where the last word is: what the scripts of `pairdb completions` call. */
+export async function complete(process: Process, words: readonly string[]): Promise<void> {
+  (await import("./completions.ts")).printCandidates(process, words);
+}
+
+function shellOf(process: Process, flags: Partial<CommonFlags>): Shell {
+  return {
+    process,
+    output: flags.output ?? "table",
+    server: flags.server ?? DEFAULT_SERVER,
+    timeoutMs: flags.timeout ?? 0,
+  };
+}
+
+function outputOption(): Option {
+  return new Option("--output <form>", "answer for people, or for programs")
+    .choices(["table", "json"]).default("table");
+}
+
+function verboseOption(): Option {
+  return new Option("--verbose", "show where an error comes from");
+}
+
+function serverOption(process: Process): Option {
+  return new Option("--server <url>", "the server to talk to (env PAIRDB_SERVER)")
+    .default(process.env("PAIRDB_SERVER") || DEFAULT_SERVER);
+}
+
+function timeoutOption(): Option {
+  return new Option("--timeout <duration>", "give a call up after this time; 0: never")
+    .argParser(anyDuration).default(30_000, "30s");
+}
+
+/** Upkeep takes as long as it takes. */
+function unhurried(command: Command): Command {
+  return command.setOptionValueWithSource("timeout", 0, "default");
+}
+
+function consistencyOption(): Option {
+  return new Option("--consistency <level>", "how many replicas answer first").choices([
+    "one",
+    "quorum",
+    "all",
+    "local_quorum",
+    "each_quorum",
+    "any",
+    "serial",
+  ]);
+}
+
+function configOption(): Option {
+  return new Option("--config <file>", "a YAML file of options (env PAIRDB_CONFIG)");
+}
+
+function setOption(): Option {
+  return new Option("--set <option=value>", "set any option, such as server.port=8080; repeatable")
+    .argParser((assignment: string, earlier: string[] = []) => [...earlier, assignment]);
+}
+
+function anyDuration(text: string): number {
+  const ms = parseDuration(text);
+  if (ms === undefined) throw new InvalidArgumentError("It is not a duration such as 10s or 5m.");
+  return ms;
+}
+
+function positiveDuration(text: string): number {
+  const ms = anyDuration(text);
+  if (ms === 0) throw new InvalidArgumentError("It is not above 0.");
+  return ms;
+}
+
+function positiveCount(text: string): number {
+  const count = /^\d+$/.test(text) ? Number(text) : 0;
+  if (Number.isSafeInteger(count) && count > 0) return count;
+  throw new InvalidArgumentError("It is not an integer above 0.");
+}
+
+function hostAndPort(text: string): { host: string; port: string } {
+  const parts = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d+)$/.exec(text);
+  if (parts !== null) return { host: parts[1] ?? parts[2], port: parts[3] };
+  throw new InvalidArgumentError("It is not of the form HOST:PORT, such as 127.0.0.1:50052.");
+}

@@ -1,0 +1,172 @@
+/**
+ * `pairdb serve`: runs a node until it is told to stop. Here the parts meet: configuration, the
+ * machine, the node, the port.
+ *
+ *     start   configuration, log, node (lock, recovery), port, ready
+ *     stop    not ready, stop accepting, let calls finish, close the node (which syncs the log)
+ *
+ * A second signal ends the process at once, and so does an error that nobody caught: what was
+ * acknowledged is on the disk, and what is in a broken process's memory is not to be written.
+ * @module
+ */
+import { machine, openNode } from "../../embedded/mod.ts";
+import type { StorageNode } from "../../node/mod.ts";
+import { openPort, type Port } from "../../rpc/mod.ts";
+import { createLog, denoClock, type Log, type Process, type Runtime } from "../../runtime/mod.ts";
+import { type Config, resolveConfig, type Setting } from "../config/mod.ts";
+import { isBrokenPipe, stackOf } from "../failure.ts";
+import { engineOptions, portLimits } from "../parts.ts";
+import type { Shell } from "../shell.ts";
+import { VERSION } from "../version.ts";
+import { type ConfigFlags, settingsOf } from "./config.ts";
+
+/** Flags of `serve`. */
+export interface ServeFlags extends ConfigFlags {
+  readonly nodeId?: string;
+  readonly listen?: { readonly host: string; readonly port: string };
+  readonly data?: string;
+  readonly seeds?: string;
+  readonly dc?: string;
+  readonly rack?: string;
+}
+
+/** Runs a node; returns 0 after a signal, and throws when it cannot start or stop. */
+export async function serve(shell: Shell, flags: ServeFlags): Promise<number> {
+  const { process } = shell;
+  const config = resolveConfig(settingsOf(shell, flags, flagSettings(flags)));
+  const log = openLog(process, config);
+  const stopWatching = process.onUncaught((error) => {
+    log.error("uncaught_error", { error: describe(error), stack: stackOf(error) });
+    process.exit(1);
+  });
+  const terminated = onTermination(process, log);
+  const runtime = machine({ workers: config.compaction.workers, log });
+  try {
+    await runNode(process, config, runtime, terminated.signalled);
+    log.info("stopped");
+    return 0;
+  } finally {
+    await runtime.workers.close();
+    terminated.stop();
+    stopWatching();
+  }
+}
+
+async function runNode(
+  process: Process,
+  config: Config,
+  runtime: Runtime,
+  signalled: Promise<void>,
+): Promise<void> {
+  const node = await openNode(runtime, {
+    dataDir: config.storage.data_dir,
+    nodeId: config.server.node_id || undefined,
+    version: VERSION,
+    engine: engineOptions(config),
+    tenantAutoCreate: config.tenant.auto_create,
+    diskThresholds: { degraded: config.storage.max_disk_usage },
+  });
+  try {
+    const port = await open(config, runtime, node);
+    try {
+      announce(process, config, runtime.log, node, port);
+      await signalled;
+    } finally {
+      await port.close();
+    }
+  } finally {
+    await node.close();
+  }
+}
+
+function open(config: Config, runtime: Runtime, node: StorageNode): Promise<Port> {
+  const { server, metrics } = config;
+  return openPort({
+    runtime,
+    node,
+    host: server.host,
+    port: server.port,
+    version: VERSION,
+    limits: portLimits(config),
+    corsOrigins: server.cors_origins,
+    allowedHosts: server.allowed_hosts,
+    metrics: metrics.enabled,
+  });
+}
+
+/** Says that the node serves: to probes, to the log, and to whoever started the program. */
+function announce(process: Process, config: Config, log: Log, node: StorageNode, port: Port): void {
+  port.setReady(true);
+  log.info("ready", {
+    url: port.url,
+    node: node.nodeId,
+    version: VERSION,
+    pid: process.pid,
+    data_dir: config.storage.data_dir,
+    sync_mode: config.commit_log.sync_mode,
+    datacenter: config.server.datacenter,
+    rack: config.server.rack,
+  });
+  if (config.commit_log.sync_mode !== "always") {
+    log.warn("acknowledged_before_sync", { sync_mode: config.commit_log.sync_mode });
+  }
+  try {
+    process.out(`pairdb ready on ${port.url} node=${node.nodeId}\n`);
+  } catch (error) {
+    // Whoever started us does not listen any more; clients may.
+    if (!isBrokenPipe(error)) throw error;
+    log.warn("standard_output_closed");
+  }
+}
+
+/** The first signal resolves `signalled`; the second ends the process. */
+function onTermination(process: Process, log: Log): { signalled: Promise<void>; stop: () => void } {
+  const { promise: signalled, resolve } = Promise.withResolvers<void>();
+  let signals = 0;
+  const stop = process.onTerminate((signal) => {
+    signals++;
+    log.info(signals === 1 ? "stopping" : "stopping_at_once", { signal });
+    if (signals > 1) process.exit(1);
+    resolve();
+  });
+  return { signalled, stop };
+}
+
+/** The log on standard error. When nobody reads that any more, the node goes on without. */
+function openLog(process: Process, config: Config): Log {
+  let closed = false;
+  return createLog({
+    ...config.logging,
+    clock: denoClock(),
+    write: (line) => {
+      if (closed) return;
+      try {
+        process.err(line);
+      } catch (error) {
+        if (!isBrokenPipe(error)) throw error;
+        closed = true;
+      }
+    },
+  });
+}
+
+function flagSettings(flags: ServeFlags): Setting[] {
+  const settings = [
+    { path: "server.node_id", value: flags.nodeId, where: "--node-id" },
+    { path: "server.host", value: flags.listen?.host, where: "--listen" },
+    {
+      path: "server.port",
+      value: flags.listen === undefined ? undefined : Number(flags.listen.port),
+      where: "--listen",
+    },
+    { path: "storage.data_dir", value: flags.data, where: "--data" },
+    { path: "server.seeds", value: flags.seeds, where: "--seeds" },
+    { path: "server.datacenter", value: flags.dc, where: "--dc" },
+    { path: "server.rack", value: flags.rack, where: "--rack" },
+  ];
+  return settings.filter((setting) => setting.value !== undefined);
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+}

@@ -1,0 +1,47 @@
+/**
+ * `pairdb status`: what a node is and holds.
+ * @module
+ */
+import { connect, print, type Shell } from "../shell.ts";
+import { oneLine } from "../text.ts";
+import { roughDuration, roughSize } from "../units.ts";
+
+/** Prints a node's figures. */
+export async function status(shell: Shell): Promise<number> {
+  const db = await connect(shell);
+  const node = await db.admin.status();
+  const facts: [string, string][] = [
+    ["node", node.nodeId],
+    ["version", node.version],
+    ["status", [node.status, ...node.reasons].join("; ")],
+    ["uptime", roughDuration(node.uptimeMs)],
+    ["data", node.dataDir],
+    ["tenants", `${node.tenants}`],
+    ["memtables", roughSize(node.memtableBytes)],
+    ["log", `${roughSize(node.walBytes)} in ${node.walSegments} segments`],
+    ["tables", `${roughSize(node.tableBytes)} in ${node.tables} tables`],
+    ["levels", node.tablesPerLevel.join(" ") || "none"],
+    ["disk", `${roughSize(node.diskFreeBytes)} free of ${roughSize(node.diskTotalBytes)}`],
+    ["sequence", `${node.lastSequence}`],
+  ];
+  const lines = facts.map(([name, value]) => `${name.padEnd(10)} ${oneLine(value)}`);
+  print(shell, lines, {
+    node_id: node.nodeId,
+    version: node.version,
+    status: node.status,
+    reasons: node.reasons,
+    uptime_ms: node.uptimeMs,
+    data_dir: node.dataDir,
+    tenants: node.tenants,
+    memtable_bytes: node.memtableBytes,
+    wal_bytes: node.walBytes,
+    wal_segments: node.walSegments,
+    table_bytes: node.tableBytes,
+    tables: node.tables,
+    tables_per_level: node.tablesPerLevel,
+    disk_total_bytes: node.diskTotalBytes,
+    disk_free_bytes: node.diskFreeBytes,
+    last_sequence: node.lastSequence,
+  });
+  return 0;
+}

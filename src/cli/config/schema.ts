@@ -1,0 +1,342 @@
+/**
+ * The schema of the configuration: every option with its default, bounds, unit and words. The file,
+ * the environment, the flags, `config print` and docs/configuration.md all go by it.
+ *
+ * Only what the program honours is here. Options of the design documents that are still to come are
+ * in {@link NOT_YET}, so that whoever sets one is told rather than ignored.
+ * @module
+ */
+import { z } from "zod";
+import { choice, duration, flag, integer, number, size, text, textList } from "./option.ts";
+
+/** Who this node is and where it listens. Per process, except `node_id`. */
+const server = z.strictObject({
+  node_id: text(
+    "This node's name in versions of values. Empty: the data directory's identity, made at the first start.",
+    {
+      default: "",
+      pattern: /^[A-Za-z0-9._-]{0,128}$/,
+      expects: "up to 128 letters, digits, dots, dashes and underscores",
+    },
+  ),
+  host: text(
+    "Address to listen on. 0.0.0.0 lets other machines in: there is no authentication yet.",
+    {
+      default: "127.0.0.1",
+      pattern: /^[A-Za-z0-9.:_-]{1,253}$/,
+      expects: "a host name or an IP address without a port",
+    },
+  ),
+  port: integer("Port for every protocol. 0: any free one, named by the ready line.", {
+    default: 50052,
+    min: 0,
+    max: 65535,
+  }),
+  max_connections: integer(
+    "Connections at a time, and streams at a time on each HTTP/2 connection. More are refused.",
+    { default: 1000, min: 1, max: 1_000_000 },
+  ),
+  read_timeout: duration(
+    "Time for a read that came without a deadline. Scans are exempt.",
+    { default: "10s", min: "1ms", max: "1h" },
+  ),
+  write_timeout: duration(
+    "Time for a write that came without a deadline. One that ran out may still have been stored.",
+    { default: "10s", min: "1ms", max: "1h" },
+  ),
+  shutdown_timeout: duration(
+    "Time for running requests at shutdown; after it they are cut off. What was acknowledged is safe either way.",
+    { default: "30s", min: "0ms", max: "1h" },
+  ),
+  cors_origins: textList(
+    "Origins whose pages may call this server from a browser; a port of * is any port, * alone is every page there is.",
+    {
+      default: ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"],
+      pattern: /^(\*|https?:\/\/[^\s/*]+(:\*)?)$/,
+      expects: "origins such as https://example.org or http://localhost:*, or *",
+      maxItems: 100,
+    },
+  ),
+  allowed_hosts: textList(
+    "Host names that a server on a loopback address answers to besides loopback's own; *: all. A guard against DNS rebinding.",
+    {
+      default: [],
+      pattern: /^(\*|[A-Za-z0-9._-]{1,253})$/,
+      expects: "host names without a port, or *",
+      maxItems: 100,
+    },
+  ),
+  datacenter: text(
+    "Data centre of this node: a label in the log at start; one node places nothing by it.",
+    {
+      default: "dc1",
+      pattern: /^[A-Za-z0-9._-]{1,128}$/,
+      expects: "1 to 128 letters, digits, dots, dashes and underscores",
+    },
+  ),
+  rack: text("Rack of this node: a label in the log at start; one node places nothing by it.", {
+    default: "rack1",
+    pattern: /^[A-Za-z0-9._-]{1,128}$/,
+    expects: "1 to 128 letters, digits, dots, dashes and underscores",
+  }),
+});
+
+/** Where data lives. */
+const storage = z.strictObject({
+  data_dir: text("Directory of all data, made when missing. One node at a time holds it.", {
+    default: "./pairdb-data",
+    // deno-lint-ignore no-control-regex -- a NUL ends a path for the system: it must not get there
+    pattern: /^[^\x00]{1,4096}$/,
+    expects: "a path of 1 to 4096 characters",
+  }),
+  max_disk_usage: number(
+    "Share of the disk in use above which the node reports itself degraded. No write is refused for it yet.",
+    { default: 0.9, min: 0.1, max: 1 },
+  ),
+});
+
+/** The write-ahead log: what makes an acknowledged write last. */
+const commitLog = z.strictObject({
+  segment_size: size("Size at which the log goes on in a new file.", {
+    default: "1GiB",
+    min: "1MiB",
+    max: "16GiB",
+  }),
+  max_segment_age: duration("Age at which the log goes on in a new file.", {
+    default: "10m",
+    min: "1s",
+    max: "168h",
+  }),
+  sync_mode: choice(
+    "When a write is acknowledged: always, once it is on the disk; batch, at once, and synced every sync_interval or sync_every writes; none, at once, and the system syncs when it likes. All but always lose the last writes with the power.",
+    ["always", "batch", "none"],
+    "always",
+  ),
+  sync_interval: duration("Longest time without a sync in mode batch.", {
+    default: "100ms",
+    min: "1ms",
+    max: "1m",
+  }),
+  sync_every: integer("Most writes without a sync in mode batch.", {
+    default: 1000,
+    min: 1,
+    max: 10_000_000,
+  }),
+  recovery: choice(
+    "Damage in the middle of the log at start: salvage skips it, names the loss and serves the rest; strict refuses to start.",
+    ["salvage", "strict"],
+    "salvage",
+  ),
+});
+
+/** Memory for writes. */
+const memTable = z.strictObject({
+  max_size: size(
+    "Size at which a tenant's memtable is written to a table. More: fewer, larger tables, more memory and a longer recovery.",
+    {
+      default: "64MiB",
+      min: "64KiB",
+      max: "1GiB",
+    },
+  ),
+  num_mem_tables: integer(
+    "Full memtables of a tenant that may wait for their table before writes wait.",
+    {
+      default: 2,
+      min: 1,
+      max: 16,
+    },
+  ),
+  total_size: size(
+    "Memory of all memtables together; beyond it the largest is written to a table.",
+    { default: "512MiB", min: "1MiB", max: "64GiB" },
+  ),
+});
+
+/** Tables on disk. A change holds for tables written from then on. */
+const sstable = z.strictObject({
+  block_size: size(
+    "Size of a data block before compression. More: smaller indexes, more read for one key.",
+    {
+      default: "4KiB",
+      min: "4KiB",
+      max: "64KiB",
+    },
+  ),
+  bloom_filter_fp: number(
+    "Share of absent keys for which a table is read in vain. Less: bigger filters, ten bits a key at 0.01.",
+    {
+      default: 0.01,
+      min: 0.0001,
+      max: 0.5,
+    },
+  ),
+  l0_size: size(
+    "Base of the target sizes of tables: on level n it is l0_size times level_multiplier to the power of n. Level 0 itself holds whole memtables.",
+    { default: "64MiB", min: "64KiB", max: "4GiB" },
+  ),
+  level_multiplier: integer("How much larger tables get from one level to the next.", {
+    default: 2,
+    min: 1,
+    max: 10,
+  }),
+});
+
+/** Memory for reads. */
+const cache = z.strictObject({
+  max_size: size("Memory of all caches together. The block cache takes no more than this.", {
+    default: "1GiB",
+    min: "0",
+    max: "1TiB",
+  }),
+  block_cache_size: size("Memory for blocks of tables.", {
+    default: "256MiB",
+    min: "0",
+    max: "1TiB",
+  }),
+});
+
+/** Merging tables in the background. */
+const compaction = z.strictObject({
+  l0_trigger: integer(
+    "L0 tables of a tenant that start a compaction. Fewer: cheaper reads, more rewriting.",
+    {
+      default: 4,
+      min: 1,
+      max: 1000,
+    },
+  ),
+  l0_slowdown: integer("L0 tables of a tenant at which its writes are slowed.", {
+    default: 8,
+    min: 1,
+    max: 1000,
+  }),
+  l0_stop: integer(
+    "L0 tables of a tenant at which its writes wait. Rarely worth changing; no read answers differently.",
+    {
+      default: 12,
+      min: 2,
+      max: 1000,
+    },
+  ),
+  level_base_size: size(
+    "Bytes on level 1 before they move down; each level below holds ten times more.",
+    {
+      default: "256MiB",
+      min: "1MiB",
+      max: "1TiB",
+    },
+  ),
+  workers: integer("Threads for flushes and compactions.", { default: 2, min: 1, max: 64 }),
+}).superRefine((options, context) => {
+  if (options.l0_slowdown < options.l0_trigger) {
+    context.addIssue({
+      code: "custom",
+      path: ["l0_slowdown"],
+      message: "must not be below compaction.l0_trigger",
+    });
+  }
+  if (options.l0_stop <= options.l0_slowdown) {
+    context.addIssue({
+      code: "custom",
+      path: ["l0_stop"],
+      message: "must be above compaction.l0_slowdown",
+    });
+  }
+});
+
+/** Tenants. */
+const tenant = z.strictObject({
+  auto_create: flag(
+    "Whether the first write to a tenant creates it. When false, unknown tenants are errors (1004).",
+    true,
+  ),
+});
+
+/** Figures for Prometheus. */
+const metrics = z.strictObject({
+  enabled: flag("Whether GET /metrics answers.", true),
+});
+
+/** What the node says about itself, on standard error. */
+const logging = z.strictObject({
+  level: choice("The least grave events that are logged. Keys and values appear at debug only.", [
+    "debug",
+    "info",
+    "warn",
+    "error",
+  ], "info"),
+  format: choice("One JSON object a line, or text for people.", ["json", "console"], "json"),
+});
+
+/** The sections, in the order in which they are printed. */
+export const SECTIONS = {
+  server: { title: "Who this node is and where it listens", schema: server },
+  storage: { title: "Where data lives", schema: storage },
+  commit_log: { title: "The write-ahead log", schema: commitLog },
+  mem_table: { title: "Memory for writes", schema: memTable },
+  sstable: {
+    title: "Tables on disk; a change holds for tables written from then on",
+    schema: sstable,
+  },
+  cache: { title: "Memory for reads", schema: cache },
+  compaction: { title: "Merging tables in the background", schema: compaction },
+  tenant: { title: "Tenants", schema: tenant },
+  metrics: { title: "Figures for Prometheus", schema: metrics },
+  logging: { title: "What the node says about itself, on standard error", schema: logging },
+} as const;
+
+/** The whole configuration. */
+export const configSchema = z.strictObject({
+  server: server.prefault({}),
+  storage: storage.prefault({}),
+  commit_log: commitLog.prefault({}),
+  mem_table: memTable.prefault({}),
+  sstable: sstable.prefault({}),
+  cache: cache.prefault({}),
+  compaction: compaction.prefault({}),
+  tenant: tenant.prefault({}),
+  metrics: metrics.prefault({}),
+  logging: logging.prefault({}),
+});
+
+/** Every option, checked; durations in ms, sizes in bytes. */
+export type Config = z.output<typeof configSchema>;
+
+/** A second name for an option, from the design documents. */
+export interface Alias {
+  readonly option: string;
+  readonly description: string;
+  /** What the aliased option is set to, by the text of the alias's value. */
+  readonly values: Readonly<Record<string, string>>;
+}
+
+/** Second names, by path. */
+export const ALIASES: Readonly<Record<string, Alias>> = {
+  "commit_log.sync_writes": {
+    option: "commit_log.sync_mode",
+    description: "true means always, false means batch.",
+    values: { true: "always", false: "batch" },
+  },
+};
+
+/** Options of the design documents that this version does not have, and what stands in for them. */
+export const NOT_YET: Readonly<Record<string, string>> = {
+  "server.seeds": "this version runs single nodes, not clusters",
+  "gossip": "this version runs single nodes, not clusters",
+  "storage.commit_log_dir": "the log is in the wal folder of storage.data_dir",
+  "storage.sstable_dir": "tables are in the tenants folder of storage.data_dir",
+  "commit_log.max_age":
+    "log segments go as soon as their writes are in tables; see commit_log.max_segment_age for rotation",
+  "commit_log.buffer_size": "the log's buffer grows with the group of writes",
+  "mem_table.flush_threshold": "memtables are flushed at mem_table.max_size",
+  "sstable.l1_size": "sizes follow from sstable.l0_size and sstable.level_multiplier",
+  "sstable.l2_size": "sizes follow from sstable.l0_size and sstable.level_multiplier",
+  "sstable.index_interval": "the index has one entry for each block; see sstable.block_size",
+  "cache.frequency_weight": "there is no row cache yet",
+  "cache.recency_weight": "there is no row cache yet",
+  "cache.adaptive_window": "there is no row cache yet",
+  "compaction.throttle": "compactions are not throttled yet",
+  "metrics.port": "metrics are at /metrics on server.port",
+  "metrics.path": "metrics are at /metrics on server.port",
+};

@@ -1,0 +1,56 @@
+/**
+ * Failures: what a user sees of an error, on one line, and the exit code.
+ * @module
+ */
+import { type ErrorName, PairError } from "../model/mod.ts";
+import { DiskError, type Errno } from "../runtime/mod.ts";
+import { UsageError } from "./shell.ts";
+
+const DISK_ROWS: Readonly<Partial<Record<Errno, ErrorName>>> = {
+  ENOSPC: "DiskFull",
+  EAGAIN: "Unavailable",
+  ENOENT: "InvalidArgument",
+  ENOTDIR: "InvalidArgument",
+  EISDIR: "InvalidArgument",
+  EACCES: "InvalidArgument",
+  EROFS: "InvalidArgument",
+};
+
+/** The exit code for an error: 2 for bad usage, 1 for all others. */
+export function exitCodeOf(error: unknown): number {
+  return error instanceof UsageError ? 2 : 1;
+}
+
+/** The line for an error: `error: <message> (code <number> <NAME>)`; bad usage has no code. */
+export function errorLine(error: unknown): string {
+  if (error instanceof UsageError) return `error: ${oneLineMessage(error.message)}`;
+  const { message, code, error: row } = asPairError(error);
+  return `error: ${oneLineMessage(message)} (code ${code} ${row})`;
+}
+
+/** The row of an error that came without one. */
+export function asPairError(error: unknown): PairError {
+  if (error instanceof PairError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  const row = error instanceof DiskError ? DISK_ROWS[error.errno] : undefined;
+  return new PairError(row ?? "Internal", message, {}, { cause: error });
+}
+
+/** Whether whoever read our output has gone, as `head` does: no failure of ours, and nobody to tell. */
+export function isBrokenPipe(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EPIPE";
+}
+
+/** Where an error comes from, with its causes: for --verbose. */
+export function stackOf(error: unknown): string {
+  const parts: string[] = [];
+  for (let at = error; at instanceof Error && parts.length < 8; at = at.cause) {
+    parts.push(at.stack ?? `${at.name}: ${at.message}`);
+  }
+  return parts.join("\ncaused by: ");
+}
+
+function oneLineMessage(message: string): string {
+  // deno-lint-ignore no-control-regex -- finding control characters is the purpose
+  return message.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ").trim();
+}

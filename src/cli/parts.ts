@@ -1,0 +1,46 @@
+/**
+ * Parts: the configuration in the words of the rooms below.
+ * @module
+ */
+import type { EngineOptions } from "../engine/mod.ts";
+import type { PortLimits } from "../rpc/mod.ts";
+import type { Config } from "./config/mod.ts";
+
+/** What the engine is opened with. */
+export function engineOptions(config: Config): EngineOptions {
+  const { commit_log: log, mem_table: memory, sstable, cache, compaction } = config;
+  return {
+    log: {
+      syncMode: log.sync_mode,
+      syncIntervalMs: log.sync_interval,
+      syncEvery: log.sync_every,
+      segmentSize: log.segment_size,
+      segmentAgeMs: log.max_segment_age,
+    },
+    recovery: log.recovery,
+    memtableSize: memory.max_size,
+    maxImmutables: memory.num_mem_tables,
+    memtableBudget: memory.total_size,
+    table: { blockSize: sstable.block_size, falsePositives: sstable.bloom_filter_fp },
+    blockCacheSize: Math.min(cache.block_cache_size, cache.max_size),
+    compaction: {
+      l0Trigger: compaction.l0_trigger,
+      l0Slowdown: compaction.l0_slowdown,
+      l0Stop: compaction.l0_stop,
+      baseLevelSize: compaction.level_base_size,
+      targetTableSize: sstable.l0_size * sstable.level_multiplier,
+      tableSizeMultiplier: sstable.level_multiplier,
+    },
+  };
+}
+
+/** What the port is opened with. */
+export function portLimits({ server }: Config): Partial<PortLimits> {
+  return {
+    maxConnections: server.max_connections,
+    maxConcurrentStreams: server.max_connections,
+    readTimeoutMs: server.read_timeout,
+    writeTimeoutMs: server.write_timeout,
+    shutdownTimeoutMs: server.shutdown_timeout,
+  };
+}

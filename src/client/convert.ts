@@ -1,0 +1,134 @@
+/**
+ * Messages of the wire to the client's plain values, and back.
+ * @module
+ */
+import { create } from "@bufbuild/protobuf";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type ClockEntry, EMPTY_CLOCK, PairError, utf8 } from "../model/mod.ts";
+import {
+  Consistency,
+  type Sibling,
+  type VectorClock as ClockMessage,
+  VectorClockSchema,
+} from "../gen/pairdb/v1/common_pb.ts";
+import type { PutItemSchema } from "../gen/pairdb/v1/kv_pb.ts";
+import type { BatchItem, ConsistencyLevel, Context, Found, Version } from "./types.ts";
+
+const CONSISTENCY: Readonly<Record<ConsistencyLevel, Consistency>> = {
+  one: Consistency.ONE,
+  quorum: Consistency.QUORUM,
+  all: Consistency.ALL,
+  local_quorum: Consistency.LOCAL_QUORUM,
+  each_quorum: Consistency.EACH_QUORUM,
+  any: Consistency.ANY,
+  serial: Consistency.SERIAL,
+};
+
+/** The level's number on the wire. */
+export function toConsistency(level: ConsistencyLevel | undefined): Consistency {
+  return level === undefined ? Consistency.UNSPECIFIED : CONSISTENCY[level];
+}
+
+/**
+ * The bytes of a value.
+ * @throws PairError InvalidArgument for text that is not well-formed: as UTF-8 it would become other text
+ */
+export function toValue(value: string | Uint8Array): Uint8Array {
+  if (typeof value !== "string") return value;
+  if (value.isWellFormed()) return utf8(value);
+  throw new PairError("InvalidArgument", "Cannot take the value: it is not well-formed Unicode");
+}
+
+/**
+ * Text as it goes into a message.
+ * @throws PairError InvalidKey, or InvalidTenantID, when it is not well-formed: encoding would change
+ *   it without a word, and another key would be meant
+ */
+export function toText(text: string, what: "key" | "tenant id"): string {
+  if (text.isWellFormed()) return text;
+  throw new PairError(
+    what === "key" ? "InvalidKey" : "InvalidTenantID",
+    `Cannot take the ${what}: it is not well-formed Unicode`,
+  );
+}
+
+/** A context as a message; absent stays absent. */
+export function toClock(context: Context | undefined): ClockMessage | undefined {
+  if (context === undefined) return undefined;
+  return create(VectorClockSchema, {
+    entries: context.entries.map(toEntry),
+    dots: context.dots.map(toEntry),
+  });
+}
+
+function toEntry({ node, counter }: ClockEntry) {
+  return {
+    coordinatorNodeId: node,
+    logicalTimestamp: toInt64(counter, "a counter of the context"),
+  };
+}
+
+/** One item of a batch as a message. */
+export function toItem(item: BatchItem): MessageInitShape<typeof PutItemSchema> {
+  return {
+    key: toText(item.key, "key"),
+    value: toValue(item.value),
+    vectorClock: toClock(item.context),
+    ttlMs: toInt64(item.ttlMs ?? 0, "the time to live"),
+  };
+}
+
+/**
+ * A count as an int64.
+ * @throws PairError InvalidArgument unless it is an integer from 0 to 2^53 - 1
+ */
+export function toInt64(count: number, what: string): bigint {
+  if (Number.isSafeInteger(count) && count >= 0) return BigInt(count);
+  throw new PairError(
+    "InvalidArgument",
+    `Cannot take ${what}: it is not an integer from 0 to 2^53 - 1`,
+  );
+}
+
+/** A clock message as a context. */
+export function fromClock(clock: ClockMessage | undefined): Context {
+  if (clock === undefined) return EMPTY_CLOCK;
+  return { entries: clock.entries.map(fromEntry), dots: clock.dots.map(fromEntry) };
+}
+
+function fromEntry(entry: ClockMessage["entries"][number]): ClockEntry {
+  return { node: entry.coordinatorNodeId, counter: fromInt64(entry.logicalTimestamp) };
+}
+
+/**
+ * An int64 as a number.
+ * @throws PairError Internal when the server sent one that a number cannot hold exactly
+ */
+export function fromInt64(value: bigint): number {
+  const number = Number(value);
+  if (Number.isSafeInteger(number)) return number;
+  throw new PairError("Internal", "Cannot read the answer: a number is beyond 2^53 - 1");
+}
+
+/** The part that answers about a key have in common. */
+export function fromFound(message: {
+  readonly value?: Uint8Array | undefined;
+  readonly vectorClock?: ClockMessage | undefined;
+  readonly siblings: readonly Sibling[];
+  readonly timestamp: bigint;
+}): Found {
+  return {
+    value: message.value,
+    context: fromClock(message.vectorClock),
+    timestampMs: fromInt64(message.timestamp),
+    siblings: message.siblings.map(fromSibling),
+  };
+}
+
+function fromSibling(sibling: Sibling): Version {
+  return {
+    value: sibling.deleted ? undefined : sibling.value,
+    context: fromClock(sibling.vectorClock),
+    timestampMs: fromInt64(sibling.timestamp),
+  };
+}

@@ -1,0 +1,10 @@
+/**
+ * Client: talks to a PairDB server from Deno, Node.js and browsers. Needs `fetch` and nothing else.
+ * @module
+ */
+export { PairDB } from "./pairdb.ts";
+export type { AdminCalls, TenantCalls } from "./pairdb.ts";
+export { decodeContext, encodeContext } from "./context.ts";
+export type { Fetch } from "./fetch.ts";
+export type * from "./types.ts";
+export { type ErrorDetails, type ErrorName, ERRORS, PairError } from "../model/mod.ts";

@@ -1,0 +1,394 @@
+/**
+ * The client: a server's keys, tenants and upkeep as plain method calls.
+ * @module
+ */
+import { type Client, createClient, type Transport } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-web";
+import { AdminService } from "../gen/pairdb/v1/admin_pb.ts";
+import { type BatchGetItem, KeyValueService, type ScanEntry } from "../gen/pairdb/v1/kv_pb.ts";
+import { StorageNodeService } from "../gen/pairdb/v1/storage_node_pb.ts";
+import { type Tenant as TenantMessage, TenantService } from "../gen/pairdb/v1/tenant_pb.ts";
+import { PairError } from "../model/mod.ts";
+import {
+  fromClock,
+  fromFound,
+  fromInt64,
+  toClock,
+  toConsistency,
+  toInt64,
+  toItem,
+  toText,
+  toValue,
+} from "./convert.ts";
+import { toPairError } from "./errors.ts";
+import { platformFetch } from "./fetch.ts";
+import type {
+  BatchItem,
+  BatchPutOptions,
+  CallOptions,
+  ConnectOptions,
+  Deleted,
+  Found,
+  KeyOptions,
+  NodeHealth,
+  NodeStatus,
+  PutOptions,
+  ScanRange,
+  ScanRow,
+  Tenant,
+  WriteOptions,
+  Written,
+} from "./types.ts";
+
+/**
+ * A PairDB server. Every method rejects with a PairError, whose `error` and `code` say what to do.
+ * Nothing is retried: after Unavailable (2001) a write may or may not have been stored.
+ *
+ * ```ts ignore
+ * const db = PairDB.connect("http://127.0.0.1:50052");
+ * await db.put("shop", "cart/42", "2 apples");
+ * const found = await db.get("shop", "cart/42");
+ * await db.put("shop", "cart/42", "3 apples", { context: found?.context });
+ * for await (const { key } of db.scan("shop", { prefix: "cart/" })) use(key);
+ * ```
+ */
+export class PairDB {
+  /** The server, as calls name it in errors. */
+  readonly url: string;
+  /** Tenants as objects. */
+  readonly tenants: TenantCalls;
+  /** One node's upkeep. */
+  readonly admin: AdminCalls;
+  #calls: Calls;
+  #keys: Client<typeof KeyValueService>;
+
+  private constructor(calls: Calls, transport: Transport) {
+    this.url = calls.url;
+    this.#calls = calls;
+    this.#keys = createClient(KeyValueService, transport);
+    this.tenants = new TenantCalls(calls, transport);
+    this.admin = new AdminCalls(calls, transport);
+  }
+
+  /**
+   * Names a server; nothing is sent before the first call.
+   * @param url  such as `http://127.0.0.1:50052`; `HOST:PORT` alone means http
+   * @throws PairError InvalidArgument (1000) when it is no http or https URL
+   */
+  static connect(url: string, options: ConnectOptions = {}): PairDB {
+    const baseUrl = normalizeUrl(url);
+    const make = options.protocol === "grpc-web" ? createGrpcWebTransport : createConnectTransport;
+    const transport = make({
+      baseUrl,
+      useBinaryFormat: true,
+      fetch: options.fetch ?? platformFetch,
+    });
+    return new PairDB(new Calls(baseUrl, options.timeoutMs), transport);
+  }
+
+  /**
+   * Stores a value.
+   * @param tenant  1 to 256 bytes of UTF-8 without `:` and control characters
+   * @param key     1 to 1024 bytes of UTF-8 without control characters
+   * @param value   at most 10 MiB; text is stored as UTF-8
+   */
+  put(
+    tenant: string,
+    key: string,
+    value: string | Uint8Array,
+    options: PutOptions = {},
+  ): Promise<Written> {
+    return this.#calls.unary(options, async (call) => {
+      const answer = await this.#keys.put({
+        tenantId: toText(tenant, "tenant id"),
+        key: toText(key, "key"),
+        value: toValue(value),
+        vectorClock: toClock(options.context),
+        consistency: toConsistency(options.consistency),
+        ttlMs: toInt64(options.ttlMs ?? 0, "the time to live"),
+      }, call);
+      return written(answer);
+    });
+  }
+
+  /** Reads a key. Undefined when it has no value. */
+  get(tenant: string, key: string, options: KeyOptions = {}): Promise<Found | undefined> {
+    return this.#calls.unary(options, async (call) => {
+      const answer = await this.#keys.get({
+        tenantId: toText(tenant, "tenant id"),
+        key: toText(key, "key"),
+        consistency: toConsistency(options.consistency),
+      }, call);
+      return fromFound(answer);
+    }).catch((error: unknown) => {
+      if (error instanceof PairError && error.error === "KeyNotFound") return undefined;
+      throw error;
+    });
+  }
+
+  /** Deletes a key. Deleting what is not there succeeds. */
+  delete(tenant: string, key: string, options: WriteOptions = {}): Promise<Deleted> {
+    return this.#calls.unary(options, async (call) => {
+      const answer = await this.#keys.delete({
+        tenantId: toText(tenant, "tenant id"),
+        key: toText(key, "key"),
+        vectorClock: toClock(options.context),
+        consistency: toConsistency(options.consistency),
+      }, call);
+      return { ...written(answer), existed: answer.existed };
+    });
+  }
+
+  /**
+   * Stores 1 to 1000 values, all of them or none.
+   * @returns what each item did, in order, and how many `skipUnchanged` left alone
+   */
+  batchPut(
+    tenant: string,
+    items: readonly BatchItem[],
+    options: BatchPutOptions = {},
+  ): Promise<{ readonly results: readonly Written[]; readonly unchanged: number }> {
+    return this.#calls.unary(options, async (call) => {
+      const answer = await this.#keys.batchPut({
+        tenantId: toText(tenant, "tenant id"),
+        items: items.map(toItem),
+        consistency: toConsistency(options.consistency),
+        skipUnchanged: options.skipUnchanged ?? false,
+      }, call);
+      return { results: answer.results.map(written), unchanged: answer.unchanged };
+    });
+  }
+
+  /**
+   * Reads 1 to 1000 keys. A server cuts off answers above 16 MiB; what is missing is asked for again,
+   * so that only answers below that size are of one moment.
+   * @returns one result (or undefined) for each key, in order
+   */
+  batchGet(
+    tenant: string,
+    keys: readonly string[],
+    options: KeyOptions = {},
+  ): Promise<(Found | undefined)[]> {
+    return this.#calls.unary(options, async (call) => {
+      const found: (Found | undefined)[] = [];
+      do {
+        const { items } = await this.#keys.batchGet({
+          tenantId: toText(tenant, "tenant id"),
+          keys: keys.slice(found.length).map((key) => toText(key, "key")),
+          consistency: toConsistency(options.consistency),
+        }, call);
+        // An answer without items would make this loop for ever; one with too many is no answer.
+        if (items.length === 0 || items.length > keys.length - found.length) {
+          throw new PairError("Internal", `Cannot read the answer: it has ${items.length} items`);
+        }
+        found.push(...items.map(fromBatchItem));
+      } while (found.length < keys.length);
+      return found;
+    });
+  }
+
+  /** Reads keys in byte order, as of one moment. Leaving the loop early ends the call. */
+  async *scan(
+    tenant: string,
+    range: ScanRange = {},
+    options: KeyOptions = {},
+  ): AsyncGenerator<ScanRow, void, undefined> {
+    const stop = new AbortController();
+    const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+    let pages: AsyncIterator<{ entries: ScanEntry[] }> | undefined;
+    let ended = false;
+    try {
+      pages = this.#keys.scan({
+        tenantId: toText(tenant, "tenant id"),
+        prefix: toText(range.prefix ?? "", "key"),
+        start: toText(range.start ?? "", "key"),
+        end: toText(range.end ?? "", "key"),
+        limit: toInt64(range.limit ?? 0, "the limit"),
+        keysOnly: range.keysOnly ?? false,
+        consistency: toConsistency(options.consistency),
+      }, { signal, timeoutMs: options.timeoutMs })[Symbol.asyncIterator]();
+      for (;;) {
+        const page = await this.#calls.named(options.signal, pages.next());
+        if (page.done) break;
+        for (const entry of page.value.entries) yield { key: entry.key, ...fromFound(entry) };
+      }
+      ended = true;
+    } catch (error) {
+      ended = true;
+      throw error;
+    } finally {
+      // Left early: stop the server, and let Connect see it, or its deadline timer would stay behind.
+      // That this last step rejects is the point of it.
+      if (!ended && pages !== undefined) {
+        stop.abort();
+        await Promise.allSettled([pages.next()]);
+      }
+    }
+  }
+}
+
+/** Calls on tenants. */
+export class TenantCalls {
+  #calls: Calls;
+  #service: Client<typeof TenantService>;
+
+  /** @ignore made by {@link PairDB.connect} */
+  constructor(calls: Calls, transport: Transport) {
+    this.#calls = calls;
+    this.#service = createClient(TenantService, transport);
+  }
+
+  /** Makes a tenant. @throws PairError InvalidArgument (1000) when there is one */
+  create(tenant: string, options: CallOptions = {}): Promise<Tenant> {
+    return this.#calls.unary(options, async (call) => {
+      const tenantId = toText(tenant, "tenant id");
+      const answer = await this.#service.createTenant({ tenantId }, call);
+      if (answer.tenant === undefined) {
+        throw new PairError("Internal", "Cannot read the answer: it has no tenant");
+      }
+      return fromTenant(answer.tenant);
+    });
+  }
+
+  /** All tenants, in order of their id. */
+  list(options: CallOptions = {}): Promise<Tenant[]> {
+    return this.#calls.unary(options, async (call) => {
+      return (await this.#service.listTenants({}, call)).tenants.map(fromTenant);
+    });
+  }
+
+  /** Removes a tenant with all its data, for good. @throws PairError InvalidTenantID (1004) when there is none */
+  drop(tenant: string, options: CallOptions = {}): Promise<void> {
+    return this.#calls.unary(options, async (call) => {
+      await this.#service.dropTenant({ tenantId: toText(tenant, "tenant id") }, call);
+    });
+  }
+}
+
+/** Calls for operators of one node. */
+export class AdminCalls {
+  #calls: Calls;
+  #service: Client<typeof AdminService>;
+  #node: Client<typeof StorageNodeService>;
+
+  /** @ignore made by {@link PairDB.connect} */
+  constructor(calls: Calls, transport: Transport) {
+    this.#calls = calls;
+    this.#service = createClient(AdminService, transport);
+    this.#node = createClient(StorageNodeService, transport);
+  }
+
+  /** What the node is and holds. */
+  status(options: CallOptions = {}): Promise<NodeStatus> {
+    return this.#calls.unary(options, async (call) => {
+      const answer = await this.#service.status({}, call);
+      return {
+        nodeId: answer.nodeId,
+        version: answer.version,
+        status: answer.status,
+        reasons: answer.reasons,
+        uptimeMs: fromInt64(answer.uptimeMs),
+        dataDir: answer.dataDir,
+        tenants: answer.tenants,
+        memtableBytes: fromInt64(answer.memtableBytes),
+        walBytes: fromInt64(answer.walBytes),
+        walSegments: answer.walSegments,
+        tableBytes: fromInt64(answer.tableBytes),
+        tables: answer.tables,
+        tablesPerLevel: answer.tablesPerLevel,
+        diskTotalBytes: fromInt64(answer.diskTotalBytes),
+        diskFreeBytes: fromInt64(answer.diskFreeBytes),
+        lastSequence: fromInt64(answer.lastSequence),
+      };
+    });
+  }
+
+  /** How the node is. */
+  health(options: CallOptions = {}): Promise<NodeHealth> {
+    return this.#calls.unary(options, async (call) => {
+      const answer = await this.#node.healthCheck({}, call);
+      return {
+        nodeId: answer.nodeId,
+        status: answer.status,
+        reasons: answer.reasons,
+        timestampMs: fromInt64(answer.timestamp),
+        metrics: answer.metrics,
+      };
+    });
+  }
+
+  /** Writes the memtables of a tenant (or of all) to tables; resolves when they are durable. */
+  flush(tenant?: string, options: CallOptions = {}): Promise<void> {
+    return this.#calls.unary(options, async (call) => {
+      await this.#service.flush({ tenantId: toText(tenant ?? "", "tenant id") }, call);
+    });
+  }
+
+  /** Merges the tables of a tenant (or of all) down to one level; resolves when that is done. */
+  compact(tenant?: string, options: CallOptions = {}): Promise<void> {
+    return this.#calls.unary(options, async (call) => {
+      await this.#service.compact({ tenantId: toText(tenant ?? "", "tenant id") }, call);
+    });
+  }
+}
+
+/** What all calls to one server share: the default deadline, and the naming of failures. */
+class Calls {
+  readonly url: string;
+  #timeoutMs: number | undefined;
+
+  constructor(url: string, timeoutMs: number | undefined) {
+    this.url = url;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** Makes one call with the caller's options, and its failure a PairError. */
+  async unary<T>(
+    options: CallOptions,
+    make: (call: { signal?: AbortSignal; timeoutMs?: number }) => Promise<T>,
+  ): Promise<T> {
+    const timeoutMs = options.timeoutMs ?? this.#timeoutMs;
+    return await this.named(options.signal, make({ signal: options.signal, timeoutMs }));
+  }
+
+  /** The answer, or the caller's own abort reason, or a PairError. */
+  async named<T>(signal: AbortSignal | undefined, answer: Promise<T>): Promise<T> {
+    try {
+      return await answer;
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason;
+      throw toPairError(error, this.url);
+    }
+  }
+}
+
+function normalizeUrl(url: string): string {
+  const text = url.includes("://") ? url : `http://${url}`;
+  const parsed = URL.canParse(text) ? new URL(text) : undefined;
+  if (parsed === undefined || !/^https?:$/.test(parsed.protocol)) {
+    throw new PairError(
+      "InvalidArgument",
+      `Cannot use the server's URL ${url}: it is not of the form http://HOST:PORT`,
+    );
+  }
+  return text.replace(/\/+$/, "");
+}
+
+function written(
+  answer: { vectorClock?: Parameters<typeof fromClock>[0]; timestamp: bigint },
+): Written {
+  return { context: fromClock(answer.vectorClock), timestampMs: fromInt64(answer.timestamp) };
+}
+
+function fromBatchItem(item: BatchGetItem): Found | undefined {
+  return item.found ? fromFound(item) : undefined;
+}
+
+function fromTenant(tenant: TenantMessage): Tenant {
+  return {
+    tenant: tenant.tenantId,
+    createdAtMs: fromInt64(tenant.createdAt),
+    bytes: fromInt64(tenant.bytes),
+    tables: tenant.tables,
+  };
+}

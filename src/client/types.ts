@@ -1,0 +1,197 @@
+/**
+ * What the client hands out and takes in: plain values, no generated messages.
+ * @module
+ */
+import type { VectorClock } from "../model/mod.ts";
+import type { Fetch } from "./fetch.ts";
+
+/**
+ * What a version has seen. Opaque: pass back what a call gave you, unchanged. `encodeContext` and
+ * `decodeContext` make it text and back.
+ */
+export type Context = VectorClock;
+
+/** How many replicas answer before a call returns. A single node takes every level as `one`. */
+export type ConsistencyLevel =
+  | "one"
+  | "quorum"
+  | "all"
+  | "local_quorum"
+  | "each_quorum"
+  | "any"
+  | "serial";
+
+/** How to reach a server. */
+export interface ConnectOptions {
+  /** Brings another `fetch`; absent: the platform's. */
+  readonly fetch?: Fetch | undefined;
+  /** The protocol on the wire; absent: `connect`. Both go over HTTP/1.1 and HTTP/2, through proxies and from browsers. */
+  readonly protocol?: "connect" | "grpc-web" | undefined;
+  /** Milliseconds that a call without its own `timeoutMs` may take; absent or 0: no limit. Streams have none. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** For every call. */
+export interface CallOptions {
+  /** Gives the call up; the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds after which the call is given up with Unavailable (2001). 0: no limit. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** For calls on keys. */
+export interface KeyOptions extends CallOptions {
+  /** How many replicas answer first; absent: the tenant's default. */
+  readonly consistency?: ConsistencyLevel | undefined;
+}
+
+/** For a put or a delete. */
+export interface WriteOptions extends KeyOptions {
+  /**
+   * The context of an earlier answer: the write replaces what that has seen, and what is concurrent
+   * stays as siblings. Absent: the write replaces everything the coordinator sees.
+   */
+  readonly context?: Context | undefined;
+}
+
+/** For a put. */
+export interface PutOptions extends WriteOptions {
+  /** Milliseconds after which the value is gone; absent or 0: never. An integer. */
+  readonly ttlMs?: number | undefined;
+}
+
+/** One value of a batch. */
+export interface BatchItem {
+  /** 1 to 1024 bytes of UTF-8 without control characters. */
+  readonly key: string;
+  /** Text is stored as UTF-8. At most 10 MiB. */
+  readonly value: string | Uint8Array;
+  /** What the write replaces, as for a single put. */
+  readonly context?: Context | undefined;
+  /** Milliseconds to live; absent or 0: for ever. */
+  readonly ttlMs?: number | undefined;
+}
+
+/** For a batch of puts. */
+export interface BatchPutOptions extends KeyOptions {
+  /** Leave alone what already has exactly this value; makes repeating a batch free of effects. */
+  readonly skipUnchanged?: boolean | undefined;
+}
+
+/** What a write did. */
+export interface Written {
+  /** For the next write of the same key. */
+  readonly context: Context;
+  /** Milliseconds since 1970 at the coordinator. */
+  readonly timestampMs: number;
+}
+
+/** What a delete did. */
+export interface Deleted extends Written {
+  /** Whether the coordinator saw a value. */
+  readonly existed: boolean;
+}
+
+/** One of several concurrent versions. */
+export interface Version {
+  /** Undefined when this version is a delete. */
+  readonly value: Uint8Array | undefined;
+  /** What the version has seen. */
+  readonly context: Context;
+  /** Milliseconds since 1970 at the coordinator that took the write. */
+  readonly timestampMs: number;
+}
+
+/** A key that has a value, or concurrent versions of which at least one is a value. */
+export interface Found {
+  /** The value; of concurrent ones the latest by timestamp. Undefined only when that one is a delete. */
+  readonly value: Uint8Array | undefined;
+  /** Covers every version: a put with it settles the conflict. */
+  readonly context: Context;
+  /** Milliseconds since 1970 at the coordinator that took the write. */
+  readonly timestampMs: number;
+  /** Every concurrent version when there is more than one, otherwise empty. */
+  readonly siblings: readonly Version[];
+}
+
+/** One key of a scan. */
+export interface ScanRow extends Found {
+  /** The key, exactly as it was stored. */
+  readonly key: string;
+}
+
+/** What to scan; all bounds together narrow it. */
+export interface ScanRange {
+  /** Keys that begin with this. */
+  readonly prefix?: string | undefined;
+  /** The first key, inclusive. */
+  readonly start?: string | undefined;
+  /** The end, exclusive. */
+  readonly end?: string | undefined;
+  /** Keys at most; absent or 0: all. */
+  readonly limit?: number | undefined;
+  /** Leave values out. */
+  readonly keysOnly?: boolean | undefined;
+}
+
+/** Facts about a tenant. */
+export interface Tenant {
+  /** The tenant's id. */
+  readonly tenant: string;
+  /** Milliseconds since 1970. */
+  readonly createdAtMs: number;
+  /** Bytes in tables and memtables before merging: an upper bound. */
+  readonly bytes: number;
+  /** SSTables. */
+  readonly tables: number;
+}
+
+/** How a node is. */
+export interface NodeHealth {
+  /** The node's name. */
+  readonly nodeId: string;
+  /** `healthy`, `degraded` or `unhealthy`. */
+  readonly status: string;
+  /** Why it is not healthy; empty when it is. */
+  readonly reasons: readonly string[];
+  /** Milliseconds since 1970 at the node. */
+  readonly timestampMs: number;
+  /** Shares from 0 to 1 unless the name has a unit. */
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+/** What a node is and holds. */
+export interface NodeStatus {
+  /** The node's name. */
+  readonly nodeId: string;
+  /** The version of the program. */
+  readonly version: string;
+  /** `healthy`, `degraded` or `unhealthy`. */
+  readonly status: string;
+  /** Why it is not healthy; empty when it is. */
+  readonly reasons: readonly string[];
+  /** Milliseconds since the node opened. */
+  readonly uptimeMs: number;
+  /** Where its data lives, as it was configured. */
+  readonly dataDir: string;
+  /** Tenants. */
+  readonly tenants: number;
+  /** Bytes in memory that are not in tables yet. */
+  readonly memtableBytes: number;
+  /** Bytes of the write-ahead log. */
+  readonly walBytes: number;
+  /** Files of the write-ahead log. */
+  readonly walSegments: number;
+  /** Bytes of all tables. */
+  readonly tableBytes: number;
+  /** Tables. */
+  readonly tables: number;
+  /** Tables on each level, over all tenants, from level 0. */
+  readonly tablesPerLevel: readonly number[];
+  /** Bytes of the file system that holds the data. */
+  readonly diskTotalBytes: number;
+  /** Bytes of it that are free. */
+  readonly diskFreeBytes: number;
+  /** The sequence number of the last write. */
+  readonly lastSequence: number;
+}

@@ -1,0 +1,417 @@
+/**
+ * The command line against the real program: `serve` is a process of its own on a real disk, and the
+ * commands talk to it over a real socket.
+ * @module
+ */
+import assert from "node:assert/strict";
+import { run } from "../../src/cli/mod.ts";
+import { fakeProcess } from "../unit/cli/fake_process.ts";
+
+const MAIN = new URL("../../main.ts", import.meta.url).pathname;
+
+/** A `serve` that said it is ready. */
+interface Served {
+  readonly url: string;
+  readonly line: string;
+  readonly process: Deno.ChildProcess;
+}
+
+/** Runs the program to its end. */
+async function program(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", MAIN, ...args],
+    stdin: "null",
+  }).output();
+  return { code, out: new TextDecoder().decode(stdout), err: new TextDecoder().decode(stderr) };
+}
+
+/** Starts a node and waits for its ready line. */
+async function startNode(data: string, ...args: string[]): Promise<Served> {
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", MAIN, "serve", "--data", data, "--listen", "127.0.0.1:0", ...args],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  const reader = process.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let line = "";
+  while (!line.includes("\n")) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error(`serve ended before it was ready: ${JSON.stringify(line)}`);
+    line += value;
+  }
+  await reader.cancel();
+  return { url: /http:\/\/\S+/.exec(line)![0], line, process };
+}
+
+async function stopNode({ process }: Served, signal: Deno.Signal = "SIGTERM"): Promise<number> {
+  process.kill(signal);
+  return (await process.status).code;
+}
+
+/** Runs `body` with a node on an empty directory, and ends whatever is left of it. */
+async function withNode(
+  body: (node: Served, data: string) => Promise<void>,
+  ...args: string[]
+): Promise<void> {
+  const data = await Deno.makeTempDir({ prefix: "pairdb-cli-" });
+  try {
+    const node = await startNode(data, ...args);
+    try {
+      await body(node, data);
+    } finally {
+      // A test may have stopped it already.
+      try {
+        node.process.kill("SIGKILL");
+      } catch (error) {
+        assert(error instanceof TypeError, String(error));
+      }
+      await node.process.status;
+    }
+  } finally {
+    await Deno.remove(data, { recursive: true });
+  }
+}
+
+type World = Parameters<typeof fakeProcess>[1];
+
+/** Runs one command in this process against a node. */
+async function pairdb(
+  url: string,
+  args: string[],
+  world: World = {},
+): Promise<{ code: number; out: string; err: string }> {
+  const process = fakeProcess(args, { ...world, env: { PAIRDB_SERVER: url, ...world.env } });
+  const code = await run(process);
+  return { code, ...process.written };
+}
+
+const ok = (out: string) => ({ code: 0, out, err: "" });
+
+Deno.test("cli: put, get, del and scan do what they say", () =>
+  withNode(async ({ url, line }) => {
+    assert.match(line, /^pairdb ready on http:\/\/127\.0\.0\.1:\d+ node=\S+\n$/);
+    assert.deepEqual(await pairdb(url, ["put", "t", "a", "1"]), ok("OK\n"));
+    assert.deepEqual(
+      await pairdb(url, ["put", "t", "b", "-"], { files: { "-": "two\nlines" } }),
+      ok("OK\n"),
+    );
+    assert.deepEqual(await pairdb(url, ["put", "t", "c", ""]), ok("OK\n"));
+    assert.deepEqual(await pairdb(url, ["get", "t", "a"]), ok("1\n"));
+    assert.deepEqual(await pairdb(url, ["get", "t", "b", "--raw"]), ok("two\nlines"));
+    assert.deepEqual(await pairdb(url, ["get", "t", "c"]), ok("\n"));
+    const json = JSON.parse((await pairdb(url, ["get", "t", "b", "--output", "json"])).out);
+    assert.equal(json.value, "two\nlines");
+    assert.equal(json.key, "b");
+    assert.equal(typeof json.timestamp, "number");
+    assert.deepEqual(await pairdb(url, ["scan", "t"]), ok("a\t1\nb\ttwo\\nlines\nc\t\n"));
+    assert.deepEqual(
+      await pairdb(url, ["scan", "t", "--start", "b", "--limit", "1"]),
+      ok("b\ttwo\\nlines\n"),
+    );
+    assert.deepEqual(await pairdb(url, ["scan", "t", "--end", "b", "--keys-only"]), ok("a\n"));
+    assert.deepEqual(
+      await pairdb(url, ["scan", "t", "--prefix", "c", "--keys-only", "--output", "json"]),
+      ok('{"key":"c"}\n'),
+    );
+    assert.deepEqual(await pairdb(url, ["del", "t", "a"]), ok("OK\n"));
+    assert.deepEqual(await pairdb(url, ["del", "t", "a"]), ok("OK (there was no value)\n"));
+    assert.deepEqual(await pairdb(url, ["get", "t", "a"]), {
+      code: 1,
+      out: "",
+      err: "error: the key has no value (code 1001 KeyNotFound)\n",
+    });
+    assert.match(
+      (await pairdb(url, ["put", "a:b", "k", "v"])).err,
+      /\(code 1004 InvalidTenantID\)\n$/,
+    );
+    assert.match(
+      (await pairdb(url, ["put", "t", "k".repeat(1025), "v"])).err,
+      /\(code 1002 KeyTooLarge\)\n$/,
+    );
+    assert.match((await pairdb(url, ["put", "t", "a\tb", "v"])).err, /\(code 1005 InvalidKey\)\n$/);
+  }));
+
+Deno.test("cli: concurrent writes are all shown, and a put with their context settles them", () =>
+  withNode(async ({ url }) => {
+    const first = JSON.parse((await pairdb(url, ["put", "t", "k", "1", "--output", "json"])).out);
+    for (const value of ["2", "3"]) {
+      assert.equal(
+        (await pairdb(url, ["put", "t", "k", value, "--context", first.context])).code,
+        0,
+      );
+    }
+    const plain = await pairdb(url, ["get", "t", "k"]);
+    assert.equal(plain.out, "3\n");
+    assert.match(plain.err, /^note: the key has 2 concurrent versions/);
+    const found = JSON.parse((await pairdb(url, ["get", "t", "k", "--output", "json"])).out);
+    assert.deepEqual(found.siblings.map((one: { value: string }) => one.value).sort(), ["2", "3"]);
+    assert.match((await pairdb(url, ["export", "t"])).err, /1 keys have concurrent versions/);
+    assert.equal((await pairdb(url, ["put", "t", "k", "4", "--context", found.context])).code, 0);
+    assert.deepEqual(await pairdb(url, ["get", "t", "k"]), ok("4\n"));
+  }));
+
+Deno.test("cli: what is exported can be imported, byte for byte, and a second import changes nothing", () =>
+  withNode(async ({ url }) => {
+    const records = [
+      '{"key":"bom","value":"\ufefftext"}',
+      '{"key":"bytes","value_base64":"/9j/"}',
+      '{"key":"empty","value":""}',
+      '{"key":"twice","value":"last"}',
+      '{"key":"ä\u2028","value":"\\u0000\\n\u2028"}',
+    ];
+    const input = ['{"key":"twice","value":"first"}', "", ...records].join("\n");
+    const files = { "in.jsonl": `\ufeff${input}` };
+    assert.deepEqual(
+      await pairdb(url, ["import", "t", "in.jsonl"], { files }),
+      ok("imported 6 records (0 unchanged)\n"),
+    );
+    const exported = await pairdb(url, ["export", "t"]);
+    assert.equal(exported.out, records.map((record) => `${record}\n`).join(""));
+    assert.equal(exported.err, "exported 5 records\n");
+    assert.deepEqual(
+      await pairdb(url, ["import", "t", "-"], { files: { "-": exported.out } }),
+      ok("imported 5 records (5 unchanged)\n"),
+    );
+    const some = await pairdb(url, ["export", "t", "--prefix", "b"]);
+    assert.equal(some.err, "exported 2 records\n");
+  }));
+
+Deno.test("cli: a key that comes in several batches ends with its last value", () =>
+  withNode(async ({ url }) => {
+    const lines: string[] = [];
+    for (let i = 0; i < 5000; i++) {
+      lines.push(`{"key":"${i % 1000 === 0 ? "same" : i}","value":"${i}"}`);
+    }
+    const files = { "-": lines.join("\n") };
+    const imported = await pairdb(url, ["import", "t", "-"], { files, chunkBytes: 65536 });
+    assert.equal(imported.out, "imported 5000 records (0 unchanged)\n");
+    assert.deepEqual(await pairdb(url, ["get", "t", "same"]), ok("4000\n"));
+  }));
+
+Deno.test("cli: nothing after a malformed line is sent, and what was before it is stored", () =>
+  withNode(async ({ url }) => {
+    const files = { "-": '{"key":"a","value":"1"}\n{"key":"b"}\n{"key":"c","value":"1"}\n' };
+    const { code, out, err } = await pairdb(url, ["import", "t", "-"], { files });
+    assert.equal(code, 1);
+    assert.equal(out, "");
+    assert.match(
+      err,
+      /^stored through line 1 \(1 records\)\nerror: line 2: .* \(code 1000 InvalidArgument\)\n$/,
+    );
+    assert.equal((await pairdb(url, ["export", "t"])).out, '{"key":"a","value":"1"}\n');
+  }));
+
+Deno.test("cli: after kill -9 in the middle of an import, all that was told as stored is there", () =>
+  withNode(async ({ url, process }, data) => {
+    const lines = Array.from(
+      { length: 20_000 },
+      (_, i) =>
+        `{"key":"${String(i).padStart(5, "0")}","value":"value ${i} ${"x".repeat(i % 100)}"}`,
+    );
+    const world = { files: { in: lines.join("\n") }, chunkBytes: 65536, terminal: true };
+    let killed = false;
+    const cut = await pairdb(url, ["import", "t", "in"], {
+      ...world,
+      onErr: () => {
+        if (!killed) process.kill("SIGKILL");
+        killed = true;
+      },
+    });
+    assert.equal(cut.code, 1);
+    assert.match(
+      cut.err,
+      /error: cannot reach \S+ is a node running\? \(code 2001 Unavailable\)\n$/,
+    );
+    const told = /stored through line (\d+) \((\d+) records\)/.exec(cut.err)!;
+    const through = Number(told[1]);
+    assert(through >= 1000 && through < lines.length, told[0]);
+    assert.equal(told[2], told[1]);
+
+    const again = await startNode(data);
+    try {
+      const { out } = await pairdb(again.url, ["export", "t"]);
+      const exported = out.split("\n").slice(0, -1);
+      // The batch that was under way may be there as well; a batch is there whole or not at all.
+      assert(exported.length >= through);
+      assert.equal(exported.length % 1000, 0);
+      assert.deepEqual(exported.slice(0, through), lines.slice(0, through));
+      const known = new Set(lines);
+      for (const line of exported) assert(known.has(line), line);
+      const resumed = await pairdb(again.url, ["import", "t", "in"], world);
+      assert.equal(resumed.out, `imported 20000 records (${exported.length} unchanged)\n`);
+      const repeated = await pairdb(again.url, ["import", "t", "in"], world);
+      assert.equal(repeated.out, "imported 20000 records (20000 unchanged)\n");
+    } finally {
+      assert.equal(await stopNode(again), 0);
+    }
+    const checked = await program("check", data);
+    assert.equal(checked.code, 0, checked.err);
+  }));
+
+Deno.test("cli: tenants, status, health, flush and compact", () =>
+  withNode(async ({ url }, data) => {
+    assert.deepEqual(await pairdb(url, ["tenant", "create", "shop"]), ok("OK\n"));
+    assert.match(
+      (await pairdb(url, ["tenant", "create", "shop"])).err,
+      /\(code 1000 InvalidArgument\)\n$/,
+    );
+    assert.match((await pairdb(url, ["tenant", "list"])).out, /^shop\t\d{4}-.*Z\t\d+\t0\n$/);
+    assert.equal((await pairdb(url, ["put", "shop", "k", "v"])).code, 0);
+    assert.deepEqual(await pairdb(url, ["flush", "shop"]), ok("OK\n"));
+    assert.deepEqual(await pairdb(url, ["compact"]), ok("OK\n"));
+    const [tenant] = JSON.parse((await pairdb(url, ["tenant", "list", "--output", "json"])).out);
+    assert.equal(tenant.tables, 1);
+    const status = JSON.parse((await pairdb(url, ["status", "--output", "json"])).out);
+    assert.equal(status.status, "healthy");
+    assert.equal(status.data_dir, data);
+    assert.equal(status.tables, 1);
+    assert.match((await pairdb(url, ["status"])).out, /^node {7}\S+\nversion {4}\d/);
+    assert.match((await pairdb(url, ["health"])).out, /^healthy node=\S+\n$/);
+    assert.deepEqual(await pairdb(url, ["tenant", "drop", "shop", "--yes"]), ok("OK\n"));
+    assert.match(
+      (await pairdb(url, ["tenant", "drop", "shop", "--yes"])).err,
+      /\(code 1004 InvalidTenantID\)\n$/,
+    );
+    assert.match((await pairdb(url, ["flush", "shop"])).err, /\(code 1004 InvalidTenantID\)\n$/);
+  }));
+
+Deno.test("cli: serve keeps its name and data over restarts, and ends with 0 when told to", () =>
+  withNode(async (node, data) => {
+    assert.equal((await pairdb(node.url, ["put", "t", "k", "v"])).code, 0);
+    assert.equal(await stopNode(node), 0);
+    const again = await startNode(data);
+    try {
+      assert.equal(again.line.split("node=")[1], node.line.split("node=")[1]);
+      assert.deepEqual(await pairdb(again.url, ["get", "t", "k"]), ok("v\n"));
+    } finally {
+      assert.equal(await stopNode(again, "SIGINT"), 0);
+    }
+    const renamed = await program(
+      "serve",
+      "--data",
+      data,
+      "--listen",
+      "127.0.0.1:0",
+      "--node-id",
+      "other",
+    );
+    assert.equal(renamed.code, 1);
+    assert.match(renamed.err, /error: Cannot open .* \(code 1000 InvalidArgument\)\n$/);
+  }));
+
+Deno.test("cli: a second node on the same directory or port gives up with one line", () =>
+  withNode(async ({ url }, data) => {
+    const sameData = await program("serve", "--data", data, "--listen", "127.0.0.1:0");
+    assert.deepEqual(sameData, {
+      code: 1,
+      out: "",
+      err: `error: Cannot open ${data}: it is in use by another process (code 2001 Unavailable)\n`,
+    });
+    const other = await Deno.makeTempDir({ prefix: "pairdb-cli-" });
+    try {
+      const address = url.replace("http://", "");
+      const samePort = await program(
+        "serve",
+        "--data",
+        other,
+        "--listen",
+        address,
+        "--set",
+        "logging.level=warn",
+      );
+      assert.deepEqual(samePort, {
+        code: 1,
+        out: "",
+        err: `error: Cannot listen on ${address}: EADDRINUSE (code 2001 Unavailable)\n`,
+      });
+    } finally {
+      await Deno.remove(other, { recursive: true });
+    }
+    const inUse = await program("check", data);
+    assert.equal(inUse.code, 1);
+    assert.match(inUse.err, /\(code 2001 Unavailable\)\n$/);
+  }));
+
+Deno.test("cli: options of serve reach the parts they are for", () =>
+  withNode(
+    async ({ url, line }) => {
+      assert.match(line, / node=n1\n$/);
+      assert.match(
+        (await pairdb(url, ["put", "t", "k", "v"])).err,
+        /\(code 1004 InvalidTenantID\)\n$/,
+      );
+      assert.match((await pairdb(url, ["get", "t", "k"])).err, /\(code 1004 InvalidTenantID\)\n$/);
+      const metrics = await fetch(`${url}/metrics`);
+      await metrics.body?.cancel();
+      assert.equal(metrics.status, 404);
+      const page = (origin: string) =>
+        fetch(`${url}/healthz`, { headers: { origin } }).then(async (response) => {
+          await response.body?.cancel();
+          return response.headers.get("access-control-allow-origin");
+        });
+      assert.equal(await page("https://example.org"), "https://example.org");
+      assert.equal(await page("http://localhost:1234"), null);
+    },
+    ...["--node-id", "n1", "--dc", "east", "--set", "tenant.auto_create=false"],
+    ...["--set", "metrics.enabled=false", "--set", "server.cors_origins=https://example.org"],
+  ));
+
+/** Runs `serve` in this process until `body` is done with it. */
+async function serveHere(
+  body: (process: ReturnType<typeof fakeProcess>, url: string) => Promise<void> | void,
+): Promise<{ code: number; err: string; listeners: Record<string, unknown> }> {
+  const data = await Deno.makeTempDir({ prefix: "pairdb-cli-" });
+  try {
+    const ready = Promise.withResolvers<string>();
+    const process = fakeProcess(["serve", "--data", data, "--listen", "127.0.0.1:0"], {
+      onOut: (line) => ready.resolve(/http:\/\/\S+/.exec(line)![0]),
+    });
+    const ended = run(process);
+    try {
+      await body(process, await Promise.race([ready.promise, ended.then(() => "")]));
+    } finally {
+      process.listeners.terminate?.("SIGTERM");
+      await ended;
+    }
+    return { code: await ended, err: process.written.err, listeners: process.listeners };
+  } finally {
+    await Deno.remove(data, { recursive: true });
+  }
+}
+
+Deno.test("cli: serve ends at once at a second signal, and at an error that nobody caught", async () => {
+  const { code, err } = await serveHere((process) => {
+    assert.throws(
+      () => process.listeners.uncaught!(new Error("boom")),
+      /exit\(1\) was called/,
+    );
+    process.listeners.terminate!("SIGTERM");
+    assert.throws(() => process.listeners.terminate!("SIGINT"), /exit\(1\) was called/);
+    // The helper's own signal would be a third.
+    delete process.listeners.terminate;
+  });
+  assert.equal(code, 0);
+  const events = err.trim().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(events.map((event) => event.event), [
+    "recovered",
+    "ready",
+    "uncaught_error",
+    "stopping",
+    "stopping_at_once",
+    "stopped",
+  ]);
+  assert.equal(events[2].error, "Error: boom");
+  assert.equal(events[2].stack, undefined);
+});
+
+Deno.test("cli: serve listens for nothing once it has stopped, and can run again in the same process", async () => {
+  for (let round = 0; round < 2; round++) {
+    const { code, listeners } = await serveHere(async (process, url) => {
+      assert.equal((await pairdb(url, ["put", "t", "k", "v"])).code, 0);
+      assert(process.listeners.uncaught !== undefined);
+    });
+    assert.equal(code, 0);
+    assert.deepEqual(listeners, {});
+  }
+});

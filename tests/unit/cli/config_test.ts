@@ -1,0 +1,314 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import {
+  type Config,
+  configurationPage,
+  environmentSettings,
+  fileSettings,
+  flagSetting,
+  OPTIONS,
+  printConfig,
+  resolveConfig,
+} from "../../../src/cli/config/mod.ts";
+import { engineOptions } from "../../../src/cli/parts.ts";
+import { PairError } from "../../../src/client/mod.ts";
+import { DEFAULT_ENGINE_OPTIONS } from "../../../src/engine/mod.ts";
+import { DEFAULT_CORS_ORIGINS } from "../../../src/web/mod.ts";
+
+const fromFile = (text: string) => resolveConfig([fileSettings(text, "p.yaml")]);
+const fromEnvironment = (variables: Record<string, string>) =>
+  resolveConfig([environmentSettings(variables)]);
+const fromFlags = (...assignments: string[]) =>
+  resolveConfig([assignments.map((one) => flagSetting(one))]);
+
+/** The message of the error that `run` throws, which must be InvalidArgument. */
+function refusal(run: () => unknown): string {
+  try {
+    run();
+  } catch (error) {
+    assert(error instanceof PairError, String(error));
+    assert.equal(error.code, 1000);
+    return error.message;
+  }
+  assert.fail("it was accepted");
+}
+
+Deno.test("defaults are those of the design documents", () => {
+  const config = resolveConfig([]);
+  assert.equal(config.server.host, "127.0.0.1");
+  assert.equal(config.server.port, 50052);
+  assert.equal(config.server.max_connections, 1000);
+  assert.equal(config.server.read_timeout, 10_000);
+  assert.equal(config.server.shutdown_timeout, 30_000);
+  assert.equal(config.storage.data_dir, "./pairdb-data");
+  assert.equal(config.storage.max_disk_usage, 0.9);
+  assert.equal(config.commit_log.sync_mode, "always");
+  assert.equal(config.logging.level, "info");
+});
+
+Deno.test("defaults are those of the rooms below: written twice, kept the same here", () => {
+  const config = resolveConfig([]);
+  const { compaction, ...engine } = engineOptions(config);
+  const { compaction: compactionThere, ...engineThere } = DEFAULT_ENGINE_OPTIONS;
+  assert.deepEqual(engine, engineThere);
+  assert.deepEqual(compaction, compactionThere);
+  assert.deepEqual(config.server.cors_origins, DEFAULT_CORS_ORIGINS);
+});
+
+Deno.test("every option has words, a default within its bounds, and a variable", () => {
+  for (const option of OPTIONS.values()) {
+    assert(option.description.endsWith("."), option.path);
+    assert(option.expects.length > 0, option.path);
+    assert.equal(option.variable, `PAIRDB_${option.path.replace(".", "_").toUpperCase()}`);
+    const written = Array.isArray(option.default) ? option.default.join(",") : `${option.default}`;
+    assert.deepEqual(fromFlags(`${option.path}=${written}`), resolveConfig([]), option.path);
+  }
+});
+
+/** Values at the edges: [option, the least, the most], then what is just beyond each. */
+const EDGES: [path: string, least: string, most: string, below: string, above: string][] = [
+  ["server.port", "0", "65535", "-1", "65536"],
+  ["server.max_connections", "1", "1000000", "0", "1000001"],
+  ["server.read_timeout", "1ms", "1h", "0ms", "3600001ms"],
+  ["server.write_timeout", "1ms", "1h", "0ms", "3600001ms"],
+  ["server.shutdown_timeout", "0ms", "1h", "-1ms", "3600001ms"],
+  ["storage.max_disk_usage", "0.1", "1", "0.09", "1.01"],
+  ["commit_log.segment_size", "1MiB", "16GiB", "1048575", "17179869185"],
+  ["commit_log.max_segment_age", "1s", "168h", "999ms", "604800001ms"],
+  ["commit_log.sync_interval", "1ms", "1m", "0ms", "60001ms"],
+  ["commit_log.sync_every", "1", "10000000", "0", "10000001"],
+  ["mem_table.max_size", "64KiB", "1GiB", "65535", "1073741825"],
+  ["mem_table.num_mem_tables", "1", "16", "0", "17"],
+  ["mem_table.total_size", "1MiB", "64GiB", "1048575", "68719476737"],
+  ["sstable.block_size", "4KiB", "64KiB", "4095", "65537"],
+  ["sstable.bloom_filter_fp", "0.0001", "0.5", "0.00009", "0.51"],
+  ["sstable.l0_size", "64KiB", "4GiB", "65535", "4294967297"],
+  ["sstable.level_multiplier", "1", "10", "0", "11"],
+  ["cache.max_size", "0", "1TiB", "-1", "1099511627777"],
+  ["cache.block_cache_size", "0", "1TiB", "-1", "1099511627777"],
+  ["compaction.l0_trigger", "1", "8", "0", "1001"],
+  ["compaction.l0_slowdown", "4", "11", "0", "1001"],
+  ["compaction.l0_stop", "9", "1000", "1", "1001"],
+  ["compaction.level_base_size", "1MiB", "1TiB", "1048575", "1099511627777"],
+  ["compaction.workers", "1", "64", "0", "65"],
+];
+
+Deno.test("every option with bounds takes its edges and refuses what is beyond, by name and with the range", () => {
+  for (const [path, least, most, below, above] of EDGES) {
+    fromFlags(`${path}=${least}`);
+    fromFlags(`${path}=${most}`);
+    for (const beyond of [below, above, "many", ""]) {
+      const message = refusal(() => fromFlags(`${path}=${beyond}`));
+      const { expects } = OPTIONS.get(path)!;
+      assert(message.startsWith(`--set: ${path}: `), message);
+      assert(
+        message.includes(`${JSON.stringify(Number(beyond))} is not ${expects}`) ||
+          message.includes(`${JSON.stringify(beyond)} is not ${expects}`),
+        message,
+      );
+    }
+  }
+  const unbounded = ["text", "list", "choice", "flag"];
+  const bounded = [...OPTIONS.values()].filter((option) => !unbounded.includes(option.kind));
+  assert.deepEqual(bounded.map((option) => option.path), EDGES.map(([path]) => path));
+});
+
+Deno.test("options that are words refuse other words", () => {
+  const bad = [
+    "server.node_id=a b",
+    `server.node_id=${"n".repeat(129)}`,
+    "server.host=",
+    "server.host=http://x",
+    "server.datacenter=",
+    "server.rack=a/b",
+    "server.cors_origins=example.org",
+    "server.cors_origins=https://example.org/",
+    "server.allowed_hosts=a:80",
+    "storage.data_dir=",
+    "storage.data_dir=a\0b",
+    "commit_log.sync_mode=sometimes",
+    "commit_log.recovery=maybe",
+    "tenant.auto_create=yes",
+    "metrics.enabled=1",
+    "logging.level=trace",
+    "logging.format=xml",
+  ];
+  for (const assignment of bad) {
+    const message = refusal(() => fromFlags(assignment));
+    assert(message.startsWith(`--set: ${assignment.split("=")[0]}: `), message);
+  }
+  assert.deepEqual(
+    fromFlags("server.cors_origins=https://a.org, http://b.org:8080").server.cors_origins,
+    ["https://a.org", "http://b.org:8080"],
+  );
+});
+
+Deno.test("bounds between options are checked", () => {
+  const message = refusal(() => fromFile("compaction:\n  l0_stop: 8\n"));
+  assert.equal(
+    message,
+    "p.yaml:2:3: compaction.l0_stop: must be above compaction.l0_slowdown",
+  );
+});
+
+Deno.test("an unknown option is named with its place and the nearest known one", () => {
+  assert.equal(
+    refusal(() => fromFile("server:\n  host: a\n  prot: 1\n")),
+    "p.yaml:3:3: unknown option server.prot, did you mean server.port?",
+  );
+  assert.equal(
+    refusal(() => fromFile("sever:\n  port: 1\n")),
+    "p.yaml:1:1: unknown section sever, did you mean server?",
+  );
+  assert.equal(
+    refusal(() => fromEnvironment({ PAIRDB_SERVER_PROT: "1" })),
+    "environment: unknown option PAIRDB_SERVER_PROT, did you mean PAIRDB_SERVER_PORT?",
+  );
+  assert.equal(
+    refusal(() => fromFlags("server.prot=1")),
+    "--set: unknown option server.prot, did you mean server.port?",
+  );
+});
+
+Deno.test("names that every object has are unknown options like others", () => {
+  for (const name of ["constructor", "__proto__", "toString"]) {
+    assert.match(refusal(() => fromFile(`${name}:\n  a: 1\n`)), /unknown section/);
+    assert.match(refusal(() => fromFile(`server:\n  ${name}: 1\n`)), /unknown option/);
+    assert.match(refusal(() => fromFlags(`${name}=1`)), /unknown section/);
+  }
+});
+
+Deno.test("options of the design documents that are still to come are refused as such", () => {
+  assert.match(
+    refusal(() => fromFile("gossip:\n  enabled: true\n")),
+    /^p\.yaml:1:1: gossip is not supported yet: /,
+  );
+  assert.match(
+    refusal(() => fromFile("metrics:\n  port: 9091\n")),
+    /^p\.yaml:2:3: metrics\.port is not supported yet: /,
+  );
+  assert.match(
+    refusal(() => fromEnvironment({ PAIRDB_GOSSIP_ENABLED: "true" })),
+    /^PAIRDB_GOSSIP_ENABLED: gossip is not supported yet: /,
+  );
+});
+
+Deno.test("all problems of a configuration are named at once", () => {
+  const message = refusal(() => fromFile("server:\n  port: 70000\n  prot: 1\n"));
+  assert(message.includes("p.yaml:2:3: server.port: 70000 is not"), message);
+  assert(message.includes("p.yaml:3:3: unknown option server.prot"), message);
+});
+
+Deno.test("a file that is no YAML map of sections is refused with its place", () => {
+  assert.match(refusal(() => fromFile("- a\n")), /^p\.yaml:1:1: /);
+  assert.match(refusal(() => fromFile("server: 5\n")), /^p\.yaml:1:9: server is a section/);
+  assert.match(
+    refusal(() => fromFile("server:\n  port: 1\n  port: 2\n")),
+    /^p\.yaml:3:3: .*unique/,
+  );
+  assert.match(refusal(() => fromFile("server: [")), /^p\.yaml:1:/);
+  assert.match(refusal(() => fromFile("a: 1\n---\nb: 2\n")), /^p\.yaml:/);
+  assert.match(refusal(() => fromFile("x".repeat(1024 * 1024 + 1))), /longer than 1 MiB/);
+});
+
+Deno.test("an empty file, an empty section and an alias are fine", () => {
+  assert.deepEqual(fromFile(""), resolveConfig([]));
+  assert.deepEqual(fromFile("# nothing\n"), resolveConfig([]));
+  assert.deepEqual(fromFile("server:\n"), resolveConfig([]));
+  const config = fromFile("server: {datacenter: &name east, rack: *name}\n");
+  assert.equal(config.server.rack, "east");
+});
+
+Deno.test("a number where text is wanted is refused with the way out", () => {
+  assert.match(refusal(() => fromFile("server:\n  node_id: 7\n")), /put it in quotes/);
+  assert.equal(fromFile('server:\n  node_id: "7"\n').server.node_id, "7");
+  assert.equal(fromFlags("server.node_id=7").server.node_id, "7");
+});
+
+Deno.test("the stronger source wins, option by option", () => {
+  const file = fileSettings("server:\n  port: 1\n  host: file\n  rack: file\n", "p.yaml");
+  const environment = environmentSettings({
+    PAIRDB_SERVER_PORT: "2",
+    PAIRDB_SERVER_HOST: "environment",
+  });
+  const flags = [flagSetting("server.port=3"), flagSetting("server.port=4")];
+  const { server } = resolveConfig([file, environment, flags]);
+  assert.equal(server.port, 4);
+  assert.equal(server.host, "environment");
+  assert.equal(server.rack, "file");
+  assert.equal(server.datacenter, "dc1");
+});
+
+Deno.test("commit_log.sync_writes stands for sync_mode, at its source's strength", () => {
+  assert.equal(fromFile("commit_log:\n  sync_writes: true\n").commit_log.sync_mode, "always");
+  assert.equal(fromFile("commit_log:\n  sync_writes: false\n").commit_log.sync_mode, "batch");
+  const both = resolveConfig([
+    fileSettings("commit_log:\n  sync_writes: false\n", "p.yaml"),
+    environmentSettings({ PAIRDB_COMMIT_LOG_SYNC_MODE: "none" }),
+    [],
+  ]);
+  assert.equal(both.commit_log.sync_mode, "none");
+  for (
+    const text of [
+      "commit_log: {sync_writes: false, sync_mode: always}",
+      "commit_log: {sync_mode: always, sync_writes: false}",
+    ]
+  ) assert.match(refusal(() => fromFile(text)), /contradicts/);
+  assert.match(refusal(() => fromFile("commit_log: {sync_writes: 1}")), /is not true or false/);
+});
+
+Deno.test("variables that are none of ours, or that Kubernetes sets, are left alone", () => {
+  const config = fromEnvironment({
+    PAIRDB_SERVER: "http://elsewhere",
+    PAIRDB_CONFIG: "x.yaml",
+    PAIRDB_PACKAGING: "self-extracting",
+    PAIRDB_SERVER_PORT: "tcp://10.0.0.1:50052",
+    PAIRDB_SERVER_SERVICE_HOST: "10.0.0.1",
+    PAIRDB_SERVER_PORT_50052_TCP_PROTO: "tcp",
+    PAIRDB_HOME: "/srv",
+    PAIRDB_SERVER_HOST: "",
+  });
+  assert.deepEqual(config, resolveConfig([]));
+  assert.match(refusal(() => fromEnvironment({ PAIRDB_COMMITLOG_SYNC: "x" })), /unknown option/);
+  assert.match(
+    refusal(() => fromEnvironment({ PAIRDB_SERVER_PORT: "x" })),
+    /^PAIRDB_SERVER_PORT: /,
+  );
+});
+
+Deno.test("--set without = is refused", () => {
+  assert.match(refusal(() => flagSetting("server.port")), /option=value/);
+  assert.match(refusal(() => flagSetting("=1")), /option=value/);
+  assert.equal(fromFlags("storage.data_dir=a=b").storage.data_dir, "a=b");
+});
+
+Deno.test("what config print writes reads back to the same configuration", () => {
+  assert.deepEqual(fromFile(printConfig(resolveConfig([]))), resolveConfig([]));
+  const text = fc.stringMatching(/^[^\0]{1,40}$/u);
+  fc.assert(fc.property(
+    fc.record({
+      data_dir: text,
+      port: fc.nat({ max: 65535 }),
+      timeout: fc.integer({ min: 1, max: 3_600_000 }),
+      size: fc.integer({ min: 65536, max: 2 ** 30 }),
+      fp: fc.double({ min: 0.0001, max: 0.5, noNaN: true }),
+      origins: fc.array(fc.constantFrom("*", "https://a.org"), { maxLength: 3 }),
+    }),
+    ({ data_dir, port, timeout, size, fp, origins }) => {
+      const config: Config = resolveConfig([[
+        { path: "storage.data_dir", value: data_dir, where: "test" },
+        { path: "server.port", value: port, where: "test" },
+        { path: "server.read_timeout", value: timeout, where: "test" },
+        { path: "mem_table.max_size", value: size, where: "test" },
+        { path: "sstable.bloom_filter_fp", value: fp, where: "test" },
+        { path: "server.cors_origins", value: origins, where: "test" },
+      ]]);
+      assert.deepEqual(fromFile(printConfig(config)), config);
+    },
+  ));
+});
+
+Deno.test("the documentation page has every option", () => {
+  const page = configurationPage();
+  for (const option of OPTIONS.values()) assert(page.includes(`### ${option.path}\n`), option.path);
+});
