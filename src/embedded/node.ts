@@ -8,6 +8,7 @@ import {
   claimIdentity,
   type DiskThresholds,
   openStorageNode,
+  readIdentity,
   type StorageNode,
 } from "../node/mod.ts";
 import type { Runtime } from "../runtime/mod.ts";
@@ -36,6 +37,8 @@ export interface NodeOptions {
  */
 export async function openNode(runtime: Runtime, options: NodeOptions): Promise<StorageNode> {
   const { dataDir, version, memoryUsage } = options;
+  // Looked at first: a directory that is refused is not to be touched.
+  readIdentity(runtime.disk, dataDir, options.nodeId);
   const engine = await openEngine(
     runtime,
     dataDir,

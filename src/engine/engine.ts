@@ -87,6 +87,9 @@ class LsmEngine implements Engine {
   #closed = false;
   #quarantined = 0;
 
+  /** Bytes written since memory and log were last looked at. */
+  #sinceRelief = 0;
+
   #checksumFailures = 0;
   #writeStalls = 0;
 
@@ -116,7 +119,7 @@ class LsmEngine implements Engine {
   async open(): Promise<void> {
     const { disk } = this.#runtime;
     const { root } = this.#files;
-    disk.makeDir(root);
+    this.#makeRoot();
     try {
       this.#lock = disk.lock(this.#files.lock);
     } catch (cause) {
@@ -165,6 +168,7 @@ class LsmEngine implements Engine {
       );
     }
     for (const dir of [files.walDir, files.treesDir]) disk.makeDir(dir);
+    // A start that was killed may have made the directory and not come to sync its name.
     if (isNew) disk.syncDir(parentOf(files.root));
     this.#manifest.onObsolete = (path) => this.#tables.removeFile(path);
     for (const record of state.trees.values()) {
@@ -230,7 +234,7 @@ class LsmEngine implements Engine {
       losses: found.losses.length,
       ms: Math.round(this.#recovery.elapsedMs),
     });
-    this.#maintenance.relieveLog();
+    this.#maintenance.relieve();
     for (const tree of this.#trees.values()) {
       this.#maintenance.schedule(tree);
     }
@@ -246,6 +250,9 @@ class LsmEngine implements Engine {
 
   async createTree(name: string, options: { mergeOperator?: string } = {}): Promise<Tree> {
     this.#checkOpen();
+    if (!name.isWellFormed()) {
+      throw new PairError("InvalidArgument", "Cannot create a tree: its name is not well-formed");
+    }
     const taken = () => {
       if (!this.#byName.has(name)) return;
       throw new PairError("InvalidArgument", `Cannot create tree "${name}": it exists`, {
@@ -330,10 +337,16 @@ class LsmEngine implements Engine {
         value: kind === KIND_DELETE ? NONE : value,
       };
     });
-    this.#reserve(records);
     const firstSeq = this.#lastSeq + 1;
-    // From here on nothing fails: the log takes the batch, the memtables have room for it.
-    const done = this.#log!.append(firstSeq, tag, records);
+    let done: Promise<void>;
+    try {
+      this.#sinceRelief += reserve(records);
+      done = this.#log!.append(firstSeq, tag, records);
+    } catch (cause) {
+      if (!(cause instanceof RangeError)) throw cause;
+      throw new PairError("MemTableFailed", "Cannot write: memory is out", {}, { cause });
+    }
+    // The log has taken the batch and the memtables have room for it: from here on nothing fails.
     this.#lastSeq += records.length;
     for (let i = 0; i < records.length; i++) {
       const { tree, kind, key, value } = records[i];
@@ -341,6 +354,11 @@ class LsmEngine implements Engine {
     }
     for (const { tree } of records) {
       if (tree.active.bytes >= this.#options.memtableSize) this.#maintenance.freeze(tree);
+    }
+    // Small trees never fill a memtable: what all hold together is looked at now and then.
+    if (this.#sinceRelief >= this.#options.memtableSize / 4) {
+      this.#sinceRelief = 0;
+      this.#maintenance.relieve();
     }
     return done;
   }
@@ -386,7 +404,8 @@ class LsmEngine implements Engine {
     try {
       const input = new MergingCursor(tree.cursors(version));
       const sequence = (snapshot ?? pin!).sequence;
-      return new LiveCursor(input, range, sequence, tree.operator, release);
+      const noted = (error: unknown) => this.#noted(error);
+      return new LiveCursor(input, range, sequence, tree.operator, release, noted);
     } catch (error) {
       release();
       throw this.#noted(error);
@@ -459,34 +478,10 @@ class LsmEngine implements Engine {
     await this.#maintenance.stop();
     try {
       await this.#log!.close();
-      await this.#manifest.close();
+      await this.#manifest.close(this.poisoned === undefined ? this.#lastSeq : undefined);
     } finally {
+      await this.#manifest.close();
       this.#release();
-    }
-  }
-
-  // ---- writing
-
-  #reserve(records: readonly { tree: TreeState; key: Uint8Array; value: Uint8Array }[]): void {
-    try {
-      if (records.length === 1) {
-        const { tree, key, value } = records[0];
-        tree.active.reserve(1, key.length + value.length);
-        return;
-      }
-      const needs = new Map<TreeState, { entries: number; payload: number }>();
-      for (const { tree, key, value } of records) {
-        const need = needs.get(tree) ?? { entries: 0, payload: 0 };
-        need.entries++;
-        need.payload += key.length + value.length;
-        needs.set(tree, need);
-      }
-      for (const [tree, { entries, payload }] of needs) tree.active.reserve(entries, payload);
-    } catch (cause) {
-      if (!(cause instanceof RangeError)) throw cause;
-      throw new PairError("MemTableFailed", "Cannot write: no memory for the memtable", {}, {
-        cause,
-      });
     }
   }
 
@@ -500,6 +495,16 @@ class LsmEngine implements Engine {
       });
     }
     return tree;
+  }
+
+  /** Makes the directory and those above it that are missing; their names are durable on return. */
+  #makeRoot(): void {
+    const { disk } = this.#runtime;
+    const { root } = this.#files;
+    const missing: string[] = [];
+    for (let dir = root; disk.stat(dir) === undefined; dir = parentOf(dir)) missing.push(dir);
+    disk.makeDir(root);
+    for (const dir of missing.reverse()) disk.syncDir(parentOf(dir));
   }
 
   /** Closes tables and gives the directory back. */
@@ -539,6 +544,29 @@ class LsmEngine implements Engine {
 }
 
 const NONE = new Uint8Array(0);
+
+/** Makes room for a batch in its memtables; returns the bytes of its keys and values. @throws RangeError */
+function reserve(
+  records: readonly { tree: TreeState; key: Uint8Array; value: Uint8Array }[],
+): number {
+  const needs = new Map<TreeState, { entries: number; payload: number }>();
+  let bytes = 0;
+  for (const { tree, key, value } of records) {
+    const payload = key.length + value.length;
+    bytes += payload;
+    if (records.length === 1) tree.active.reserve(1, payload);
+    else {
+      const need = needs.get(tree);
+      if (need === undefined) needs.set(tree, { entries: 1, payload });
+      else {
+        need.entries++;
+        need.payload += payload;
+      }
+    }
+  }
+  for (const [tree, { entries, payload }] of needs) tree.active.reserve(entries, payload);
+  return bytes;
+}
 
 function parentOf(path: string): string {
   const slash = path.lastIndexOf("/");

@@ -80,6 +80,12 @@ export function parseTableName(name: string): number | undefined {
   return parse(/^(\d{6,15})\.sst$/, name);
 }
 
+/** The tree's id in the name of its directory; undefined when it is none. */
+export function parseTreeDirName(name: string): number | undefined {
+  const id = /^[A-Za-z0-9_-]{0,80}~([1-9]\d{0,14})$/.exec(name)?.[1];
+  return id === undefined ? undefined : Number(id);
+}
+
 function parse(shape: RegExp, name: string): number | undefined {
   const text = shape.exec(name)?.[1];
   if (text === undefined) return undefined;

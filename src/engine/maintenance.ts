@@ -27,6 +27,8 @@ import type { Log } from "./wal/mod.ts";
 
 /** Log segments at which the trees that hold back the oldest are flushed. */
 const SEGMENTS_MAX = 16;
+/** So they are when the log is longer than this many full segments. */
+const LOG_SEGMENTS_FULL = 2;
 /** Pause before failed background work is tried again, in ms. */
 const RETRY_MS = 1000;
 
@@ -85,15 +87,25 @@ export class Maintenance {
     if (!tree.freeze()) return;
     this.#parts.log()?.rotate();
     this.#scheduleFlush(tree);
-    this.relieveLog();
+    this.relieve();
+  }
+
+  /** Flushes what makes the log or the memtables together too large. */
+  relieve(): void {
+    this.#relieveLog();
     this.#relieveMemory();
   }
 
-  /** Flushes what holds back the oldest segments, so that the log does not grow without bound. */
-  relieveLog(): void {
+  /** Flushes the trees that hold back segments beyond what the log may have. */
+  #relieveLog(): void {
     const segments = this.#parts.log()?.segments ?? [];
-    if (segments.length <= SEGMENTS_MAX) return;
-    const limit = segments[segments.length - SEGMENTS_MAX].lastSeq;
+    let kept = 0;
+    for (let bytes = 0; kept < Math.min(segments.length, SEGMENTS_MAX); kept++) {
+      bytes += segments[segments.length - 1 - kept].bytes;
+      if (kept > 0 && bytes > LOG_SEGMENTS_FULL * this.#parts.options.log.segmentSize) break;
+    }
+    if (kept === segments.length) return;
+    const limit = segments[segments.length - 1 - kept].lastSeq;
     for (const tree of this.#parts.trees.values()) {
       const oldest = tree.oldestUnflushed();
       if (oldest === undefined || oldest > limit || tree.immutables.length > 0) continue;
@@ -115,7 +127,8 @@ export class Maintenance {
   async flush(tree: TreeState): Promise<void> {
     if (tree.freeze()) this.#parts.log()?.rotate();
     const [last] = tree.immutables;
-    while (last !== undefined && tree.immutables.includes(last)) {
+    // Of a tree that is being dropped nothing is flushed any more: waiting for it would be for ever.
+    while (last !== undefined && tree.immutables.includes(last) && !tree.dropped) {
       if (this.#stopped) throw new PairError("Unavailable", "The engine is closed");
       await this.#flushAll(tree);
     }
@@ -157,6 +170,7 @@ export class Maintenance {
       if (largest === undefined || tree.active.bytes > largest.active.bytes) largest = tree;
     }
     if (total > this.#parts.options.memtableBudget && largest?.freeze()) {
+      this.#parts.log()?.rotate();
       this.#scheduleFlush(largest);
     }
   }
@@ -371,16 +385,18 @@ function install(tree: TreeState, next: Version): void {
   previous.release();
 }
 
-/** A PairError that crossed a thread boundary as plain fields. */
-function restoreError(error: unknown): unknown {
-  const fields = error as { error?: unknown; details?: unknown; message: string };
-  if (error instanceof PairError || typeof fields.error !== "string") return error;
-  return new PairError(
-    fields.error as PairError["error"],
-    fields.message,
-    fields.details as PairError["details"],
-    { cause: error },
-  );
+/** The PairError that crossed a thread boundary as plain fields, or one for what the disk or the pool said. */
+function restoreError(error: unknown): PairError {
+  if (error instanceof PairError) return error;
+  const fields = error as { error?: unknown; details?: unknown; errno?: unknown };
+  const cause = { cause: error };
+  if (typeof fields.error === "string") {
+    const details = fields.details as PairError["details"];
+    return new PairError(fields.error as PairError["error"], reason(error), details, cause);
+  }
+  const { errno } = fields;
+  const details: PairError["details"] = typeof errno === "string" ? { errno } : {};
+  return new PairError("SSTableFailed", `Cannot write a table: ${reason(error)}`, details, cause);
 }
 
 function reason(error: unknown): string {

@@ -7,7 +7,13 @@
  */
 import { PairError } from "../model/mod.ts";
 import type { Disk } from "../runtime/mod.ts";
-import { type Files, parseManifestName, parseSegmentName, parseTableName } from "./files.ts";
+import {
+  type Files,
+  parseManifestName,
+  parseSegmentName,
+  parseTableName,
+  parseTreeDirName,
+} from "./files.ts";
 import type { ManifestState } from "./manifest/mod.ts";
 import { checkTableFormat } from "./sstable/mod.ts";
 import type { TreeState } from "./tree.ts";
@@ -51,6 +57,7 @@ export async function recover(
   const { log, stray } = findSegments(disk, files, state.oldestLog);
   hooks.beforeReplay(highestFile(disk, files));
   makeTreeDirs(disk, files, trees);
+  const { closed } = state;
   const segments: Segment[] = [];
   const losses: Loss[] = [];
   let records = 0;
@@ -77,19 +84,21 @@ export async function recover(
       hooks.onApplied(firstSeq + mutations.length - 1);
       return hooks.relieve();
     });
-    if (result.losses.length > 0 && hooks.strict) {
-      const { file, offset, bytes } = result.losses[0];
-      throw new PairError(
-        "CorruptedData",
-        `Cannot recover: ${file} is damaged at ${offset} (commit_log.recovery is strict)`,
-        { file, offset, bytes },
-      );
-    }
+    if (hooks.strict) refuse(result.losses);
     segments.push(result.segment);
     losses.push(...result.losses);
     records += result.records;
     tornBytes += result.tornBytes;
     lastSeq = result.segment.lastSeq;
+  }
+  // After a clean close nothing is torn: a log that ends too early was cut, and its end is lost.
+  const reached = Math.max(lastSeq, ...[...trees.values()].map((tree) => tree.flushedSeq));
+  if (closed !== undefined && reached < closed) {
+    const end = segments.pop();
+    if (end !== undefined) segments.push({ ...end, damaged: true });
+    const file = log.at(-1)?.path ?? files.walDir;
+    losses.push({ file, offset: end?.bytes ?? 0, bytes: 0 });
+    if (hooks.strict) refuse(losses);
   }
   // A killed process leaves an end that was never synced. The next segment will vouch for it, and reads
   // will show it, so it has to be durable first.
@@ -115,6 +124,17 @@ function makeTreeDirs(disk: Disk, files: Files, trees: ReadonlyMap<number, TreeS
   if (missing.length > 0) disk.syncDir(files.treesDir);
 }
 
+/** @throws PairError CorruptedData for the first loss, if there is one */
+function refuse(losses: readonly Loss[]): void {
+  for (const { file, offset, bytes } of losses) {
+    throw new PairError(
+      "CorruptedData",
+      `Cannot recover: ${file} is damaged at ${offset} (commit_log.recovery is strict)`,
+      { file, offset, bytes },
+    );
+  }
+}
+
 /** The highest number in any file name: numbers in use but not yet in the manifest count too. */
 function highestFile(disk: Disk, files: Files): number {
   let highest = 0;
@@ -124,6 +144,7 @@ function highestFile(disk: Disk, files: Files): number {
   for (const name of disk.list(files.root)) see(parseManifestName(name));
   for (const name of disk.list(files.walDir)) see(parseSegmentName(name));
   for (const dir of disk.list(files.treesDir)) {
+    if (parseTreeDirName(dir) === undefined) continue;
     for (const name of disk.list(files.treeDir(dir))) see(parseTableName(name));
   }
   return highest;

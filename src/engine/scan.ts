@@ -20,6 +20,7 @@ export class LiveCursor implements ScanCursor {
   readonly #start: Uint8Array | undefined;
   readonly #operator: MergeOperator | undefined;
   readonly #release: () => void;
+  readonly #noted: (error: unknown) => unknown;
   #started = false;
   #closed = false;
   #failure: unknown;
@@ -30,6 +31,7 @@ export class LiveCursor implements ScanCursor {
   /**
    * @param seq      entries above it are not seen
    * @param release  called once, when the cursor closes
+   * @param noted    told an error on its way to the caller
    */
   constructor(
     input: EntryCursor,
@@ -37,6 +39,7 @@ export class LiveCursor implements ScanCursor {
     seq: number,
     operator: MergeOperator | undefined,
     release: () => void,
+    noted: (error: unknown) => unknown,
   ) {
     this.#input = input;
     this.#seq = seq;
@@ -44,6 +47,7 @@ export class LiveCursor implements ScanCursor {
     this.#end = range.end;
     this.#operator = operator;
     this.#release = release;
+    this.#noted = noted;
   }
 
   get key(): Uint8Array {
@@ -61,8 +65,8 @@ export class LiveCursor implements ScanCursor {
       return this.#next();
     } catch (error) {
       // The inputs stand nowhere now: going on could skip keys or show them twice.
-      this.#failure = error;
-      throw error;
+      this.#failure = this.#noted(error);
+      throw this.#failure;
     }
   }
 

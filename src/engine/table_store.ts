@@ -7,7 +7,7 @@
  */
 import { PairError } from "../model/mod.ts";
 import type { Runtime } from "../runtime/mod.ts";
-import { type Files, parseTableName } from "./files.ts";
+import { type Files, parseTableName, parseTreeDirName } from "./files.ts";
 import { manifestFiles, type TableMeta } from "./manifest/mod.ts";
 import { type BlockCache, TableReader } from "./sstable/mod.ts";
 import type { TreeState } from "./tree.ts";
@@ -19,6 +19,8 @@ export class TableStore {
   readonly #files: Files;
   readonly #cache: BlockCache;
   readonly #isTree: (id: number) => boolean;
+  /** Tables in use, by directory. */
+  readonly #used = new Map<string, number>();
   #closed = false;
 
   /** @param isTree  whether a tree exists; one that does not was dropped */
@@ -37,15 +39,18 @@ export class TableStore {
   /** A table at its level; its file goes when the last version that has it is released. */
   place(treeId: number, dir: string, meta: TableMeta): Placed {
     const path = this.#files.table(dir, meta.number);
+    this.#used.set(dir, (this.#used.get(dir) ?? 0) + 1);
     const table = new LiveTable(
       meta,
       () => new TableReader(this.#runtime.disk, path, meta.number, this.#cache),
       (unused) => {
         unused.close();
         if (this.#closed) return;
-        // A dropped tree goes with its directory, once nobody reads it any more.
-        if (this.#isTree(treeId)) this.removeFile(path);
-        else this.removeTreeDir(dir);
+        const left = this.#used.get(dir)! - 1;
+        this.#used.set(dir, left);
+        this.removeFile(path);
+        // A dropped tree's directory goes with the last table that somebody read.
+        if (left === 0 && !this.#isTree(treeId)) this.removeTreeDir(dir);
       },
     );
     return { level: meta.level, table };
@@ -70,7 +75,8 @@ export class TableStore {
     for (const dir of disk.list(this.#files.treesDir)) {
       const tree = live.get(dir);
       if (tree === undefined) {
-        this.removeTreeDir(dir);
+        // What has another name somebody else put here.
+        if (parseTreeDirName(dir) !== undefined) this.removeTreeDir(dir);
         continue;
       }
       const numbers = new Set(tree.version.tables().map((table) => table.meta.number));

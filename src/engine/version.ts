@@ -6,7 +6,7 @@
  * version that anyone holds has it any more.
  * @module
  */
-import { compareBytes } from "../model/mod.ts";
+import { compareBytes, PairError } from "../model/mod.ts";
 import type { TableMeta } from "./manifest/mod.ts";
 import type { TableReader } from "./sstable/mod.ts";
 
@@ -17,6 +17,7 @@ export class LiveTable {
   readonly #onUnused: (table: LiveTable) => void;
   #reader: TableReader | undefined;
   #references = 0;
+  #closed = false;
 
   /**
    * @param open      opens the file, at the first read
@@ -34,6 +35,7 @@ export class LiveTable {
 
   /** The reader; opened at the first call. @throws PairError, DiskError as TableReader does */
   get reader(): TableReader {
+    if (this.#closed) throw new PairError("Unavailable", "The engine is closed");
     return this.#reader ??= this.#open();
   }
 
@@ -45,8 +47,9 @@ export class LiveTable {
     if (--this.#references === 0) this.#onUnused(this);
   }
 
-  /** Closes the reader, if there is one. */
+  /** Closes the reader, for good. */
   close(): void {
+    this.#closed = true;
     this.#reader?.close();
     this.#reader = undefined;
   }

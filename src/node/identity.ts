@@ -8,7 +8,7 @@
  * @module
  */
 import { crc32c, PairError, utf8, validateNodeId } from "../model/mod.ts";
-import type { Runtime } from "../runtime/mod.ts";
+import type { Disk, Runtime } from "../runtime/mod.ts";
 
 /** Who a data directory is. */
 export interface Identity {
@@ -18,19 +18,31 @@ export interface Identity {
 
 /**
  * Reads the identity of an open data directory, or gives a new directory one.
- * @param wanted  the id that the configuration asks for; undefined: the directory's, or a random one
- * @throws PairError InvalidArgument when the directory belongs to another id, CorruptedData when the file
- *   is damaged; DiskError
+ * @throws PairError as {@link readIdentity} does; DiskError
  */
 export function claimIdentity(
   runtime: Runtime,
   dataDir: string,
   wanted: string | undefined,
 ): Identity {
+  return readIdentity(runtime.disk, dataDir, wanted) ?? createIdentity(runtime, dataDir, wanted);
+}
+
+/**
+ * Reads the identity of a data directory, changing nothing; undefined when it has none yet.
+ * @param wanted  the id that the configuration asks for; undefined: the directory's, or a random one
+ * @throws PairError InvalidArgument when the directory belongs to another id or its format is newer,
+ *   CorruptedData when the file is damaged; DiskError
+ */
+export function readIdentity(
+  disk: Disk,
+  dataDir: string,
+  wanted: string | undefined,
+): Identity | undefined {
   if (wanted !== undefined) validateNodeId(wanted);
   const path = `${dataDir}/IDENTITY`;
-  if (runtime.disk.stat(path) === undefined) return createIdentity(runtime, dataDir, wanted);
-  const identity = parse(path, new TextDecoder().decode(runtime.disk.readWhole(path)));
+  if (disk.stat(path) === undefined) return undefined;
+  const identity = parse(path, new TextDecoder().decode(disk.readWhole(path)));
   if (wanted !== undefined && wanted !== identity.nodeId) {
     throw new PairError(
       "InvalidArgument",

@@ -4,5 +4,5 @@
  */
 export * from "./api.ts";
 export { DEFAULT_DISK_THRESHOLDS, type DiskThresholds } from "./health.ts";
-export { claimIdentity, type Identity } from "./identity.ts";
+export { claimIdentity, type Identity, readIdentity } from "./identity.ts";
 export { openStorageNode, type StorageNodeOptions } from "./storage_node.ts";

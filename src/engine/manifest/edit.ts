@@ -7,9 +7,11 @@
  *     2 oldest log| segment number               6 add table    | tree | level | number | file bytes | properties
  *     3 last seq  | sequence                     7 remove table | tree | number
  *     4 new tree  | id | name | operator | ms    8 flushed      | tree | sequence
+ *                                                9 closed       | last sequence
  *
- * A snapshot of the whole state is an edit like any other: the one that makes it from nothing. The empty
- * edit is what a clean close leaves behind, so that no real edit is the last one and could pass for torn.
+ * A snapshot of the whole state is an edit like any other: the one that makes it from nothing. A
+ * clean close leaves field 9 behind: so no other edit is the last one and could pass for torn, and a log
+ * that ends before that sequence was cut short, not torn.
  * @module
  */
 import { ByteReader, ByteWriter } from "../../model/mod.ts";
@@ -46,6 +48,8 @@ export interface Edit {
   readonly add?: readonly { readonly tree: number; readonly table: TableMeta }[];
   readonly remove?: readonly { readonly tree: number; readonly number: number }[];
   /** All entries of the tree up to this sequence are in tables. */
+  /** A clean close: the log is durable up to this sequence. */
+  readonly closed?: number | undefined;
   readonly flushed?: readonly { readonly tree: number; readonly seq: number }[];
 }
 
@@ -62,6 +66,8 @@ export class ManifestState {
   /** The oldest log segment that recovery needs; 0 before the first. */
   oldestLog = 0;
   lastSeq = 0;
+  /** After a clean close, the sequence that log and tables reach; undefined once the directory was used again. */
+  closed: number | undefined;
   /** Ids below this have been given out. */
   nextTree = 1;
   readonly trees = new Map<number, TreeRecord>();
@@ -77,6 +83,7 @@ export class ManifestState {
       this.trees.set(id, { id, name, operator, createdAtMs, flushedSeq: 0, tables: new Map() });
       this.nextTree = Math.max(this.nextTree, id + 1);
     }
+    this.closed = edit.closed;
     if (edit.dropTree !== undefined) {
       this.trees.delete(edit.dropTree);
       this.nextTree = Math.max(this.nextTree, edit.dropTree + 1);
@@ -108,6 +115,7 @@ export class ManifestState {
       nextFile: this.nextFile,
       oldestLog: this.oldestLog,
       lastSeq: this.lastSeq,
+      closed: this.closed,
       newTrees: trees,
       ...(gap ? { dropTree: highest } : {}),
       add: trees.flatMap((tree) =>
@@ -128,6 +136,7 @@ export function encodeEdit(edit: Edit): Uint8Array<ArrayBuffer> {
     out.u8(4).varint(id).text(name).text(operator).varint(createdAtMs);
   }
   if (edit.dropTree !== undefined) out.u8(5).varint(edit.dropTree);
+  if (edit.closed !== undefined) out.u8(9).varint(edit.closed);
   for (const { tree, table } of edit.add ?? []) {
     out.u8(6).varint(tree).varint(table.level).varint(table.number).varint(table.size);
     encodeProperties(out, table.properties);
@@ -167,6 +176,7 @@ export function decodeEdit(bytes: Uint8Array, what: string): Edit {
       add.push({ tree, table: { level, number, size, properties: decodeProperties(reader) } });
     } else if (tag === 7) remove.push({ tree: reader.varint(), number: reader.varint() });
     else if (tag === 8) flushed.push({ tree: reader.varint(), seq: reader.varint() });
+    else if (tag === 9) edit.closed = reader.varint();
     else throw reader.damaged(`field ${tag} is not known`);
   }
   if (add.length > 0) edit.add = add;

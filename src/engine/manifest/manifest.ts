@@ -202,11 +202,16 @@ export class Manifest {
     return done;
   }
 
-  /** Waits for edits under way, marks the clean end, closes the file. */
-  async close(): Promise<void> {
+  /**
+   * Waits for edits under way and closes the file.
+   * @param closed  the sequence that log and tables reach, when all of it is durable: a clean close
+   */
+  async close(closed?: number): Promise<void> {
     await this.#queue;
     try {
-      if (this.#failure === undefined) await this.commit(() => ({}));
+      if (this.#failure === undefined && closed !== undefined) {
+        await this.commit(() => ({ closed }));
+      }
     } finally {
       this.#file?.close();
     }

@@ -15,6 +15,13 @@ export interface CachedBlocks {
   alive: boolean;
 }
 
+/** Owner of a place that a block left for the one that is coming. */
+const VACANT: CachedBlocks = Object.freeze({
+  blocks: [],
+  used: new Uint8Array(0),
+  alive: false,
+});
+
 /** Blocks in memory. */
 export class BlockCache {
   readonly #capacity: number;
@@ -22,6 +29,8 @@ export class BlockCache {
   readonly #owners: CachedBlocks[] = [];
   readonly #indexes: number[] = [];
   #hand = 0;
+  /** Places of forgotten tables. */
+  #dead = 0;
   #bytes = 0;
   #hits = 0;
   #misses = 0;
@@ -31,6 +40,10 @@ export class BlockCache {
     this.#capacity = capacity;
   }
 
+  /** Places in the ring: at most twice the blocks that are kept. */
+  get places(): number {
+    return this.#owners.length;
+  }
   /** Bytes kept now. */
   get bytes(): number {
     return this.#bytes;
@@ -64,55 +77,80 @@ export class BlockCache {
   /** Keeps a block that is not here yet. */
   put(table: CachedBlocks, index: number, block: Uint8Array): void {
     if (!table.alive || block.length > this.#capacity) return;
-    while (this.#bytes + block.length > this.#capacity) this.#evict();
-    this.#sweep();
+    let place = -1;
+    while (this.#bytes + block.length > this.#capacity) {
+      const free = this.#evict();
+      place = place < 0 ? free : this.#unlink(free, place);
+    }
+    if (place < 0) place = this.#owners.length;
+    this.#owners[place] = table;
+    this.#indexes[place] = index;
     table.blocks[index] = block;
     this.#bytes += block.length;
-    this.#owners.push(table);
-    this.#indexes.push(index);
   }
 
-  /** Drops a table's blocks. The hand removes their places in the ring as it passes. */
+  /** Drops a table's blocks. */
   forget(table: CachedBlocks): void {
     table.alive = false;
     for (let i = 0; i < table.blocks.length; i++) {
-      this.#bytes -= table.blocks[i]?.length ?? 0;
+      const block = table.blocks[i];
+      if (block === undefined) continue;
+      this.#bytes -= block.length;
       table.blocks[i] = undefined;
+      this.#dead++;
     }
+    // Their places stay until they are half of the ring: looking for them each time would cost more.
+    if (this.#dead * 2 > this.#owners.length) this.#dropDead();
   }
 
-  /** Drops one block that was not used since the hand came by. */
-  #evict(): void {
+  /** Drops one block that was not used since the hand came by; returns its place, which is vacant now. */
+  #evict(): number {
     for (;;) {
       if (this.#hand >= this.#owners.length) this.#hand = 0;
-      const table = this.#owners[this.#hand];
-      const index = this.#indexes[this.#hand];
+      const place = this.#hand++;
+      const table = this.#owners[place];
+      const index = this.#indexes[place];
+      if (table === VACANT) continue;
       if (table.alive && table.used[index] === 1) {
         table.used[index] = 0;
-        this.#hand++;
         continue;
       }
-      this.#bytes -= table.blocks[index]?.length ?? 0;
-      table.blocks[index] = undefined;
-      return this.#unlink(this.#hand);
+      if (table.alive) {
+        this.#bytes -= table.blocks[index]!.length;
+        table.blocks[index] = undefined;
+      } else {
+        this.#dead--;
+      }
+      this.#owners[place] = VACANT;
+      return place;
     }
   }
 
-  /** Looks at two places for forgotten tables, so that the ring stays as small as what it holds. */
-  #sweep(): void {
-    for (let i = 0; i < 2 && this.#owners.length > 0; i++) {
-      if (this.#hand >= this.#owners.length) this.#hand = 0;
-      if (this.#owners[this.#hand].alive) this.#hand++;
-      else this.#unlink(this.#hand);
-    }
-  }
-
-  /** The last place takes the empty one: the order of the ring changes a little, the cost stays O(1). */
-  #unlink(place: number): void {
+  /** Gives up one of two vacant places: the last place of the ring moves there. Returns the other. */
+  #unlink(place: number, other: number): number {
     const owner = this.#owners.pop()!;
     const index = this.#indexes.pop()!;
-    if (place === this.#owners.length) return;
+    const last = this.#owners.length;
+    if (place === last) return other;
+    if (other === last) return place;
     this.#owners[place] = owner;
     this.#indexes[place] = index;
+    return other;
+  }
+
+  /** Closes the gaps that forgotten tables left. */
+  #dropDead(): void {
+    let kept = 0;
+    let hand = 0;
+    for (let i = 0; i < this.#owners.length; i++) {
+      if (i === this.#hand) hand = kept;
+      if (!this.#owners[i].alive) continue;
+      this.#owners[kept] = this.#owners[i];
+      this.#indexes[kept++] = this.#indexes[i];
+    }
+    this.#owners.length = kept;
+    this.#indexes.length = kept;
+    this.#hand = hand;
+    this.#dead = 0;
   }
 }

@@ -17,6 +17,7 @@ import type { Files } from "../files.ts";
 import {
   encodeHeader,
   FRAME_HEADER,
+  HEADER_SIZE,
   type LoggedMutation,
   putRecord,
   recordLength,
@@ -173,9 +174,10 @@ export class Log {
     return this.#group.done;
   }
 
-  /** Asks for a new segment with the next group. */
+  /** Asks for a new segment, behind what is queued now. */
   rotate(): void {
     this.#rotate = true;
+    if (this.#failure === undefined && !this.#closed) this.#loop ??= this.#run();
   }
 
   /**
@@ -197,6 +199,7 @@ export class Log {
       if (segment.damaged) {
         this.#disk.makeDir(this.#files.quarantineDir);
         this.#disk.rename(path, this.#files.quarantined(segment.number));
+        this.#disk.syncDir(this.#files.quarantineDir);
       } else {
         this.#disk.remove(path);
       }
@@ -255,25 +258,27 @@ export class Log {
     this.#filling = grown;
   }
 
-  /** Appends and syncs group after group until nothing is queued. */
+  /** Appends and syncs group after group until nothing is queued; then rotates if that is asked for. */
   async #run(): Promise<void> {
     // Let the rest of this turn's writers join the first group.
     await Promise.resolve();
-    while (this.#group !== undefined) {
+    for (;;) {
       const group = this.#group;
       this.#writing = group;
       try {
-        await this.#writeGroup(group);
+        if (group !== undefined) await this.#writeGroup(group);
+        else if (this.#rotate && !this.#closed) await this.#nextSegment();
+        else break;
       } catch (cause) {
         this.#poison(cause);
-        group.reject(this.#failure);
+        group?.reject(this.#failure);
         // Those who queued behind it share its fate; they were told to wait by `append`.
         (this.#group as Group | undefined)?.reject(this.#failure);
         this.#group = undefined;
         this.#length = 0;
         break;
       }
-      group.resolve();
+      group?.resolve();
     }
     this.#writing = undefined;
     this.#loop = undefined;
@@ -288,32 +293,39 @@ export class Log {
       : new Uint8Array(bytes.buffer as ArrayBuffer);
     this.#length = 0;
     this.#group = undefined;
-    const file = this.#file;
     const segment = this.#segment;
     segment.bytes += bytes.length;
     segment.lastSeq = group.lastSeq;
     const due = this.#rotate || segment.bytes >= this.#options.segmentSize ||
       this.#clock.monotonicMs() - this.#openedAtMs >= this.#options.segmentAgeMs;
-    file.append(bytes);
+    this.#file.append(bytes);
     this.groups++;
     if (due) {
-      this.#rotate = false;
-      this.#cancelSync?.();
-      this.#cancelSync = undefined;
-      this.#unsyncedWrites = 0;
-      await file.sync();
-      while (this.#syncing !== undefined) await this.#syncing;
-      if (this.#failure !== undefined) throw this.#failure;
-      file.close();
-      this.#openSegment(segment, group.lastSeq);
-      this.#reseal();
+      await this.#nextSegment();
     } else if (this.#options.syncMode === "always") {
-      await file.sync();
+      await this.#file.sync();
       this.#synced = segment.bytes;
     } else if (this.#options.syncMode === "batch") {
       this.#scheduleSync(group.records);
     }
     this.#onCommitted(group.lastSeq);
+  }
+
+  /** Makes the present segment durable, closes it, and begins the next one. An empty one stays. */
+  async #nextSegment(): Promise<void> {
+    this.#rotate = false;
+    const segment = this.#segment;
+    if (segment.bytes === HEADER_SIZE) return;
+    const file = this.#file;
+    this.#cancelSync?.();
+    this.#cancelSync = undefined;
+    this.#unsyncedWrites = 0;
+    await file.sync();
+    while (this.#syncing !== undefined) await this.#syncing;
+    if (this.#failure !== undefined) throw this.#failure;
+    file.close();
+    this.#openSegment(segment, segment.lastSeq);
+    this.#reseal();
   }
 
   /** Mode `batch`: sees to it that writes just appended are synced in time. */

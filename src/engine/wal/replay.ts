@@ -24,6 +24,7 @@ import type { Segment } from "./log.ts";
 export interface Loss {
   readonly file: string;
   readonly offset: number;
+  /** 0 when the file ends there and should not. */
   readonly bytes: number;
 }
 
