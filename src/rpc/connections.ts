@@ -22,7 +22,15 @@ import type { PortLimits } from "./limits.ts";
 const PREFACE = new TextEncoder().encode("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 /** Bytes that a peer may have on their way on one HTTP/2 connection. */
 const CONNECTION_WINDOW_BYTES = 4 * 1024 * 1024;
-const ENHANCE_YOUR_CALM = 11; // RFC 9113, section 7
+// Error codes of GOAWAY (RFC 9113, section 7), and the stream id that means "no stream is refused".
+const NO_ERROR = 0;
+const ENHANCE_YOUR_CALM = 11;
+const LAST_STREAM = 2 ** 31 - 1;
+/**
+ * Time for a GOAWAY, or the last answer, to reach a client, and for calls that it sent before that to
+ * reach us. Clients that are done close earlier themselves.
+ */
+const GOAWAY_GRACE_MS = 250;
 
 /** One connection. */
 class Link {
@@ -35,10 +43,14 @@ class Link {
   /** Resets that were not forgiven yet, and when that was reckoned. */
   resets = 0;
   resetsAtMs: number;
+  /** Was told to go by a GOAWAY. */
+  leaving = false;
   /** Closed by us, though perhaps not gone yet. */
   expelled = false;
   /** Stops the wait for the first bytes. */
   cancelPreface: Cancel = () => {};
+  /** Stops the wait between GOAWAY and the end. */
+  cancelDismissal: Cancel = () => {};
 
   constructor(readonly socket: Connection, nowMs: number) {
     this.idleSinceMs = nowMs;
@@ -120,7 +132,7 @@ export class Connections {
       link.running--;
       link.idleSinceMs = this.#options.clock.monotonicMs();
       if (!whole && link.kind === "http2") this.#countReset(link);
-      if (this.#closing) this.#dismiss(link);
+      if (this.#closing || link.leaving) this.#dismiss(link);
     };
   }
 
@@ -134,10 +146,7 @@ export class Connections {
 
   /** Closes everything now. */
   destroy(): void {
-    for (const link of [...this.#links.values()]) {
-      link.session?.destroy();
-      link.socket.destroy();
-    }
+    for (const link of [...this.#links.values()]) link.socket.destroy();
   }
 
   /** Reads until the bytes tell the protocol, then hands the socket over with all its bytes. */
@@ -180,11 +189,13 @@ export class Connections {
     if (link === undefined) return;
     link.session = session;
     this.#sessions.set(session, link);
+    unwindFirst(session);
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
   }
 
   #forget(link: Link): void {
     link.cancelPreface();
+    link.cancelDismissal();
     if (!this.#links.delete(link.socket)) return;
     this.#open.add(-1, link.kind);
     if (this.#links.size > 0) return;
@@ -199,18 +210,30 @@ export class Connections {
     link.expelled = true;
     this.#refused.add(1, reason);
     this.#options.log.debug("connection_closed", { reason, protocol: link.kind });
-    const { session } = link;
-    if (reason === "resets" && session?.destroyed === false) session.goaway(ENHANCE_YOUR_CALM);
+    if (reason === "resets") this.#goAway(link, ENHANCE_YOUR_CALM);
     link.socket.destroy();
   }
 
-  /** Asks a connection to go once its requests are answered. */
+  /** Asks a connection to go; closes it a moment after its last request was answered. */
   #dismiss(link: Link): void {
-    if (link.session !== undefined) {
-      if (!link.session.closed) link.session.close();
-    } else if (link.running === 0) {
-      link.socket.destroy();
+    if (link.kind !== "http2") {
+      if (link.running === 0) link.socket.destroy();
+      return;
     }
+    this.#goAway(link, NO_ERROR);
+    link.cancelDismissal();
+    // A call that was on its way meanwhile is answered first; its end comes here again.
+    link.cancelDismissal = this.#options.clock.after(GOAWAY_GRACE_MS, () => {
+      if (link.running === 0) link.socket.destroy();
+    });
+  }
+
+  /** Says GOAWAY, once, refusing no stream: one that is on its way now is still answered. */
+  #goAway(link: Link, code: number): void {
+    const { session } = link;
+    if (link.leaving || session === undefined || session.destroyed) return;
+    link.leaving = true;
+    session.goaway(code, LAST_STREAM);
   }
 
   /** A leaky bucket of calls that a client began and dropped. */
@@ -240,11 +263,23 @@ export class Connections {
     if (link.running > 0) return;
     const idleMs = nowMs - link.idleSinceMs;
     if (link.kind === "http1" && idleMs >= limits.idleTimeoutMs) this.#expel(link, "idle");
-    if (link.kind !== "http2" || idleMs < limits.http2IdleTimeoutMs) return;
-    // GOAWAY first, so that a call that is under way now is tried elsewhere; then no more patience.
-    if (idleMs >= 2 * limits.http2IdleTimeoutMs) this.#expel(link, "idle");
-    else this.#dismiss(link);
+    // Once it was told to go, its end is on its way.
+    if (link.kind !== "http2" || link.leaving) return;
+    if (idleMs >= limits.http2IdleTimeoutMs) this.#dismiss(link);
   }
+}
+
+/**
+ * Makes a session end itself only after nghttp2 has returned. When a client says GOAWAY, Deno 2.9.6
+ * closes the session from inside nghttp2's callback and so frees what nghttp2 goes on to read: the
+ * process dies of an assertion (find_stream_on_goaway_func) or a bad pointer, in about every second
+ * run of a load generator (denoland/deno #36788). Microtasks run once native code has unwound.
+ */
+function unwindFirst(session: ServerHttp2Session): void {
+  const close = session.close.bind(session);
+  const destroy = session.destroy.bind(session);
+  session.close = (callback) => queueMicrotask(() => close(callback));
+  session.destroy = (error, code) => queueMicrotask(() => destroy(error, code));
 }
 
 /** What the first bytes tell; undefined while they could still become HTTP/2's preface. */

@@ -30,6 +30,8 @@ export class FakeNode implements StorageNode {
   healthNow: Health = { status: "healthy", reasons: [], metrics: { disk_usage: 0.25 } };
   /** Calls of put that began. */
   putsBegun = 0;
+  /** Calls of get. */
+  gets = 0;
   /** Writes that came by applyReplica, with their origin. */
   replicaWrites: (ReplicaWrite & { origin: string })[] = [];
   /** Scans that were opened and not closed. */
@@ -52,6 +54,7 @@ export class FakeNode implements StorageNode {
   }
 
   get(tenant: string, key: string): ReadResult | undefined {
+    this.gets++;
     this.#fail();
     validateTenant(tenant);
     encodeKey(key);

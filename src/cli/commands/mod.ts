@@ -271,7 +271,15 @@ function configOption(): Option {
 
 function setOption(): Option {
   return new Option("--set <option=value>", "set any option, such as server.port=8080; repeatable")
-    .argParser((assignment: string, earlier: string[] = []) => [...earlier, assignment]);
+    .argParser((
+      assignment: string,
+      earlier: string[] = [],
+    ) => [...earlier, anyAssignment(assignment)]);
+}
+
+function anyAssignment(text: string): string {
+  if (text.indexOf("=") > 0) return text;
+  throw new InvalidArgumentError("It is not of the form option=value, such as server.port=8080.");
 }
 
 function anyDuration(text: string): number {

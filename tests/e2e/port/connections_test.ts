@@ -1,10 +1,26 @@
 import assert from "node:assert/strict";
-import { connect as connectHttp2 } from "node:http2";
 import { callJson, withPort } from "../../support/port.ts";
 import { RawClient } from "../../support/raw_http.ts";
+import {
+  CONTINUATION,
+  DATA,
+  END_HEADERS,
+  END_STREAM,
+  frame,
+  GOAWAY,
+  HEADERS,
+  hello,
+  nextFrame,
+  nextOf,
+  postBlock,
+  PREFACE,
+  RST_STREAM,
+  SETTINGS,
+} from "../../support/raw_http2.ts";
 
-const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const EMPTY_SETTINGS = new Uint8Array([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+const PUT = "/pairdb.v1.KeyValueService/Put";
+const JSON_TYPE = { "content-type": "application/json" };
+const BODY = new TextEncoder().encode('{"tenantId":"t","key":"k","value":""}');
 
 async function metric(url: string, series: string): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text();
@@ -27,10 +43,9 @@ Deno.test("port: the preface may come byte by byte, and the stream limit is anno
   withPort(async ({ port }) => {
     const client = await RawClient.open(port.port);
     for (const byte of PREFACE) await client.send(byte);
-    await client.send(EMPTY_SETTINGS);
-    const [a, b, c, type] = await client.take(9);
-    assert.equal(type, 4, "the first frame is SETTINGS");
-    const payload = await client.take(a * 65536 + b * 256 + c);
+    await client.send(frame(SETTINGS, 0, 0));
+    const { type, payload } = await nextFrame(client);
+    assert.equal(type, SETTINGS, "the first frame is SETTINGS");
     const settings = new Map<number, number>();
     const view = new DataView(payload.buffer, payload.byteOffset);
     for (let i = 0; i < payload.length; i += 6) {
@@ -62,10 +77,11 @@ Deno.test("port: idle connections and endless request heads are closed", () =>
     await drip.closed();
     clearInterval(dripping);
     await Promise.all([idle.close(), drip.close()]);
-    const session = connectHttp2(port.url);
-    session.on("error", () => {});
-    const goaway = new Promise((resolve) => session.once("goaway", resolve));
-    await Promise.all([goaway, new Promise((resolve) => session.once("close", resolve))]);
+    const http2 = await RawClient.open(port.port);
+    await hello(http2);
+    await nextOf(http2, GOAWAY);
+    await http2.closed();
+    await http2.close();
   }, { limits: { idleTimeoutMs: 60, http2IdleTimeoutMs: 60 } }));
 
 Deno.test("port: a connection too many is closed, and counts no more once it is gone", () =>
@@ -90,60 +106,28 @@ Deno.test("port: a connection too many is closed, and counts no more once it is 
 
 Deno.test("port: a header list over the limit does not pass on HTTP/2 either", () =>
   withPort(async ({ port, node }) => {
-    const session = connectHttp2(port.url);
-    session.on("error", () => {});
-    const stream = session.request({
-      ":method": "POST",
-      ":path": "/pairdb.v1.KeyValueService/Put",
-      "content-type": "application/json",
-      "x-big": "x".repeat(20_000),
-    });
-    let status: number | undefined;
-    stream.on("response", (headers) => status = headers[":status"]);
-    stream.on("error", () => {});
-    stream.resume();
-    stream.end('{"tenantId":"t","key":"k","value":""}');
-    await new Promise((resolve) => stream.once("close", resolve));
-    assert.notEqual(status, 200);
+    const client = await RawClient.open(port.port);
+    await hello(client);
+    const block = postBlock(PUT, { ...JSON_TYPE, "x-big": "x".repeat(20_000) });
+    await client.send(frame(HEADERS, 0, 1, block.subarray(0, 16_000)));
+    await client.send(frame(CONTINUATION, END_HEADERS, 1, block.subarray(16_000)));
+    await client.send(frame(DATA, END_STREAM, 1, BODY));
+    const answer = await nextOf(client, DATA);
+    assert.match(new TextDecoder().decode(answer.payload), /headers are too large/);
     assert.equal(node.putsBegun, 0);
-    session.destroy();
-    assert.equal((await callJson(port, "AdminService/Status", {})).status, 200);
+    await client.close();
   }));
-
-/** A frame of HTTP/2. */
-function frame(type: number, flags: number, stream: number, payload: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(9 + payload.length);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, payload.length << 8 | type);
-  bytes[4] = flags;
-  view.setUint32(5, stream);
-  bytes.set(payload, 9);
-  return bytes;
-}
-
-/** A header of HPACK by the index of its name, without compression. */
-function literal(index: number, value: string): number[] {
-  return [index, value.length, ...new TextEncoder().encode(value)];
-}
 
 Deno.test("port: a flood of resets ends the connection, not the port", () =>
   withPort(async ({ port, node }) => {
     node.gate = new Promise(() => {});
-    const head = new Uint8Array([
-      0x83, // :method POST
-      0x86, // :scheme http
-      ...literal(0x04, "/pairdb.v1.KeyValueService/Put"),
-      ...literal(0x01, "localhost"),
-      ...[0x0f, 0x10, 16, ...new TextEncoder().encode("application/json")], // content-type
-    ]);
-    const body = new TextEncoder().encode('{"tenantId":"t","key":"k","value":""}');
     const client = await RawClient.open(port.port);
-    await client.send(PREFACE);
-    await client.send(EMPTY_SETTINGS);
+    await hello(client);
+    const block = postBlock(PUT, JSON_TYPE);
     for (let stream = 1; stream < 400; stream += 2) {
-      client.socket.write(frame(1, 4, stream, head));
-      client.socket.write(frame(0, 1, stream, body));
-      client.socket.write(frame(3, 0, stream, new Uint8Array([0, 0, 0, 8])));
+      client.socket.write(frame(HEADERS, END_HEADERS, stream, block));
+      client.socket.write(frame(DATA, END_STREAM, stream, BODY));
+      client.socket.write(frame(RST_STREAM, 0, stream, new Uint8Array([0, 0, 0, 8])));
     }
     await client.closed();
     await client.close();
@@ -157,9 +141,26 @@ Deno.test("port: a malformed HTTP/2 frame ends its connection only", () =>
     const client = await RawClient.open(port.port);
     await client.send(PREFACE);
     // A DATA frame on stream 0.
-    await client.send(new Uint8Array([0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1]));
+    await client.send(frame(SETTINGS, 0, 0));
+    await client.send(frame(DATA, 0, 0, new Uint8Array(1)));
     await client.closed();
     await client.close();
+    assert.equal((await callJson(port, "AdminService/Status", {})).status, 200);
+  }));
+
+Deno.test("port: clients that say GOAWAY do not bring the process down", () =>
+  withPort(async ({ port }) => {
+    // What load generators and gRPC clients do when they are done; see unwindFirst() in connections.ts.
+    for (let i = 0; i < 300; i++) {
+      const client = await RawClient.open(port.port);
+      await hello(client);
+      await client.send(frame(HEADERS, END_HEADERS, 1, postBlock(PUT, JSON_TYPE)));
+      await client.send(frame(DATA, END_STREAM, 1, BODY));
+      await nextOf(client, DATA);
+      await client.send(frame(GOAWAY, 0, 0, new Uint8Array(8)));
+      await client.closed();
+      await client.close();
+    }
     assert.equal((await callJson(port, "AdminService/Status", {})).status, 200);
   }));
 

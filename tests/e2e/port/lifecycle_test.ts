@@ -135,6 +135,28 @@ Deno.test("port: closing lets running calls finish and takes no new ones", () =>
     grpc.close();
   }));
 
+Deno.test("port: closing does not cut off a large answer that is under way", () =>
+  withPort(async ({ port, node }) => {
+    let open = () => {};
+    const size = 10 * 1024 * 1024;
+    node.plant("t", "k", [new Uint8Array(size)]);
+    node.gate = new Promise((resolve) => open = resolve);
+    const grpc = new GrpcJsClient(port.port);
+    const key = { tenantId: "t", key: "k" };
+    const put = grpc.unary(KeyValueService.method.put, { ...key, value: new Uint8Array(1) });
+    await until(() => node.putsBegun === 1);
+    const get = grpc.unary(KeyValueService.method.get, key);
+    const json = callJson(port, "KeyValueService/Get", key);
+    await until(() => node.gets === 2);
+    const closing = port.close();
+    assert.equal((await get).value?.length, size);
+    assert.equal((await json).status, 200);
+    open();
+    await put;
+    await closing;
+    grpc.close();
+  }));
+
 Deno.test("port: closing gives up on calls that do not finish, and tells them", () =>
   withPort(async ({ port, node }) => {
     let open = () => {};
