@@ -1,0 +1,399 @@
+/**
+ * Bad input through the port of the real program, in every protocol: each gets its number and its
+ * status, and nothing changes.
+ * @module
+ */
+import assert from "node:assert/strict";
+import type { DescMessage, DescMethod, MessageInitShape } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
+import type { Consistency } from "../../src/gen/pairdb/v1/common_pb.ts";
+import { KeyValueService } from "../../src/gen/pairdb/v1/kv_pb.ts";
+import { StorageNodeService } from "../../src/gen/pairdb/v1/storage_node_pb.ts";
+import { TenantService } from "../../src/gen/pairdb/v1/tenant_pb.ts";
+import {
+  callRaw,
+  encodeMessage,
+  envelope,
+  type Protocol,
+  PROTOCOLS,
+  type RawAnswer,
+} from "../support/raw_rpc.ts";
+import { callJson, lastSequence, type Server, withServer } from "../support/server.ts";
+
+const KV = KeyValueService.method;
+const NODE = StorageNodeService.method;
+const TENANT = TenantService.method;
+const TEN_MIB = 10 * 1024 * 1024;
+
+/** A number of the error table, and the status that goes with it. */
+interface Refusal {
+  readonly number: number;
+  readonly status: Code;
+  readonly http: number;
+}
+
+const refusal = (number: number): Refusal => ({ number, status: Code.InvalidArgument, http: 400 });
+
+/** One bad call. */
+interface BadCall {
+  readonly what: string;
+  readonly method: DescMethod;
+  /** The message in one protocol; undefined where that protocol has no such thing. */
+  readonly message: (protocol: Protocol) => Uint8Array<ArrayBuffer> | undefined;
+  readonly expected: Refusal;
+}
+
+/** A call whose message is sound as a message. */
+function bad<I extends DescMessage>(
+  what: string,
+  method: DescMethod & { readonly input: I },
+  init: MessageInitShape<I>,
+  number: number,
+): BadCall {
+  return {
+    what: `${method.name}: ${what}`,
+    method,
+    message: (protocol) => encodeMessage(protocol, method.input, init),
+    expected: refusal(number),
+  };
+}
+
+const value = new Uint8Array([1]);
+const clock = { entries: [{ coordinatorNodeId: "other", logicalTimestamp: 5n }] };
+
+const BAD_TENANTS: Record<string, string> = {
+  "no tenant": "",
+  "a tenant of 257 bytes": "t".repeat(257),
+  "a tenant of 258 bytes in 129 characters": "é".repeat(129),
+  "a tenant with a colon": "a:b",
+  "a tenant with NUL": "a\u0000b",
+  "a tenant with a newline": "a\nb",
+  "a tenant with DEL": "a\u007f",
+  "a tenant with a C1 control character": "\u0085a",
+};
+
+function badTenants(): BadCall[] {
+  return Object.entries(BAD_TENANTS).flatMap(([what, tenantId]) => [
+    bad(what, KV.put, { tenantId, key: "k", value }, 1004),
+    bad(what, KV.get, { tenantId, key: "k" }, 1004),
+    bad(what, KV.delete, { tenantId, key: "k" }, 1004),
+    bad(what, KV.batchPut, { tenantId, items: [{ key: "k", value }] }, 1004),
+    bad(what, KV.batchGet, { tenantId, keys: ["k"] }, 1004),
+    bad(what, KV.scan, { tenantId }, 1004),
+    bad(what, NODE.write, { tenantId, key: "k", value, vectorClock: clock }, 1004),
+    bad(what, NODE.read, { tenantId, key: "k" }, 1004),
+    bad(what, NODE.delete, { tenantId, key: "k", vectorClock: clock }, 1004),
+    bad(what, NODE.repair, { tenantId, key: "k", value, vectorClock: clock }, 1004),
+    bad(what, TENANT.createTenant, { tenantId }, 1004),
+    bad(what, TENANT.dropTenant, { tenantId }, 1004),
+  ]);
+}
+
+const BAD_KEYS: Record<string, [string, number]> = {
+  "no key": ["", 1000],
+  "a key of 1025 bytes": ["k".repeat(1025), 1002],
+  "a key of 1026 bytes in 513 characters": ["é".repeat(513), 1002],
+  "a key with NUL": ["a\u0000b", 1005],
+  "a key with a newline": ["a\nb", 1005],
+  "a key with DEL": ["a\u007f", 1005],
+  "a key with a C1 control character": ["\u0085a", 1005],
+};
+
+function badKeys(): BadCall[] {
+  const tenantId = "t";
+  const sound = { key: "sound", value };
+  return Object.entries(BAD_KEYS).flatMap(([what, [key, number]]) => [
+    bad(what, KV.put, { tenantId, key, value }, number),
+    bad(what, KV.get, { tenantId, key }, number),
+    bad(what, KV.delete, { tenantId, key }, number),
+    bad(what, KV.batchPut, { tenantId, items: [sound, { key, value }, sound] }, number),
+    bad(what, KV.batchGet, { tenantId, keys: ["k", key] }, number),
+    bad(what, NODE.write, { tenantId, key, value, vectorClock: clock }, number),
+    bad(what, NODE.read, { tenantId, key }, number),
+    bad(what, NODE.delete, { tenantId, key, vectorClock: clock }, number),
+    bad(what, NODE.repair, { tenantId, key, value, vectorClock: clock }, number),
+  ]);
+}
+
+function badValues(): BadCall[] {
+  const key = { tenantId: "t", key: "k" };
+  const sound = { key: "sound", value };
+  const large = new Uint8Array(TEN_MIB + 1);
+  return [
+    bad("no value", KV.put, key, 1000),
+    bad("no value", KV.batchPut, { tenantId: "t", items: [sound, { key: "k" }] }, 1000),
+    bad("no value", NODE.write, { ...key, vectorClock: clock }, 1000),
+    bad("no value", NODE.repair, { ...key, vectorClock: clock }, 1000),
+    bad(
+      "a delete with a value",
+      NODE.repair,
+      { ...key, value, deleted: true, vectorClock: clock },
+      1000,
+    ),
+    bad("10 MiB and 1 byte", KV.put, { ...key, value: large }, 1003),
+    bad(
+      "10 MiB and 1 byte",
+      KV.batchPut,
+      { tenantId: "t", items: [sound, { key: "k", value: large }] },
+      1003,
+    ),
+    bad("10 MiB and 1 byte", NODE.write, { ...key, value: large, vectorClock: clock }, 1003),
+    bad("10 MiB and 1 byte", NODE.repair, { ...key, value: large, vectorClock: clock }, 1003),
+  ];
+}
+
+function badClocks(server: Server): BadCall[] {
+  const entry = (coordinatorNodeId: string, logicalTimestamp: bigint) => ({
+    entries: [{ coordinatorNodeId, logicalTimestamp }],
+  });
+  const clocks: Record<string, typeof clock & { dots?: typeof clock.entries }> = {
+    "a clock of 1001 entries": {
+      entries: Array.from({ length: 1001 }, (_, i) => ({
+        coordinatorNodeId: `n${i}`,
+        logicalTimestamp: 1n,
+      })),
+    },
+    "a clock of 501 entries and 500 dots": {
+      entries: Array.from({ length: 501 }, (_, i) => ({
+        coordinatorNodeId: `n${i}`,
+        logicalTimestamp: 1n,
+      })),
+      dots: Array.from({ length: 500 }, (_, i) => ({
+        coordinatorNodeId: `n${i}`,
+        logicalTimestamp: 3n,
+      })),
+    },
+    "a counter of -1": entry("other", -1n),
+    "a counter of 2^53": entry("other", 2n ** 53n),
+    "a counter of 2^63 - 1": entry("other", 2n ** 63n - 1n),
+    "a counter of -2^63": entry("other", -(2n ** 63n)),
+    "a dot of -1": {
+      entries: [],
+      dots: [{ coordinatorNodeId: "other", logicalTimestamp: -1n }],
+    },
+    "a node id that is empty": entry("", 1n),
+    "a node id of 129 bytes": entry("n".repeat(129), 1n),
+    "a node id with NUL": entry("a\u0000", 1n),
+    "events of this node that never were": entry(server.nodeId, 1_000_000n),
+  };
+  const key = { tenantId: "t", key: "k" };
+  return Object.entries(clocks).flatMap(([what, vectorClock]) => {
+    const calls = [
+      bad(what, KV.put, { ...key, value, vectorClock }, 1000),
+      bad(what, KV.delete, { ...key, vectorClock }, 1000),
+      bad(
+        what,
+        KV.batchPut,
+        { tenantId: "t", items: [{ key: "sound", value }, { key: "k", value, vectorClock }] },
+        1000,
+      ),
+    ];
+    // Other nodes may know of events of this one that it has lost: they hand versions back.
+    if (what.startsWith("events")) return calls;
+    return [
+      ...calls,
+      bad(what, NODE.write, { ...key, value, vectorClock }, 1000),
+      bad(what, NODE.delete, { ...key, vectorClock }, 1000),
+      bad(what, NODE.repair, { ...key, value, vectorClock }, 1000),
+    ];
+  });
+}
+
+function badNumbers(): BadCall[] {
+  const key = { tenantId: "t", key: "k" };
+  const items = (count: number) =>
+    Array.from({ length: count }, (_, i) => ({ key: `i${i}`, value }));
+  return [
+    bad("a TTL of -1", KV.put, { ...key, value, ttlMs: -1n }, 1000),
+    bad("a TTL of 2^53", KV.put, { ...key, value, ttlMs: 2n ** 53n }, 1000),
+    bad("a TTL of 2^53 - 1 from now", KV.put, { ...key, value, ttlMs: 2n ** 53n - 1n }, 1000),
+    bad(
+      "a level that there is not",
+      KV.put,
+      { ...key, value, consistency: 99 as Consistency },
+      1000,
+    ),
+    bad("a level that there is not", KV.get, { ...key, consistency: -1 as Consistency }, 1000),
+    bad("no items", KV.batchPut, { tenantId: "t" }, 1000),
+    bad("1001 items", KV.batchPut, { tenantId: "t", items: items(1001) }, 1000),
+    bad("no keys", KV.batchGet, { tenantId: "t" }, 1000),
+    bad("1001 keys", KV.batchGet, { tenantId: "t", keys: Array(1001).fill("k") }, 1000),
+    bad("a limit of -1", KV.scan, { tenantId: "t", limit: -1n }, 1000),
+    bad("a limit of 2^53", KV.scan, { tenantId: "t", limit: 2n ** 53n }, 1000),
+    bad("a prefix of 1025 bytes", KV.scan, { tenantId: "t", prefix: "p".repeat(1025) }, 1002),
+    bad("a start of 1025 bytes", KV.scan, { tenantId: "t", start: "p".repeat(1025) }, 1002),
+    bad("an end of 1025 bytes", KV.scan, { tenantId: "t", end: "p".repeat(1025) }, 1002),
+    bad("a timestamp of -1", NODE.repair, {
+      ...key,
+      value,
+      vectorClock: clock,
+      timestamp: -1n,
+    }, 1000),
+    bad("no clock", NODE.repair, { ...key, value }, 1000),
+  ];
+}
+
+const latin1 = (text: string) => Uint8Array.from(text, (character) => character.charCodeAt(0));
+
+/** A call whose message is none: text for JSON, bytes (as Latin-1) for all others. */
+function malformed(
+  what: string,
+  method: DescMethod,
+  { json, binary }: { json?: string; binary?: string },
+): BadCall {
+  return {
+    what: `${method.name}: ${what}`,
+    method,
+    message: (protocol) => {
+      const text = protocol === "Connect JSON" ? json : binary;
+      return text === undefined ? undefined : latin1(text);
+    },
+    expected: refusal(1000),
+  };
+}
+
+function malformedMessages(): BadCall[] {
+  const methods = [KV.put, KV.get, KV.batchPut, KV.scan, NODE.write, TENANT.createTenant];
+  return [
+    ...methods.flatMap((method) => [
+      malformed("text that is no JSON", method, { json: "tenant t" }),
+      malformed("JSON that is cut off", method, { json: '{"tenantId":"t","key":"k"' }),
+      malformed("JSON that is no object", method, { json: "[1]" }),
+      malformed("a number for a text", method, { json: '{"tenantId":7}' }),
+      malformed("a field that is cut off", method, { binary: "\x0a\x05t" }),
+      malformed("a varint without an end", method, { binary: "\x0a\xff\xff\xff\xff\xff\xff" }),
+      malformed("a field with number 0", method, { binary: "\x02\x01t" }),
+      malformed("a wire type that there is not", method, { binary: "\x0f\x01t" }),
+      malformed("a tenant that is not UTF-8", method, {
+        json: '{"tenantId":"\xff\xfe","key":"k","value":"AA=="}',
+        binary: "\x0a\x02\xff\xfe",
+      }),
+    ]),
+    malformed("a value that is no base64", KV.put, {
+      json: '{"tenantId":"t","key":"k","value":"%%%"}',
+    }),
+    malformed("a counter that is no number", KV.put, {
+      json: '{"tenantId":"t","key":"k","value":"","vectorClock":{"entries":[' +
+        '{"coordinatorNodeId":"n","logicalTimestamp":"x"}]}}',
+    }),
+    malformed("a counter beyond int64", KV.put, {
+      json: '{"tenantId":"t","key":"k","value":"","vectorClock":{"entries":[' +
+        '{"coordinatorNodeId":"n","logicalTimestamp":"9223372036854775808"}]}}',
+    }),
+    malformed("a key that is not UTF-8", KV.put, {
+      json: '{"tenantId":"t","key":"a\xff","value":"AA=="}',
+      binary: "\x0a\x01t\x12\x02a\xff\x1a\x01v",
+    }),
+    malformed("a key of half a UTF-8 character", KV.get, {
+      json: '{"tenantId":"t","key":"a\xc3"}',
+      binary: "\x0a\x01t\x12\x02a\xc3",
+    }),
+    malformed("a key with a surrogate as UTF-8", KV.get, {
+      json: '{"tenantId":"t","key":"\xed\xa0\x80"}',
+      binary: "\x0a\x01t\x12\x03\xed\xa0\x80",
+    }),
+    malformed("a key with half a pair", KV.put, {
+      json: '{"tenantId":"t","key":"\\ud800","value":""}',
+    }),
+    malformed("a tenant with half a pair", KV.put, {
+      json: '{"tenantId":"\\udc00","key":"k","value":""}',
+    }),
+  ];
+}
+
+function tooLargeMessages(): BadCall[] {
+  const expected = { number: 2008, status: Code.ResourceExhausted, http: 429 };
+  return [KV.put, KV.get, NODE.write].map((method) => ({
+    what: `${method.name}: a message of 17 MiB`,
+    method,
+    message: () => new Uint8Array(17 * 1024 * 1024).fill(0x20),
+    expected,
+  }));
+}
+
+/** Everything that could have changed. */
+async function stateOf(server: Server): Promise<unknown> {
+  const tenants = await callJson(server, "TenantService/ListTenants", {});
+  const scanned = await fetch(`${server.url}/pairdb.v1.KeyValueService/Scan`, {
+    method: "POST",
+    headers: { "content-type": "application/connect+json" },
+    body: envelope(new TextEncoder().encode('{"tenantId":"t"}')),
+  });
+  return [tenants, await scanned.text(), await lastSequence(server)];
+}
+
+function check(protocol: Protocol, { what, method, expected }: BadCall, answer: RawAnswer): void {
+  const unaryConnect = protocol.startsWith("Connect") && method.methodKind === "unary";
+  assert.deepEqual(
+    {
+      number: answer.detail?.code,
+      status: answer.status,
+      http: answer.httpStatus,
+    },
+    { ...expected, http: unaryConnect ? expected.http : 200 },
+    `${what}: ${answer.message}`,
+  );
+  assert.notEqual(answer.message, "", what);
+}
+
+for (const protocol of PROTOCOLS) {
+  Deno.test(`bad input over ${protocol} gets its number and changes nothing`, (t) =>
+    withServer(async (server) => {
+      await callJson(server, "KeyValueService/Put", { tenantId: "t", key: "k", value: "aGVsbG8=" });
+      const before = await stateOf(server);
+      const groups = {
+        tenants: badTenants(),
+        keys: badKeys(),
+        values: badValues(),
+        clocks: badClocks(server),
+        "numbers and bounds": badNumbers(),
+        "malformed messages": malformedMessages(),
+        "messages beyond the limit": tooLargeMessages(),
+      };
+      for (const [group, calls] of Object.entries(groups)) {
+        await t.step(group, async () => {
+          let made = 0;
+          for (const call of calls) {
+            const message = call.message(protocol);
+            if (message === undefined) continue;
+            made++;
+            check(protocol, call, await callRaw(server.url, protocol, call.method, message));
+            assert.equal(await lastSequence(server), 1, `${call.what} wrote something`);
+          }
+          assert.ok(made > 0);
+          assert.deepEqual(await stateOf(server), before);
+        });
+      }
+      assert.equal(await server.stop(), 0);
+      assert.doesNotMatch(server.log, /"level":"error"/);
+    }));
+
+  Deno.test(`unknown tenants over ${protocol} are 1004 where tenants are not made by writing`, () =>
+    withServer(async (server) => {
+      const before = await stateOfNobody(server);
+      const key = { tenantId: "nobody", key: "k" };
+      const calls = [
+        bad("unknown tenant", KV.put, { ...key, value }, 1004),
+        bad("unknown tenant", KV.get, key, 1004),
+        bad("unknown tenant", KV.delete, key, 1004),
+        bad("unknown tenant", KV.batchPut, { ...key, items: [{ key: "k", value }] }, 1004),
+        bad("unknown tenant", KV.batchGet, { ...key, keys: ["k"] }, 1004),
+        bad("unknown tenant", KV.scan, { tenantId: "nobody" }, 1004),
+        bad("unknown tenant", NODE.write, { ...key, value, vectorClock: clock }, 1004),
+        bad("unknown tenant", NODE.read, key, 1004),
+        bad("unknown tenant", NODE.delete, { ...key, vectorClock: clock }, 1004),
+        bad("unknown tenant", NODE.repair, { ...key, value, vectorClock: clock }, 1004),
+        bad("unknown tenant", TENANT.dropTenant, { tenantId: "nobody" }, 1004),
+      ];
+      for (const call of calls) {
+        const message = call.message(protocol)!;
+        check(protocol, call, await callRaw(server.url, protocol, call.method, message));
+      }
+      assert.deepEqual(await stateOfNobody(server), before);
+    }, ["--set", "tenant.auto_create=false"]));
+}
+
+/** The same of a node that has no tenant at all. */
+async function stateOfNobody(server: Server): Promise<unknown> {
+  return [await callJson(server, "TenantService/ListTenants", {}), await lastSequence(server)];
+}
