@@ -231,9 +231,12 @@ export class Exchange {
   /** Ends the response; resolves when it is out, or its connection gone. */
   #ended(): Promise<void> {
     const { response, signal } = this;
+    // While a request's body is unread, an HTTP/2 response says nothing under Deno; its stream does.
+    const stream = "stream" in response ? response.stream : undefined;
     return new Promise((resolve) => {
       const done = () => {
         response.off("finish", onFinish);
+        stream?.off("finish", onFinish);
         response.off("close", done);
         signal.removeEventListener("abort", onAbort);
         resolve();
@@ -248,6 +251,7 @@ export class Exchange {
         done();
       };
       response.on("finish", onFinish);
+      stream?.on("finish", onFinish);
       response.on("close", done);
       // A call that was aborted before has its answer here: it may still go out.
       if (!signal.aborted) signal.addEventListener("abort", onAbort);
