@@ -98,7 +98,8 @@ export async function checkDirectory(disk: Disk, root: string): Promise<FileRepo
       });
     }
     const flushed = [...state.trees.values()].map((tree) => tree.flushedSeq);
-    if (state.closed !== undefined && Math.max(lastSeq, ...flushed) < state.closed) {
+    const explained = reports.some(({ kind, problem }) => kind === "wal" && problem !== undefined);
+    if (!explained && state.closed !== undefined && Math.max(lastSeq, ...flushed) < state.closed) {
       const file = log.at(-1)?.path ?? files.walDir;
       const problem = `Cannot read ${file}: it ends before sequence ${state.closed}`;
       reports.push({ file, kind: "wal", items: 0, problem });

@@ -93,9 +93,10 @@ export async function recover(
   }
   // After a clean close nothing is torn: a log that ends too early was cut, and its end is lost.
   const reached = Math.max(lastSeq, ...[...trees.values()].map((tree) => tree.flushedSeq));
-  if (closed !== undefined && reached < closed) {
-    const end = segments.pop();
-    if (end !== undefined) segments.push({ ...end, damaged: true });
+  const end = segments.at(-1);
+  // Damage that was found in the last segment explains it.
+  if (closed !== undefined && reached < closed && end?.damaged !== true) {
+    if (end !== undefined) segments[segments.length - 1] = { ...end, damaged: true };
     const file = log.at(-1)?.path ?? files.walDir;
     losses.push({ file, offset: end?.bytes ?? 0, bytes: 0 });
     if (hooks.strict) refuse(losses);

@@ -81,7 +81,9 @@ export class HealthMonitor {
   #judgeRecovery(): readonly string[] {
     const { losses } = this.#sources.engine.recovery;
     const reasons = losses.slice(0, LOSSES_NAMED_MAX).map(({ file, offset, bytes }) =>
-      `recovery lost ${bytes} bytes of ${file} at offset ${offset}`
+      bytes > 0
+        ? `recovery lost ${bytes} bytes of ${file} at offset ${offset}`
+        : `recovery found ${file} cut short at offset ${offset}`
     );
     const unnamed = losses.length - reasons.length;
     if (unnamed > 0) reasons.push(`recovery lost ${unnamed} more pieces of the log`);

@@ -47,9 +47,9 @@ export interface Edit {
   readonly dropTree?: number;
   readonly add?: readonly { readonly tree: number; readonly table: TableMeta }[];
   readonly remove?: readonly { readonly tree: number; readonly number: number }[];
-  /** All entries of the tree up to this sequence are in tables. */
   /** A clean close: the log is durable up to this sequence. */
   readonly closed?: number | undefined;
+  /** All entries of the tree up to this sequence are in tables. */
   readonly flushed?: readonly { readonly tree: number; readonly seq: number }[];
 }
 

@@ -72,7 +72,8 @@ export function findSegments(
       file.close();
     }
     const header = decodeHeader(path, number, bytes);
-    // A header is durable before the first frame, so a file no longer than one was never in use.
+    // A header is durable before the first frame, so a file no longer than one was never in use,
+    // unless it was cut since; after a clean close the manifest tells.
     if (number < oldest || (header === undefined && file.size <= HEADER_SIZE)) stray.push(number);
     else found.push({ number, path, size: file.size, header });
   }

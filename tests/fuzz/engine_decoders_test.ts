@@ -1,0 +1,334 @@
+/**
+ * Any bytes into any decoder of the files in a data directory: a value or a PairError, in bounded time and
+ * memory. Random bytes, valid files with changes, and such whose checksums were made to fit again.
+ *
+ * PAIRDB_FUZZ_INPUTS sets how many inputs each decoder gets, PAIRDB_FUZZ_SEED the first seed. A failure
+ * prints the seed of its input.
+ * @module
+ */
+import assert from "node:assert/strict";
+import { appendOperator } from "../support/engine.ts";
+import { goldenFolder, readFolder, SIBLINGS, worldOn } from "../support/golden.ts";
+import { checkDirectory, dumpFile } from "../../src/engine/mod.ts";
+import { Files } from "../../src/engine/files.ts";
+import { decodeEdit } from "../../src/engine/manifest/edit.ts";
+import { Manifest, readCurrent, readManifest } from "../../src/engine/manifest/mod.ts";
+import { BlockCursor } from "../../src/engine/sstable/block.ts";
+import {
+  decodeFooter,
+  FOOTER_SIZE,
+  type Handle,
+  sealSection,
+  sectionChecksum,
+} from "../../src/engine/sstable/format.ts";
+import { decodeProperties, TableReader } from "../../src/engine/sstable/mod.ts";
+import {
+  decodeFrame,
+  decodeHeader,
+  decodeRecords,
+  FRAME_HEADER,
+  HEADER_SIZE,
+  resealFrame,
+} from "../../src/engine/wal/format.ts";
+import { findSegments, readSegment, replaySegment } from "../../src/engine/wal/mod.ts";
+import {
+  ByteReader,
+  checkClock,
+  crc32c,
+  decodeVersions,
+  encodeVersions,
+  getU32,
+  PairError,
+  putU32,
+  utf8,
+} from "../../src/model/mod.ts";
+import { claimIdentity } from "../../src/node/mod.ts";
+import { SimDisk, SimRandom } from "../../src/runtime/mod.ts";
+
+const INPUTS = Number(Deno.env.get("PAIRDB_FUZZ_INPUTS") ?? 2000);
+const FIRST_SEED = Number(Deno.env.get("PAIRDB_FUZZ_SEED") ?? 1);
+/** Far more than any of these small inputs can need. */
+const ALLOCATION_MAX = 1 << 20;
+
+const GOLDEN = readFolder(`${goldenFolder(1)}/closed`);
+const FILES = new Files("/data");
+
+/** One file of the golden store. */
+function golden(pattern: RegExp): Uint8Array<ArrayBuffer> {
+  const path = [...GOLDEN.keys()].find((name) => pattern.test(name));
+  assert.ok(path !== undefined);
+  return GOLDEN.get(path)!;
+}
+
+const SEGMENT = golden(/^wal\/000019/);
+const MANIFEST = golden(/^MANIFEST/);
+const TABLE = golden(/000011\.sst$/);
+const TABLE_NUMBER = 11;
+
+/** Some bytes changed, inserted, removed or doubled; numbers are often set to their extremes. */
+function mutate(random: SimRandom, valid: Uint8Array): Uint8Array<ArrayBuffer> {
+  let bytes = Uint8Array.from(valid);
+  for (let i = 0; i <= random.below(4); i++) {
+    const at = random.below(bytes.length + 1);
+    const choice = random.below(6);
+    if (choice === 0) bytes[at] ^= 1 << random.below(8);
+    else if (choice === 1) bytes[at] = [0, 1, 0x7f, 0x80, 0xff][random.below(5)];
+    else if (choice === 2) bytes.fill(0xff, at, at + 1 + random.below(9));
+    else if (choice === 3) bytes = Uint8Array.of(...bytes.slice(0, at));
+    else if (choice === 4) {
+      const more = random.bytes(random.below(12));
+      bytes = Uint8Array.of(...bytes.slice(0, at), ...more, ...bytes.slice(at));
+    } else {
+      const from = random.below(bytes.length + 1);
+      bytes = Uint8Array.of(...bytes.slice(0, at), ...bytes.slice(from));
+    }
+    if (bytes.length > 8000) bytes = bytes.slice(0, 8000);
+  }
+  return bytes;
+}
+
+/** Runs with an eye on what is allocated: a length from the input must not become an allocation. */
+function withoutHugeAllocations<T>(run: () => T): T {
+  const original = globalThis.Uint8Array;
+  globalThis.Uint8Array = new Proxy(original, {
+    construct(target, args) {
+      if (typeof args[0] === "number" && args[0] > ALLOCATION_MAX) {
+        throw new Error(`an allocation of ${args[0]} bytes`);
+      }
+      return Reflect.construct(target, args);
+    },
+  });
+  try {
+    return run();
+  } finally {
+    globalThis.Uint8Array = original;
+  }
+}
+
+/** Gives a decoder its inputs. */
+function fuzz(
+  what: string,
+  valid: Uint8Array,
+  decode: (bytes: Uint8Array<ArrayBuffer>, random: SimRandom) => unknown,
+): void {
+  Deno.test(`any bytes into ${what} give a value or a PairError`, async () => {
+    for (let seed = FIRST_SEED; seed < FIRST_SEED + INPUTS; seed++) {
+      const random = new SimRandom(seed);
+      const bytes = random.below(4) === 0
+        ? random.bytes(random.below(300))
+        : mutate(random, random.below(50) === 0 ? new Uint8Array(0) : valid);
+      try {
+        const value = withoutHugeAllocations(() => decode(bytes, random));
+        if (value instanceof Promise) await value;
+      } catch (error) {
+        if (error instanceof PairError) continue;
+        throw new Error(`seed ${seed}: ${error}`, { cause: error });
+      }
+    }
+    // The decoder can also succeed: the valid input itself is read.
+    await decode(Uint8Array.from(valid), new SimRandom(0));
+  });
+}
+
+// ---- the log
+
+fuzz("a segment's header", SEGMENT.slice(0, HEADER_SIZE), (bytes) => {
+  if (bytes.length >= HEADER_SIZE) putU32(bytes, 40, crc32c(bytes, 0, 40));
+  decodeHeader("a.wal", 19, bytes);
+});
+
+const SALT = getU32(SEGMENT, 36);
+
+/** Makes the checksums of all frames fit whose lengths lie within the file. */
+function resealSegment(bytes: Uint8Array): void {
+  if (bytes.length >= HEADER_SIZE) putU32(bytes, 40, crc32c(bytes, 0, 40));
+  for (let at = HEADER_SIZE; at + FRAME_HEADER <= bytes.length;) {
+    if (at + FRAME_HEADER + getU32(bytes, at) > bytes.length) return;
+    at = resealFrame(bytes, at, at, SALT, getU32(bytes, at + 12));
+  }
+}
+
+fuzz("a frame and its records", SEGMENT.slice(0, 200), (bytes, random) => {
+  if (random.below(2) === 0) resealSegment(bytes);
+  for (let at = 0; at < bytes.length; at++) {
+    const frame = decodeFrame(bytes, at, SALT);
+    if (frame !== undefined) decodeRecords("a.wal", bytes, frame);
+  }
+});
+
+for (const sealed of [false, true]) {
+  fuzz(`the log's replay${sealed ? ", checksums made to fit" : ""}`, SEGMENT, async (bytes) => {
+    if (sealed) resealSegment(bytes);
+    const disk = new SimDisk();
+    disk.setBytes(FILES.segment(19), bytes);
+    for (const item of readSegment(disk, FILES.segment(19), 19)) assert.ok(item);
+    for (const item of dumpFile(disk, FILES.segment(19))) assert.ok(item);
+    for (const found of findSegments(disk, FILES, 19).log) {
+      await replaySegment(disk, found, 0, () => {});
+    }
+  });
+}
+
+// ---- the manifest
+
+fuzz(
+  "an edit",
+  MANIFEST.slice(32, 32 + getU32(MANIFEST, 20)),
+  (bytes) => decodeEdit(bytes, "an edit"),
+);
+
+/** Makes the checksums of header and edits fit. */
+function resealManifest(bytes: Uint8Array): void {
+  if (bytes.length >= 20) putU32(bytes, 16, crc32c(bytes, 0, 16));
+  for (let at = 20; at + 12 <= bytes.length;) {
+    const end = at + 12 + getU32(bytes, at);
+    if (end > bytes.length) return;
+    putU32(bytes, at + 4, crc32c(bytes, at + 8, end));
+    at = end;
+  }
+}
+
+for (const sealed of [false, true]) {
+  fuzz(`a manifest${sealed ? ", checksums made to fit" : ""}`, MANIFEST, async (bytes) => {
+    if (sealed) resealManifest(bytes);
+    const disk = new SimDisk();
+    disk.setBytes("/data/CURRENT", golden(/^CURRENT/));
+    disk.setBytes(FILES.manifest(16), bytes);
+    disk.makeDir("/data/wal");
+    const reports = await checkDirectory(disk, "/data");
+    assert.ok(reports.length >= 2);
+    Manifest.read(disk, FILES);
+    readManifest(disk, FILES.manifest(16), 16);
+  });
+}
+
+fuzz("CURRENT", golden(/^CURRENT/), (bytes) => {
+  const disk = new SimDisk();
+  disk.setBytes("/data/CURRENT", bytes);
+  readCurrent(disk, FILES);
+});
+
+// ---- tables
+
+fuzz("a footer", TABLE.slice(-FOOTER_SIZE), (bytes, random) => {
+  const footer = new Uint8Array(FOOTER_SIZE);
+  footer.set(bytes.subarray(0, FOOTER_SIZE));
+  const elsewhere = random.below(3) === 0 && bytes.length !== FOOTER_SIZE;
+  const at = elsewhere ? random.below(3000) : TABLE.length - FOOTER_SIZE;
+  if (random.below(2) === 0) {
+    footer.set(TABLE.slice(-8), 64);
+    putU32(footer, 60, sectionChecksum(TABLE_NUMBER, at, footer, 0, 60));
+  }
+  decodeFooter("a.sst", TABLE_NUMBER, at, footer);
+});
+
+const FOOTER = decodeFooter(
+  "a.sst",
+  TABLE_NUMBER,
+  TABLE.length - FOOTER_SIZE,
+  TABLE.slice(-FOOTER_SIZE),
+);
+const section = ({ offset, size }: Handle) => TABLE.slice(offset, offset + size);
+
+fuzz("properties", section(FOOTER.properties), (bytes) => {
+  decodeProperties(new ByteReader(bytes, "properties"));
+});
+
+/** Reads all that a table gives. */
+function readTable(disk: SimDisk, path: string): void {
+  const reader = new TableReader(disk, path, TABLE_NUMBER);
+  try {
+    reader.mayContain(1, 2);
+    let entries = 0;
+    const cursor = reader.cursor();
+    for (cursor.seekFirst(); cursor.valid; cursor.next()) {
+      assert.ok(++entries < 10_000, "a cursor comes to its end");
+    }
+    for (const key of ["", "key/001", "key/020", "large", "z"]) reader.find(utf8(key), 50);
+  } finally {
+    reader.close();
+  }
+}
+
+fuzz("a table", TABLE, (bytes) => {
+  const disk = new SimDisk();
+  disk.setBytes("/a.sst", bytes);
+  readTable(disk, "/a.sst");
+});
+
+// The first data block ends where the second begins: its trailer is five bytes.
+const FIRST_BLOCK: Handle = { offset: 0, size: firstBlockSize() };
+function firstBlockSize(): number {
+  const reader = new ByteReader(section(FOOTER.index), "index");
+  reader.varint();
+  reader.bytes();
+  assert.equal(reader.varint(), 0);
+  return reader.varint();
+}
+
+const SECTIONS = { ...FOOTER, "first data block": FIRST_BLOCK };
+for (const name of ["filter", "index", "properties", "first data block"] as const) {
+  const handle = SECTIONS[name];
+  fuzz(`a table whose ${name} changed, checksum made to fit`, section(handle), (bytes) => {
+    // The section keeps its place and length, so that only its content is strange.
+    const sealed = new Uint8Array(handle.size + 5);
+    sealed.set(bytes.subarray(0, handle.size));
+    sealSection(TABLE_NUMBER, handle.offset, sealed, handle.size);
+    const table = Uint8Array.from(TABLE);
+    table.set(sealed, handle.offset);
+    const disk = new SimDisk();
+    disk.setBytes("/a.sst", table);
+    readTable(disk, "/a.sst");
+  });
+}
+
+fuzz("a block's cursor", section(FIRST_BLOCK), (bytes, random) => {
+  const cursor = new BlockCursor();
+  const framed = Uint8Array.of(...bytes, 0, 0, 0, 0, 0);
+  cursor.load(framed, bytes.length, "a block");
+  let entries = 0;
+  for (cursor.seekFirst(); cursor.valid; cursor.next()) {
+    assert.ok(++entries <= bytes.length, "each entry takes some bytes");
+    assert.ok(cursor.keyEnd <= cursor.keyBuffer.length && cursor.valueEnd <= bytes.length);
+  }
+  for (let i = 0; i < 5; i++) cursor.seek(random.bytes(random.below(8)), random.below(100));
+});
+
+// ---- versions, clocks, identity
+
+fuzz("a list of versions", encodeVersions(SIBLINGS), (bytes) => {
+  const versions = decodeVersions(bytes);
+  assert.deepEqual(encodeVersions(versions), bytes);
+});
+
+fuzz("IDENTITY", golden(/^IDENTITY/), (bytes) => {
+  const disk = new SimDisk();
+  disk.setBytes("/data/IDENTITY", bytes);
+  claimIdentity(worldOn(disk), "/data", undefined);
+});
+
+Deno.test("any clock from outside is taken in normal form or refused", () => {
+  for (let seed = FIRST_SEED; seed < FIRST_SEED + INPUTS; seed++) {
+    const random = new SimRandom(seed);
+    const event = () => ({
+      node: ["", "a", "b", "é", "\ud800", "a\0", "x".repeat(128), "x".repeat(129)][random.below(8)],
+      counter: [0, 1, 2, 3, -1, 1.5, NaN, Infinity, 2 ** 53 - 1, 2 ** 53][random.below(10)],
+    });
+    const events = () => Array.from({ length: random.below(4) }, event);
+    try {
+      const clock = checkClock({ entries: events(), dots: events() });
+      assert.deepEqual(checkClock(clock), clock, `seed ${seed}: its normal form is one`);
+    } catch (error) {
+      if (error instanceof PairError && error.error === "InvalidArgument") continue;
+      throw new Error(`seed ${seed}: ${error}`, { cause: error });
+    }
+  }
+});
+
+Deno.test("the fuzzing notices what it looks for", () => {
+  assert.throws(
+    () => withoutHugeAllocations(() => new Uint8Array(ALLOCATION_MAX + 1)),
+    /allocation/,
+  );
+  assert.equal(withoutHugeAllocations(() => appendOperator.name), "append");
+});

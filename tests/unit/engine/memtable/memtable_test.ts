@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { Memtable } from "../../../../src/engine/memtable/mod.ts";
+import { compareBytes, utf8 } from "../../../../src/model/mod.ts";
+import { SimRandom } from "../../../../src/runtime/mod.ts";
+import { drain, type Entry, entryAt, orderEntries } from "../../../support/entries.ts";
+
+/** Keys that are short, prefixes of each other, empty, or long. */
+function randomKey(random: SimRandom): Uint8Array {
+  const length = random.below(20) === 0 ? random.below(500) : random.below(4);
+  return Uint8Array.from({ length }, () => [0, 1, 97, 98, 255][random.below(5)]);
+}
+
+function randomEntry(random: SimRandom, seq: number): Entry {
+  const kind = random.below(3) as 0 | 1 | 2;
+  return { key: randomKey(random), seq, kind, value: random.bytes(random.below(40)) };
+}
+
+function insert(table: Memtable, { key, seq, kind, value }: Entry): void {
+  table.reserve(1, key.length + value.length);
+  table.insert(seq, kind, key, value);
+}
+
+/** A memtable and the sorted list that it must look like. */
+function filled(count: number, seed: number): { table: Memtable; model: Entry[] } {
+  const random = new SimRandom(seed);
+  const table = new Memtable(seed);
+  const model: Entry[] = [];
+  for (let seq = 1; seq <= count; seq++) {
+    const entry = randomEntry(random, seq);
+    insert(table, entry);
+    model.push(entry);
+  }
+  return { table, model: model.sort(orderEntries) };
+}
+
+function all(table: Memtable): Entry[] {
+  const cursor = table.cursor();
+  cursor.seekFirst();
+  return drain(cursor);
+}
+
+Deno.test("a memtable keeps entries by key, and of one key the newest first", () => {
+  for (let seed = 1; seed <= 5; seed++) {
+    const { table, model } = filled(2000, seed);
+    assert.deepEqual(all(table), model);
+    assert.equal(table.count, 2000);
+    assert.equal(table.minSeq, 1);
+    assert.equal(table.maxSeq, 2000);
+  }
+});
+
+Deno.test("find() gives the newest version up to a sequence, and older() the ones before", () => {
+  const { table, model } = filled(1500, 7);
+  const random = new SimRandom(8);
+  for (let i = 0; i < 3000; i++) {
+    const key = random.below(3) === 0 ? randomKey(random) : model[random.below(model.length)].key;
+    const seq = random.below(1600);
+    const versions = model.filter((entry) =>
+      compareBytes(entry.key, key) === 0 && entry.seq <= seq
+    );
+    const found: number[] = [];
+    for (let node = table.find(key, seq); node !== 0; node = table.older(node, key)) {
+      found.push(table.seq(node));
+    }
+    assert.deepEqual(found, versions.map((entry) => entry.seq));
+  }
+});
+
+Deno.test("seek() goes to the first entry at or after a key and sequence", () => {
+  const { table, model } = filled(1000, 9);
+  const random = new SimRandom(10);
+  const cursor = table.cursor();
+  for (let i = 0; i < 2000; i++) {
+    const probe = { ...randomEntry(random, random.below(1100)) };
+    cursor.seek(probe.key, probe.seq);
+    const expected = model.find((entry) => orderEntries(entry, probe) >= 0);
+    assert.deepEqual(cursor.valid ? entryAt(cursor) : undefined, expected);
+  }
+  cursor.seek(new Uint8Array(600).fill(255), Infinity);
+  assert.equal(cursor.valid, false);
+});
+
+Deno.test("sequential, reversed and repeated keys take the short path and the long one alike", () => {
+  const orders: Record<string, (i: number) => number> = {
+    ascending: (i) => i,
+    descending: (i) => 999 - i,
+    repeated: (i) => i % 10,
+    "ascending with steps back": (i) => (i % 7 === 0 ? i >> 1 : i),
+  };
+  for (const [name, order] of Object.entries(orders)) {
+    const table = new Memtable();
+    const model: Entry[] = [];
+    for (let i = 0; i < 1000; i++) {
+      const key = utf8(String(order(i)).padStart(4, "0"));
+      const entry: Entry = { key, seq: i + 1, kind: 0, value: utf8(`v${i}`) };
+      insert(table, entry);
+      model.push(entry);
+    }
+    assert.deepEqual(all(table), model.sort(orderEntries), name);
+  }
+});
+
+Deno.test("an empty memtable has nothing, and takes empty keys and values", () => {
+  const table = new Memtable();
+  assert.equal(table.first(), 0);
+  assert.equal(table.find(utf8("a"), Infinity), 0);
+  assert.equal(table.seek(new Uint8Array(0), Infinity), 0);
+  assert.equal(table.cursor().valid, false);
+  const empty: Entry = { key: new Uint8Array(0), seq: 1, kind: 0, value: new Uint8Array(0) };
+  insert(table, empty);
+  assert.deepEqual(all(table), [empty]);
+});
+
+Deno.test("a memtable holds sequences beyond 32 bits", () => {
+  const table = new Memtable();
+  const key = utf8("k");
+  const seqs = [2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 40 + 3, 2 ** 48 - 1];
+  for (const seq of seqs) insert(table, { key, seq, kind: 2, value: utf8(String(seq)) });
+  assert.deepEqual(all(table).map((entry) => entry.seq), seqs.toReversed());
+  for (const seq of seqs) assert.equal(table.seq(table.find(key, seq)), seq);
+  assert.equal(table.seq(table.find(key, 2 ** 40)), 2 ** 32);
+  assert.equal(table.find(key, 5), 0);
+});
+
+Deno.test("the arena grows under cursors, and starts small", () => {
+  const table = new Memtable();
+  assert.ok(table.bytes < 4096);
+  insert(table, { key: utf8("b"), seq: 1, kind: 0, value: utf8("first") });
+  const cursor = table.cursor();
+  cursor.seekFirst();
+  insert(table, { key: utf8("c"), seq: 2, kind: 0, value: new Uint8Array(1 << 20) });
+  insert(table, { key: utf8("a"), seq: 3, kind: 0, value: utf8("before") });
+  assert.equal(entryAt(cursor).value.length, 5, "the entry under the cursor is still there");
+  cursor.next();
+  assert.equal(entryAt(cursor).value.length, 1 << 20, "what came behind it is seen");
+  assert.ok(table.bytes > 1 << 20);
+});
+
+Deno.test("reserve() that cannot be met changes nothing", () => {
+  const { table, model } = filled(50, 3);
+  assert.throws(() => table.reserve(1, 2 ** 50), RangeError);
+  assert.deepEqual(all(table), model);
+});
+
+Deno.test("a frozen memtable reads the same from its message, without a copy", () => {
+  const { table, model } = filled(500, 4);
+  const message = structuredClone(table.share());
+  assert.equal(message.arena.byteLength, table.share().arena.byteLength);
+  const received = Memtable.fromShared(message);
+  assert.deepEqual(all(received), model);
+  assert.equal(received.count, 500);
+  assert.notEqual(received.find(model[17].key, model[17].seq), 0);
+});

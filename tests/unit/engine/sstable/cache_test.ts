@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { BlockCache, type CachedBlocks } from "../../../../src/engine/sstable/cache.ts";
+import { SimRandom } from "../../../../src/runtime/mod.ts";
+
+Deno.test("the cache keeps blocks until it is full, and spares what was used", () => {
+  const cache = new BlockCache(100);
+  const table = cache.register(20);
+  for (let i = 0; i < 10; i++) cache.put(table, i, new Uint8Array(10));
+  assert.equal(cache.bytes, 100);
+  for (const used of [0, 3, 7]) assert.notEqual(cache.get(table, used), undefined);
+  for (let i = 10; i < 15; i++) cache.put(table, i, new Uint8Array(10));
+  assert.equal(cache.bytes, 100);
+  for (const used of [0, 3, 7]) assert.notEqual(cache.get(table, used), undefined, `block ${used}`);
+  for (let i = 10; i < 15; i++) assert.notEqual(cache.get(table, i), undefined, `block ${i}`);
+});
+
+Deno.test("hits and misses are counted", () => {
+  const cache = new BlockCache(100);
+  const table = cache.register(2);
+  assert.equal(cache.get(table, 0), undefined);
+  const block = Uint8Array.of(1, 2, 3);
+  cache.put(table, 0, block);
+  assert.equal(cache.get(table, 0), block);
+  assert.deepEqual([cache.hits, cache.misses], [1, 1]);
+});
+
+Deno.test("nothing larger than the cache is kept, and a cache of 0 bytes keeps nothing", () => {
+  for (const capacity of [0, 50]) {
+    const cache = new BlockCache(capacity);
+    const table = cache.register(1);
+    cache.put(table, 0, new Uint8Array(51));
+    assert.equal(cache.get(table, 0), undefined);
+    assert.equal(cache.bytes, 0);
+  }
+});
+
+Deno.test("a table never sees another's block", () => {
+  const cache = new BlockCache(1000);
+  const [a, b] = [cache.register(3), cache.register(3)];
+  cache.put(a, 1, Uint8Array.of(1));
+  assert.equal(cache.get(b, 1), undefined);
+  cache.put(b, 1, Uint8Array.of(2));
+  assert.deepEqual(cache.get(a, 1), Uint8Array.of(1));
+  cache.forget(a);
+  assert.deepEqual(cache.get(b, 1), Uint8Array.of(2));
+});
+
+Deno.test("a forgotten table takes no bytes, and takes none again", () => {
+  const cache = new BlockCache(1000);
+  const table = cache.register(5);
+  for (let i = 0; i < 5; i++) cache.put(table, i, new Uint8Array(100));
+  cache.forget(table);
+  assert.equal(cache.bytes, 0);
+  assert.equal(cache.get(table, 0), undefined);
+  cache.put(table, 0, new Uint8Array(100));
+  assert.equal(cache.bytes, 0);
+  assert.equal(cache.get(table, 0), undefined);
+  cache.forget(table);
+  assert.equal(cache.bytes, 0);
+});
+
+Deno.test("the oldest unused block goes first, and a new one stays a whole round", () => {
+  const cache = new BlockCache(100);
+  const table = cache.register(30);
+  for (let i = 0; i < 30; i++) {
+    cache.put(table, i, new Uint8Array(10));
+    // Whatever is evicted, the last five to come are still here.
+    for (let recent = Math.max(0, i - 4); recent <= i; recent++) {
+      assert.notEqual(table.blocks[recent], undefined, `block ${recent} after ${i}`);
+    }
+  }
+  assert.equal(table.blocks.filter((block) => block !== undefined).length, 10);
+});
+
+Deno.test("tables that come and go leave no trace: the ring stays as small as what it holds", () => {
+  // Far below its capacity nothing is ever evicted.
+  const cache = new BlockCache(1 << 30);
+  const lasting = cache.register(100);
+  for (let i = 0; i < 100; i++) cache.put(lasting, i, new Uint8Array(10));
+  for (let round = 0; round < 5000; round++) {
+    const table = cache.register(10);
+    for (let i = 0; i < 10; i++) cache.put(table, i, new Uint8Array(10));
+    cache.forget(table);
+    assert.ok(cache.places <= 220, `${cache.places} places for 100 blocks`);
+  }
+  assert.equal(cache.bytes, 1000);
+  for (let i = 0; i < 100; i++) assert.notEqual(cache.get(lasting, i), undefined);
+  cache.forget(lasting);
+  assert.deepEqual([cache.bytes, cache.places], [0, 0]);
+});
+
+Deno.test("random use: bytes are what is kept and never above the capacity", () => {
+  const random = new SimRandom(1);
+  for (const capacity of [100, 1000, 10_000]) {
+    const cache = new BlockCache(capacity);
+    const tables: CachedBlocks[] = [];
+    for (let step = 0; step < 5000; step++) {
+      const choice = random.below(20);
+      if (choice === 0 || tables.length === 0) tables.push(cache.register(1 + random.below(20)));
+      else if (choice === 1) cache.forget(tables.splice(random.below(tables.length), 1)[0]);
+      else {
+        const table = tables[random.below(tables.length)];
+        const index = random.below(table.blocks.length);
+        if (cache.get(table, index) === undefined) {
+          cache.put(table, index, new Uint8Array(1 + random.below(150)));
+        }
+      }
+      const kept = tables.flatMap((table) => table.blocks)
+        .reduce((sum, block) => sum + (block?.length ?? 0), 0);
+      assert.equal(cache.bytes, kept);
+      assert.ok(cache.bytes <= capacity);
+      const blocks = tables.flatMap((table) => table.blocks).filter(Boolean).length;
+      assert.ok(cache.places <= 2 * blocks + 1, `${cache.places} places for ${blocks} blocks`);
+    }
+  }
+});
