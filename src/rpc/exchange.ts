@@ -7,6 +7,7 @@
  * header end the process.
  * @module
  */
+import type { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
@@ -108,6 +109,9 @@ export class Exchange {
   #finished = false;
   /** The stream or connection closed before that. */
   #gone = false;
+  /** The HTTP/2 stream, or the HTTP/1.1 connection, which lives on. */
+  readonly #below: EventEmitter;
+  readonly #forget: () => void;
 
   constructor(
     readonly request: NodeRequest,
@@ -123,11 +127,16 @@ export class Exchange {
     this.path = query < 0 ? target : target.slice(0, query);
     this.#body = new RequestBody(request);
     // The objects' own flags are no help: a reset HTTP/2 stream calls its response finished.
-    response.once("close", () => {
+    const onClose = () => {
       if (this.#finished) return;
       this.#gone = true;
       this.abort(lost());
-    });
+    };
+    response.once("close", onClose);
+    // Under Deno a response that waits for room does not say that its connection closed; what is below does.
+    this.#below = "stream" in request ? request.stream : request.socket;
+    this.#below.once("close", onClose);
+    this.#forget = () => this.#below.off("close", onClose);
     // Without a listener an error of the stream would be an uncaught exception; its effect, "close", is handled.
     response.on("error", () => this.abort(lost()));
     request.on("error", () => this.abort(lost()));
@@ -178,12 +187,14 @@ export class Exchange {
       const writeHead = this.response.writeHead as (status: number, headers: object) => unknown;
       writeHead.call(this.response, answer.status, this.#head(answer));
       while (step !== undefined && step.done !== true) {
+        if (this.#gone) return;
         if (this.method !== "HEAD") await this.#write(step.value);
         step = await iterator?.next();
       }
       if (answer.trailer !== undefined) this.response.addTrailers(toNodeHeaders(answer.trailer));
       await this.finish();
     } finally {
+      this.#forget();
       await iterator?.return?.();
     }
   }
@@ -230,6 +241,8 @@ export class Exchange {
 
   /** Ends the response; resolves when it is out, or its connection gone. */
   #ended(): Promise<void> {
+    // What has closed says so only once: waiting for it now would be for ever.
+    if (this.#gone) return Promise.resolve();
     const { response, signal } = this;
     // While a request's body is unread, an HTTP/2 response says nothing under Deno; its stream does.
     const stream = "stream" in response ? response.stream : undefined;

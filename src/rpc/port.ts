@@ -145,7 +145,8 @@ export async function openPort(options: PortOptions): Promise<Port> {
     await Promise.race([drained, pause(LAST_WORDS_MS)]);
     connections.destroy();
     await drained;
-    await Promise.all(exchanges.values());
+    // What is left waits for nothing that a client could bring any more.
+    await Promise.race([Promise.all(exchanges.values()), pause(LAST_WORDS_MS)]);
     patience.abort();
   };
   let closed: Promise<void> | undefined;

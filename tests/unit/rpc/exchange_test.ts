@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
+import { Exchange, type NodeRequest, type NodeResponse } from "../../../src/rpc/exchange.ts";
+import { SimClock } from "../../../src/runtime/mod.ts";
+
+/** A request and a response on a connection that closes when it is told to. */
+function pair(): { socket: EventEmitter; exchange: Exchange; written: number[] } {
+  const socket = new EventEmitter();
+  const written: number[] = [];
+  const request = Object.assign(new EventEmitter(), {
+    headers: {},
+    httpVersionMajor: 1,
+    method: "POST",
+    readableEnded: true,
+    socket,
+    url: "/",
+    destroy() {},
+  });
+  const response = Object.assign(new EventEmitter(), {
+    writeHead() {},
+    // Says "finish" never: its connection is gone, which it has said before.
+    end() {},
+    write(chunk: Uint8Array) {
+      written.push(chunk.length);
+      return true;
+    },
+  });
+  const exchange = new Exchange(
+    request as unknown as NodeRequest,
+    response as unknown as NodeResponse,
+    new SimClock(),
+    { drainMaxBytes: 0, drainTimeoutMs: 0 },
+  );
+  return { socket, exchange, written };
+}
+
+Deno.test("Exchange.answer() ends when the client left between two chunks, and lets go of the answer", async () => {
+  const { socket, exchange, written } = pair();
+  let released = false;
+  async function* body(): AsyncGenerator<Uint8Array> {
+    try {
+      yield new Uint8Array(3);
+      // A scan that is abandoned: the connection closes while the next piece is being read.
+      socket.emit("close");
+      yield new Uint8Array(5);
+      yield new Uint8Array(7);
+    } finally {
+      released = true;
+    }
+  }
+  await exchange.answer({ status: 200, body: body() });
+  assert.deepEqual(written, [3]);
+  assert.ok(released, "the answer's source was told");
+  assert.ok(exchange.signal.aborted, "the handler was told");
+  assert.equal(socket.listenerCount("close"), 0);
+});
+
+Deno.test("Exchange.finish() ends when the client has left before", async () => {
+  const { socket, exchange } = pair();
+  socket.emit("close");
+  await exchange.finish();
+  assert.equal(exchange.finished, false);
+});
