@@ -9,6 +9,7 @@ import { UsageError } from "./shell.ts";
 const DISK_ROWS: Readonly<Partial<Record<Errno, ErrorName>>> = {
   ENOSPC: "DiskFull",
   EAGAIN: "Unavailable",
+  EEXIST: "InvalidArgument",
   ENOENT: "InvalidArgument",
   ENOTDIR: "InvalidArgument",
   EISDIR: "InvalidArgument",

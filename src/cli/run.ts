@@ -8,6 +8,7 @@ import { CommanderError } from "commander";
 import type { Process } from "../runtime/mod.ts";
 import { buildProgram, complete } from "./commands/mod.ts";
 import { errorLine, exitCodeOf, isBrokenPipe, stackOf } from "./failure.ts";
+import { UsageError } from "./shell.ts";
 
 /** Runs the command in the process's arguments. @returns the exit code */
 export async function run(process: Process): Promise<number> {
@@ -27,6 +28,11 @@ async function dispatch(process: Process): Promise<number> {
   if (first === "complete" && second === "--") {
     await complete(process, words);
     return 0;
+  }
+  // The system replaces what is not UTF-8, and two different keys would become one.
+  const mangled = process.args.find((argument) => argument.includes("\ufffd"));
+  if (mangled !== undefined) {
+    throw new UsageError(`the argument "${mangled}" is not UTF-8`);
   }
   let exitCode = 0;
   const program = buildProgram(process, (code) => exitCode = code);

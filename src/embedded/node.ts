@@ -3,7 +3,7 @@
  * @module
  */
 import { DEFAULT_ENGINE_OPTIONS, type EngineOptions, openEngine } from "../engine/mod.ts";
-import { reconcileOperator } from "../model/mod.ts";
+import { PairError, reconcileOperator } from "../model/mod.ts";
 import {
   claimIdentity,
   type DiskThresholds,
@@ -38,7 +38,7 @@ export interface NodeOptions {
 export async function openNode(runtime: Runtime, options: NodeOptions): Promise<StorageNode> {
   const { dataDir, version, memoryUsage } = options;
   // Looked at first: a directory that is refused is not to be touched.
-  readIdentity(runtime.disk, dataDir, options.nodeId);
+  const known = readIdentity(runtime.disk, dataDir, options.nodeId);
   const engine = await openEngine(
     runtime,
     dataDir,
@@ -46,6 +46,12 @@ export async function openNode(runtime: Runtime, options: NodeOptions): Promise<
     [reconcileOperator],
   );
   try {
+    // Under another id the node's clocks would begin again, and its new writes pass for old ones.
+    if (known === undefined && engine.trees().length > 0) {
+      throw new PairError("CorruptedData", `Cannot open ${dataDir}: it has data but no IDENTITY`, {
+        dir: dataDir,
+      });
+    }
     const { nodeId } = claimIdentity(runtime, dataDir, options.nodeId);
     return openStorageNode({
       engine,

@@ -32,7 +32,7 @@ import {
 } from "./api.ts";
 import { findOperator } from "./compaction/mod.ts";
 import { MergingCursor } from "./cursor.ts";
-import { Files, treeDirName } from "./files.ts";
+import { Files, holdsData, treeDirName } from "./files.ts";
 import { isDamage, Maintenance } from "./maintenance.ts";
 import { Manifest } from "./manifest/mod.ts";
 import { DEFAULT_ENGINE_OPTIONS, type EngineOptions } from "./options.ts";
@@ -158,10 +158,10 @@ class LsmEngine implements Engine {
     });
     const { state } = this.#manifest;
     const isNew = state.nextFile === 1;
-    if (isNew && disk.stat(files.walDir) !== undefined && disk.list(files.walDir).length > 0) {
+    if (isNew && holdsData(disk, files)) {
       throw new PairError(
         "CorruptedData",
-        `Cannot open ${files.root}: it has a log but no CURRENT`,
+        `Cannot open ${files.root}: it has data but no CURRENT`,
         {
           dir: files.root,
         },

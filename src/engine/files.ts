@@ -8,6 +8,7 @@
  * taken for ours only when it has exactly this shape; anything else in the directory is left alone.
  * @module
  */
+import type { Disk } from "../runtime/mod.ts";
 
 /** The number in a name, at least six digits. */
 function digits(number: number): string {
@@ -53,6 +54,18 @@ export class Files {
   table(treeDir: string, number: number): string {
     return tablePath(this.treeDir(treeDir), number);
   }
+}
+
+/**
+ * Whether a directory holds what only an opened store can hold. CURRENT is durable before any of it, so
+ * without CURRENT such a directory has lost a part, and is no new one.
+ */
+export function holdsData(disk: Disk, files: Files): boolean {
+  const has = (dir: string, parse: (name: string) => number | undefined) =>
+    disk.stat(dir)?.kind === "directory" &&
+    disk.list(dir).some((name) => parse(name) !== undefined);
+  return disk.stat(`${files.root}/IDENTITY`) !== undefined ||
+    has(files.walDir, parseSegmentName) || has(files.treesDir, parseTreeDirName);
 }
 
 /** The path of a table in its tree's directory. */

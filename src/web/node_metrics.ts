@@ -39,7 +39,9 @@ export function nodeSamples(node: Pick<StorageNode, "status">): Sample[] {
       type: "gauge",
       value,
     })),
-    ...Object.entries(status.counters).map(([name, value]) => engineSample(name, value)),
+    ...Object.entries(status.counters)
+      .filter(([name]) => !(name in status))
+      .map(([name, value]) => engineSample(name, value)),
   ];
 }
 
@@ -64,9 +66,12 @@ function figures(status: NodeStatus): Sample[] {
   ];
 }
 
-/** An engine counter. Those that end in `Bytes` tell how much there is now, and go down too. */
+/** Figures of the engine that tell how much there is now, and go down too. */
+const GAUGES = ["blockCacheBytes", "quarantinedFiles", "compactionsStopped"];
+
+/** A figure of the engine that the status does not have by itself. */
 function engineSample(name: string, value: number): Sample {
-  const gauge = name.endsWith("Bytes");
+  const gauge = GAUGES.includes(name);
   return {
     name: gauge ? metricName(name) : `${metricName(name)}_total`,
     help: "A figure of the storage engine.",

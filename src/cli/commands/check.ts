@@ -4,7 +4,8 @@
  */
 import { checkDirectory, type FileReport } from "../../engine/mod.ts";
 import { PairError } from "../../model/mod.ts";
-import { denoDisk } from "../../runtime/mod.ts";
+import { readIdentity } from "../../node/mod.ts";
+import { denoDisk, type Disk } from "../../runtime/mod.ts";
 import { print, type Shell } from "../shell.ts";
 import { oneLine } from "../text.ts";
 
@@ -13,7 +14,8 @@ import { oneLine } from "../text.ts";
  * @throws PairError CorruptedData (2007) when any is damaged
  */
 export async function check(shell: Shell, dir: string): Promise<number> {
-  const reports = await checkDirectory(denoDisk(), dir);
+  const disk = denoDisk();
+  const reports: Report[] = [...await checkDirectory(disk, dir), checkIdentity(disk, dir)];
   print(shell, reports.map(describe), reports);
   const damaged = reports.filter((report) => report.problem !== undefined).length;
   if (damaged > 0) {
@@ -26,7 +28,21 @@ export async function check(shell: Shell, dir: string): Promise<number> {
   return 0;
 }
 
-function describe({ file, kind, items, problem }: FileReport): string {
+/** A report of the engine's, or of the file that says whose directory it is. */
+type Report = Omit<FileReport, "kind"> & { readonly kind: FileReport["kind"] | "identity" };
+
+function checkIdentity(disk: Disk, dir: string): Report {
+  const report = { file: `${dir}/IDENTITY`, kind: "identity" } as const;
+  try {
+    const items = readIdentity(disk, dir, undefined) === undefined ? 0 : 1;
+    return { ...report, items, problem: items === 0 ? "it is missing" : undefined };
+  } catch (error) {
+    if (!(error instanceof PairError)) throw error;
+    return { ...report, items: 0, problem: error.message };
+  }
+}
+
+function describe({ file, kind, items, problem }: Report): string {
   return problem === undefined
     ? `OK       ${kind.padEnd(8)} ${oneLine(file)} (${items} items)`
     : `DAMAGED  ${kind.padEnd(8)} ${oneLine(file)}: ${oneLine(problem)}`;

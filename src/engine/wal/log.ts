@@ -11,7 +11,13 @@
  * @module
  */
 import { PairError } from "../../model/mod.ts";
-import type { AppendFile, Clock, Disk, Random } from "../../runtime/mod.ts";
+import {
+  type AppendFile,
+  type Clock,
+  type Disk,
+  DiskError,
+  type Random,
+} from "../../runtime/mod.ts";
 import type { OriginTag } from "../api.ts";
 import type { Files } from "../files.ts";
 import {
@@ -400,8 +406,9 @@ export class Log {
   }
 
   #poison(cause: unknown): void {
+    const full = cause instanceof DiskError && cause.errno === "ENOSPC";
     this.#failure ??= new PairError(
-      "CommitLogFailed",
+      full ? "DiskFull" : "CommitLogFailed",
       `Cannot write the log: ${cause instanceof Error ? cause.message : String(cause)}`,
       { file: this.#file.path },
       { cause },

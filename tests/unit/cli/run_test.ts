@@ -24,6 +24,7 @@ Deno.test("bad usage ends with 2 and one error on standard error", async () => {
     ["get", "t"],
     ["get", "t", "k", "too", "many"],
     ["get", "t", "k", "--nonsense"],
+    ["get", "t", "what the system made of \\xff: \ufffd"],
     ["get", "t", "k", "--output", "xml"],
     ["get", "t", "k", "--timeout", "soon"],
     ["get", "t", "k", "--consistency", "most"],
