@@ -3,27 +3,13 @@
  *
  *     deno task generate            rewrites src/gen/
  *     deno task generate --check    changes nothing; fails when src/gen/ is not what proto/ gives
- *
- * buf comes as the npm package of the platform (`@bufbuild/buf-linux-x64` and its like), because the
- * umbrella package finds its program by an install script, which Deno does not run. Nothing but
- * Deno is needed.
  * @module
  */
+import { findBuf } from "./buf.ts";
 
-const BUF_VERSION = "1.75.0";
 const OUTPUT = "src/gen";
 
 const ROOT = new URL("../", import.meta.url).pathname;
-
-/** Buf's names for the platforms that it is built for. */
-const PLATFORMS: Readonly<Record<string, string>> = {
-  "linux-x86_64": "linux-x64",
-  "linux-aarch64": "linux-aarch64",
-  "darwin-x86_64": "darwin-x64",
-  "darwin-aarch64": "darwin-arm64",
-  "windows-x86_64": "win32-x64",
-  "windows-aarch64": "win32-arm64",
-};
 
 const check = Deno.args.includes("--check");
 const scratch = await Deno.makeTempDir({ prefix: "pairdb-generate-" });
@@ -47,7 +33,7 @@ try {
 
 /** Runs buf with the repository's buf.gen.yaml, writing below `folder`. */
 async function generateInto(folder: string): Promise<void> {
-  const buf = await findBuf(folder);
+  const buf = await findBuf();
   // buf starts the plugin as `deno`; the one that runs this tool need not be on the PATH.
   const bin = `${folder}/bin`;
   await Deno.mkdir(bin);
@@ -58,27 +44,6 @@ async function generateInto(folder: string): Promise<void> {
     cwd: ROOT,
     env: { PATH: `${bin}${separator}${Deno.env.get("PATH") ?? ""}` },
   });
-}
-
-/** Fetches buf's package into Deno's cache and returns the path of the program in it. */
-async function findBuf(folder: string): Promise<string> {
-  const platform = PLATFORMS[`${Deno.build.os}-${Deno.build.arch}`];
-  if (platform === undefined) {
-    throw new Error(`Cannot find buf: no build for ${Deno.build.os} on ${Deno.build.arch}`);
-  }
-  const specifier = `npm:@bufbuild/buf-${platform}@${BUF_VERSION}`;
-  // Importing any file of the package makes Deno fetch all of it; it holds no JavaScript.
-  await Deno.writeTextFile(
-    `${folder}/fetch.ts`,
-    `import "${specifier}/package.json" with { type: "json" };\n`,
-  );
-  await run(Deno.execPath(), ["cache", "--no-config", "--no-lock", `${folder}/fetch.ts`]);
-  const info = JSON.parse(
-    await run(Deno.execPath(), ["info", "--no-config", "--no-lock", "--json", specifier]),
-  ) as { npmPackages?: Record<string, { localPath?: string }> };
-  const home = Object.values(info.npmPackages ?? {})[0]?.localPath;
-  if (home === undefined) throw new Error(`Cannot find buf: ${specifier} is not in Deno's cache`);
-  return `${home}/bin/buf${Deno.build.os === "windows" ? ".exe" : ""}`;
 }
 
 /** Runs a program and returns its output. @throws Error with what it said when it fails */
