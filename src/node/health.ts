@@ -92,8 +92,9 @@ export class HealthMonitor {
 
   /** Damage that was set aside waits for somebody to look at it. */
   #judgeFiles(): readonly string[] {
-    const { quarantinedFiles, compactionsStopped } = this.#sources.engine.stats();
+    const { quarantinedFiles, compactionsStopped, checksumFailures } = this.#sources.engine.stats();
     const reasons: string[] = [];
+    if (checksumFailures > 0) reasons.push(`damaged data was met: ${checksumFailures} times`);
     if (quarantinedFiles > 0) {
       reasons.push(`damaged log segments in quarantine: ${quarantinedFiles}`);
     }

@@ -2,7 +2,8 @@
  * `pairdb del TENANT KEY`: deletes a key.
  * @module
  */
-import { type ConsistencyLevel, decodeContext, encodeContext } from "../../client/mod.ts";
+import { type ConsistencyLevel, encodeContext } from "../../client/mod.ts";
+import { contextOf } from "../context.ts";
 import { connect, print, type Shell } from "../shell.ts";
 
 /** Flags of `del`. */
@@ -18,7 +19,7 @@ export async function del(
   key: string,
   flags: DelFlags,
 ): Promise<number> {
-  const context = flags.context === undefined ? undefined : decodeContext(flags.context);
+  const context = contextOf(flags.context);
   const db = await connect(shell);
   const deleted = await db.delete(tenant, key, { context, consistency: flags.consistency });
   print(shell, deleted.existed ? "OK" : "OK (there was no value)", {

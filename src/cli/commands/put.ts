@@ -2,7 +2,8 @@
  * `pairdb put TENANT KEY [VALUE|-]`: stores a value.
  * @module
  */
-import { type ConsistencyLevel, decodeContext, encodeContext } from "../../client/mod.ts";
+import { type ConsistencyLevel, encodeContext } from "../../client/mod.ts";
+import { contextOf } from "../context.ts";
 import { MAX_VALUE_BYTES } from "../../model/mod.ts";
 import { readAll } from "../input.ts";
 import { connect, print, type Shell, UsageError } from "../shell.ts";
@@ -23,7 +24,7 @@ export async function put(
   value: string | undefined,
   flags: PutFlags,
 ): Promise<number> {
-  const context = flags.context === undefined ? undefined : decodeContext(flags.context);
+  const context = contextOf(flags.context);
   const bytes = await readValue(shell, value);
   const db = await connect(shell);
   const written = await db.put(tenant, key, bytes, {

@@ -29,6 +29,8 @@ Deno.test("bad usage ends with 2 and one error on standard error", async () => {
     ["get", "t", "k", "--timeout", "soon"],
     ["get", "t", "k", "--consistency", "most"],
     ["put", "t", "k", "v", "--ttl", "0"],
+    ["put", "t", "k", "v", "--context", ""],
+    ["del", "t", "k", "--context", ""],
     ["put", "t", "k", "v", "--ttl", "-5s"],
     ["scan", "t", "--limit", "0"],
     ["scan", "t", "--limit", "1.5"],

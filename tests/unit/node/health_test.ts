@@ -52,13 +52,15 @@ Deno.test("health() names what recovery lost, up to a bound", () => {
   assert.equal(many.node.health().reasons[8], "recovery lost 992 more pieces of the log");
 });
 
-Deno.test("health() is degraded while files are in quarantine or a damaged table stops compaction", () => {
+Deno.test("health() is degraded once damage was met, also where files are in quarantine or compaction stopped", () => {
   const { node, engine } = testNode();
+  engine.figures.checksumFailures = 3;
   engine.figures.quarantinedFiles = 2;
   engine.figures.compactionsStopped = 1;
   const { status, reasons } = node.health();
   assert.equal(status, "degraded");
   assert.deepEqual(reasons, [
+    "damaged data was met: 3 times",
     "damaged log segments in quarantine: 2",
     "tenants that a damaged table keeps from compaction: 1",
   ]);
