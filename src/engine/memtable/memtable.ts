@@ -227,11 +227,11 @@ export class Memtable {
   /** Leaves in `#path` the last node before `key` on each level. A new entry is the newest of its key, so it goes first. */
   #findPath(key: Uint8Array): void {
     const words = this.#words;
-    if (this.#last !== 0 && this.#compareKey(this.#last, key) < 0) {
-      const after = this.next(this.#last);
-      // The path leads to `last` on its own levels, and above them to the nodes that jump over it.
-      if (after === 0 && this.#pathEnds()) return;
-    }
+    // The path leads to the last node put in. When that is the greatest of all, nothing follows it on any
+    // level, and the path is right for every greater key.
+    if (
+      this.#last !== 0 && this.next(this.#last) === 0 && this.#compareKey(this.#last, key) < 0
+    ) return;
     let node = HEAD;
     for (let level = this.#height - 1; level >= 0; level--) {
       for (;;) {
@@ -241,14 +241,6 @@ export class Memtable {
       }
       this.#path[level] = node;
     }
-  }
-
-  /** Whether every level of the path is at its end: then the path is right for any greater key. */
-  #pathEnds(): boolean {
-    for (let level = 0; level < this.#height; level++) {
-      if (this.#words[((this.#path[level] + NODE_HEADER) >> 2) + level] !== 0) return false;
-    }
-    return true;
   }
 
   #randomHeight(): number {

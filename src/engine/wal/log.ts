@@ -33,6 +33,11 @@ import {
   TYPE_CLOSE,
 } from "./format.ts";
 
+/** Bytes of a fresh group buffer. */
+const BUFFER_BYTES = 64 * 1024;
+/** A buffer that has grown beyond this for one large group is not kept. */
+const BUFFER_BYTES_KEPT = 8 << 20;
+
 /** When an acknowledged write is durable. */
 export type SyncMode = "always" | "batch" | "none";
 
@@ -87,8 +92,8 @@ export class Log {
   readonly #onCommitted: (lastSeq: number) => void;
 
   // Two buffers take turns: one fills while the other is appended.
-  #filling = new Uint8Array(64 * 1024);
-  #spare = new Uint8Array(64 * 1024);
+  #filling = new Uint8Array(BUFFER_BYTES);
+  #spare = new Uint8Array(BUFFER_BYTES);
   #length = 0;
   #group: Group | undefined;
   #writing: Group | undefined;
@@ -294,8 +299,8 @@ export class Log {
     if (this.#failure !== undefined) throw this.#failure;
     const bytes = this.#filling.subarray(0, this.#length);
     this.#filling = this.#spare;
-    this.#spare = bytes.length > 8 << 20
-      ? new Uint8Array(64 * 1024)
+    this.#spare = bytes.length > BUFFER_BYTES_KEPT
+      ? new Uint8Array(BUFFER_BYTES)
       : new Uint8Array(bytes.buffer as ArrayBuffer);
     this.#length = 0;
     this.#group = undefined;
