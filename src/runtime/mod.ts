@@ -4,6 +4,7 @@
  * @module
  */
 export * from "./clock.ts";
+export * from "./crypto.ts";
 export * from "./disk.ts";
 export * from "./log.ts";
 export * from "./network.ts";

@@ -7,9 +7,8 @@
  */
 import { ByteReader, compareBytes, PairError } from "../../model/mod.ts";
 import { type Disk, DiskError, type ReadFile } from "../../runtime/mod.ts";
-import type { EntryKind } from "../api.ts";
 import type { EntryCursor } from "../cursor.ts";
-import { BlockCursor } from "./block.ts";
+import type { BlockCursor } from "./block.ts";
 import type { BlockCache, CachedBlocks } from "./cache.ts";
 import { filterMayContain } from "./filter.ts";
 import {
@@ -22,6 +21,7 @@ import {
   verifySection,
 } from "./format.ts";
 import { decodeProperties, type TableProperties } from "./properties.ts";
+import { TableCursor } from "./table_cursor.ts";
 
 /**
  * Looks whether this program can read a table, without opening it.
@@ -203,85 +203,5 @@ export class TableReader {
     }
     reader.end();
     return count;
-  }
-}
-
-/** A cursor over a table, block after block. */
-class TableCursor implements EntryCursor {
-  readonly #table: TableReader;
-  readonly #block = new BlockCursor();
-  #index = -1;
-
-  constructor(table: TableReader) {
-    this.#table = table;
-  }
-
-  get valid(): boolean {
-    return this.#block.valid;
-  }
-  get keyBuffer(): Uint8Array {
-    return this.#block.keyBuffer;
-  }
-  get keyStart(): number {
-    return 0;
-  }
-  get keyEnd(): number {
-    return this.#block.keyEnd;
-  }
-  get seq(): number {
-    return this.#block.seq;
-  }
-  get kind(): EntryKind {
-    return this.#block.kind;
-  }
-  get valueBuffer(): Uint8Array {
-    return this.#block.valueBuffer;
-  }
-  get valueStart(): number {
-    return this.#block.valueStart;
-  }
-  get valueEnd(): number {
-    return this.#block.valueEnd;
-  }
-
-  /** Whether the present entry has this key. */
-  isAt(key: Uint8Array): boolean {
-    const block = this.#block;
-    if (block.keyEnd !== key.length) return false;
-    const buffer = block.keyBuffer;
-    // From the end: keys of one block differ there.
-    for (let i = key.length - 1; i >= 0; i--) if (buffer[i] !== key[i]) return false;
-    return true;
-  }
-
-  seekFirst(): void {
-    if (this.#enter(0)) this.#block.seekFirst();
-  }
-
-  seek(key: Uint8Array, seq: number): void {
-    if (!this.#enter(this.#table.blockFor(key))) return;
-    this.#block.seek(key, seq);
-    // Every version of the key in this block may be newer than asked for: go on in the next.
-    while (!this.#block.valid && this.#enter(this.#index + 1)) this.#block.seek(key, seq);
-  }
-
-  next(): void {
-    this.#block.next();
-    if (!this.#block.valid && this.#enter(this.#index + 1)) this.#block.seekFirst();
-  }
-
-  /** Loads a block; past the last one the cursor becomes invalid. */
-  #enter(index: number): boolean {
-    if (index >= this.#table.blocks) {
-      this.#block.valid = false;
-      this.#index = -1;
-      return false;
-    }
-    if (index !== this.#index) {
-      this.#index = -1;
-      this.#table.loadBlock(index, this.#block);
-      this.#index = index;
-    }
-    return true;
   }
 }
