@@ -3,14 +3,15 @@
  *
  * Entries are ordered by user key ascending, then sequence descending, so that of one key the newest
  * comes first. A cursor stands on one entry and shows it as ranges of buffers: nothing is allocated
- * per entry. The ranges hold until the cursor moves.
+ * per entry. The ranges hold until the cursor moves; the bytes of a value, once shown, are never
+ * overwritten (they lie in an immutable block or an append-only arena), those of a key may be.
  * @module
  */
 import type { EntryKind } from "./api.ts";
 
 /** A position in sorted entries. */
 export interface EntryCursor {
-  /** False before the first seek and past the end; then the other fields mean nothing. */
+  /** False before the first seek and past either end; then the other fields mean nothing. */
   readonly valid: boolean;
   readonly keyBuffer: Uint8Array;
   readonly keyStart: number;
@@ -24,8 +25,14 @@ export interface EntryCursor {
   seekFirst(): void;
   /** Moves to the first entry whose key is `key` with a sequence of at most `seq`, or whose key is greater. */
   seek(key: Uint8Array, seq: number): void;
-  /** Moves on by one. */
+  /** Moves to the last entry. */
+  seekLast(): void;
+  /** Moves to the last entry whose key is less than `key`. */
+  seekBefore(key: Uint8Array): void;
+  /** Moves on by one. Only from a valid position. */
   next(): void;
+  /** Moves back by one. Only from a valid position. */
+  prev(): void;
 }
 
 /** Compares two ranges as unsigned bytes. */
@@ -59,10 +66,14 @@ export function compareEntries(a: EntryCursor, b: EntryCursor): number {
   ) || b.seq - a.seq;
 }
 
-/** Several cursors as one. A binary heap of the valid ones, least on top. */
+/**
+ * Several cursors as one. A binary heap of the valid ones; on top the least when it goes forwards, the
+ * greatest when it goes backwards. Turning round costs a seek in each of them.
+ */
 export class MergingCursor implements EntryCursor {
   readonly #all: readonly EntryCursor[];
   readonly #heap: EntryCursor[] = [];
+  #backwards = false;
 
   constructor(cursors: readonly EntryCursor[]) {
     this.#all = cursors;
@@ -98,17 +109,40 @@ export class MergingCursor implements EntryCursor {
 
   seekFirst(): void {
     for (const cursor of this.#all) cursor.seekFirst();
-    this.#build();
+    this.#build(false);
   }
 
   seek(key: Uint8Array, seq: number): void {
     for (const cursor of this.#all) cursor.seek(key, seq);
-    this.#build();
+    this.#build(false);
+  }
+
+  seekLast(): void {
+    for (const cursor of this.#all) cursor.seekLast();
+    this.#build(true);
+  }
+
+  seekBefore(key: Uint8Array): void {
+    for (const cursor of this.#all) cursor.seekBefore(key);
+    this.#build(true);
   }
 
   next(): void {
+    if (this.#backwards) return this.#turn();
     const top = this.#heap[0];
     top.next();
+    this.#settle(top);
+  }
+
+  prev(): void {
+    if (!this.#backwards) return this.#turn();
+    const top = this.#heap[0];
+    top.prev();
+    this.#settle(top);
+  }
+
+  /** Puts the top, which has moved, where it belongs now. */
+  #settle(top: EntryCursor): void {
     if (!top.valid) {
       const last = this.#heap.pop()!;
       if (this.#heap.length === 0) return;
@@ -117,7 +151,29 @@ export class MergingCursor implements EntryCursor {
     this.#sink(0);
   }
 
-  #build(): void {
+  /**
+   * Moves by one against the present direction. The other cursors stand on the far side of the present
+   * entry, or have run out there: each is brought to its nearest entry on this side.
+   */
+  #turn(): void {
+    const backwards = !this.#backwards;
+    const top = this.#heap[0];
+    const key = top.keyBuffer.slice(top.keyStart, top.keyEnd);
+    const { seq } = top;
+    for (const cursor of this.#all) {
+      if (cursor === top) continue;
+      cursor.seek(key, seq);
+      if (!backwards) continue;
+      if (cursor.valid) cursor.prev();
+      else cursor.seekLast();
+    }
+    if (backwards) top.prev();
+    else top.next();
+    this.#build(backwards);
+  }
+
+  #build(backwards: boolean): void {
+    this.#backwards = backwards;
     this.#heap.length = 0;
     for (const cursor of this.#all) if (cursor.valid) this.#heap.push(cursor);
     for (let i = (this.#heap.length >> 1) - 1; i >= 0; i--) this.#sink(i);
@@ -129,12 +185,16 @@ export class MergingCursor implements EntryCursor {
     for (;;) {
       let child = 2 * at + 1;
       if (child >= heap.length) break;
-      if (child + 1 < heap.length && compareEntries(heap[child + 1], heap[child]) < 0) child++;
-      if (compareEntries(item, heap[child]) <= 0) break;
+      if (child + 1 < heap.length && this.#order(heap[child + 1], heap[child]) < 0) child++;
+      if (this.#order(item, heap[child]) <= 0) break;
       heap[at] = heap[child];
       at = child;
     }
     heap[at] = item;
+  }
+
+  #order(a: EntryCursor, b: EntryCursor): number {
+    return this.#backwards ? compareEntries(b, a) : compareEntries(a, b);
   }
 }
 
@@ -201,14 +261,33 @@ export class ConcatenatedCursor implements EntryCursor {
     this.#skipEmpty();
   }
 
+  seekLast(): void {
+    this.#enter(this.#count - 1);
+    this.#current?.seekLast();
+    this.#skipEmptyBack();
+  }
+
+  seekBefore(key: Uint8Array): void {
+    const index = this.#find(key);
+    if (index === this.#count) return this.seekLast();
+    this.#enter(index);
+    this.#current!.seekBefore(key);
+    this.#skipEmptyBack();
+  }
+
   next(): void {
     this.#current!.next();
     this.#skipEmpty();
   }
 
+  prev(): void {
+    this.#current!.prev();
+    this.#skipEmptyBack();
+  }
+
   #enter(index: number): void {
     if (index !== this.#index || this.#current === undefined) {
-      this.#current = index < this.#count ? this.#open(index) : undefined;
+      this.#current = index >= 0 && index < this.#count ? this.#open(index) : undefined;
     }
     this.#index = index;
   }
@@ -217,6 +296,13 @@ export class ConcatenatedCursor implements EntryCursor {
     while (this.#current !== undefined && !this.#current.valid) {
       this.#enter(this.#index + 1);
       this.#current?.seekFirst();
+    }
+  }
+
+  #skipEmptyBack(): void {
+    while (this.#current !== undefined && !this.#current.valid) {
+      this.#enter(this.#index - 1);
+      this.#current?.seekLast();
     }
   }
 }

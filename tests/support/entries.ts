@@ -98,8 +98,17 @@ export class ListCursor implements EntryCursor {
     );
     this.#at = at < 0 ? this.#entries.length : at;
   }
+  seekLast(): void {
+    this.#at = this.#entries.length - 1;
+  }
+  seekBefore(key: Uint8Array): void {
+    this.#at = this.#entries.findLastIndex((entry) => compareBytes(entry.key, key) < 0);
+  }
   next(): void {
     this.#at++;
+  }
+  prev(): void {
+    this.#at--;
   }
 }
 

@@ -41,7 +41,10 @@ class HeldEntry implements EntryCursor {
   }
   seekFirst(): void {}
   seek(): void {}
+  seekLast(): void {}
+  seekBefore(): void {}
   next(): void {}
+  prev(): void {}
 }
 
 /**

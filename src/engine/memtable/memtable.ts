@@ -16,7 +16,7 @@
  * @module
  */
 import type { EntryKind } from "../api.ts";
-import type { EntryCursor } from "../cursor.ts";
+import { compareRanges, type EntryCursor } from "../cursor.ts";
 
 const MAX_HEIGHT = 16;
 const NODE_HEADER = 16;
@@ -179,6 +179,48 @@ export class Memtable {
     return words[(node + NODE_HEADER) >> 2];
   }
 
+  /** The last entry; 0 when empty. */
+  last(): number {
+    const words = this.#words;
+    let node = HEAD;
+    for (let level = this.#height - 1; level >= 0; level--) {
+      for (;;) {
+        const next = words[((node + NODE_HEADER) >> 2) + level];
+        if (next === 0) break;
+        node = next;
+      }
+    }
+    return node === HEAD ? 0 : node;
+  }
+
+  /** The last entry whose key is less than `key`; 0 when there is none. */
+  lastBefore(key: Uint8Array): number {
+    const words = this.#words;
+    let node = HEAD;
+    for (let level = this.#height - 1; level >= 0; level--) {
+      for (;;) {
+        const next = words[((node + NODE_HEADER) >> 2) + level];
+        if (next === 0 || this.#compareKey(next, key) >= 0) break;
+        node = next;
+      }
+    }
+    return node === HEAD ? 0 : node;
+  }
+
+  /** The entry before this one; 0 at the start. The list is linked forwards only: a search, O(log n). */
+  previous(entry: number): number {
+    const words = this.#words;
+    let node = HEAD;
+    for (let level = this.#height - 1; level >= 0; level--) {
+      for (;;) {
+        const next = words[((node + NODE_HEADER) >> 2) + level];
+        if (next === 0 || next === entry || this.#compareNodes(next, entry) >= 0) break;
+        node = next;
+      }
+    }
+    return node === HEAD ? 0 : node;
+  }
+
   /** An entry's sequence. */
   seq(node: number): number {
     const w = node >> 2;
@@ -222,6 +264,18 @@ export class Memtable {
       if (difference !== 0) return difference;
     }
     return length - key.length;
+  }
+
+  #compareNodes(a: number, b: number): number {
+    const bytes = this.#bytes;
+    return compareRanges(
+      bytes,
+      this.keyStart(a),
+      this.keyEnd(a),
+      bytes,
+      this.keyStart(b),
+      this.keyEnd(b),
+    ) || this.seq(b) - this.seq(a);
   }
 
   /** Leaves in `#path` the last node before `key` on each level. A new entry is the newest of its key, so it goes first. */
@@ -298,5 +352,14 @@ class MemtableCursor implements EntryCursor {
   }
   next(): void {
     this.#node = this.#table.next(this.#node);
+  }
+  seekLast(): void {
+    this.#node = this.#table.last();
+  }
+  seekBefore(key: Uint8Array): void {
+    this.#node = this.#table.lastBefore(key);
+  }
+  prev(): void {
+    this.#node = this.#table.previous(this.#node);
   }
 }

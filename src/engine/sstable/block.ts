@@ -71,6 +71,19 @@ export class BlockBuilder {
   }
 }
 
+const NO_BYTES = new Uint8Array(0);
+
+/** An entry that a cursor may go back to; its key lies in a buffer beside. */
+class BackEntry {
+  at = 0;
+  keyStart = 0;
+  keyEnd = 0;
+  seq = 0;
+  kind: EntryKind = 0;
+  valueStart = 0;
+  valueEnd = 0;
+}
+
 /** A cursor over one block at a time; `load` puts another block under it. */
 export class BlockCursor implements EntryCursor {
   keyBuffer: Uint8Array = new Uint8Array(256);
@@ -78,15 +91,22 @@ export class BlockCursor implements EntryCursor {
   keyEnd = 0;
   seq = 0;
   kind: EntryKind = 0;
-  valueBuffer: Uint8Array = new Uint8Array(0);
+  valueBuffer: Uint8Array = NO_BYTES;
   valueStart = 0;
   valueEnd = 0;
   valid = false;
 
   #entriesEnd = 0;
   #restarts = 0;
+  /** Where the present entry begins, and where the next one does. */
+  #at = 0;
   #next = 0;
   #what = "";
+  // For going back: the entries from a restart on, up to one that stands right before the present. An
+  // entry can be read from its restart onwards only, and once for each step would be quadratic.
+  readonly #back: BackEntry[] = [];
+  #backCount = 0;
+  #backKeys = NO_BYTES;
 
   /**
    * Stands before the first entry of a block.
@@ -98,6 +118,7 @@ export class BlockCursor implements EntryCursor {
   load(bytes: Uint8Array, size: number, what: string): void {
     this.valid = false;
     this.valueBuffer = bytes;
+    this.#backCount = 0;
     this.#what = what;
     this.#restarts = size < 8 ? 0 : getU32(bytes, size - 4);
     this.#entriesEnd = size - 4 - 4 * this.#restarts;
@@ -124,6 +145,40 @@ export class BlockCursor implements EntryCursor {
     while (this.valid && this.#compare(key, seq) < 0) this.next();
   }
 
+  seekLast(): void {
+    this.#at = this.#entriesEnd;
+    this.prev();
+  }
+
+  seekBefore(key: Uint8Array): void {
+    this.seek(key, Infinity);
+    if (this.valid) this.prev();
+    else this.seekLast();
+  }
+
+  prev(): void {
+    if (this.#backCount === 0 || this.#back[this.#backCount - 1].valueEnd !== this.#at) {
+      this.#lookBack(this.#at);
+    }
+    if (this.#backCount === 0) {
+      this.valid = false;
+      return;
+    }
+    const entry = this.#back[--this.#backCount];
+    const { keyStart, keyEnd } = entry;
+    const keys = this.#backKeys;
+    const key = this.keyBuffer;
+    for (let i = keyStart; i < keyEnd; i++) key[i - keyStart] = keys[i];
+    this.keyEnd = keyEnd - keyStart;
+    this.seq = entry.seq;
+    this.kind = entry.kind;
+    this.valueStart = entry.valueStart;
+    this.valueEnd = entry.valueEnd;
+    this.#at = entry.at;
+    this.#next = entry.valueEnd;
+    this.valid = true;
+  }
+
   next(): void {
     const bytes = this.valueBuffer;
     let at = this.#next;
@@ -131,6 +186,7 @@ export class BlockCursor implements EntryCursor {
       this.valid = false;
       return;
     }
+    this.#at = at;
     // Lengths below 128 take one byte each, which is the usual case; a sequence rarely does.
     let shared = bytes[at++];
     if (shared >= 0x80) {
@@ -174,13 +230,52 @@ export class BlockCursor implements EntryCursor {
     this.valid = true;
   }
 
+  /** Gathers the entries from the last restart before `until` up to there. */
+  #lookBack(until: number): void {
+    this.#backCount = 0;
+    if (until === 0) return;
+    let low = 0;
+    let high = this.#restarts - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.#restartAt(middle) < until) low = middle;
+      else high = middle - 1;
+    }
+    this.#enter(low);
+    for (let keyStart = 0;; this.next()) {
+      if (!this.valid || this.valueEnd > until) throw this.#damaged("a restart lies astray");
+      const keyEnd = keyStart + this.keyEnd;
+      if (keyEnd > this.#backKeys.length) {
+        const grown = new Uint8Array(Math.max(512, keyEnd * 2));
+        grown.set(this.#backKeys.subarray(0, keyStart));
+        this.#backKeys = grown;
+      }
+      for (let i = keyStart; i < keyEnd; i++) this.#backKeys[i] = this.keyBuffer[i - keyStart];
+      const entry = this.#back[this.#backCount] ??= new BackEntry();
+      this.#backCount++;
+      entry.at = this.#at;
+      entry.keyStart = keyStart;
+      entry.keyEnd = keyEnd;
+      entry.seq = this.seq;
+      entry.kind = this.kind;
+      entry.valueStart = this.valueStart;
+      entry.valueEnd = this.valueEnd;
+      if (this.valueEnd === until) return;
+      keyStart = keyEnd;
+    }
+  }
+
   #compare(key: Uint8Array, seq: number): number {
     const order = compareRanges(this.keyBuffer, 0, this.keyEnd, key, 0, key.length);
     return order !== 0 ? order : seq - this.seq;
   }
 
+  #restartAt(restart: number): number {
+    return getU32(this.valueBuffer, this.#entriesEnd + 4 * restart);
+  }
+
   #enter(restart: number): void {
-    const offset = getU32(this.valueBuffer, this.#entriesEnd + 4 * restart);
+    const offset = this.#restartAt(restart);
     if (offset >= this.#entriesEnd) throw this.#damaged("a restart lies outside");
     this.#next = offset;
     this.keyEnd = 0;

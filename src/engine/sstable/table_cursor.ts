@@ -66,14 +66,32 @@ export class TableCursor implements EntryCursor {
     while (!this.#block.valid && this.#enter(this.#index + 1)) this.#block.seek(key, seq);
   }
 
+  seekLast(): void {
+    if (this.#enter(this.#table.blocks - 1)) this.#block.seekLast();
+  }
+
+  seekBefore(key: Uint8Array): void {
+    const index = this.#table.blockFor(key);
+    if (index === this.#table.blocks) return this.seekLast();
+    this.#enter(index);
+    this.#block.seekBefore(key);
+    // The block before ends below the key.
+    if (!this.#block.valid && this.#enter(index - 1)) this.#block.seekLast();
+  }
+
   next(): void {
     this.#block.next();
     if (!this.#block.valid && this.#enter(this.#index + 1)) this.#block.seekFirst();
   }
 
-  /** Loads a block; past the last one the cursor becomes invalid. */
+  prev(): void {
+    this.#block.prev();
+    if (!this.#block.valid && this.#enter(this.#index - 1)) this.#block.seekLast();
+  }
+
+  /** Loads a block; outside the table the cursor becomes invalid. */
   #enter(index: number): boolean {
-    if (index >= this.#table.blocks) {
+    if (index < 0 || index >= this.#table.blocks) {
       this.#block.valid = false;
       this.#index = -1;
       return false;
