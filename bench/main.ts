@@ -1,26 +1,40 @@
 // deno-lint-ignore-file no-console -- a bench prints its figures
 /**
- * `deno task bench [engine|server] [--count N]`: our figures beside those of the peers that are
- * installed, in one run. Prints a table and keeps it in `bench/results/`.
+ * `deno task bench [engine|server] [--count N] [--rounds N] [--sets abc]`: our figures beside those of
+ * the peers that are installed, in one run. Prints a table and keeps it in `bench/results/`.
  * @module
  */
 import { benchEngine } from "./engine.ts";
 import { save, table } from "./report.ts";
 import { benchServer } from "./server.ts";
 
-const [what = "all"] = Deno.args.filter((arg) => !arg.startsWith("--") && !/^\d+$/.test(arg));
-const at = Deno.args.indexOf("--count");
-const count = at < 0 ? undefined : Number(Deno.args[at + 1]);
-if (!["all", "engine", "server"].includes(what) || (at >= 0 && !(count! > 0))) {
-  console.error("usage: deno task bench [engine|server] [--count N]");
+/** The value behind a flag; undefined when the flag is not there. */
+function flag(name: string): string | undefined {
+  const at = Deno.args.indexOf(name);
+  return at < 0 ? undefined : Deno.args[at + 1] ?? "";
+}
+
+function whole(name: string): number | undefined {
+  const text = flag(name);
+  return text === undefined ? undefined : Number(text);
+}
+
+const [what = "all"] = Deno.args[0]?.startsWith("--") ? [] : Deno.args;
+const count = whole("--count");
+const rounds = whole("--rounds") ?? 3;
+const sets = flag("--sets") ?? "abc";
+const known = ["all", "engine", "server"].includes(what) && /^[abc]+$/.test(sets);
+if (!known || !(rounds >= 1) || (count !== undefined && !(count >= 1))) {
+  console.error(
+    "usage: deno task bench [engine|server] [--count N] [--rounds N] [--sets abc]\n" +
+      "  sets: a 100 B values, b 1 KiB values, c 100 B values and little memory",
+  );
   Deno.exit(2);
 }
 
 if (what !== "server") {
-  const operations = count ?? 1_000_000;
-  const rows = await benchEngine(operations);
+  const { rows, notes } = await benchEngine({ count: count ?? 1_000_000, rounds, sets });
   console.log(table(rows));
-  const notes = [`${operations} operations; fillsync ${Math.ceil(operations / 20)}`];
   console.log(`kept in ${await save("engine", rows, notes)}.{json,txt}`);
 }
 if (what !== "engine") {

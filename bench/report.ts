@@ -12,30 +12,31 @@ export interface Row {
 }
 
 function figure(value: number): string {
-  return Math.round(value).toLocaleString("en-US");
+  const digits = value < 10 ? 2 : value < 100 ? 1 : 0;
+  return value.toLocaleString("en-US", { maximumFractionDigits: digits });
 }
 
-/** The rows as a table: ours, then each peer with the ratio of ours to it. */
+/**
+ * The rows as a table: ours, then each peer's figure and the ratio of ours to it. A row without any peer
+ * beside it says nothing and is left out.
+ */
 export function table(rows: readonly Row[]): string {
-  const lines = [["", "PairDB", "peer", "ratio"]];
-  for (const { name, unit, pairdb, peers } of rows) {
-    const named = Object.entries(peers);
-    if (named.length === 0) lines.push([name, `${figure(pairdb)} ${unit}`, "(not installed)", ""]);
-    named.forEach(([peer, value], i) =>
-      lines.push([
-        i === 0 ? name : "",
-        i === 0 ? `${figure(pairdb)} ${unit}` : "",
-        `${peer} ${figure(value)}`,
-        (pairdb / value).toFixed(2),
-      ])
+  const peers = [...new Set(rows.flatMap((row) => Object.keys(row.peers)))];
+  const lines = [["", "", "PairDB", ...peers.flatMap((peer) => [peer, "ratio"])]];
+  for (const { name, unit, pairdb, peers: theirs } of rows) {
+    if (Object.keys(theirs).length === 0) continue;
+    const cells = peers.flatMap((peer) =>
+      theirs[peer] === undefined
+        ? ["-", "-"]
+        : [figure(theirs[peer]), (pairdb / theirs[peer]).toFixed(2)]
     );
+    lines.push([name, unit, figure(pairdb), ...cells]);
   }
   const widths = lines[0].map((_, column) => Math.max(...lines.map((line) => line[column].length)));
   return lines.map((line) =>
     line.map((cell, column) =>
-      column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])
-    )
-      .join("  ")
+      column < 2 ? cell.padEnd(widths[column]) : cell.padStart(widths[column])
+    ).join("  ").trimEnd()
   ).join("\n");
 }
 

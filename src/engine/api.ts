@@ -89,6 +89,7 @@ export interface EngineStats {
   /** Tables on each level, all trees together. */
   tablesPerLevel: number[];
   flushes: number;
+  flushBytesWritten: number;
   compactions: number;
   compactionBytesRead: number;
   compactionBytesWritten: number;

@@ -442,6 +442,7 @@ class LsmEngine implements Engine {
       tables: sum(trees, (tree) => tree.tables),
       tablesPerLevel,
       flushes: this.#maintenance.flushes,
+      flushBytesWritten: this.#maintenance.flushBytesWritten,
       compactions: this.#maintenance.compactions,
       compactionBytesRead: this.#maintenance.bytesRead,
       compactionBytesWritten: this.#maintenance.bytesWritten,

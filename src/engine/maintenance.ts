@@ -60,6 +60,8 @@ export class Maintenance {
 
   /** Flushes done. */
   flushes = 0;
+  /** Bytes of tables that flushes have written. */
+  flushBytesWritten = 0;
   /** Compactions done. */
   compactions = 0;
   /** Bytes of tables that compactions have read. */
@@ -219,12 +221,14 @@ export class Maintenance {
     install(tree, tree.version.with(new Set(), placed));
     tree.flushedSeq = memtable.maxSeq;
     tree.immutables = tree.immutables.filter((other) => other !== memtable);
+    const bytes = metas.reduce((sum, { size }) => sum + size, 0);
     this.flushes++;
+    this.flushBytesWritten += bytes;
     this.#removeOldSegments();
     runtime.log.info("flushed", {
       tree: tree.id,
       entries: memtable.count,
-      bytes: metas.reduce((sum, { size }) => sum + size, 0),
+      bytes,
       ms: Math.round(runtime.clock.monotonicMs() - startedMs),
     });
   }

@@ -241,6 +241,7 @@ export class MemoryEngine implements Engine {
       tables: 0,
       tablesPerLevel: [],
       flushes: 0,
+      flushBytesWritten: 0,
       compactions: 0,
       compactionBytesRead: 0,
       compactionBytesWritten: 0,
