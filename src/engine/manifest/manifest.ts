@@ -151,25 +151,11 @@ export class Manifest {
     this.#guard(() => {
       const number = this.nextFile();
       const previous = this.#file;
-      const file = this.#disk.create(this.#files.manifest(number));
-      this.#file = file;
+      this.#file = this.#disk.create(this.#files.manifest(number));
       this.#number = number;
       previous?.close();
-      file.append(encodeHeader(number));
-      file.append(encodeFrame(number, this.state.snapshot()));
-      file.syncNow();
-      this.#disk.syncDir(this.#files.root);
-      const temp = this.#files.currentTemp;
-      if (this.#disk.stat(temp) !== undefined) this.#disk.remove(temp);
-      const pointer = this.#disk.create(temp);
-      try {
-        pointer.append(utf8(currentText(manifestName(number))));
-        pointer.syncNow();
-      } finally {
-        pointer.close();
-      }
-      this.#disk.rename(temp, this.#files.current);
-      this.#disk.syncDir(this.#files.root);
+      begin(this.#file, number, this.state);
+      makeCurrent(this.#disk, this.#files, number);
     });
   }
 
@@ -235,6 +221,48 @@ export class Manifest {
     );
     return this.#failure;
   }
+}
+
+/**
+ * Writes a manifest that holds a state, and makes it the current one of a directory. Durable on return.
+ * @throws DiskError EEXIST when the manifest is there
+ */
+export function writeManifest(
+  disk: Disk,
+  files: Files,
+  number: number,
+  state: ManifestState,
+): void {
+  const file = disk.create(files.manifest(number));
+  try {
+    begin(file, number, state);
+  } finally {
+    file.close();
+  }
+  makeCurrent(disk, files, number);
+}
+
+/** The beginning of every manifest: the state that later edits change. The bytes are durable on return. */
+function begin(file: AppendFile, number: number, state: ManifestState): void {
+  file.append(encodeHeader(number));
+  file.append(encodeFrame(number, state.snapshot()));
+  file.syncNow();
+}
+
+/** Points CURRENT to a manifest; durable on return. */
+function makeCurrent(disk: Disk, files: Files, number: number): void {
+  disk.syncDir(files.root);
+  const temp = files.currentTemp;
+  if (disk.stat(temp) !== undefined) disk.remove(temp);
+  const pointer = disk.create(temp);
+  try {
+    pointer.append(utf8(currentText(manifestName(number))));
+    pointer.syncNow();
+  } finally {
+    pointer.close();
+  }
+  disk.rename(temp, files.current);
+  disk.syncDir(files.root);
 }
 
 function currentText(name: string): string {

@@ -10,4 +10,5 @@ export {
   manifestFiles,
   readCurrent,
   readManifest,
+  writeManifest,
 } from "./manifest.ts";

@@ -111,6 +111,10 @@ export class Log {
   // only one of them may be told that bytes were lost.
   #syncing: Promise<void> | undefined;
   #rotate = false;
+  /** Those who wait for the next segment, to look at the store at that moment. */
+  readonly #cuts: { take: () => void; reject: (error: unknown) => void }[] = [];
+  /** Readers of closed segments: while there are any, none is removed. */
+  #holds = 0;
   #closed = false;
   #failure: PairError | undefined;
   #lastSeq: number;
@@ -192,6 +196,39 @@ export class Log {
   }
 
   /**
+   * Begins a new segment behind what is appended, and calls `take` in the same step: then all segments
+   * but the last are durable and closed for good, the last is empty, and no table holds more than they do.
+   * @returns resolves when `take` has been called; rejects with what it threw
+   * @throws PairError CommitLogFailed when the log is poisoned
+   */
+  cut(take: () => void): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    return new Promise((resolve, reject) => {
+      this.#cuts.push({
+        take: () => {
+          try {
+            resolve(take());
+          } catch (error) {
+            reject(error);
+          }
+        },
+        reject,
+      });
+      this.rotate();
+    });
+  }
+
+  /** Keeps all segments on the disk until the returned function is called; the next flush removes them then. */
+  hold(): () => void {
+    this.#holds++;
+    let held = true;
+    return () => {
+      if (held) this.#holds--;
+      held = false;
+    };
+  }
+
+  /**
    * Makes everything that was queued before the call durable, whatever the mode. Does not wait for what
    * is queued meanwhile: writers who never pause must not keep a flush waiting for ever.
    * @throws PairError CommitLogFailed when the log is poisoned
@@ -204,7 +241,7 @@ export class Log {
 
   /** Removes segments whose number is below `number`, damaged ones into quarantine; never the open one. */
   removeBelow(number: number): void {
-    while (this.segments.length > 1 && this.segments[0].number < number) {
+    while (this.#holds === 0 && this.segments.length > 1 && this.segments[0].number < number) {
       const [segment] = this.segments;
       const path = this.#files.segment(segment.number);
       if (segment.damaged) {
@@ -287,6 +324,7 @@ export class Log {
         (this.#group as Group | undefined)?.reject(this.#failure);
         this.#group = undefined;
         this.#length = 0;
+        for (const { reject } of this.#cuts.splice(0)) reject(this.#failure);
         break;
       }
       group?.resolve();
@@ -325,8 +363,11 @@ export class Log {
   /** Makes the present segment durable, closes it, and begins the next one. An empty one stays. */
   async #nextSegment(): Promise<void> {
     this.#rotate = false;
-    const segment = this.#segment;
-    if (segment.bytes === HEADER_SIZE) return;
+    if (this.#segment.bytes > HEADER_SIZE) await this.#changeSegment(this.#segment);
+    for (const { take } of this.#cuts.splice(0)) take();
+  }
+
+  async #changeSegment(segment: Segment): Promise<void> {
     const file = this.#file;
     this.#cancelSync?.();
     this.#cancelSync = undefined;

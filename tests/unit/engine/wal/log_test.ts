@@ -363,6 +363,76 @@ async function threeSegments(): Promise<SimDisk> {
 
 const numbers = (log: readonly FoundSegment[]) => log.map(({ number }) => number);
 
+Deno.test("a cut under load divides the log: closed segments hold all before it, and nothing behind", async () => {
+  const bench = new Bench();
+  const { log, world } = bench;
+  for (let round = 0; round < 10; round++) {
+    const before = [bench.append(20), bench.append(2000)];
+    let at = 0;
+    let closed: number[] = [];
+    const done = log.cut(() => {
+      at = log.segments.at(-1)!.lastSeq;
+      closed = log.segments.slice(0, -1).map(({ number }) => number);
+    });
+    const behind = bench.append(30);
+    await bench.run(Promise.all([done, ...before.map((write) => write.done), behind.done]));
+    assert.ok(at >= before[1].seq, "what was queued before the call is before the cut");
+    // Only what a power loss leaves counts.
+    const disk = SimDisk.fromImage(world.disk.snapshotImage());
+    disk.crash("drop");
+    let last = 0;
+    for (const found of findSegments(disk, FILES, 0).log) {
+      if (!closed.includes(found.number)) continue;
+      last = (await replaySegment(disk, found, last, () => {})).segment.lastSeq;
+    }
+    assert.equal(last, at);
+  }
+  await bench.run(log.close());
+});
+
+Deno.test("a cut of an idle log begins no segment; one that throws tells only its caller", async () => {
+  const bench = new Bench({}, false);
+  await bench.append().done;
+  await bench.log.cut(() => {});
+  const segments = bench.log.segments.length;
+  await bench.log.cut(() => {});
+  assert.equal(bench.log.segments.length, segments);
+  const wrong = new Error("no");
+  const refused = bench.log.cut(() => {
+    throw wrong;
+  });
+  await assert.rejects(refused, wrong);
+  await bench.append().done;
+  assert.equal(bench.log.failure, undefined);
+  await bench.log.close();
+});
+
+Deno.test("a cut of a log that fails meanwhile, or has failed, is refused", async () => {
+  const bench = new Bench();
+  const lost = assert.rejects(bench.append().done, { error: "CommitLogFailed" });
+  bench.world.disk.hook = ({ op }) => op === "create" ? "EIO" : undefined;
+  const done = bench.log.cut(() => assert.fail("there is no next segment"));
+  await bench.run(Promise.all([lost, assert.rejects(done, { error: "CommitLogFailed" })]));
+  await assert.rejects(bench.log.cut(() => {}), { error: "CommitLogFailed" });
+  await bench.run(bench.log.close());
+});
+
+Deno.test("what somebody holds is not removed until he lets go", async () => {
+  const bench = new Bench({ segmentSize: 100 }, false);
+  for (let n = 0; n < 4; n++) await bench.append(200).done;
+  const letGo = [bench.log.hold(), bench.log.hold()];
+  const count = bench.log.segments.length;
+  bench.log.removeBelow(count);
+  letGo[0]();
+  letGo[0]();
+  bench.log.removeBelow(count);
+  assert.equal(bench.log.segments.length, count);
+  letGo[1]();
+  bench.log.removeBelow(count);
+  assert.equal(bench.log.segments.length, 1);
+  await bench.log.close();
+});
+
 Deno.test("what is not a segment's name is left alone; what a crash left unfinished is no segment", async () => {
   const disk = await threeSegments();
   for (const name of ["0000004.wal", "4.wal", "000004.wal.bak", "notes.txt"]) {
