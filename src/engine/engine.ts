@@ -197,18 +197,27 @@ class LsmEngine implements Engine {
         this.#manifest.rollOver();
       },
     });
-    this.#lastSeq = this.#visible = Math.max(this.#lastSeq, state.lastSeq);
+    // Told before the edit below, after which a segment that is gone is no longer missed.
+    for (const { file, offset, bytes } of found.losses) {
+      log.error("wal damage: records lost", { file, offset, bytes });
+    }
+    this.#lastSeq = this.#visible = Math.max(this.#lastSeq, state.lastSeq, found.lastSeq);
     this.#log = new Log(
       this.#runtime,
       files,
       this.#options.log,
       found.segments,
       this.#lastSeq,
-      () => this.#manifest.nextFile(),
-      (lastSeq) => this.#visible = lastSeq,
+      {
+        nextNumber: () => this.#manifest.nextFile(),
+        opened: (newestLog) => this.#manifest.commit(() => ({ newestLog })),
+        committed: (lastSeq) => this.#visible = lastSeq,
+      },
     );
-    const oldestLog = this.#log.segments[0].number;
-    await this.#manifest.commit(() => ({ oldestLog, lastSeq: this.#lastSeq }));
+    const { segments } = this.#log;
+    const oldestLog = segments[0].number;
+    const newestLog = segments[segments.length - 1].number;
+    await this.#manifest.commit(() => ({ oldestLog, newestLog, lastSeq: this.#lastSeq }));
     for (const number of found.stray) this.#tables.removeFile(files.segment(number));
     this.#tables.removeOrphans(this.#trees.values(), this.#manifest.number);
     const quarantine = disk.stat(files.quarantineDir) === undefined
@@ -222,9 +231,6 @@ class LsmEngine implements Engine {
       losses: found.losses,
       elapsedMs: clock.monotonicMs() - startedMs,
     };
-    for (const { file, offset, bytes } of found.losses) {
-      log.error("wal damage: records lost", { file, offset, bytes });
-    }
     log.info("recovered", {
       dir: files.root,
       trees: this.#trees.size,

@@ -79,7 +79,11 @@ export async function checkDirectory(disk: Disk, root: string): Promise<FileRepo
     }
     let log: ReturnType<typeof findSegments>["log"] = [];
     await attempt(files.walDir, "wal", () => {
-      log = findSegments(disk, files, state.oldestLog).log;
+      const found = findSegments(disk, files, state.oldestLog, state.newestLog);
+      log = found.log;
+      for (const { file } of found.missing) {
+        throw new PairError("CorruptedData", `Cannot read ${file}: it is missing or emptied`);
+      }
       return log.length;
     });
     let lastSeq = 0;

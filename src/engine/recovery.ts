@@ -36,6 +36,8 @@ export interface Recovered {
   readonly segments: readonly Segment[];
   /** Segments that are not part of the log any more, or never were. */
   readonly stray: readonly number[];
+  /** The last sequence that the log vouches for, also when the record itself is lost: none is used twice. */
+  readonly lastSeq: number;
   readonly records: number;
   readonly tornBytes: number;
   readonly losses: readonly Loss[];
@@ -43,8 +45,9 @@ export interface Recovered {
 
 /**
  * Replays the log into the trees.
- * @throws PairError CorruptedData for a missing segment, a batch of a tree that was never made, or any
- *   damage when `strict`; InvalidArgument, with nothing written, for a table or segment of a newer format
+ * @throws PairError CorruptedData when the log's beginning is missing, for a batch of a tree that was never
+ *   made, or any damage when `strict`; InvalidArgument, with nothing written, for a table or segment of a
+ *   newer format
  */
 export async function recover(
   disk: Disk,
@@ -54,12 +57,13 @@ export async function recover(
   hooks: RecoveryHooks,
 ): Promise<Recovered> {
   checkFormats(disk, files, trees);
-  const { log, stray } = findSegments(disk, files, state.oldestLog);
+  const { log, stray, missing } = findSegments(disk, files, state.oldestLog, state.newestLog);
+  if (hooks.strict) refuse(missing, "is missing, or emptied,");
   hooks.beforeReplay(highestFile(disk, files));
   makeTreeDirs(disk, files, trees);
   const { closed } = state;
   const segments: Segment[] = [];
-  const losses: Loss[] = [];
+  const losses: Loss[] = [...missing];
   let records = 0;
   let tornBytes = 0;
   let lastSeq = 0;
@@ -94,8 +98,9 @@ export async function recover(
   // After a clean close nothing is torn: a log that ends too early was cut, and its end is lost.
   const reached = Math.max(lastSeq, ...[...trees.values()].map((tree) => tree.flushedSeq));
   const end = segments.at(-1);
-  // Damage that was found in the last segment explains it.
-  if (closed !== undefined && reached < closed && end?.damaged !== true) {
+  // Damage that was found in the last segment explains it, and so does a segment that is gone.
+  const explained = end?.damaged === true || missing.length > 0;
+  if (closed !== undefined && reached < closed && !explained) {
     if (end !== undefined) segments[segments.length - 1] = { ...end, damaged: true };
     const file = log.at(-1)?.path ?? files.walDir;
     losses.push({ file, offset: end?.bytes ?? 0, bytes: 0 });
@@ -105,7 +110,7 @@ export async function recover(
   // will show it, so it has to be durable first.
   const last = log.at(-1);
   if (last !== undefined) disk.syncFile(last.path);
-  return { segments, stray, records, tornBytes, losses };
+  return { segments, stray, lastSeq, records, tornBytes, losses };
 }
 
 /** A newer program's directory is refused before anything is written to it. */
@@ -126,11 +131,11 @@ function makeTreeDirs(disk: Disk, files: Files, trees: ReadonlyMap<number, TreeS
 }
 
 /** @throws PairError CorruptedData for the first loss, if there is one */
-function refuse(losses: readonly Loss[]): void {
+function refuse(losses: readonly Loss[], what = "is damaged"): void {
   for (const { file, offset, bytes } of losses) {
     throw new PairError(
       "CorruptedData",
-      `Cannot recover: ${file} is damaged at ${offset} (commit_log.recovery is strict)`,
+      `Cannot recover: ${file} ${what} at ${offset} (commit_log.recovery is strict)`,
       { file, offset, bytes },
     );
   }

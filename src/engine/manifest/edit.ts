@@ -7,7 +7,7 @@
  *     2 oldest log| segment number               6 add table    | tree | level | number | file bytes | properties
  *     3 last seq  | sequence                     7 remove table | tree | number
  *     4 new tree  | id | name | operator | ms    8 flushed      | tree | sequence
- *                                                9 closed       | last sequence
+ *    10 newest log| segment number               9 closed       | last sequence
  *
  * A snapshot of the whole state is an edit like any other: the one that makes it from nothing. A
  * clean close leaves field 9 behind: so no other edit is the last one and could pass for torn, and a log
@@ -42,6 +42,8 @@ export interface TreeMeta {
 export interface Edit {
   readonly nextFile?: number;
   readonly oldestLog?: number;
+  /** A segment that is durable and may be written to from now on. */
+  readonly newestLog?: number;
   readonly lastSeq?: number;
   readonly newTrees?: readonly TreeMeta[];
   readonly dropTree?: number;
@@ -65,6 +67,8 @@ export class ManifestState {
   nextFile = 1;
   /** The oldest log segment that recovery needs; 0 before the first. */
   oldestLog = 0;
+  /** The newest segment that anything was acknowledged in; 0 when a format 1 file did not say. */
+  newestLog = 0;
   lastSeq = 0;
   /** After a clean close, the sequence that log and tables reach; undefined once the directory was used again. */
   closed: number | undefined;
@@ -76,6 +80,7 @@ export class ManifestState {
   apply(edit: Edit): void {
     if (edit.nextFile !== undefined) this.nextFile = Math.max(this.nextFile, edit.nextFile);
     if (edit.oldestLog !== undefined) this.oldestLog = Math.max(this.oldestLog, edit.oldestLog);
+    if (edit.newestLog !== undefined) this.newestLog = Math.max(this.newestLog, edit.newestLog);
     if (edit.lastSeq !== undefined) this.lastSeq = Math.max(this.lastSeq, edit.lastSeq);
     for (const tree of edit.newTrees ?? []) {
       if (this.trees.has(tree.id)) throw new Error(`tree ${tree.id} exists already`);
@@ -114,6 +119,7 @@ export class ManifestState {
     return {
       nextFile: this.nextFile,
       oldestLog: this.oldestLog,
+      newestLog: this.newestLog,
       lastSeq: this.lastSeq,
       closed: this.closed,
       newTrees: trees,
@@ -131,6 +137,7 @@ export function encodeEdit(edit: Edit): Uint8Array<ArrayBuffer> {
   const out = new ByteWriter();
   if (edit.nextFile !== undefined) out.u8(1).varint(edit.nextFile);
   if (edit.oldestLog !== undefined) out.u8(2).varint(edit.oldestLog);
+  if (edit.newestLog !== undefined) out.u8(10).varint(edit.newestLog);
   if (edit.lastSeq !== undefined) out.u8(3).varint(edit.lastSeq);
   for (const { id, name, operator, createdAtMs } of edit.newTrees ?? []) {
     out.u8(4).varint(id).text(name).text(operator).varint(createdAtMs);
@@ -177,6 +184,7 @@ export function decodeEdit(bytes: Uint8Array, what: string): Edit {
     } else if (tag === 7) remove.push({ tree: reader.varint(), number: reader.varint() });
     else if (tag === 8) flushed.push({ tree: reader.varint(), seq: reader.varint() });
     else if (tag === 9) edit.closed = reader.varint();
+    else if (tag === 10) edit.newestLog = reader.varint();
     else throw reader.damaged(`field ${tag} is not known`);
   }
   if (add.length > 0) edit.add = add;

@@ -1,7 +1,12 @@
 /**
  * Manifest: the log of version edits that says which files make up the store.
  *
- *     header:  | PAIRDBMF | format u32 = 1 | number u32 | crc32c u32 of the 16 bytes before |
+ *     header:  0          8        12       16       20       36       40
+ *              +----------+--------+--------+--------+--------+--------+
+ *              | PAIRDBMF | format | number | flags  | salt   | crc32c |   crc32c covers all before it
+ *              | magic    | u32=2  | u32    | u32=0  | zero   | u32    |
+ *              +----------+--------+--------+--------+--------+--------+
+ *              format 1 has neither flags nor salt: 20 bytes
  *     frame:   | length u32 | crc32c u32 | number u32 | edit, `length` bytes |   crc32c covers number and edit
  *     CURRENT: `MANIFEST-000007 1a2b3c4d\n`, a name and the crc32c of the name in hex
  *
@@ -19,9 +24,11 @@ import { type Files, manifestName, parseManifestName } from "../files.ts";
 import { decodeEdit, type Edit, encodeEdit, ManifestState } from "./edit.ts";
 
 /** The version that this program writes, and the newest that it reads. */
-export const MANIFEST_FORMAT = 1;
+export const MANIFEST_FORMAT = 2;
 
-const HEADER_SIZE = 20;
+const HEADER_SIZE = 40;
+/** Format 1, without flags and salt. */
+const HEADER_SIZE_1 = 20;
 const FRAME_HEADER = 12;
 const MAGIC = [0x50, 0x41, 0x49, 0x52, 0x44, 0x42, 0x4d, 0x46]; // "PAIRDBMF"
 /** A manifest larger than this is written anew. */
@@ -56,9 +63,8 @@ export function readCurrent(disk: Disk, files: Files): number | undefined {
  */
 export function readManifest(disk: Disk, path: string, number: number): ManifestContent {
   const bytes = disk.readWhole(path);
-  checkHeader(path, number, bytes);
   const edits: Edit[] = [];
-  let at = HEADER_SIZE;
+  let at = checkHeader(path, number, bytes);
   while (at < bytes.length) {
     const end = frameEnd(bytes, at, number);
     if (end === undefined) {
@@ -274,18 +280,23 @@ function encodeHeader(number: number): Uint8Array<ArrayBuffer> {
   bytes.set(MAGIC);
   putU32(bytes, 8, MANIFEST_FORMAT);
   putU32(bytes, 12, number);
-  putU32(bytes, 16, crc32c(bytes, 0, 16));
+  putU32(bytes, HEADER_SIZE - 4, crc32c(bytes, 0, HEADER_SIZE - 4));
   return bytes;
 }
 
-function checkHeader(path: string, number: number, bytes: Uint8Array): void {
-  if (bytes.length < HEADER_SIZE || MAGIC.some((byte, i) => bytes[i] !== byte)) {
+/** Checks a manifest's header; returns where it ends. */
+function checkHeader(path: string, number: number, bytes: Uint8Array): number {
+  if (bytes.length < HEADER_SIZE_1 || MAGIC.some((byte, i) => bytes[i] !== byte)) {
     throw damagedFile(path, 0, "this is not a manifest: the magic number is missing");
   }
-  if (getU32(bytes, 16) !== crc32c(bytes, 0, 16)) {
+  const format = getU32(bytes, 8);
+  // A newer header may have another length: format 1's is where a program of any age finds a checksum.
+  const size = format === 1 ? HEADER_SIZE_1 : HEADER_SIZE;
+  const sound = (end: number) =>
+    bytes.length >= end && getU32(bytes, end - 4) === crc32c(bytes, 0, end - 4);
+  if (!sound(size) && !(format > MANIFEST_FORMAT && sound(HEADER_SIZE_1))) {
     throw damagedFile(path, 0, "the header's checksum does not match");
   }
-  const format = getU32(bytes, 8);
   if (format > MANIFEST_FORMAT) {
     throw new PairError(
       "InvalidArgument",
@@ -294,6 +305,10 @@ function checkHeader(path: string, number: number, bytes: Uint8Array): void {
     );
   }
   if (getU32(bytes, 12) !== number) throw damagedFile(path, 0, "it is another manifest's content");
+  if (format === 2 && getU32(bytes, 16) !== 0) {
+    throw damagedFile(path, 16, "its flags are not known");
+  }
+  return size;
 }
 
 function encodeFrame(number: number, edit: Edit): Uint8Array<ArrayBuffer> {

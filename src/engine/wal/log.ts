@@ -4,7 +4,8 @@
  * Frames are encoded into one buffer as they arrive. A loop takes the buffer, appends it in one call,
  * syncs once, and wakes everyone in it; what arrives meanwhile is the next group. When a rotation is
  * due, the old segment is synced and closed first, then the new one is made, and the frames that
- * arrived meanwhile are sealed again for it: so N is durable before anything in N+1 exists.
+ * arrived meanwhile are sealed again for it: so N is durable before anything in N+1 exists. Before the
+ * first frame goes into it, the manifest is told of the new segment: if it vanishes, recovery misses it.
  *
  * After a failed append or sync the log is poisoned: it acknowledges nothing more, for the kernel may
  * have dropped the bytes and would report success the second time.
@@ -65,6 +66,16 @@ export interface Segment {
   readonly damaged: boolean;
 }
 
+/** What the log needs from the engine. */
+export interface LogHooks {
+  /** Gives file numbers. */
+  nextNumber(): number;
+  /** A segment is durable and about to be written to; resolves when the manifest knows of it. */
+  opened(number: number): Promise<void>;
+  /** Told the last sequence of each group before its writers are. */
+  committed(lastSeq: number): void;
+}
+
 /** Frames of one append, and those who wait for it. */
 class Group {
   readonly done: Promise<void>;
@@ -88,8 +99,7 @@ export class Log {
   readonly #random: Random;
   readonly #files: Files;
   readonly #options: LogOptions;
-  readonly #nextNumber: () => number;
-  readonly #onCommitted: (lastSeq: number) => void;
+  readonly #hooks: LogHooks;
 
   // Two buffers take turns: one fills while the other is appended.
   #filling = new Uint8Array(BUFFER_BYTES);
@@ -127,11 +137,10 @@ export class Log {
   records = 0;
 
   /**
-   * Starts a new segment behind the existing ones; durable on return.
-   * @param existing     segments that recovery left, oldest first
-   * @param lastSeq      the last sequence in use
-   * @param nextNumber   gives file numbers
-   * @param onCommitted    told the last sequence of each group before its writers are
+   * Starts a new segment behind the existing ones; durable on return. The caller tells the manifest of
+   * it, the last of {@link Log.segments}, before the first `append`.
+   * @param existing  segments that recovery left, oldest first
+   * @param lastSeq   the last sequence in use
    */
   constructor(
     world: { disk: Disk; clock: Clock; random: Random },
@@ -139,16 +148,14 @@ export class Log {
     options: LogOptions,
     existing: readonly Segment[],
     lastSeq: number,
-    nextNumber: () => number,
-    onCommitted: (lastSeq: number) => void,
+    hooks: LogHooks,
   ) {
     this.#disk = world.disk;
     this.#clock = world.clock;
     this.#random = world.random;
     this.#files = files;
     this.#options = options;
-    this.#nextNumber = nextNumber;
-    this.#onCommitted = onCommitted;
+    this.#hooks = hooks;
     this.#lastSeq = lastSeq;
     this.segments.push(...existing);
     this.#openSegment(existing.at(-1), lastSeq);
@@ -357,7 +364,7 @@ export class Log {
     } else if (this.#options.syncMode === "batch") {
       this.#scheduleSync(group.records);
     }
-    this.#onCommitted(group.lastSeq);
+    this.#hooks.committed(group.lastSeq);
   }
 
   /** Makes the present segment durable, closes it, and begins the next one. An empty one stays. */
@@ -377,6 +384,7 @@ export class Log {
     if (this.#failure !== undefined) throw this.#failure;
     file.close();
     this.#openSegment(segment, segment.lastSeq);
+    await this.#hooks.opened(this.#segment.number);
     this.#reseal();
   }
 
@@ -425,7 +433,7 @@ export class Log {
 
   /** @param lastSeq  the last sequence before this segment; writers that wait for it have later ones already */
   #openSegment(previous: Segment | undefined, lastSeq: number): void {
-    const number = this.#nextNumber();
+    const number = this.#hooks.nextNumber();
     const salt = this.#random.u32();
     const header = encodeHeader({
       segment: number,

@@ -3,7 +3,7 @@
  * @module
  */
 export { type LoggedMutation, WAL_FORMAT } from "./format.ts";
-export { Log, type LogOptions, type Segment, type SyncMode } from "./log.ts";
+export { Log, type LogHooks, type LogOptions, type Segment, type SyncMode } from "./log.ts";
 export {
   findSegments,
   type FoundSegment,

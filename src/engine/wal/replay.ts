@@ -47,17 +47,33 @@ export interface SegmentResult {
   readonly losses: readonly Loss[];
 }
 
+/** The segments in a directory. */
+export interface FoundLog {
+  /** The log, oldest segment first. */
+  readonly log: FoundSegment[];
+  /** Segments that a crash left unfinished or that are no longer needed. */
+  readonly stray: number[];
+  /** Segments that had been durable and are gone, or emptied. */
+  readonly missing: Loss[];
+}
+
 /**
- * Finds the segments of the log, oldest first.
+ * Finds the segments of the log.
+ *
+ * A segment that is missing behind others, or was the newest, is lost: the caller decides. At the
+ * beginning segments are removed once the manifest does not need them; when one is missing there, the
+ * manifest may as well be older than the log, and the tables that it does not know of hold the data.
+ * Going on would remove those.
  * @param oldest  the oldest segment that the manifest still needs
- * @returns the log, and segments that a crash left unfinished or that are no longer needed
- * @throws PairError CorruptedData when a segment in between is missing
+ * @param newest  the newest that it knows of; 0 when it does not say
+ * @throws PairError CorruptedData when the beginning of the log is missing
  */
 export function findSegments(
   disk: Disk,
   files: Files,
   oldest: number,
-): { log: FoundSegment[]; stray: number[] } {
+  newest = 0,
+): FoundLog {
   const stray: number[] = [];
   const found: Omit<FoundSegment, "limit">[] = [];
   const numbers = disk.list(files.walDir).flatMap((name) => parseSegmentName(name) ?? []);
@@ -73,32 +89,47 @@ export function findSegments(
     }
     const header = decodeHeader(path, number, bytes);
     // A header is durable before the first frame, so a file no longer than one was never in use,
-    // unless it was cut since; after a clean close the manifest tells.
+    // unless it was cut since: then the manifest knows of it.
     if (number < oldest || (header === undefined && file.size <= HEADER_SIZE)) stray.push(number);
     else found.push({ number, path, size: file.size, header });
   }
   const log: FoundSegment[] = [];
-  for (let i = found.length - 1; i >= 0; i--) {
-    const next = log[0];
-    if (next?.header !== undefined && next.header.previous !== found[i].number) {
-      throw missing(files, next.header.previous);
+  const missing: Loss[] = [];
+  const miss = (number: number, bytes: number) => {
+    if (log.some((one) => one.number === number)) return;
+    if (missing.every(({ file }) => file !== files.segment(number))) {
+      missing.push({ file: files.segment(number), offset: 0, bytes });
     }
-    log.unshift({ ...found[i], limit: next === undefined ? undefined : limitBefore(next) });
+  };
+  for (const segment of found) {
+    const before = log.at(-1);
+    const { header } = segment;
+    if (before !== undefined) {
+      const follows = header === undefined || header.previous === before.number;
+      if (!follows) miss(header.previous, header.previousLength);
+      // What the segment after says of the one before; everything in it counts when that is unknown.
+      const limit = follows && header !== undefined ? header.previousLength : Infinity;
+      log[log.length - 1] = { ...before, limit };
+    }
+    log.push({ ...segment, limit: undefined });
   }
-  const first = log[0];
-  if (oldest > 0 && first?.number !== oldest) throw missing(files, oldest);
-  if (first?.header !== undefined && oldest === 0 && first.header.previous !== 0) {
-    throw missing(files, first.header.previous);
+  const first = log.at(0)?.header;
+  const expected = oldest > 0 ? oldest : first?.previous || first?.segment;
+  if (expected !== undefined && expected > 0 && log.at(0)?.number !== expected) {
+    // The newest is never removed. When nothing came after it, or only what a recovery without it began,
+    // the manifest is not the older of the two.
+    if (expected !== newest || first?.previous === expected) throw gone(files, expected);
   }
-  return { log, stray };
+  const last = log.at(-1);
+  if (newest > 0) miss(newest, 0);
+  // A segment was durable to its end before the next one was known.
+  if (last !== undefined && last.number < newest) {
+    log[log.length - 1] = { ...last, limit: Infinity };
+  }
+  return { log, stray, missing };
 }
 
-/** What the segment after says of the one before; everything in it counts when that is unknown. */
-function limitBefore(next: FoundSegment): number {
-  return next.header?.previousLength ?? Infinity;
-}
-
-function missing(files: Files, number: number): PairError {
+function gone(files: Files, number: number): PairError {
   const path = files.segment(number);
   return new PairError("CorruptedData", `Cannot recover: ${path} is missing`, { file: path });
 }

@@ -38,6 +38,7 @@ const list = <T>(one: fc.Arbitrary<T>) => fc.array(one, { minLength: 1, maxLengt
 const edit: fc.Arbitrary<Edit> = fc.record({
   nextFile: number,
   oldestLog: number,
+  newestLog: number,
   lastSeq: number,
   dropTree: id,
   closed: number,
@@ -99,6 +100,7 @@ Deno.test("a state's snapshot makes the same state from nothing", () => {
     {
       lastSeq: 90,
       oldestLog: 3,
+      newestLog: 4,
       add: [{ tree: 1, table: tableMeta(10, ["a", "c"]) }, {
         tree: 1,
         table: tableMeta(11, ["d", "e"], { level: 2 }),

@@ -3,6 +3,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { HEADER_SIZE } from "../../../../src/engine/wal/format.ts";
 import { Files } from "../../../../src/engine/files.ts";
 import { DEFAULT_ENGINE_OPTIONS } from "../../../../src/engine/mod.ts";
 import type { FoundSegment, SegmentResult } from "../../../../src/engine/wal/replay.ts";
@@ -30,6 +31,8 @@ class Bench {
   #number = 0;
   #seq = 0;
   committed = 0;
+  /** The newest segment that a manifest would know of. */
+  known = 1;
 
   constructor(options: Partial<LogOptions> = {}, delays = true) {
     this.world = simRuntime({ delays });
@@ -41,10 +44,16 @@ class Bench {
       { ...OPTIONS, ...options },
       [],
       0,
-      () => ++this.#number,
-      (seq) => {
-        assert.ok(seq > this.committed, "commits rise");
-        this.committed = seq;
+      {
+        nextNumber: () => ++this.#number,
+        opened: async (number) => {
+          if (delays) await this.world.clock.sleep(1);
+          this.known = number;
+        },
+        committed: (seq) => {
+          assert.ok(seq > this.committed, "commits rise");
+          this.committed = seq;
+        },
       },
     );
   }
@@ -198,6 +207,8 @@ Deno.test("every crash during a rotation under load leaves a prefix with all tha
       const disk = SimDisk.fromImage(bench.world.disk.snapshotImage());
       disk.crash(seed === 0 ? "drop" : { seed: seed + stop });
       const { seqs, results } = await replay(disk);
+      const { missing } = findSegments(disk, FILES, 0, bench.known);
+      assert.deepEqual(missing, [], `stop ${stop}: what the manifest knows of is there`);
       assert.deepEqual(seqs, upTo(seqs.length), `stop ${stop}: a prefix`);
       assert.ok(seqs.length >= acknowledged, `stop ${stop}: ${seqs.length} of ${acknowledged}`);
       assert.deepEqual(results.flatMap(({ losses }) => losses), [], `stop ${stop}`);
@@ -340,8 +351,7 @@ Deno.test("segments below a number are removed, a damaged one is kept aside, nev
     OPTIONS,
     [old(1, false), old(2, true), old(3, false)],
     3,
-    () => 4,
-    () => {},
+    { nextNumber: () => 4, opened: () => Promise.resolve(), committed: () => {} },
   );
   log.removeBelow(3);
   assert.deepEqual(world.disk.list("/data/wal"), ["000003.wal", "000004.wal"]);
@@ -450,16 +460,50 @@ Deno.test("segments below the oldest that is needed are strays; a missing one is
   const disk = await threeSegments();
   const found = findSegments(disk, FILES, 2);
   assert.deepEqual([numbers(found.log), found.stray], [[2, 3], [1]]);
+  const size = disk.stat(FILES.segment(2))!.size;
   disk.remove(FILES.segment(2));
-  for (const oldest of [0, 2]) {
-    assert.throws(() => findSegments(disk, FILES, oldest), {
-      error: "CorruptedData",
-      message: /000002\.wal is missing/,
-    });
-  }
+  const gap = findSegments(disk, FILES, 0);
+  assert.deepEqual(numbers(gap.log), [1, 3]);
+  assert.deepEqual(gap.log.map(({ limit }) => limit), [Infinity, undefined]);
+  assert.deepEqual(gap.missing, [{ file: FILES.segment(2), offset: 0, bytes: size }]);
+  assert.throws(() => findSegments(disk, FILES, 2), {
+    error: "CorruptedData",
+    message: /000002\.wal is missing/,
+  });
   assert.deepEqual(numbers(findSegments(disk, FILES, 3).log), [3]);
   disk.remove(FILES.segment(3));
   assert.throws(() => findSegments(disk, FILES, 3), { message: /000003\.wal is missing/ });
+});
+
+Deno.test("the newest segment that the manifest knows of is missed when it is gone, cut or emptied", async () => {
+  const lost = [{ file: FILES.segment(3), offset: 0, bytes: 0 }];
+  const sound = (await threeSegments()).readWhole(FILES.segment(3));
+  assert.deepEqual(findSegments(await threeSegments(), FILES, 1, 3).missing, []);
+  for (const left of [undefined, 0, 1, HEADER_SIZE - 1]) {
+    const disk = await threeSegments();
+    if (left === undefined) disk.remove(FILES.segment(3));
+    else disk.setBytes(FILES.segment(3), sound.slice(0, left));
+    const found = findSegments(disk, FILES, 1, 3);
+    assert.deepEqual(numbers(found.log), [1, 2]);
+    assert.deepEqual(found.missing, lost);
+    assert.equal(found.log[1].limit, Infinity, "the one before had been durable to its end");
+    assert.deepEqual(findSegments(disk, FILES, 1).missing, [], "format 1 did not tell");
+    // Nor does one that nobody was told of count.
+    assert.deepEqual(findSegments(disk, FILES, 1, 2).missing, []);
+  }
+  const alone = await threeSegments();
+  for (const number of [1, 2, 3]) alone.remove(FILES.segment(number));
+  assert.deepEqual(findSegments(alone, FILES, 3, 3).missing, lost);
+});
+
+Deno.test("a log that goes on behind a beginning that is gone is newer than its manifest, and refused", async () => {
+  const disk = await threeSegments();
+  for (const number of [1, 2]) disk.remove(FILES.segment(number));
+  for (const newest of [0, 2, 3]) {
+    assert.throws(() => findSegments(disk, FILES, 2, newest), {
+      message: /000002\.wal is missing/,
+    });
+  }
 });
 
 Deno.test("bytes beyond what the next segment vouches for are torn, not lost", async () => {
