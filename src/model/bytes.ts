@@ -2,7 +2,7 @@
  * Byte codecs: little-endian fixed fields and LEB128 varints, over safe integers, without BigInt.
  *
  * A varint holds 7 bits a byte, least first, the top bit saying that more follow; at most 8 bytes,
- * for values up to 2^53 - 1. The reader checks every bound: any bytes give a value or a PairError.
+ * for values up to 2^53 - 1, and never more than the value needs. The reader checks every bound: any bytes give a value or a PairError.
  * @module
  */
 import { PairError } from "./errors.ts";
@@ -234,6 +234,8 @@ export class ByteReader {
       const byte = this.#bytes[this.#at++];
       value += (byte & 0x7f) * scale;
       if (byte < 0x80) {
+        // One value, one encoding: what is read is written back byte for byte.
+        if (byte === 0 && i > 0) throw this.damaged("a varint has a needless byte");
         if (!Number.isSafeInteger(value)) throw this.damaged("a number is above 2^53 - 1");
         return value;
       }
