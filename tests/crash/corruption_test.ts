@@ -23,9 +23,12 @@ import {
   show,
   unshow,
 } from "../support/golden.ts";
+import { reached, wanted } from "../support/ladder.ts";
 
-/** Damages one byte in so many. */
-const STRIDE = Number(Deno.env.get("PAIRDB_CORRUPTION_STRIDE") ?? 1);
+/** How many bits of each byte are flipped, each in a run of its own. */
+const BITS = wanted("corruption");
+/** What was flipped, by file. */
+const FLIPPED = new Map<string, number>();
 
 const FILES = readFolder(`${goldenFolder(1)}/closed`);
 FILES.delete("LOCK");
@@ -170,9 +173,9 @@ function judge(outcome: Outcome, file: string, where: string): void {
   assert.deepEqual(found, modelOf(survivors(losses)), where);
 }
 
-function damaged(file: string, at: number): SimDisk {
+function damaged(file: string, at: number, bit = 0): SimDisk {
   const disk = diskWith(FILES);
-  disk.corrupt(`/data/${file}`, at, 1 << (at % 8));
+  disk.corrupt(`/data/${file}`, at, 1 << ((at + bit) % 8));
   return disk;
 }
 
@@ -202,7 +205,7 @@ function unnoticeable(file: string): number[] {
   // A damaged last edit passes for torn. A clean close makes sure that it is one that no data depends on: without
   // it, the store is taken for one that a crash ended.
   const from = closingEdit();
-  return [...FILES.get(MANIFEST)!.keys()].filter((at) => at >= from && at % STRIDE === 0);
+  return [...FILES.get(MANIFEST)!.keys()].filter((at) => at >= from);
 }
 
 Deno.test("the model of this test reads the sound store as the engine does", async () => {
@@ -214,21 +217,31 @@ Deno.test("the model of this test reads the sound store as the engine does", asy
 for (const file of paths) {
   Deno.test(`no flipped byte of ${file} gives other data, or hides a key`, async () => {
     const size = FILES.get(file)!.length;
-    const unnoticed: number[] = [];
-    for (let at = 0; at < size; at += STRIDE) {
-      const outcome = await readAll(damaged(file, at), () => ALL);
-      judge(outcome, file, `byte ${at}`);
-      if (outcome.error !== undefined || outcome.losses.length > 0) continue;
-      if (outcome.tornBytes === 0) unnoticed.push(at);
+    const unnoticed = new Set<number>();
+    for (let at = 0; at < size; at++) {
+      for (let bit = 0; bit < BITS; bit++) {
+        const outcome = await readAll(damaged(file, at, bit), () => ALL);
+        judge(outcome, file, `byte ${at}, bit ${(at + bit) % 8}`);
+        FLIPPED.set(file, (FLIPPED.get(file) ?? 0) + 1);
+        if (outcome.error !== undefined || outcome.losses.length > 0) continue;
+        if (outcome.tornBytes === 0) unnoticed.add(at);
+      }
     }
-    assert.deepEqual(unnoticed, unnoticeable(file));
+    assert.deepEqual([...unnoticed], unnoticeable(file));
   });
 }
+
+Deno.test("every byte of every file was flipped", () => {
+  const bytes = [...FILES.values()].reduce((sum, { length }) => sum + length, 0);
+  const flips = [...FLIPPED.values()].reduce((sum, count) => sum + count, 0);
+  assert.equal(flips, bytes * BITS);
+  reached("corruption", flips / bytes, BITS, { files: FILES.size, flips });
+});
 
 for (const file of SEGMENTS) {
   Deno.test(`strict recovery refuses what salvage reports: ${file}`, async () => {
     const strict = { ...GOLDEN_OPTIONS, recovery: "strict" as const };
-    for (let at = 0; at < FILES.get(file)!.length; at += 5 * STRIDE) {
+    for (let at = 0; at < FILES.get(file)!.length; at += 5) {
       const salvaged = await openGolden(damaged(file, at));
       const { losses } = salvaged.recovery;
       await salvaged.close();
@@ -250,7 +263,7 @@ for (const file of SEGMENTS) {
 
 for (const file of paths.filter((path) => path !== LAST_SEGMENT && path !== MANIFEST)) {
   Deno.test(`${file}, cut at any length, gives no other data and hides no key`, async () => {
-    for (let length = 0; length < FILES.get(file)!.length; length += STRIDE) {
+    for (let length = 0; length < FILES.get(file)!.length; length++) {
       const outcome = await readAll(cut(file, length), () => ALL);
       assert.ok(outcome.error ?? outcome.losses[0], `cut at ${length} is noticed`);
       judge(outcome, file, `cut at ${length}`);
@@ -260,7 +273,7 @@ for (const file of paths.filter((path) => path !== LAST_SEGMENT && path !== MANI
 
 Deno.test("the manifest, cut at any length, gives no other data and hides no key", async () => {
   // What edits are missing shows in the files that no longer fit: the message names one of those.
-  for (let length = 0; length < FILES.get(MANIFEST)!.length; length += STRIDE) {
+  for (let length = 0; length < FILES.get(MANIFEST)!.length; length++) {
     const { error, losses, found } = await readAll(cut(MANIFEST, length), () => ALL);
     if (error === undefined) {
       assert.deepEqual(losses, []);
@@ -278,7 +291,7 @@ Deno.test("the last segment, cut at any length after a clean close, gives what s
   const ends = [...frames.slice(1), bytes.length];
   const closeFrame = frames.at(-1)!;
   const strict = { ...GOLDEN_OPTIONS, recovery: "strict" as const };
-  for (let length = 0; length < bytes.length; length += STRIDE) {
+  for (let length = 0; length < bytes.length; length++) {
     const where = `cut at ${length}`;
     const whole = ends.filter((end) => end <= length).length;
     const standing = new Set(frames.slice(0, whole));
@@ -322,7 +335,7 @@ Deno.test("after a crash, a cut of the last segment is a torn tail: nothing tell
   // The one damage that takes acknowledged writes without an error: no clean close told how far the log reached.
   const files = readFolder(`${goldenFolder(1)}/torn`);
   const bytes = files.get(LAST_SEGMENT)!;
-  for (let length = 0; length < bytes.length; length += 5 * STRIDE) {
+  for (let length = 0; length < bytes.length; length += 5) {
     const disk = diskWith(files);
     disk.setBytes(`/data/${LAST_SEGMENT}`, bytes.slice(0, length));
     const engine = await openGolden(disk);

@@ -12,8 +12,6 @@ import { fromUtf8, utf8 } from "../../src/model/mod.ts";
 import type { CrashPolicy, SimDiskImage, SimRuntime } from "../../src/runtime/mod.ts";
 import { engineWorld, openTestEngine, SMALL } from "../support/engine.ts";
 
-/** Checks one crash state in so many. */
-const STRIDE = Number(Deno.env.get("PAIRDB_CRASH_STRIDE") ?? 1);
 const OPTIONS = { ...SMALL, memtableSize: 1200, log: { ...SMALL.log, segmentSize: 2000 } };
 
 /** Counts up: every write says how many came before it, so that the state is one number. */
@@ -68,7 +66,6 @@ Deno.test("what a restart after kill -9 serves and acknowledges survives a power
       assert.ok(stop > 100, `the script has ${stop} crash points`);
       break;
     }
-    if (stop % STRIDE !== 0) continue;
     await check(image, "drop", `killed at ${stop}, then power loss`);
     await check(image, { seed: stop }, `killed at ${stop}, then power loss, some of it kept`);
   }

@@ -2,12 +2,13 @@
  * Any bytes into any decoder of the files in a data directory: a value or a PairError, in bounded time and
  * memory. Random bytes, valid files with changes, and such whose checksums were made to fit again.
  *
- * PAIRDB_FUZZ_INPUTS sets how many inputs each decoder gets, PAIRDB_FUZZ_SEED the first seed. A failure
- * prints the seed of its input.
+ * How many inputs each decoder gets, and from which seed on, says tests/support/ladder.ts. A failure prints
+ * the seed of its input.
  * @module
  */
 import assert from "node:assert/strict";
 import { appendOperator } from "../support/engine.ts";
+import { firstSeed, reached, wanted } from "../support/ladder.ts";
 import { goldenFolder, readFolder, SIBLINGS, worldOn } from "../support/golden.ts";
 import { checkDirectory, dumpFile } from "../../src/engine/mod.ts";
 import { Files } from "../../src/engine/files.ts";
@@ -45,8 +46,10 @@ import {
 import { claimIdentity } from "../../src/node/mod.ts";
 import { SimDisk, SimRandom } from "../../src/runtime/mod.ts";
 
-const INPUTS = Number(Deno.env.get("PAIRDB_FUZZ_INPUTS") ?? 2000);
-const FIRST_SEED = Number(Deno.env.get("PAIRDB_FUZZ_SEED") ?? 1);
+const INPUTS = wanted("fuzz");
+const FIRST_SEED = firstSeed();
+/** By decoder, the inputs that it was given. */
+const GIVEN = new Map<string, number>();
 /** Far more than any of these small inputs can need. */
 const ALLOCATION_MAX = 1 << 20;
 
@@ -111,6 +114,7 @@ function fuzz(
   valid: Uint8Array,
   decode: (bytes: Uint8Array<ArrayBuffer>, random: SimRandom) => unknown,
 ): void {
+  GIVEN.set(what, 0);
   Deno.test(`any bytes into ${what} give a value or a PairError`, async () => {
     for (let seed = FIRST_SEED; seed < FIRST_SEED + INPUTS; seed++) {
       const random = new SimRandom(seed);
@@ -123,6 +127,8 @@ function fuzz(
       } catch (error) {
         if (error instanceof PairError) continue;
         throw new Error(`seed ${seed}: ${error}`, { cause: error });
+      } finally {
+        GIVEN.set(what, GIVEN.get(what)! + 1);
       }
     }
     // The decoder can also succeed: the valid input itself is read.
@@ -331,4 +337,10 @@ Deno.test("the fuzzing notices what it looks for", () => {
     /allocation/,
   );
   assert.equal(withoutHugeAllocations(() => appendOperator.name), "append");
+});
+
+Deno.test("every decoder was given all of its inputs", () => {
+  const least = Math.min(...GIVEN.values());
+  assert.ok(GIVEN.size >= 17, `${GIVEN.size} decoders`);
+  reached("fuzz", least, INPUTS, { decoders: GIVEN.size });
 });

@@ -1,127 +1,337 @@
 /**
- * The engine against a sorted map: the same random operations on both, the same answers.
- * A failing run prints its seed; put it into SEEDS to replay it.
+ * The engine against a sorted map: the same random operations on both, under random options, the same
+ * answers.
+ *
+ * A seed is one life of a store: options, keys and some thousands of operations. What counts as an
+ * operation is one mutation, one get or one scan. A failing life prints its seed;
+ * `PAIRDB_LADDER_SEED=n PAIRDB_LADDER_COUNT=1` replays it alone.
  * @module
  */
 import assert from "node:assert/strict";
 import {
   type Engine,
+  type EngineOptions,
   KIND_DELETE,
   KIND_MERGE,
   KIND_PUT,
   type Mutation,
+  type ScanCursor,
   type Snapshot,
-  type Tree,
 } from "../../src/engine/mod.ts";
 import { compareBytes, fromUtf8, utf8 } from "../../src/model/mod.ts";
-import { SimRandom } from "../../src/runtime/mod.ts";
+import { SimRandom, type SimRuntime } from "../../src/runtime/mod.ts";
 import { engineWorld, openTestEngine, SMALL } from "../support/engine.ts";
+import { firstSeed, reached, wanted } from "../support/ladder.ts";
 
-type Model = Map<string, string>;
+/** Steps of one life; a step is some operations. */
+const STEPS = 2500;
+const TREES = ["one", "two", "three"];
 
-const OPERATIONS = Number(Deno.env.get("PAIRDB_ORACLE_OPERATIONS") ?? 4000);
-const SEEDS = [1, 2, 3, 4, 5, 6];
+/** The keys that a life knows, in order. */
+interface Keys {
+  readonly bytes: readonly Uint8Array[];
+  readonly texts: readonly string[];
+}
+
+/** By key index; undefined where there is no value. */
+type Model = (string | undefined)[];
 
 /** Keys of different lengths, some of which are prefixes of others, some beyond the first plane. */
-function randomKey(random: SimRandom): string {
+function makeKeys(random: SimRandom): Keys {
   const alphabet = ["a", "b", "c", "\u{ff61}", "\u{10002}", "~"];
-  let key = "";
-  for (let i = 0; i <= random.below(3); i++) key += alphabet[random.below(alphabet.length)];
-  return random.below(20) === 0 ? key + "x".repeat(random.below(400)) : key;
-}
-
-function sorted(model: Model): [string, string][] {
-  return [...model].sort(([a], [b]) => compareBytes(utf8(a), utf8(b)));
-}
-
-function check(engine: Engine, tree: Tree, model: Model, random: SimRandom, snapshot?: Snapshot) {
-  for (let i = 0; i < 20; i++) {
-    const key = randomKey(random);
-    const value = engine.get(tree, utf8(key), { snapshot });
-    assert.equal(value && fromUtf8(value), model.get(key), `get ${JSON.stringify(key)}`);
+  const texts = new Set<string>();
+  const count = [12, 60, 250][random.below(3)];
+  while (texts.size < count) {
+    let key = "";
+    for (let i = 0; i <= random.below(4); i++) key += alphabet[random.below(alphabet.length)];
+    texts.add(random.below(20) === 0 ? key + "x".repeat(random.below(400)) : key);
   }
-  const [a, b] = [randomKey(random), randomKey(random)];
-  const [start, end] = compareBytes(utf8(a), utf8(b)) <= 0 ? [a, b] : [b, a];
-  const whole = random.below(3) === 0;
-  const range = whole ? {} : { start: utf8(start), end: utf8(end) };
-  const found: [string, string][] = [];
-  const cursor = engine.scan(tree, range, snapshot);
-  while (cursor.next()) found.push([fromUtf8(cursor.key), fromUtf8(cursor.value)]);
-  cursor.close();
-  const expected = sorted(model).filter(([key]) =>
-    whole || (compareBytes(utf8(key), utf8(start)) >= 0 && compareBytes(utf8(key), utf8(end)) < 0)
-  );
-  assert.deepEqual(found, expected);
+  const sorted = [...texts].sort((a, b) => compareBytes(utf8(a), utf8(b)));
+  return { texts: sorted, bytes: sorted.map((text) => utf8(text)) };
 }
 
-async function run(seed: number): Promise<void> {
-  const random = new SimRandom(seed);
-  const world = engineWorld({ seed });
+function makeOptions(random: SimRandom): EngineOptions {
   const modes = ["always", "batch", "none"] as const;
-  const options = {
+  return {
     ...SMALL,
     memtableSize: 512 + random.below(8192),
-    table: { blockSize: 64 + random.below(1024), falsePositives: 0.01 + random.below(50) / 100 },
-    blockCacheSize: random.below(2) * 8192,
-    log: { ...SMALL.log, syncMode: modes[seed % 3], segmentSize: 1000 + random.below(20000) },
+    maxImmutables: 1 + random.below(3),
+    memtableBudget: random.below(4) === 0 ? 4096 + random.below(8192) : SMALL.memtableBudget,
+    table: {
+      ...SMALL.table,
+      blockSize: 64 + random.below(1024),
+      falsePositives: 0.01 + random.below(50) / 100,
+    },
+    blockCacheSize: [0, 2048, 8192, 1 << 20][random.below(4)],
+    log: {
+      ...SMALL.log,
+      syncMode: modes[random.below(3)],
+      syncEvery: 1 + random.below(20),
+      segmentSize: 1000 + random.below(20_000),
+    },
+    compaction: {
+      ...SMALL.compaction,
+      l0Trigger: 1 + random.below(4),
+      baseLevelSize: 1024 + random.below(8192),
+      targetTableSize: 512 + random.below(2048),
+    },
   };
-  let engine = await openTestEngine(world, options);
-  const names = ["one", "two", "three"];
-  for (const name of names) await engine.createTree(name, { mergeOperator: "append" });
-  const models = new Map<string, Model>(names.map((name) => [name, new Map()]));
-  const snapshots: { snapshot: Snapshot; models: Map<string, Model> }[] = [];
-  const copy = () => new Map([...models].map(([name, model]) => [name, new Map(model)]));
-  for (let operation = 0; operation < OPERATIONS; operation++) {
-    const choice = random.below(100);
-    const name = names[random.below(names.length)];
-    const tree = engine.tree(name)!;
-    if (choice < 80) {
-      const mutations: Mutation[] = [];
-      for (let i = 0; i <= random.below(4); i++) {
-        const target = names[random.below(names.length)];
-        const key = randomKey(random);
-        const model = models.get(target)!;
-        const kind = [KIND_PUT, KIND_PUT, KIND_DELETE, KIND_MERGE][random.below(4)] as 0 | 1 | 2;
-        const value = `${operation}.${i}` + "v".repeat(random.below(60));
-        mutations.push({ tree: engine.tree(target)!, kind, key: utf8(key), value: utf8(value) });
-        if (kind === KIND_PUT) model.set(key, value);
-        else if (kind === KIND_DELETE) model.delete(key);
-        else model.set(key, model.has(key) ? `${model.get(key)},${value}` : value);
-      }
-      await engine.write(mutations);
-    } else if (choice < 90) {
-      check(engine, tree, models.get(name)!, random);
-    } else if (choice < 92) {
-      snapshots.push({ snapshot: engine.snapshot(), models: copy() });
-    } else if (choice < 95 && snapshots.length > 0) {
-      const { snapshot, models: then } = snapshots[random.below(snapshots.length)];
-      check(engine, tree, then.get(name)!, random, snapshot);
-    } else if (choice < 96 && snapshots.length > 0) {
-      snapshots.splice(random.below(snapshots.length), 1)[0].snapshot.release();
-    } else if (choice < 97) {
-      await engine.flush(random.below(2) === 0 ? tree : undefined);
-    } else if (choice < 98) {
-      await engine.compact(random.below(2) === 0 ? tree : undefined);
-    } else if (choice === 98 && random.below(4) === 0) {
-      await engine.dropTree(tree);
-      models.set(name, new Map());
-      for (const taken of snapshots.splice(0)) taken.snapshot.release();
-      await engine.createTree(name, { mergeOperator: "append" });
-    } else if (choice === 99) {
-      for (const taken of snapshots.splice(0)) taken.snapshot.release();
-      await engine.close();
-      engine = await openTestEngine(world, options);
-      assert.equal(engine.recovery.losses.length, 0);
-      assert.equal(engine.recovery.tornBytes, 0);
-    }
-  }
-  for (const name of names) check(engine, engine.tree(name)!, models.get(name)!, random);
-  const { flushes, compactions } = engine.stats();
-  assert.ok(flushes > 0 && compactions > 0, "the run flushed and compacted");
-  await engine.close();
-  assert.deepEqual(world.log.events.filter((event) => event.level === "error"), []);
 }
 
-for (const seed of SEEDS) {
-  Deno.test(`the engine answers as a sorted map does (seed ${seed})`, () => run(seed));
+/** A moment that is held: what was there then must stay readable. */
+interface Held {
+  readonly snapshot: Snapshot;
+  readonly models: ReadonlyMap<string, Model>;
 }
+
+/** A scan that is under way while the store goes on changing. */
+interface Open {
+  readonly cursor: ScanCursor;
+  readonly rest: [key: string, value: string][];
+}
+
+/** One life of a store and its model. */
+class Life {
+  readonly #random: SimRandom;
+  readonly #world: SimRuntime;
+  readonly #delays: boolean;
+  readonly #keys: Keys;
+  readonly #options: EngineOptions;
+  readonly #models = new Map<string, Model>();
+  #held: Held[] = [];
+  #open: Open[] = [];
+  #engine!: Engine;
+  #step = 0;
+  /** Operations compared so far. */
+  operations = 0;
+  flushes = 0;
+  compactions = 0;
+
+  constructor(seed: number) {
+    this.#random = new SimRandom(seed);
+    this.#delays = this.#random.below(4) === 0;
+    this.#world = engineWorld({ seed, delays: this.#delays });
+    this.#keys = makeKeys(this.#random);
+    this.#options = makeOptions(this.#random);
+  }
+
+  async run(): Promise<void> {
+    await this.#start();
+    for (const name of TREES) await this.#makeTree(name);
+    const steps = this.#delays ? STEPS / 4 : STEPS;
+    while (this.#step++ < steps) await this.#next();
+    for (const name of TREES) this.#check(name);
+    await this.#close();
+    assert.deepEqual(this.#world.log.events.filter((event) => event.level === "error"), []);
+  }
+
+  async #next(): Promise<void> {
+    const random = this.#random;
+    const choice = random.below(200);
+    const name = TREES[random.below(TREES.length)];
+    if (choice < 130) await this.#write();
+    else if (choice < 165) this.#check(name);
+    else if (choice < 169) this.#hold();
+    else if (choice < 177) this.#check(name, this.#pick(this.#held));
+    else if (choice < 180) this.#drop(this.#held)?.snapshot.release();
+    else if (choice < 186) this.#openScan(name);
+    else if (choice < 190) this.#goOn();
+    else if (choice < 192) await this.#wait(this.#engine.flush(this.#someTree()));
+    else if (choice < 194) await this.#wait(this.#engine.compact(this.#someTree()));
+    else if (choice === 194 && random.below(4) === 0) await this.#replaceTree(name);
+    else if (choice === 195) await this.#reopen();
+  }
+
+  /** One batch, or several writers at once; their order is that of the calls. */
+  async #write(): Promise<void> {
+    const writers = this.#random.below(6) === 0 ? 1 + this.#random.below(8) : 1;
+    const done: Promise<void>[] = [];
+    for (let i = 0; i < writers; i++) done.push(this.#engine.write(this.#batch()));
+    if (this.#random.below(4) === 0) {
+      const name = TREES[this.#random.below(TREES.length)];
+      const index = this.#random.below(this.#keys.bytes.length);
+      const value = this.#engine.getPending(this.#engine.tree(name)!, this.#keys.bytes[index]);
+      this.#same(value, this.#models.get(name)![index], `pending ${name} ${index}`);
+    }
+    await this.#wait(Promise.all(done));
+  }
+
+  #batch(): Mutation[] {
+    const random = this.#random;
+    const mutations: Mutation[] = [];
+    for (let i = 0; i <= random.below(4); i++) {
+      const target = TREES[random.below(TREES.length)];
+      const index = random.below(this.#keys.bytes.length);
+      const model = this.#models.get(target)!;
+      const kind = [KIND_PUT, KIND_PUT, KIND_DELETE, KIND_MERGE][random.below(4)] as 0 | 1 | 2;
+      const value = `${this.#step}.${i}` + "v".repeat(random.below(60));
+      mutations.push({
+        tree: this.#engine.tree(target)!,
+        kind,
+        key: this.#keys.bytes[index],
+        value: utf8(value),
+      });
+      const before = model[index];
+      if (kind === KIND_PUT) model[index] = value;
+      else if (kind === KIND_DELETE) model[index] = undefined;
+      else model[index] = before === undefined ? value : `${before},${value}`;
+      this.operations++;
+    }
+    return mutations;
+  }
+
+  /** Compares some keys and a range, now or at a held moment. */
+  #check(name: string, held?: Held): void {
+    const random = this.#random;
+    const tree = this.#engine.tree(name)!;
+    const model = (held?.models ?? this.#models).get(name)!;
+    const { bytes, texts } = this.#keys;
+    for (let i = 0; i < 12; i++) {
+      const index = random.below(bytes.length);
+      const value = this.#engine.get(tree, bytes[index], { snapshot: held?.snapshot });
+      this.#same(value, model[index], `get ${name} ${texts[index]}`);
+    }
+    assert.equal(
+      this.#engine.get(tree, utf8(`${texts[0]}!`), { snapshot: held?.snapshot }),
+      undefined,
+    );
+    const { range, from, to } = this.#range();
+    const cursor = this.#engine.scan(tree, range, held?.snapshot);
+    for (const [key, value] of this.#expected(model, from, to)) this.#sameNext(cursor, key, value);
+    assert.ok(!cursor.next(), `a scan of ${name} shows more than there is`);
+    cursor.close();
+    this.operations += 2;
+  }
+
+  #range(): { range: { start?: Uint8Array; end?: Uint8Array }; from: number; to: number } {
+    const { bytes } = this.#keys;
+    if (this.#random.below(3) === 0) return { range: {}, from: 0, to: bytes.length };
+    const ends = [this.#random.below(bytes.length), this.#random.below(bytes.length)];
+    const [from, to] = ends.sort((a, b) => a - b);
+    return { range: { start: bytes[from], end: bytes[to] }, from, to };
+  }
+
+  *#expected(model: Model, from: number, to: number): Generator<[string, string]> {
+    for (let i = from; i < to; i++) {
+      const value = model[i];
+      if (value !== undefined) yield [this.#keys.texts[i], value];
+    }
+  }
+
+  #sameNext(cursor: ScanCursor, key: string, value: string): void {
+    assert.ok(cursor.next(), `a scan ends before ${key}`);
+    assert.equal(fromUtf8(cursor.key), key);
+    assert.equal(fromUtf8(cursor.value), value, `scan ${key}`);
+  }
+
+  #same(value: Uint8Array | undefined, expected: string | undefined, what: string): void {
+    const found = value && fromUtf8(value);
+    if (found !== expected) assert.equal(found, expected, what);
+    this.operations++;
+  }
+
+  #hold(): void {
+    const models = new Map([...this.#models].map(([name, model]) => [name, [...model]]));
+    this.#held.push({ snapshot: this.#engine.snapshot(), models });
+    if (this.#held.length > 4) this.#drop(this.#held)!.snapshot.release();
+  }
+
+  /** Begins a scan that goes on while other things happen. */
+  #openScan(name: string): void {
+    const { range, from, to } = this.#range();
+    const cursor = this.#engine.scan(this.#engine.tree(name)!, range);
+    this.#open.push({ cursor, rest: [...this.#expected(this.#models.get(name)!, from, to)] });
+    if (this.#open.length > 3) this.#drop(this.#open)!.cursor.close();
+  }
+
+  /** Takes an open scan some steps further, or to its end. */
+  #goOn(): void {
+    const open = this.#pick(this.#open);
+    if (open === undefined) return;
+    for (let i = 0; i <= this.#random.below(10); i++) {
+      const next = open.rest.shift();
+      if (next !== undefined) this.#sameNext(open.cursor, ...next);
+      else {
+        assert.ok(!open.cursor.next(), "a long scan shows more than there was");
+        open.cursor.close();
+        this.#open = this.#open.filter((other) => other !== open);
+        this.operations++;
+        return;
+      }
+    }
+  }
+
+  async #replaceTree(name: string): Promise<void> {
+    this.#letGo();
+    await this.#wait(this.#engine.dropTree(this.#engine.tree(name)!));
+    await this.#makeTree(name);
+  }
+
+  async #makeTree(name: string): Promise<void> {
+    await this.#wait(this.#engine.createTree(name, { mergeOperator: "append" }));
+    this.#models.set(name, new Array(this.#keys.bytes.length));
+  }
+
+  async #reopen(): Promise<void> {
+    await this.#close();
+    await this.#start();
+    assert.equal(this.#engine.recovery.losses.length, 0);
+    assert.equal(this.#engine.recovery.tornBytes, 0);
+  }
+
+  async #close(): Promise<void> {
+    this.#letGo();
+    const { flushes, compactions } = this.#engine.stats();
+    this.flushes += flushes;
+    this.compactions += compactions;
+    await this.#wait(this.#engine.close());
+  }
+
+  async #start(): Promise<void> {
+    this.#engine = await this.#wait(openTestEngine(this.#world, this.#options));
+  }
+
+  #letGo(): void {
+    for (const { snapshot } of this.#held.splice(0)) snapshot.release();
+    for (const { cursor } of this.#open.splice(0)) cursor.close();
+  }
+
+  #someTree() {
+    if (this.#random.below(2) === 0) return undefined;
+    return this.#engine.tree(TREES[this.#random.below(TREES.length)]);
+  }
+
+  #pick<T>(items: readonly T[]): T | undefined {
+    return items[this.#random.below(Math.max(1, items.length))];
+  }
+
+  #drop<T>(items: T[]): T | undefined {
+    return items.splice(this.#random.below(Math.max(1, items.length)), 1)[0];
+  }
+
+  /** Waits, and lets the world's clock move where that is needed. */
+  #wait<T>(promise: Promise<T>): Promise<T> {
+    return this.#delays ? this.#world.clock.runUntil(promise) : promise;
+  }
+}
+
+Deno.test("the engine answers as a sorted map does, whatever its options", async () => {
+  const least = wanted("oracle");
+  let seed = firstSeed();
+  let operations = 0;
+  let flushes = 0;
+  let compactions = 0;
+  for (; operations < least; seed++) {
+    const life = new Life(seed);
+    try {
+      await life.run();
+    } catch (error) {
+      throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
+    }
+    operations += life.operations;
+    flushes += life.flushes;
+    compactions += life.compactions;
+  }
+  assert.ok(flushes > 0 && compactions > 0, "the lives flushed and compacted");
+  reached("oracle", operations, least, { nextSeed: seed, flushes, compactions });
+});
