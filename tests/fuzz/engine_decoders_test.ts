@@ -7,6 +7,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { mixedBytes } from "../support/blocks.ts";
 import { appendOperator } from "../support/engine.ts";
 import { firstSeed, reached, wanted } from "../support/ladder.ts";
 import { goldenFolder, readFolder, SIBLINGS, worldOn } from "../support/golden.ts";
@@ -14,6 +15,9 @@ import { checkDirectory, dumpFile } from "../../src/engine/mod.ts";
 import { Files } from "../../src/engine/files.ts";
 import { decodeEdit } from "../../src/engine/manifest/edit.ts";
 import { Manifest, readCurrent, readManifest } from "../../src/engine/manifest/mod.ts";
+import { lz4Decompress } from "../../src/engine/sstable/codec/lz4.ts";
+import { COMPRESSIONS, decompress, encoderFor } from "../../src/engine/sstable/codec/mod.ts";
+import { snappyDecompress } from "../../src/engine/sstable/codec/snappy.ts";
 import { BlockCursor } from "../../src/engine/sstable/block.ts";
 import {
   decodeFooter,
@@ -299,6 +303,42 @@ fuzz("a block's cursor", section(FIRST_BLOCK), (bytes, random) => {
   }
   for (let i = 0; i < 5; i++) cursor.seek(random.bytes(random.below(8)), random.below(100));
 });
+
+// ---- compressed sections
+
+for (const name of COMPRESSIONS.slice(1)) {
+  const raw = mixedBytes(new SimRandom(1), 600);
+  const into = new Uint8Array(2000);
+  const size = encoderFor(name)!.compress(raw, 0, raw.length, into, 0, into.length);
+  fuzz(`a section of ${name}`, into.slice(0, size), (bytes, random) => {
+    // The block lies between other bytes, and the raw length too may be any.
+    const start = random.below(9);
+    const end = start + bytes.length;
+    const around = Uint8Array.of(...random.bytes(start), ...bytes, ...random.bytes(9));
+    const length = random.below(3) > 0
+      ? raw.length
+      : random.below(4) > 0
+      ? random.below(2000)
+      : 2 ** 32 - 1 - random.below(2);
+    const found = decompress(COMPRESSIONS.indexOf(name), around, start, end, length);
+    assert.ok(found === undefined || found.length === length);
+  });
+}
+
+for (const [name, decode] of [["LZ4", lz4Decompress], ["Snappy", snappyDecompress]] as const) {
+  const raw = mixedBytes(new SimRandom(1), 600);
+  const into = new Uint8Array(2000);
+  const encoder = encoderFor(name === "LZ4" ? "lz4" : "snappy")!;
+  const size = encoder.compress(raw, 0, raw.length, into, 0, into.length);
+  fuzz(`the decoder of ${name}`, into.slice(0, size), (bytes, random) => {
+    const at = random.below(20);
+    const limit = at + (random.below(2) > 0 ? raw.length : random.below(800));
+    const out = new Uint8Array(limit + 20).fill(0xa5);
+    decode(bytes, 0, bytes.length, out, at, limit);
+    assert.ok(out.subarray(0, at).every((byte) => byte === 0xa5), "nothing before its place");
+    assert.ok(out.subarray(limit).every((byte) => byte === 0xa5), "nothing behind it");
+  });
+}
 
 // ---- versions, clocks, identity
 
