@@ -1,5 +1,3 @@
-/// <reference no-default-lib="true" />
-/// <reference lib="deno.worker" />
 /**
  * The worker threads' entry: table jobs on the machine's disk, with the operators that tenants use.
  * @module

@@ -11,14 +11,15 @@ import {
   type Runtime,
   SimDisk,
   SimWorkers,
+  workerThread,
 } from "../runtime/mod.ts";
 
 /** The machine, with worker threads for flushes and compactions; close `workers` after the node. */
 export function machine(options: { workers: number; log?: Log }): Runtime {
   const workers = denoWorkers({
     size: options.workers,
-    // This very shape is what bundlers and `deno compile` find and embed.
-    spawn: () => new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }),
+    // `deno compile` embeds the file by name, see deno.json; this very shape is what bundlers find.
+    spawn: () => workerThread(new URL("./worker.ts", import.meta.url)),
   });
   return denoRuntime({ workers, log: options.log });
 }

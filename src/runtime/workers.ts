@@ -4,17 +4,50 @@
  * @module
  */
 
+/** How one job is treated. */
+export interface JobOptions {
+  /** Goes before all jobs that are not, and never waits for the end of one. Default false. */
+  readonly urgent?: boolean;
+  /**
+   * A counter that the job moves while it gets on. One that stands still for too long is taken for hung:
+   * the job is rejected and its thread replaced. Default: the job may take its time.
+   */
+  readonly heartbeat?: Int32Array<SharedArrayBuffer>;
+}
+
+/** Figures of a pool. */
+export interface WorkerStats {
+  /** Jobs under way. */
+  readonly active: number;
+  /** Threads at most. */
+  readonly threads: number;
+  /** Jobs that wait for a thread. */
+  readonly queued: number;
+  /** Jobs that returned. */
+  readonly succeeded: number;
+  /** Jobs that threw, or whose thread died. */
+  readonly failed: number;
+  /** Jobs that were refused because too many waited. */
+  readonly rejected: number;
+  /** Times from `run` to the end of the job, in sum over all that ended. */
+  readonly latencyMsSum: number;
+  /** The longest of them. */
+  readonly latencyMsMax: number;
+}
+
 /** A pool of threads with one queue. */
 export interface Workers {
-  /** Threads in the pool. */
+  /** Jobs at a time, urgent ones apart: for those there is one thread more. */
   readonly size: number;
   /**
    * Runs one job on a free thread, or queues it.
    * @param job  a structured-cloneable message; SharedArrayBuffers are shared, not copied
    * @returns what the handler returned; rejects with an Error that carries the handler's message, or
-   *   when the thread dies (the pool starts another) or the pool closes
+   *   when the thread dies (the pool starts another), the job hangs, the queue is full or the pool closes
    */
-  run(job: unknown): Promise<unknown>;
+  run(job: unknown, options?: JobOptions): Promise<unknown>;
+  /** Figures for people and metrics. */
+  stats(): WorkerStats;
   /** Refuses new jobs, waits for the running ones, ends the threads. */
   close(): Promise<void>;
 }

@@ -23,10 +23,4 @@ export const EXCEPTIONS: readonly Exception[] = [
       "the SDK also runs in browsers and other people's programs, where there is no Runtime; " +
       "the platform's fetch is its default, and an option",
   },
-  {
-    file: "src/embedded/world.ts",
-    uses: ["Worker"],
-    reason: "bundlers and `deno compile` find a worker's file only by a literal " +
-      "`new Worker(new URL(…, import.meta.url))`, which must stand beside the file",
-  },
 ];

@@ -1,20 +1,11 @@
 /**
- * The worker's side of a pool made by `denoWorkers`. An entry file starts with
- *
- *     /// <reference no-default-lib="true" />
- *     /// <reference lib="deno.worker" />
- *
- * and calls {@link serveWorker} once, before its first `await`.
+ * The worker's side of a pool made by `denoWorkers`. An entry file calls {@link serveWorker} once, before
+ * its first `await`.
  * @module
  */
+import { parentPort } from "node:worker_threads";
 import { packJobError } from "../workers.ts";
 import { webLocks } from "./web_locks.ts";
-
-/** What a worker's global has and the main thread's has not. */
-interface WorkerScope {
-  onmessage: ((event: MessageEvent<{ lock: string } | { job: unknown }>) => void) | null;
-  postMessage(message: unknown): void;
-}
 
 /**
  * Answers jobs with `handler`, one at a time. What it throws rejects the job and the worker goes on;
@@ -22,24 +13,25 @@ interface WorkerScope {
  * @param handler  gets the job's message and returns a structured-cloneable result, or a promise of one
  */
 export function serveWorker(handler: (job: unknown) => unknown): void {
-  const scope = globalThis as unknown as WorkerScope;
+  if (parentPort === null) throw new Error("serveWorker() is for threads of a pool");
+  const port = parentPort;
   // Jobs wait for the lock: a death before it is held would go unseen.
   let held: Promise<void> | undefined;
-  scope.onmessage = async ({ data }) => {
+  port.on("message", async (data: { lock: string } | { job: unknown }) => {
     if ("lock" in data) {
       held = holdForLife(data.lock);
       await held;
-      scope.postMessage({ ready: true });
+      port.postMessage({ ready: true });
       return;
     }
     await held;
     try {
-      scope.postMessage({ result: await handler(data.job) });
+      port.postMessage({ result: await handler(data.job) });
     } catch (error) {
       // The handler's error, or a result that cannot be cloned.
-      scope.postMessage({ failed: packJobError(error) });
+      port.postMessage({ failed: packJobError(error) });
     }
-  };
+  });
 }
 
 /** Resolves when the lock is held; it is given back when the thread ends. */

@@ -4,15 +4,24 @@
  */
 import type { Clock } from "../clock.ts";
 import type { Random } from "../random.ts";
-import { packJobError, WorkerJobError, type Workers } from "../workers.ts";
+import { JobCounters, JobQueue, type QueuedJob } from "../job_queue.ts";
+import {
+  type JobOptions,
+  packJobError,
+  WorkerJobError,
+  type Workers,
+  type WorkerStats,
+} from "../workers.ts";
 import { SimRandom } from "./random.ts";
 
 /** How to make {@link SimWorkers}. */
 export interface SimWorkersOptions {
   /** Carries out a job, as the handler given to `serveWorker` would. */
   readonly handler: (job: unknown) => unknown;
-  /** Jobs at a time. Default 2. */
+  /** Ordinary jobs at a time. Default 2. */
   readonly size?: number;
+  /** Jobs that may wait; more are refused. Default: no limit. */
+  readonly queueCountMax?: number;
   /** With one, a job starts after a virtual delay; without, after a microtask. */
   readonly clock?: Clock;
   /** Chooses the delays; by default seeded with 0. */
@@ -23,13 +32,18 @@ export interface SimWorkersOptions {
   readonly dies?: (job: unknown, index: number) => boolean;
 }
 
+interface SimJob extends QueuedJob {
+  start(): Promise<void>;
+  refuse(): void;
+}
+
 /** A pool without threads, which does the same each time. */
 export class SimWorkers implements Workers {
   readonly size: number;
   readonly #options: SimWorkersOptions;
   readonly #random: Random;
-  readonly #queue: { start: () => Promise<void>; refuse: () => void }[] = [];
-  #running = 0;
+  readonly #queue: JobQueue<SimJob>;
+  readonly #counters = new JobCounters();
   #count = 0;
   #closing: PromiseWithResolvers<void> | undefined;
 
@@ -37,10 +51,15 @@ export class SimWorkers implements Workers {
     this.size = options.size ?? 2;
     this.#options = options;
     this.#random = options.random ?? new SimRandom(0);
+    this.#queue = new JobQueue(this.size);
   }
 
-  async run(job: unknown): Promise<unknown> {
+  async run(job: unknown, { urgent = false }: JobOptions = {}): Promise<unknown> {
     if (this.#closing) throw new WorkerJobError("the worker pool is closed");
+    if (this.#queue.length >= (this.#options.queueCountMax ?? Infinity)) {
+      this.#counters.rejected();
+      throw new WorkerJobError(`the worker pool is full: ${this.#queue.length} jobs wait`);
+    }
     let message: unknown;
     try {
       message = structuredClone(job);
@@ -48,36 +67,53 @@ export class SimWorkers implements Workers {
       throw new WorkerJobError(`cannot start the job: ${packJobError(error).message}`);
     }
     const index = this.#count++;
+    const startedMs = this.#nowMs();
     return await new Promise((resolve, reject) => {
+      const done = (succeeded: boolean) =>
+        this.#counters.ended(succeeded, this.#nowMs() - startedMs);
       this.#queue.push({
-        start: () => this.#carryOut(message, index).then(resolve, reject),
+        urgent,
+        start: () =>
+          this.#carryOut(message, index).then((result) => {
+            done(true);
+            resolve(result);
+          }, (error) => {
+            done(false);
+            reject(error);
+          }),
         refuse: () => reject(new WorkerJobError("the worker pool closed before the job began")),
       });
       this.#startJobs();
     });
   }
 
+  stats(): WorkerStats {
+    return this.#counters.stats(this.#queue);
+  }
+
   close(): Promise<void> {
     if (this.#closing === undefined) {
       this.#closing = Promise.withResolvers();
-      for (const { refuse } of this.#queue.splice(0)) refuse();
+      for (const { refuse } of this.#queue.clear()) refuse();
       this.#startJobs();
     }
     return this.#closing.promise;
   }
 
   #startJobs(): void {
-    while (this.#running < this.size) {
-      const next = this.#queue.shift();
-      if (next === undefined) break;
-      this.#running++;
+    for (let next; (next = this.#queue.take()) !== undefined;) {
+      const job = next;
       // It settles the job's own promise and never rejects itself.
-      void next.start().finally(() => {
-        this.#running--;
+      void job.start().finally(() => {
+        this.#queue.ended(job);
         this.#startJobs();
       });
     }
-    if (this.#running === 0) this.#closing?.resolve();
+    if (this.#queue.running === 0) this.#closing?.resolve();
+  }
+
+  #nowMs(): number {
+    return this.#options.clock?.monotonicMs() ?? 0;
   }
 
   async #carryOut(message: unknown, index: number): Promise<unknown> {

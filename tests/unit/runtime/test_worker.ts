@@ -1,5 +1,3 @@
-/// <reference no-default-lib="true" />
-/// <reference lib="deno.worker" />
 /**
  * The worker of workers_test.ts: a job is `{ do: ... }`.
  * @module
@@ -35,9 +33,6 @@ serveWorker(async (job) => {
       throw "only a string";
     case "return a function":
       return () => {};
-    case "close":
-      self.close();
-      return await new Promise(() => {});
     case "exit":
       Deno.exit(3);
       break;
@@ -51,5 +46,22 @@ serveWorker(async (job) => {
       return await new Promise(() => {});
     case "hang":
       return await new Promise(() => {});
+    case "spin":
+      for (;;);
+    case "fill the heap":
+      for (const held: object[] = [];;) {
+        for (let n = 0; n < 1000; n++) held.push({ n });
+      }
+    case "wait for ever":
+      return Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+    case "beat for 500 ms": {
+      const beat = new Int32Array(rest.shared as SharedArrayBuffer);
+      const idle = new Int32Array(new SharedArrayBuffer(4));
+      for (let n = 0; n < 50; n++) {
+        Atomics.wait(idle, 0, 0, 10);
+        Atomics.add(beat, 0, 1);
+      }
+      return "done";
+    }
   }
 });

@@ -10,10 +10,11 @@ import {
   SimWorkers,
   WorkerJobError,
   type Workers,
+  workerThread,
 } from "../../../src/runtime/mod.ts";
 
-function spawn(): Worker {
-  return new Worker(new URL("./test_worker.ts", import.meta.url), { type: "module" });
+function spawn() {
+  return workerThread(new URL("./test_worker.ts", import.meta.url), 64);
 }
 
 async function withPool(
@@ -99,7 +100,6 @@ Deno.test("denoWorkers: the stack tells where in the worker it was thrown", asyn
 
 for (
   const [how, message] of [
-    ["close", /^the worker ended itself$/],
     ["exit", /^the worker ended itself$/],
     ["uncaught", /^the worker died: .*uncaught on purpose/],
     ["unhandled", /^the worker died: .*unhandled on purpose/],
@@ -118,7 +118,7 @@ for (
 
 Deno.test("denoWorkers: a worker that cannot start fails its job, and each next job tries again", async () => {
   const spawnBroken = () =>
-    new Worker("data:text/javascript,throw new Error('broken at the top')", { type: "module" });
+    workerThread(new URL("data:text/javascript,throw new Error('broken at the top')"));
   await withPool({ spawn: spawnBroken }, async (pool) => {
     await assert.rejects(pool.run(1), failure(/^the worker died: .*broken at the top/));
     await assert.rejects(pool.run(2), failure(/^the worker died: .*broken at the top/));
@@ -131,9 +131,45 @@ Deno.test("denoWorkers: a worker that cannot start fails its job, and each next 
   });
 });
 
-Deno.test("denoWorkers: a job over its time is rejected, its thread replaced", async () => {
-  await withPool({ jobMsMax: 300 }, async (pool) => {
-    await assert.rejects(pool.run({ do: "hang" }), failure(/^the job took more than 300 ms$/));
+for (const how of ["hang", "spin", "wait for ever", "fill the heap"]) {
+  Deno.test(`denoWorkers: a job that does not get on (${how}) is rejected, its thread replaced`, async () => {
+    const heartbeat = new Int32Array(new SharedArrayBuffer(4));
+    await withPool({ stallMsMax: 400 }, async (pool) => {
+      assert.equal(await pool.run({ do: "count" }), 1);
+      await assert.rejects(
+        pool.run({ do: how }, { heartbeat }),
+        failure(/^the job hangs: no progress for 400 ms$/),
+      );
+      assert.equal(await pool.run({ do: "count" }), 1, "a new worker");
+      assert.equal(pool.stats().failed, 1);
+    });
+  });
+}
+
+Deno.test("denoWorkers: a long job that gets on is left alone", async () => {
+  const shared = new SharedArrayBuffer(4);
+  const heartbeat = new Int32Array(shared);
+  await withPool({ stallMsMax: 100 }, async (pool) => {
+    assert.equal(await pool.run({ do: "beat for 500 ms", shared }, { heartbeat }), "done");
+  });
+});
+
+Deno.test("denoWorkers: an urgent job waits for no ordinary one", async () => {
+  await withPool({ size: 1 }, async (pool) => {
+    const shared = new SharedArrayBuffer(4);
+    const blocked = pool.run({ do: "wait for shared", shared });
+    const ordinary = pool.run({ do: "count" });
+    assert.equal(await pool.run({ do: "count" }, { urgent: true }), 1);
+    assert.equal(await pool.run({ do: "count" }, { urgent: true }), 2);
+    assert.deepEqual([pool.stats().active, pool.stats().queued], [1, 1]);
+    Atomics.store(new Int32Array(shared), 0, 1);
+    Atomics.notify(new Int32Array(shared), 0);
+    assert.equal(await blocked, "woken");
+    await ordinary;
+    const { active, queued, succeeded, failed, rejected, latencyMsSum, latencyMsMax } = pool
+      .stats();
+    assert.deepEqual([active, queued, succeeded, failed, rejected], [0, 0, 4, 0, 0]);
+    assert.ok(latencyMsMax > 0 && latencyMsSum >= latencyMsMax);
   });
 });
 
@@ -143,6 +179,7 @@ Deno.test("denoWorkers: a full queue refuses", async () => {
     const second = pool.run({ do: "count" });
     await assert.rejects(pool.run({ do: "count" }), failure(/^the worker pool is full: 1 jobs/));
     assert.deepEqual(await Promise.all([first, second]), [1, 2]);
+    assert.equal(pool.stats().rejected, 1);
   });
 });
 
