@@ -3,7 +3,8 @@
  *
  * A skip list (Pugh, "Skip Lists: A Probabilistic Alternative to Balanced Trees", 1990; probability
  * 0.5, at most 16 levels) in one SharedArrayBuffer. References are byte offsets, 4-aligned, 0 for
- * none. The arena starts small and doubles, so that ten thousand small trees cost little.
+ * none. The arena starts small and doubles, so that ten thousand small trees cost little; a large one is
+ * had whole.
  *
  *     node:  0         4                              8          12           16
  *            +---------+------------------------------+----------+------------+-----------------+-----+-------+
@@ -22,6 +23,9 @@ const MAX_HEIGHT = 16;
 const NODE_HEADER = 16;
 const HEAD = 8;
 const FIRST_CAPACITY = 4096;
+/** An arena that outgrows this is given room for a whole memtable of the usual size, see `reserve`. */
+const SMALL_CAPACITY = 1 << 20;
+const LARGE_CAPACITY = 72 << 20;
 /** What an entry can take beside its key and value: header, tower, alignment. */
 const NODE_OVERHEAD = NODE_HEADER + 4 * MAX_HEIGHT + 3;
 
@@ -101,6 +105,9 @@ export class Memtable {
     const needed = this.#used + payload + entries * NODE_OVERHEAD;
     if (needed <= this.#arena.byteLength) return;
     let capacity = this.#arena.byteLength;
+    // Memory that nobody has written to costs addresses only. Doubling all the way would copy tens of
+    // megabytes in one step, for which everything else would have to wait.
+    if (needed > SMALL_CAPACITY && needed <= LARGE_CAPACITY) capacity = LARGE_CAPACITY;
     while (capacity < needed) capacity *= 2;
     const arena = new SharedArrayBuffer(capacity);
     const bytes = new Uint8Array(arena);
