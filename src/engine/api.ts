@@ -58,17 +58,24 @@ export interface Snapshot {
   release(): void;
 }
 
-/** Bounds of a scan, in key bytes. */
+/** Which keys a scan shows, in key bytes; all bounds together narrow it. */
 export interface ScanRange {
   /** First key, inclusive; absent: from the first. */
-  readonly start?: Uint8Array;
+  readonly start?: Uint8Array | undefined;
   /** End, exclusive; absent: to the last. */
-  readonly end?: Uint8Array;
+  readonly end?: Uint8Array | undefined;
+  /** Keys that begin with these bytes. */
+  readonly prefix?: Uint8Array | undefined;
+  /** From the last key of the range to the first. */
+  readonly reverse?: boolean | undefined;
+  /** Keys at most; absent: all. */
+  readonly limit?: number | undefined;
 }
 
 /**
- * A cursor over live keys in ascending byte order, at one moment. `key` and `value` are valid until
- * the next call of `next` only: copy what you keep. Close it, or tables cannot be removed.
+ * A cursor over live keys in byte order, ascending or (reverse) descending, at one moment. `key` and
+ * `value` are views of the engine's own memory, for reading, and valid until the next call of `next`
+ * only: copy what you keep. Close it, or tables cannot be removed.
  */
 export interface ScanCursor {
   /** Moves to the next live key (the first call: to the first). False at the end. */

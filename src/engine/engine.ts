@@ -31,13 +31,12 @@ import {
   type TreeStats,
 } from "./api.ts";
 import { findOperator } from "./compaction/mod.ts";
-import { MergingCursor } from "./cursor.ts";
 import { Files, holdsData, treeDirName } from "./files.ts";
 import { isDamage, Maintenance } from "./maintenance.ts";
 import { Manifest } from "./manifest/mod.ts";
 import { DEFAULT_ENGINE_OPTIONS, type EngineOptions } from "./options.ts";
 import { recover } from "./recovery.ts";
-import { LiveCursor } from "./scan.ts";
+import { LiveCursor, liveRange } from "./scan.ts";
 import { BlockCache } from "./sstable/mod.ts";
 import { TableStore } from "./table_store.ts";
 import { acceptsKind, newMemtable, TreeState } from "./tree.ts";
@@ -92,6 +91,7 @@ class LsmEngine implements Engine {
 
   #checksumFailures = 0;
   #writeStalls = 0;
+  readonly #note = (error: unknown) => this.#noted(error);
 
   constructor(
     runtime: Runtime,
@@ -408,10 +408,10 @@ class LsmEngine implements Engine {
       version.release();
     };
     try {
-      const input = new MergingCursor(tree.cursors(version));
+      const bounds = liveRange(range);
+      const input = tree.cursor(version, bounds);
       const sequence = (snapshot ?? pin!).sequence;
-      const noted = (error: unknown) => this.#noted(error);
-      return new LiveCursor(input, range, sequence, tree.operator, release, noted);
+      return new LiveCursor(input, bounds, sequence, tree.operator, release, this.#note);
     } catch (error) {
       release();
       throw this.#noted(error);

@@ -15,7 +15,8 @@ import {
   type ReadTrace,
   type Tree,
 } from "./api.ts";
-import { ConcatenatedCursor, type EntryCursor } from "./cursor.ts";
+import { type EntryCursor, MergingCursor } from "./cursor.ts";
+import { type KeyBounds, LevelCursor } from "./level_cursor.ts";
 import type { TreeMeta } from "./manifest/mod.ts";
 import { Memtable } from "./memtable/mod.ts";
 import { filterHash1, filterHash2 } from "./sstable/mod.ts";
@@ -117,21 +118,34 @@ export class TreeState implements Tree {
     return search.end();
   }
 
-  /** Cursors over everything, for a merge. The caller holds a reference on the version. */
-  cursors(version: Version): EntryCursor[] {
-    const cursors = this.memtables().map((memtable) => memtable.cursor());
-    for (const table of version.levels[0]) cursors.push(table.reader.cursor());
-    for (const level of version.levels.slice(1)) {
-      if (level.length === 0) continue;
-      cursors.push(
-        new ConcatenatedCursor(
-          level.length,
-          (index) => level[index].reader.cursor(),
-          (key) => firstReaching(level, key),
-        ),
-      );
+  /**
+   * A cursor over all entries with keys in [start, end), and perhaps others. What has none of them is left
+   * out, and tables are opened only when they are reached. The caller holds a reference on the version.
+   */
+  cursor(version: Version, { start, end }: KeyBounds): EntryCursor {
+    const cursors: EntryCursor[] = [];
+    // What comes into an empty memtable later is newer than any moment that is pinned now.
+    if (this.active.count > 0) cursors.push(this.active.cursor());
+    for (const memtable of this.immutables) cursors.push(memtable.cursor());
+    const { levels } = version;
+    for (const table of levels[0]) {
+      const { smallest, largest } = table.meta.properties;
+      if (start !== undefined && compareBytes(largest, start) < 0) continue;
+      if (end !== undefined && compareBytes(smallest, end) >= 0) continue;
+      cursors.push(table.reader.cursor());
     }
-    return cursors;
+    for (let i = 1; i < levels.length; i++) {
+      const level = levels[i];
+      const from = start === undefined ? 0 : firstReaching(level, start);
+      let to = level.length;
+      if (end !== undefined) {
+        // The first that reaches the end may begin before it.
+        to = firstReaching(level, end);
+        if (to < level.length && compareBytes(level[to].meta.properties.smallest, end) < 0) to++;
+      }
+      if (from < to) cursors.push(new LevelCursor(level, from, to));
+    }
+    return cursors.length === 1 ? cursors[0] : new MergingCursor(cursors);
   }
 
   #readMemtable(memtable: Memtable, key: Uint8Array, seq: number, search: Search): boolean {

@@ -4,14 +4,23 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { ConcatenatedCursor, type EntryCursor, MergingCursor } from "../../../src/engine/cursor.ts";
+import { type EntryCursor, MergingCursor } from "../../../src/engine/cursor.ts";
+import { LevelCursor } from "../../../src/engine/level_cursor.ts";
 import { Memtable } from "../../../src/engine/memtable/mod.ts";
 import { DEFAULT_ENGINE_OPTIONS } from "../../../src/engine/mod.ts";
 import { BlockBuilder, BlockCursor } from "../../../src/engine/sstable/block.ts";
 import { BlockCache, TableReader, TableWriter } from "../../../src/engine/sstable/mod.ts";
+import { LiveTable } from "../../../src/engine/version.ts";
 import { compareBytes } from "../../../src/model/mod.ts";
 import { SimDisk, SimRandom } from "../../../src/runtime/mod.ts";
-import { drain, type Entry, entryAt, ListCursor, orderEntries } from "../../support/entries.ts";
+import {
+  drain,
+  type Entry,
+  entryAt,
+  ListCursor,
+  orderEntries,
+  tableMeta,
+} from "../../support/entries.ts";
 
 /** Few letters and short keys, so that keys are prefixes of each other and have several versions. */
 function randomKey(random: SimRandom): Uint8Array {
@@ -49,7 +58,7 @@ function blockCursor(entries: readonly Entry[]): EntryCursor {
   return cursor;
 }
 
-function tableCursor(entries: readonly Entry[], cache?: BlockCache): EntryCursor {
+function openTable(entries: readonly Entry[], cache?: BlockCache): TableReader {
   const disk = new SimDisk();
   disk.makeDir("/t");
   const options = { ...DEFAULT_ENGINE_OPTIONS.table, blockSize: 128 };
@@ -57,25 +66,27 @@ function tableCursor(entries: readonly Entry[], cache?: BlockCache): EntryCursor
   const input = new ListCursor(entries);
   for (input.seekFirst(); input.valid; input.next()) writer.add(input);
   writer.finish(0);
-  return new TableReader(disk, "/t/1.sst", 1, cache).cursor();
+  return new TableReader(disk, "/t/1.sst", 1, cache);
 }
 
 /** Cuts at random places, never inside a key. */
-function concatenated(random: SimRandom, entries: readonly Entry[]): EntryCursor {
+function cut(random: SimRandom, entries: readonly Entry[]): Entry[][] {
   const parts: Entry[][] = [];
   for (const [i, entry] of entries.entries()) {
     const isNewKey = i === 0 || compareBytes(entries[i - 1].key, entry.key) !== 0;
     if (i === 0 || (isNewKey && random.below(8) === 0)) parts.push([]);
     parts.at(-1)!.push(entry);
   }
-  return new ConcatenatedCursor(
-    parts.length,
-    (index) => tableCursor(parts[index]),
-    (key) => {
-      const found = parts.findIndex((part) => compareBytes(part.at(-1)!.key, key) >= 0);
-      return found < 0 ? parts.length : found;
-    },
-  );
+  return parts;
+}
+
+function levelCursor(parts: readonly Entry[][], from = 0, to = parts.length): LevelCursor {
+  const level = parts.map((part, i) => {
+    const meta = tableMeta(i, ["", ""]);
+    const properties = { ...meta.properties, smallest: part[0].key, largest: part.at(-1)!.key };
+    return new LiveTable({ ...meta, properties }, () => openTable(part), () => {});
+  });
+  return new LevelCursor(level, from, to);
 }
 
 /** Deals the entries out to cursors of all kinds; some get none. */
@@ -84,7 +95,9 @@ function merging(random: SimRandom, entries: readonly Entry[]): EntryCursor {
   for (const entry of entries) parts[random.below(parts.length)].push(entry);
   return new MergingCursor(parts.map((part, i) => {
     if (i % 3 === 0 || part.length === 0) return memtableCursor(part);
-    return i % 3 === 1 ? tableCursor(part, new BlockCache(300)) : concatenated(random, part);
+    return i % 3 === 1
+      ? openTable(part, new BlockCache(300)).cursor()
+      : levelCursor(cut(random, part));
   }));
 }
 
@@ -131,8 +144,8 @@ function drainBack(cursor: EntryCursor): Entry[] {
 const KINDS: Record<string, (random: SimRandom, entries: readonly Entry[]) => EntryCursor> = {
   memtable: (_, entries) => memtableCursor(entries),
   block: (_, entries) => blockCursor(entries),
-  table: (_, entries) => tableCursor(entries),
-  concatenated,
+  table: (_, entries) => openTable(entries).cursor(),
+  level: (random, entries) => levelCursor(cut(random, entries)),
   merging,
 };
 
@@ -150,11 +163,21 @@ for (const [name, make] of Object.entries(KINDS)) {
   });
 }
 
+Deno.test("a level cursor keeps to the tables that it was given", () => {
+  const random = new SimRandom(3);
+  for (let round = 0; round < 20; round++) {
+    const parts = cut(random, randomEntries(random, 200));
+    const from = random.below(parts.length);
+    const to = from + random.below(parts.length - from + 1);
+    checkWalk(random, levelCursor(parts, from, to), parts.slice(from, to).flat());
+  }
+});
+
 Deno.test("cursors over nothing are valid nowhere", () => {
   const none = [
     memtableCursor([]),
     new MergingCursor([]),
-    new ConcatenatedCursor(0, tableCursor as never, () => 0),
+    levelCursor([]),
   ];
   for (const cursor of none) {
     cursor.seekFirst();
