@@ -187,7 +187,7 @@ export class PairDB {
     });
   }
 
-  /** Reads keys in byte order, as of one moment. Leaving the loop early ends the call. */
+  /** Reads keys in byte order, or backwards, as of one moment. Leaving the loop early ends the call. */
   async *scan(
     tenant: string,
     range: ScanRange = {},
@@ -205,6 +205,7 @@ export class PairDB {
         end: toText(range.end ?? "", "key"),
         limit: toInt64(range.limit ?? 0, "the limit"),
         keysOnly: range.keysOnly ?? false,
+        reverse: range.reverse ?? false,
         consistency: toConsistency(options.consistency),
       }, { signal, timeoutMs: options.timeoutMs })[Symbol.asyncIterator]();
       for (;;) {

@@ -132,6 +132,8 @@ export interface ScanRange {
   readonly limit?: number | undefined;
   /** Leave values out. */
   readonly keysOnly?: boolean | undefined;
+  /** From the last key of the range to the first. */
+  readonly reverse?: boolean | undefined;
 }
 
 /** Facts about a tenant. */

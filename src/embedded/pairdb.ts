@@ -130,7 +130,7 @@ export class EmbeddedPairDB implements AsyncDisposable {
     await this.node.batchPut(tenant, items.map(item));
   }
 
-  /** Live keys in byte order, as of one moment. */
+  /** Live keys in byte order, or backwards, as of one moment. */
   *scan(
     tenant: string,
     range: ScanInput = {},
@@ -160,7 +160,8 @@ class Found implements EmbeddedValue {
 
   constructor(result: KeyState) {
     // The winner is a live version: a key without one is not found.
-    this.value = result.winner.value!;
+    // Copied: what the node gives is a view of more than this value.
+    this.value = result.winner.value!.slice();
     this.context = result.clock;
     this.timestampMs = result.winner.timestampMs;
     this.versions = result.versions.map((version) => version.value);

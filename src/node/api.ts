@@ -76,6 +76,8 @@ export interface ScanInput {
   readonly end?: string;
   /** Entries at most; absent or 0: all. */
   readonly limit?: number;
+  /** From the last key of the range to the first. */
+  readonly reverse?: boolean;
 }
 
 /** One live key of a scan. A scan merges all layers, so its items have no one source. */
@@ -178,7 +180,7 @@ export interface StorageNode {
   ): Promise<{ results: readonly WriteResult[]; unchanged: number }>;
   /** One result (or undefined) for each of 1 to 1000 keys, at one moment. */
   batchGet(tenant: string, keys: readonly string[]): readonly (ReadResult | undefined)[];
-  /** Live keys in byte order, at one moment. Stop early by returning from the iteration. */
+  /** Live keys in byte order, or backwards, at one moment. Stop early by returning from the iteration. */
   scan(tenant: string, input: ScanInput): IterableIterator<ScanItem>;
   /** Stores exactly this version unless it is dominated; returns the key's clock afterwards. */
   applyReplica(

@@ -25,7 +25,7 @@ export function readKey(
   return state && { ...state, source: trace.source === "sstable" ? "sstable" : "memtable" };
 }
 
-/** Live keys of a range, in byte order, as of the first step. The cursor is closed however the iteration ends. */
+/** Live keys of a range, in its order, as of the first step. The cursor is closed however the iteration ends. */
 export function* scanKeys(
   engine: Engine,
   tree: Tree,

@@ -153,7 +153,8 @@ class EngineNode implements StorageNode {
     const tree = this.#tenants.findForUse(tenant);
     const isEmpty = start !== undefined && end !== undefined && compareBytes(start, end) >= 0;
     if (tree === undefined || isEmpty) return [].values();
-    return scanKeys(this.#engine, tree, { start, end }, limit, this.#nowMs());
+    const range = { start, end, reverse: input.reverse };
+    return scanKeys(this.#engine, tree, range, limit, this.#nowMs());
   }
 
   async applyReplica(

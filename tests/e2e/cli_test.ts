@@ -111,6 +111,14 @@ Deno.test("cli: put, get, del and scan do what they say", () =>
     );
     assert.deepEqual(await pairdb(url, ["scan", "t", "--end", "b", "--keys-only"]), ok("a\n"));
     assert.deepEqual(
+      await pairdb(url, ["scan", "t", "--reverse", "--end", "c", "--limit", "5", "--keys-only"]),
+      ok("b\na\n"),
+    );
+    assert.deepEqual(
+      await pairdb(url, ["scan", "t", "--reverse", "--limit", "1", "--keys-only"]),
+      ok("c\n"),
+    );
+    assert.deepEqual(
       await pairdb(url, ["scan", "t", "--prefix", "c", "--keys-only", "--output", "json"]),
       ok('{"key":"c"}\n'),
     );

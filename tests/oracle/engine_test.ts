@@ -16,6 +16,7 @@ import {
   KIND_PUT,
   type Mutation,
   type ScanCursor,
+  type ScanRange,
   type Snapshot,
 } from "../../src/engine/mod.ts";
 import { compareBytes, fromUtf8, utf8 } from "../../src/model/mod.ts";
@@ -195,27 +196,40 @@ class Life {
       this.#engine.get(tree, utf8(`${texts[0]}!`), { snapshot: held?.snapshot }),
       undefined,
     );
-    const { range, from, to } = this.#range();
+    const range = this.#range();
     const cursor = this.#engine.scan(tree, range, held?.snapshot);
-    for (const [key, value] of this.#expected(model, from, to)) this.#sameNext(cursor, key, value);
+    for (const [key, value] of this.#expected(model, range)) this.#sameNext(cursor, key, value);
     assert.ok(!cursor.next(), `a scan of ${name} shows more than there is`);
     cursor.close();
     this.operations += 2;
   }
 
-  #range(): { range: { start?: Uint8Array; end?: Uint8Array }; from: number; to: number } {
-    const { bytes } = this.#keys;
-    if (this.#random.below(3) === 0) return { range: {}, from: 0, to: bytes.length };
-    const ends = [this.#random.below(bytes.length), this.#random.below(bytes.length)];
-    const [from, to] = ends.sort((a, b) => a - b);
-    return { range: { start: bytes[from], end: bytes[to] }, from, to };
+  #range(): ScanRange {
+    const random = this.#random;
+    const { bytes, texts } = this.#keys;
+    const bounds = random.below(3) > 0;
+    const ends = [random.below(bytes.length), random.below(bytes.length)].sort((a, b) => a - b);
+    return {
+      start: bounds ? bytes[ends[0]] : undefined,
+      end: bounds ? bytes[ends[1]] : undefined,
+      prefix: random.below(4) === 0 ? utf8([...texts[ends[0]]][0]) : undefined,
+      limit: random.below(3) === 0 ? 1 + random.below(20) : undefined,
+      reverse: random.below(2) === 0,
+    };
   }
 
-  *#expected(model: Model, from: number, to: number): Generator<[string, string]> {
-    for (let i = from; i < to; i++) {
+  #expected(model: Model, range: ScanRange): [string, string][] {
+    const { bytes, texts } = this.#keys;
+    const { start, end, prefix, limit, reverse } = range;
+    const rows: [string, string][] = [];
+    for (const [i, key] of bytes.entries()) {
       const value = model[i];
-      if (value !== undefined) yield [this.#keys.texts[i], value];
+      if (value === undefined) continue;
+      if (start !== undefined && compareBytes(key, start) < 0) continue;
+      if (end !== undefined && compareBytes(key, end) >= 0) continue;
+      if (prefix?.every((byte, at) => key[at] === byte) ?? true) rows.push([texts[i], value]);
     }
+    return (reverse ? rows.reverse() : rows).slice(0, limit);
   }
 
   #sameNext(cursor: ScanCursor, key: string, value: string): void {
@@ -238,9 +252,9 @@ class Life {
 
   /** Begins a scan that goes on while other things happen. */
   #openScan(name: string): void {
-    const { range, from, to } = this.#range();
+    const range = this.#range();
     const cursor = this.#engine.scan(this.#engine.tree(name)!, range);
-    this.#open.push({ cursor, rest: [...this.#expected(this.#models.get(name)!, from, to)] });
+    this.#open.push({ cursor, rest: this.#expected(this.#models.get(name)!, range) });
     if (this.#open.length > 3) this.#drop(this.#open)!.cursor.close();
   }
 

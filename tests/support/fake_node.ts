@@ -87,10 +87,11 @@ export class FakeNode implements StorageNode {
     this.openScans++;
     try {
       const entries = [...this.#tenants.get(tenant) ?? []].sort(([a], [b]) => a < b ? -1 : 1);
+      if (input.reverse) entries.reverse();
       let left = input.limit || Infinity;
       for (const [key, result] of entries) {
         if (!key.startsWith(input.prefix ?? "") || key < (input.start ?? "")) continue;
-        if (input.end && key >= input.end) return;
+        if (input.end && key >= input.end) continue;
         if (left-- <= 0) return;
         this.scanned++;
         yield { key, result };

@@ -214,9 +214,12 @@ export class MemoryEngine implements Engine {
     const rows = [...(tree as MemoryTree).rows.values()]
       .filter(({ key }) => range.start === undefined || compareBytes(key, range.start) >= 0)
       .filter(({ key }) => range.end === undefined || compareBytes(key, range.end) < 0)
+      .filter(({ key }) => range.prefix?.every((byte, i) => key[i] === byte) ?? true)
       .sort((a, b) => compareBytes(a.key, b.key));
+    if (range.reverse) rows.reverse();
     this.openCursors++;
-    return new MemoryCursor(tree as MemoryTree, rows, at, () => this.openCursors--);
+    const limit = range.limit ?? Infinity;
+    return new MemoryCursor(tree as MemoryTree, rows, at, limit, () => this.openCursors--);
   }
 
   flush(tree?: Tree): Promise<void> {
@@ -319,9 +322,17 @@ class MemoryCursor implements ScanCursor {
   #at: number;
   #next = 0;
   #closed = false;
+  #left: number;
   #onClose: () => void;
 
-  constructor(tree: MemoryTree, rows: readonly Row[], at: number, onClose: () => void) {
+  constructor(
+    tree: MemoryTree,
+    rows: readonly Row[],
+    at: number,
+    limit: number,
+    onClose: () => void,
+  ) {
+    this.#left = limit;
     this.#tree = tree;
     this.#rows = rows;
     this.#at = at;
@@ -333,12 +344,13 @@ class MemoryCursor implements ScanCursor {
     // What the caller did not copy is gone, as when a block leaves the cache.
     this.key.fill(0xee);
     this.value.fill(0xee);
-    while (this.#next < this.#rows.length) {
+    while (this.#next < this.#rows.length && this.#left > 0) {
       const row = this.#rows[this.#next++];
       const value = readRow(this.#tree, row, this.#at);
       if (value === undefined) continue;
       this.key = row.key.slice();
       this.value = value;
+      this.#left--;
       return true;
     }
     return false;

@@ -97,6 +97,7 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
     .option("--start <key>", "the first key, inclusive")
     .option("--end <key>", "the end, exclusive")
     .addOption(new Option("--limit <count>", "keys at most").argParser(positiveCount))
+    .option("--reverse", "from the last key of the range to the first")
     .option("--keys-only", "leave values out")
     .addOption(consistencyOption());
   remote(

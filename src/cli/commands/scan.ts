@@ -13,6 +13,7 @@ export interface ScanFlags {
   readonly start?: string;
   readonly end?: string;
   readonly limit?: number;
+  readonly reverse?: boolean;
   readonly keysOnly?: boolean;
   readonly consistency?: ConsistencyLevel;
 }

@@ -149,6 +149,7 @@ async function* scan(
     start: request.start,
     end: request.end,
     limit: toCount(request.limit, "limit"),
+    reverse: request.reverse,
   });
   let entries: ScanEntryInit[] = [];
   let bytes = 0;

@@ -65,13 +65,14 @@ Deno.test("scan() agrees with a filter over all keys", async () => {
   const bound = fc.option(fc.constantFrom("", ...all, "a\u0000", "\u{10ffff}z"), {
     nil: undefined,
   });
-  fc.assert(fc.property(bound, bound, bound, fc.nat({ max: 5 }), (prefix, start, end, limit) => {
-    const expected = all
+  const input = fc.tuple(bound, bound, bound, fc.nat({ max: 5 }), fc.boolean());
+  fc.assert(fc.property(input, ([prefix, start, end, limit, reverse]) => {
+    const expected = (reverse ? all.toReversed() : all)
       .filter((key) => key.startsWith(prefix ?? ""))
       .filter((key) => !start || compareBytes(bytes(key), bytes(start)) >= 0)
       .filter((key) => !end || compareBytes(bytes(key), bytes(end)) < 0)
       .slice(0, limit || undefined);
-    assert.deepEqual(keys(node, { prefix, start, end, limit }), expected);
+    assert.deepEqual(keys(node, { prefix, start, end, limit, reverse }), expected);
   }));
 });
 
