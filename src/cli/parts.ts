@@ -24,6 +24,8 @@ export function engineOptions(config: Config): EngineOptions {
     table: { blockSize: sstable.block_size, falsePositives: sstable.bloom_filter_fp },
     blockCacheSize: Math.min(cache.block_cache_size, cache.max_size),
     compaction: {
+      strategy: compaction.strategy,
+      windowMs: compaction.window,
       l0Trigger: compaction.l0_trigger,
       l0Slowdown: compaction.l0_slowdown,
       l0Stop: compaction.l0_stop,

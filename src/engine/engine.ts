@@ -308,7 +308,7 @@ class LsmEngine implements Engine {
     const tree = this.#state(handle);
     const { l0Slowdown, l0Stop } = this.#options.compaction;
     // Waiting for a compaction that will not come would be for ever.
-    const l0 = tree.compactionStopped === undefined ? tree.version.levels[0].length : 0;
+    const l0 = tree.compactionStopped === undefined ? tree.pressure(this.#options.compaction) : 0;
     const full = tree.immutables.length >= this.#options.maxImmutables || l0 >= l0Stop;
     const slow = l0 >= l0Slowdown && !delayed;
     if ((!full && !slow) || this.poisoned !== undefined) return undefined;

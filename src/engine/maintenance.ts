@@ -9,12 +9,13 @@
 import { PairError } from "../model/mod.ts";
 import type { Cancel, Runtime } from "../runtime/mod.ts";
 import {
+  checkPlan,
   type CompactionPlan,
   pickCompaction,
   pickEverything,
+  type PickState,
   type TableJob,
   type TableJobResult,
-  targetSize,
 } from "./compaction/mod.ts";
 import type { Files } from "./files.ts";
 import type { Manifest } from "./manifest/mod.ts";
@@ -139,7 +140,9 @@ export class Maintenance {
   /** Merges all tables of a tree into one level. */
   async compact(tree: TreeState): Promise<void> {
     while (tree.compacting !== undefined) await tree.compacting;
-    const plan = tree.dropped ? undefined : pickEverything(tree.version.metas);
+    const plan = tree.dropped
+      ? undefined
+      : pickEverything(tree.version.metas, this.#parts.options.compaction);
     if (plan !== undefined) await this.#startCompaction(tree, plan);
   }
 
@@ -263,12 +266,22 @@ export class Maintenance {
       tree.compactionStopped !== undefined || this.#parts.poisoned() !== undefined
     ) return;
     const options = this.#parts.options.compaction;
-    const plan = pickCompaction(tree.version.metas, tree.lastCompacted, options);
+    const plan = pickCompaction(tree.version.metas, this.#pickState(tree), options);
     if (plan === undefined) return;
     this.#startCompaction(tree, plan).then(
       () => this.#scheduleCompaction(tree),
       (error) => this.#failed("compaction", tree, error),
     );
+  }
+
+  #pickState(tree: TreeState): PickState {
+    const { runtime, snapshots } = this.#parts;
+    return {
+      lastKeys: tree.lastCompacted,
+      nowMs: runtime.clock.wallMs(),
+      purgeBeforeMs: 0,
+      oldestSnapshot: snapshots()[0] ?? Infinity,
+    };
   }
 
   #startCompaction(tree: TreeState, plan: CompactionPlan): Promise<void> {
@@ -299,6 +312,7 @@ export class Maintenance {
     });
     const removed = new Set(plan.inputs.map(({ number }) => number));
     // Built for its checks: a version that makes no sense must not become durable.
+    checkPlan(tree.version.metas, plan);
     tree.version.with(removed, placed);
     await manifest.commit(() => ({
       remove: plan.inputs.map(({ number }) => ({ tree: tree.id, number })),
@@ -317,13 +331,14 @@ export class Maintenance {
       inputs: plan.inputs.length,
       outputs: outputs.length,
       bytes,
+      reason: plan.reason,
       moved: plan.trivialMove,
       ms: Math.round(runtime.clock.monotonicMs() - startedMs),
     });
   }
 
   #runCompaction(tree: TreeState, plan: CompactionPlan, bytes: number): Promise<TableJobResult> {
-    const target = targetSize(plan.outputLevel, this.#parts.options.compaction);
+    const target = plan.targetSize;
     return this.#runJob({
       type: "compact",
       inputs: plan.inputs.map(({ number, properties }) => ({

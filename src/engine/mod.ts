@@ -14,7 +14,13 @@ export {
 } from "./compaction/mod.ts";
 export { openEngine } from "./engine.ts";
 export { checkDirectory, dumpFile, type DumpItem, type FileReport } from "./inspect.ts";
-export { type CompactionOptions, DEFAULT_ENGINE_OPTIONS, type EngineOptions } from "./options.ts";
+export {
+  COMPACTION_STRATEGIES,
+  type CompactionOptions,
+  type CompactionStrategy,
+  DEFAULT_ENGINE_OPTIONS,
+  type EngineOptions,
+} from "./options.ts";
 export type { SharedMemtable } from "./memtable/mod.ts";
 export type { FinishedTable, TableOptions, TableProperties } from "./sstable/mod.ts";
 export type { LogOptions, SyncMode } from "./wal/mod.ts";

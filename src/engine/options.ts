@@ -6,8 +6,25 @@
 import type { TableOptions } from "./sstable/mod.ts";
 import type { LogOptions } from "./wal/mod.ts";
 
+/**
+ * Which shape a tree's tables are kept in. `leveled`: cheap reads and little space; `size_tiered`: cheap
+ * writes; `time_window`: data that dies by age; `hybrid`: size-tiered on level 0, leveled below.
+ */
+export type CompactionStrategy = "leveled" | "size_tiered" | "time_window" | "hybrid";
+
+/** The strategies, the default first. */
+export const COMPACTION_STRATEGIES: readonly CompactionStrategy[] = Object.freeze([
+  "leveled",
+  "size_tiered",
+  "time_window",
+  "hybrid",
+]);
+
 /** How tables are merged. */
 export interface CompactionOptions {
+  readonly strategy: CompactionStrategy;
+  /** Length of a time window, in ms; only for the strategy `time_window`. */
+  readonly windowMs: number;
   /** Tables on level 0 that start a compaction. Fewer: cheaper reads, more rewriting. */
   readonly l0Trigger: number;
   /** Tables on level 0 at which writers are slowed, 1 ms a batch. */
@@ -54,6 +71,8 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   table: { blockSize: 4096, falsePositives: 0.01 },
   blockCacheSize: 256 << 20,
   compaction: {
+    strategy: "leveled",
+    windowMs: 86_400_000,
     l0Trigger: 4,
     l0Slowdown: 8,
     l0Stop: 12,

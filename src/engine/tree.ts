@@ -15,10 +15,12 @@ import {
   type ReadTrace,
   type Tree,
 } from "./api.ts";
+import { pressure } from "./compaction/mod.ts";
 import { type EntryCursor, MergingCursor } from "./cursor.ts";
 import { type KeyBounds, LevelCursor } from "./level_cursor.ts";
 import type { TreeMeta } from "./manifest/mod.ts";
 import { Memtable } from "./memtable/mod.ts";
+import type { CompactionOptions } from "./options.ts";
 import { filterHash1, filterHash2 } from "./sstable/mod.ts";
 import { firstReaching, tableFor, type Version } from "./version.ts";
 
@@ -47,6 +49,10 @@ export class TreeState implements Tree {
   /** Damage in a table: this tree is not compacted any more, so that it cannot spread. */
   compactionStopped: Error | undefined;
 
+  /** The version that `#pressure` is of: writers ask for it each time, and it changes with the version only. */
+  #measured: Version | undefined;
+  #pressure = 0;
+
   constructor(
     meta: TreeMeta,
     dir: string,
@@ -63,6 +69,15 @@ export class TreeState implements Tree {
     this.version = version.acquire();
     this.flushedSeq = flushedSeq;
     this.active = active;
+  }
+
+  /** How far compaction is behind; see `pressure` of the compaction room. */
+  pressure(options: CompactionOptions): number {
+    if (this.#measured !== this.version) {
+      this.#measured = this.version;
+      this.#pressure = pressure(this.version.metas, options);
+    }
+    return this.#pressure;
   }
 
   /** Starts a new memtable, the present one waits for its flush; false when there is nothing in it. */

@@ -66,8 +66,12 @@ export class Version {
   /** Level 0 newest first; the others by key, without overlaps. */
   readonly levels: readonly (readonly LiveTable[])[];
   #references = 0;
+  #metas: readonly (readonly TableMeta[])[] | undefined;
 
-  /** @throws Error when tables of a level below 0 overlap: a bug, found before it is made durable */
+  /**
+   * @throws Error when tables of a level below 0 overlap, or the sequences of tables of level 0 do: a
+   *   bug, found before it is made durable
+   */
   constructor(placed: Iterable<Placed>) {
     const levels: LiveTable[][] = [[]];
     for (const { level, table } of placed) {
@@ -78,6 +82,13 @@ export class Version {
     levels[0].sort((a, b) =>
       b.meta.properties.maxSeq - a.meta.properties.maxSeq || b.meta.number - a.meta.number
     );
+    for (let i = 1; i < levels[0].length; i++) {
+      const newer = levels[0][i - 1].meta;
+      const { meta } = levels[0][i];
+      if (meta.properties.maxSeq >= newer.properties.minSeq) {
+        throw new Error(`tables ${newer.number} and ${meta.number} share sequences on level 0`);
+      }
+    }
     for (let level = 1; level < levels.length; level++) {
       const run = levels[level];
       run.sort((a, b) => compareBytes(a.meta.properties.smallest, b.meta.properties.smallest));
@@ -93,8 +104,10 @@ export class Version {
   }
 
   /** What the manifest knows of each level's tables. */
-  get metas(): TableMeta[][] {
-    return this.levels.map((run, level) => run.map((table) => ({ ...table.meta, level })));
+  get metas(): readonly (readonly TableMeta[])[] {
+    return this.#metas ??= this.levels.map((run, level) =>
+      run.map((table) => ({ ...table.meta, level }))
+    );
   }
 
   /** All tables. */

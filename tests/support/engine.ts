@@ -31,6 +31,8 @@ export const SMALL: EngineOptions = {
   table: { blockSize: 256, falsePositives: 0.05 },
   blockCacheSize: 4096,
   compaction: {
+    strategy: "leveled",
+    windowMs: 1000,
     l0Trigger: 2,
     l0Slowdown: 1000,
     l0Stop: 1000,

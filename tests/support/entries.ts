@@ -116,7 +116,7 @@ export class ListCursor implements EntryCursor {
 export function tableMeta(
   number: number,
   range: [smallest: string, largest: string],
-  options: { level?: number; size?: number; maxSeq?: number } = {},
+  options: { level?: number; size?: number; minSeq?: number; maxSeq?: number } = {},
 ): TableMeta {
   return {
     number,
@@ -126,7 +126,7 @@ export function tableMeta(
       entries: 1,
       deletes: 0,
       merges: 0,
-      minSeq: 1,
+      minSeq: options.minSeq ?? options.maxSeq ?? number,
       maxSeq: options.maxSeq ?? number,
       keyBytes: 1,
       valueBytes: 1,

@@ -198,6 +198,16 @@ const cache = z.strictObject({
 
 /** Merging tables in the background. */
 const compaction = z.strictObject({
+  strategy: choice(
+    "Shape of a tenant's tables. leveled: cheap reads, little space; size_tiered: cheap writes, more space; time_window: for data that dies by age; hybrid: size_tiered on level 0, leveled below.",
+    ["leveled", "size_tiered", "time_window", "hybrid"],
+    "leveled",
+  ),
+  window: duration("Time that shares its tables, with the strategy time_window.", {
+    default: "24h",
+    min: "1s",
+    max: "8760h",
+  }),
   l0_trigger: integer(
     "L0 tables of a tenant that start a compaction. Fewer: cheaper reads, more rewriting.",
     {

@@ -1,5 +1,6 @@
 /**
- * The compaction room.
+ * The compaction room: `plan.ts` says what a plan is and which rules it keeps, `pick.ts` chooses one by
+ * the tree's strategy, `job.ts` carries it out in a worker.
  * @module
  */
 export {
@@ -11,11 +12,18 @@ export {
   type TableJob,
   type TableJobResult,
 } from "./job.ts";
+export { pickCompaction, pickEverything, pressure } from "./pick.ts";
 export {
+  type Busy,
+  checkPlan,
   type CompactionPlan,
+  IDLE,
   levelBudget,
+  type Levels,
   MAX_LEVEL,
-  pickCompaction,
-  pickEverything,
+  NO_STATE,
+  type PickState,
+  type RunningJob,
+  spanOf,
   targetSize,
-} from "./pick.ts";
+} from "./plan.ts";

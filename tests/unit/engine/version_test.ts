@@ -8,7 +8,7 @@ import { tableMeta } from "../../support/entries.ts";
 function live(
   number: number,
   range: [string, string],
-  options: { maxSeq?: number; onUnused?: (number: number) => void } = {},
+  options: { minSeq?: number; maxSeq?: number; onUnused?: (number: number) => void } = {},
 ): LiveTable {
   const open = (): TableReader => {
     throw new Error("not opened here");
@@ -26,12 +26,21 @@ Deno.test("level 0 is newest first, deeper levels are by key", () => {
   const version = new Version([
     { level: 0, table: live(3, ["a", "z"], { maxSeq: 10 }) },
     { level: 0, table: live(2, ["a", "z"], { maxSeq: 30 }) },
-    { level: 0, table: live(5, ["a", "z"], { maxSeq: 10 }) },
+    { level: 0, table: live(5, ["a", "z"], { minSeq: 11, maxSeq: 20 }) },
     { level: 2, table: live(9, ["m", "p"]) },
     { level: 2, table: live(8, ["a", "c"]) },
   ]);
   assert.deepEqual(version.levels.map(numbers), [[2, 5, 3], [], [8, 9]]);
   assert.deepEqual(version.metas[2].map((meta) => meta.level), [2, 2]);
+});
+
+Deno.test("tables of level 0 whose sequences interleave make no version", () => {
+  const pair = (minSeq: number) => [
+    { level: 0, table: live(3, ["a", "b"], { minSeq: 1, maxSeq: 10 }) },
+    { level: 0, table: live(5, ["x", "z"], { minSeq, maxSeq: 20 }) },
+  ];
+  assert.doesNotThrow(() => new Version(pair(11)));
+  assert.throws(() => new Version(pair(10)), /tables 5 and 3 share sequences on level 0/);
 });
 
 Deno.test("tables that overlap below level 0 make no version", () => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import {
   levelBudget,
   MAX_LEVEL,
+  NO_STATE,
   pickCompaction,
   pickEverything,
   targetSize,
@@ -12,6 +13,8 @@ import { tableMeta } from "../../../support/entries.ts";
 
 /** Level 1 holds 1000 bytes, level 2 10,000, and so on; two tables on level 0 are too many. */
 const OPTIONS = {
+  strategy: "leveled" as const,
+  windowMs: 1000,
   l0Trigger: 2,
   l0Slowdown: 8,
   l0Stop: 12,
@@ -145,7 +148,7 @@ const CASES: Case[] = [
 for (const { what, levels, lastKeys = [], inputs, to, bottom, move = false } of CASES) {
   Deno.test(`pickCompaction(): ${what}`, () => {
     const keys = new Map(lastKeys.map(([level, key]) => [level, utf8(key)]));
-    const plan = pickCompaction(levelsOf(levels), keys, OPTIONS);
+    const plan = pickCompaction(levelsOf(levels), { ...NO_STATE, lastKeys: keys }, OPTIONS);
     if (inputs === undefined) assert.equal(plan, undefined);
     else {
       assert.ok(plan !== undefined);
@@ -159,7 +162,7 @@ for (const { what, levels, lastKeys = [], inputs, to, bottom, move = false } of 
 
 Deno.test("pickCompaction(): a trigger of 1 moves a single table down", () => {
   const levels = levelsOf([["1:a-c/10"], ["3:x-z/100"]]);
-  const plan = pickCompaction(levels, new Map(), { ...OPTIONS, l0Trigger: 1 });
+  const plan = pickCompaction(levels, NO_STATE, { ...OPTIONS, l0Trigger: 1 });
   assert.equal(plan?.trivialMove, true);
   assert.deepEqual(plan?.inputs.map((input) => input.number), [1]);
 });
@@ -172,7 +175,7 @@ Deno.test("levels may hold ten times the one above, tables grow by the multiplie
 
 Deno.test("pickEverything(): all tables to the deepest level in use, unless they are one run already", () => {
   const pick = (levels: string[][]) => {
-    const plan = pickEverything(levelsOf(levels));
+    const plan = pickEverything(levelsOf(levels), OPTIONS);
     return plan && [plan.inputs.map((input) => input.number), plan.outputLevel, plan.bottom];
   };
   assert.equal(pick([[]]), undefined);

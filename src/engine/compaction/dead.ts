@@ -1,0 +1,97 @@
+/**
+ * The dead: values that expired and deletes whose grace has passed. They take up space until a
+ * compaction drops them, and where nothing is written any more none would come. So a table of which a
+ * quarter or more is dead is worth a compaction of its own.
+ *
+ * At the bottom, where nothing older can hold its keys, it is written again in its place; nothing comes of
+ * it when all is dead, so that a dead window goes whole. Elsewhere it goes down, to meet what it hides.
+ * @module
+ */
+import type { TableMeta } from "../manifest/mod.ts";
+import type { CompactionOptions } from "../options.ts";
+import { pickDown, pickLevel0 } from "./leveled.ts";
+import {
+  type Busy,
+  type CompactionPlan,
+  isFree,
+  type Levels,
+  MAX_LEVEL,
+  type PickState,
+  planOf,
+} from "./plan.ts";
+import { mergeRuns, runsOf } from "./runs.ts";
+import { isWorthPurging } from "./times.ts";
+
+/** The compaction that drops most of the dead; undefined when none is worth it. The oldest data first. */
+export function pickDead(
+  levels: Levels,
+  state: PickState,
+  options: CompactionOptions,
+  busy: Busy,
+): CompactionPlan | undefined {
+  for (let level = levels.length - 1; level >= 0; level--) {
+    for (let i = levels[level].length - 1; i >= 0; i--) {
+      const table = levels[level][i];
+      if (busy.tables.has(table.number) || !isDue(table, state)) continue;
+      const plan = pickInPlace(levels, table, options, busy) ??
+        pickBelow(levels, table, state, options, busy);
+      if (plan !== undefined) return plan;
+    }
+  }
+  return undefined;
+}
+
+/** What a snapshot may see is not dropped: to rewrite it would change nothing, again and again. */
+function isDue(table: TableMeta, state: PickState): boolean {
+  return table.properties.maxSeq <= state.oldestSnapshot &&
+    isWorthPurging(table, state.purgeBeforeMs);
+}
+
+function pickInPlace(
+  levels: Levels,
+  table: TableMeta,
+  options: CompactionOptions,
+  busy: Busy,
+): CompactionPlan | undefined {
+  const plan = planOf(levels, [table], table.level, options, "dead", busy);
+  return plan.bottom && isFree(plan, busy) ? plan : undefined;
+}
+
+function pickBelow(
+  levels: Levels,
+  table: TableMeta,
+  state: PickState,
+  options: CompactionOptions,
+  busy: Busy,
+): CompactionPlan | undefined {
+  const plan = goDown(levels, table, options, busy);
+  // All of it has to be out of every snapshot's sight, as the table itself is.
+  if (plan?.inputs.some(({ properties }) => properties.maxSeq > state.oldestSnapshot)) {
+    return undefined;
+  }
+  return plan;
+}
+
+function goDown(
+  levels: Levels,
+  table: TableMeta,
+  options: CompactionOptions,
+  busy: Busy,
+): CompactionPlan | undefined {
+  switch (options.strategy) {
+    case "time_window":
+      // To merge windows would end them: here the dead wait for what they hide to die as well.
+      return undefined;
+    case "size_tiered": {
+      const runs = runsOf(levels, busy);
+      const from = runs.findIndex(({ tables }) => tables.includes(table));
+      return mergeRuns(levels, runs, from, runs.length, options, "dead", busy);
+    }
+    case "leveled":
+    case "hybrid":
+      if (table.level === 0) {
+        return pickLevel0(levels, options, busy, levels[0].slice(levels[0].indexOf(table)));
+      }
+      return table.level < MAX_LEVEL ? pickDown(levels, [table], options, busy, "dead") : undefined;
+  }
+}
