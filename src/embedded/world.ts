@@ -2,7 +2,7 @@
  * The world of a node: the machine's, or one in memory that is gone with the process.
  * @module
  */
-import { runTableJob, type TableJob } from "../engine/mod.ts";
+import { type EngineJob, runEngineJob } from "../engine/mod.ts";
 import { reconcileOperator } from "../model/mod.ts";
 import {
   denoRuntime,
@@ -28,7 +28,7 @@ export function machine(options: { workers: number; log?: Log }): Runtime {
 export function memory(): Runtime {
   const disk = new SimDisk();
   const workers = new SimWorkers({
-    handler: (job) => runTableJob(disk, [reconcileOperator], job as TableJob),
+    handler: (job) => runEngineJob(disk, [reconcileOperator], job as EngineJob),
   });
   return { ...denoRuntime({ workers }), disk };
 }

@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { CheckpointInfo, MadeCheckpoint, Origin, Verified } from "./checkpoint/mod.ts";
+
 /** What a put, delete or merge of one key carries into the log and the memtable. */
 export type EntryKind = 0 | 1 | 2;
 /** The key has this value. */
@@ -112,6 +114,10 @@ export interface EngineStats {
   quarantinedFiles: number;
   /** Trees that are not compacted any more because a table of theirs is damaged. */
   compactionsStopped: number;
+  /** Checkpoints in the data directory. */
+  snapshots: number;
+  /** Bytes of files that only they still hold: what deleting all of them would free. */
+  snapshotBytes: number;
 }
 
 /** Figures of one tree. */
@@ -181,6 +187,26 @@ export interface Engine {
   flush(tree?: Tree): Promise<void>;
   /** Flushes, then merges all tables of a tree (or of all) to one level. */
   compact(tree?: Tree): Promise<void>;
+  /**
+   * Makes a checkpoint: a consistent copy of the whole store, as of one moment, under `snapshots/<name>`.
+   * Writes go on meanwhile; what cannot change any more is shared by hard links. Durable, and whole, when
+   * the promise resolves; after a failure or a crash there is none of that name.
+   * @param origin  what it is to say of where it comes from; by default nothing
+   * @throws PairError InvalidArgument for a name that is none or is taken, Unavailable while another is
+   *   being made or when the engine closes, CommitLogFailed when the log is poisoned, DiskFull,
+   *   SSTableFailed for what else the disk says
+   */
+  checkpoint(name: string, origin?: Origin): Promise<MadeCheckpoint>;
+  /** All checkpoints, by name. */
+  checkpoints(): CheckpointInfo[];
+  /**
+   * Reads every byte of a checkpoint and compares digests.
+   * @throws PairError InvalidArgument when there is none of that name, CorruptedData when its inventory is
+   *   damaged; other damage is reported, not thrown
+   */
+  verifyCheckpoint(name: string): Promise<Verified>;
+  /** Deletes a checkpoint, for good. @throws PairError InvalidArgument when there is none of that name */
+  deleteCheckpoint(name: string): Promise<void>;
   stats(): EngineStats;
   treeStats(tree: Tree): TreeStats;
   /** Stops background work, syncs and closes the log, releases the lock. */

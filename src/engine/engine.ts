@@ -31,7 +31,15 @@ import {
   type TreeStats,
 } from "./api.ts";
 import { findOperator } from "./compaction/mod.ts";
-import { Files, holdsData, treeDirName } from "./files.ts";
+import {
+  type CheckpointInfo,
+  Checkpoints,
+  type MadeCheckpoint,
+  type Origin,
+  SNAPSHOT_FILE,
+  type Verified,
+} from "./checkpoint/mod.ts";
+import { Files, holdsData, makeDirDurably, parentOf, treeDirName } from "./files.ts";
 import { isDamage, Maintenance } from "./maintenance.ts";
 import { Manifest } from "./manifest/mod.ts";
 import { DEFAULT_ENGINE_OPTIONS, type EngineOptions } from "./options.ts";
@@ -74,6 +82,7 @@ class LsmEngine implements Engine {
   readonly #byName = new Map<string, TreeState>();
   readonly #snapshots = new Map<number, number>();
   readonly #tables: TableStore;
+  #checkpoints!: Checkpoints;
   #lock: DiskLock | undefined;
   #manifest!: Manifest;
   #maintenance!: Maintenance;
@@ -119,7 +128,8 @@ class LsmEngine implements Engine {
   async open(): Promise<void> {
     const { disk } = this.#runtime;
     const { root } = this.#files;
-    this.#makeRoot();
+    this.#refuseUnfinished();
+    makeDirDurably(disk, root);
     try {
       this.#lock = disk.lock(this.#files.lock);
     } catch (cause) {
@@ -142,6 +152,8 @@ class LsmEngine implements Engine {
     const { disk, clock, log } = this.#runtime;
     const files = this.#files;
     const startedMs = clock.monotonicMs();
+    // A restoring may have begun, and stopped, before this process had the lock.
+    this.#refuseUnfinished();
     this.#manifest = Manifest.read(disk, files);
     this.#maintenance = new Maintenance({
       runtime: this.#runtime,
@@ -155,6 +167,15 @@ class LsmEngine implements Engine {
       snapshots: () => [...this.#snapshots.keys()].sort((a, b) => a - b),
       poisoned: () => this.poisoned,
       noted: (error) => this.#noted(error),
+    });
+    this.#checkpoints = new Checkpoints({
+      runtime: this.#runtime,
+      files,
+      manifest: this.#manifest,
+      trees: this.#trees,
+      log: () => this.#log!,
+      flush: () => this.flush(),
+      closed: () => this.#closed,
     });
     const { state } = this.#manifest;
     const isNew = state.nextFile === 1;
@@ -220,6 +241,7 @@ class LsmEngine implements Engine {
     await this.#manifest.commit(() => ({ oldestLog, newestLog, lastSeq: this.#lastSeq }));
     for (const number of found.stray) this.#tables.removeFile(files.segment(number));
     this.#tables.removeOrphans(this.#trees.values(), this.#manifest.number);
+    await this.#checkpoints.removeLeftovers();
     const quarantine = disk.stat(files.quarantineDir) === undefined
       ? []
       : disk.list(files.quarantineDir);
@@ -430,7 +452,28 @@ class LsmEngine implements Engine {
     for (const tree of trees) await this.#maintenance.compact(tree);
   }
 
+  checkpoint(name: string, origin: Origin = NO_ORIGIN): Promise<MadeCheckpoint> {
+    this.#checkOpen();
+    return this.#checkpoints.create(name, origin);
+  }
+
+  checkpoints(): CheckpointInfo[] {
+    this.#checkOpen();
+    return this.#checkpoints.list();
+  }
+
+  async verifyCheckpoint(name: string): Promise<Verified> {
+    this.#checkOpen();
+    return await this.#checkpoints.verify(name);
+  }
+
+  async deleteCheckpoint(name: string): Promise<void> {
+    this.#checkOpen();
+    await this.#checkpoints.delete(name);
+  }
+
   stats(): EngineStats {
+    const checkpoints = this.#checkpoints.stats();
     const trees = [...this.#trees.values()].map((tree) => this.treeStats(tree));
     const tablesPerLevel: number[] = [];
     for (const { tablesPerLevel: levels } of trees) {
@@ -464,6 +507,8 @@ class LsmEngine implements Engine {
         [...this.#trees.values()],
         (tree) => tree.compactionStopped === undefined ? 0 : 1,
       ),
+      snapshots: checkpoints.count,
+      snapshotBytes: checkpoints.heldBytes,
     };
   }
 
@@ -481,6 +526,7 @@ class LsmEngine implements Engine {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    await this.#checkpoints.settle();
     this.#tables.close();
     await this.#maintenance.stop();
     try {
@@ -504,14 +550,17 @@ class LsmEngine implements Engine {
     return tree;
   }
 
-  /** Makes the directory and those above it that are missing; their names are durable on return. */
-  #makeRoot(): void {
+  /** A directory that is no store, though it has the files of one, is refused before anything is changed. */
+  #refuseUnfinished(): void {
     const { disk } = this.#runtime;
-    const { root } = this.#files;
-    const missing: string[] = [];
-    for (let dir = root; disk.stat(dir) === undefined; dir = parentOf(dir)) missing.push(dir);
-    disk.makeDir(root);
-    for (const dir of missing.reverse()) disk.syncDir(parentOf(dir));
+    const { root, restoring } = this.#files;
+    const why = disk.stat(restoring) !== undefined
+      ? "a restore to it did not come to its end; run it again"
+      : disk.stat(`${root}/${SNAPSHOT_FILE}`) !== undefined
+      ? "it is a snapshot; restore it to a directory of its own"
+      : undefined;
+    if (why === undefined) return;
+    throw new PairError("InvalidArgument", `Cannot open ${root}: ${why}`, { dir: root });
   }
 
   /** Closes tables and gives the directory back. */
@@ -551,6 +600,7 @@ class LsmEngine implements Engine {
 }
 
 const NONE = new Uint8Array(0);
+const NO_ORIGIN: Origin = { node: "", store: "" };
 
 /** Makes room for a batch in its memtables; returns the bytes of its keys and values. @throws RangeError */
 function reserve(
@@ -573,11 +623,6 @@ function reserve(
   }
   for (const [tree, { entries, payload }] of needs) tree.active.reserve(entries, payload);
   return bytes;
-}
-
-function parentOf(path: string): string {
-  const slash = path.lastIndexOf("/");
-  return slash < 0 ? "." : slash === 0 ? "/" : path.slice(0, slash);
 }
 
 function sum<T>(items: readonly T[], of: (item: T) => number): number {

@@ -3,6 +3,7 @@
  *
  *     data/  LOCK  CURRENT  MANIFEST-000007
  *            wal/000123.wal   tenants/<tree>/000045.sst   quarantine/000122.wal
+ *            snapshots/<name>/   RESTORING
  *
  * All numbers come from one counter that never goes back, so a name is never used twice. A name is
  * taken for ours only when it has exactly this shape; anything else in the directory is left alone.
@@ -48,6 +49,14 @@ export class Files {
   quarantined(segment: number): string {
     return `${this.quarantineDir}/${digits(segment)}.wal`;
   }
+  /** Where checkpoints are, by name. */
+  get snapshotsDir(): string {
+    return `${this.root}/snapshots`;
+  }
+  /** Is there while a checkpoint is being restored to this directory. */
+  get restoring(): string {
+    return `${this.root}/RESTORING`;
+  }
   treeDir(name: string): string {
     return `${this.treesDir}/${name}`;
   }
@@ -66,6 +75,20 @@ export function holdsData(disk: Disk, files: Files): boolean {
     disk.list(dir).some((name) => parse(name) !== undefined);
   return disk.stat(`${files.root}/IDENTITY`) !== undefined ||
     has(files.walDir, parseSegmentName) || has(files.treesDir, parseTreeDirName);
+}
+
+/** Makes a directory and those above it that are missing; their names are durable on return. */
+export function makeDirDurably(disk: Disk, dir: string): void {
+  const missing: string[] = [];
+  for (let at = dir; disk.stat(at) === undefined; at = parentOf(at)) missing.push(at);
+  disk.makeDir(dir);
+  for (const made of missing.reverse()) disk.syncDir(parentOf(made));
+}
+
+/** The directory that a path is in. */
+export function parentOf(path: string): string {
+  const slash = path.lastIndexOf("/");
+  return slash < 0 ? "." : slash === 0 ? "/" : path.slice(0, slash);
 }
 
 /** The path of a table in its tree's directory. */

@@ -12,7 +12,29 @@ export {
   type TableJob,
   type TableJobResult,
 } from "./compaction/mod.ts";
+export {
+  type CheckpointFile,
+  type CheckpointInfo,
+  type CheckpointProblem,
+  checkpointsIn,
+  copyCheckpoint,
+  type Digester,
+  type FileDigest,
+  type FileJob,
+  type FileTask,
+  type Inventory,
+  type MadeCheckpoint,
+  type Origin,
+  readInventory,
+  restoreCheckpoint,
+  SNAPSHOT_FILE,
+  SNAPSHOT_FORMAT,
+  type Transferred,
+  type Verified,
+  verifyCheckpoint,
+} from "./checkpoint/mod.ts";
 export { openEngine } from "./engine.ts";
+export { type EngineJob, runEngineJob } from "./jobs.ts";
 export { checkDirectory, dumpFile, type DumpItem, type FileReport } from "./inspect.ts";
 export {
   COMPACTION_STRATEGIES,

@@ -5,7 +5,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { openEngine, runTableJob, type TableJob } from "../../src/engine/mod.ts";
+import { type EngineJob, openEngine, runEngineJob } from "../../src/engine/mod.ts";
 import { PairError, reconcileOperator, type VectorClock } from "../../src/model/mod.ts";
 import { openStorageNode, type ReadResult, type StorageNode } from "../../src/node/mod.ts";
 import { SimRandom, type SimRuntime, simRuntime } from "../../src/runtime/mod.ts";
@@ -99,7 +99,7 @@ async function run(seed: number): Promise<void> {
   const random = new SimRandom(seed);
   const world: SimRuntime = simRuntime({
     seed,
-    handler: (job) => runTableJob(world.disk, [reconcileOperator], job as TableJob),
+    handler: (job) => runEngineJob(world.disk, [reconcileOperator], job as EngineJob),
   });
   const openReal = async () =>
     open(await openEngine(world, "/data", SMALL, [reconcileOperator]), world);

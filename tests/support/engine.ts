@@ -6,11 +6,11 @@
 import {
   DEFAULT_ENGINE_OPTIONS,
   type Engine,
+  type EngineJob,
   type EngineOptions,
   type MergeOperator,
   openEngine,
-  runTableJob,
-  type TableJob,
+  runEngineJob,
 } from "../../src/engine/mod.ts";
 import { utf8 } from "../../src/model/mod.ts";
 import { type SimRuntime, simRuntime, type SimRuntimeOptions } from "../../src/runtime/mod.ts";
@@ -46,7 +46,7 @@ export const SMALL: EngineOptions = {
 export function engineWorld(options: SimRuntimeOptions = {}): SimRuntime {
   const world: SimRuntime = simRuntime({
     ...options,
-    handler: (job) => runTableJob(world.disk, [appendOperator], job as TableJob),
+    handler: (job) => runEngineJob(world.disk, [appendOperator], job as EngineJob),
   });
   return world;
 }

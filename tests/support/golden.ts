@@ -2,8 +2,13 @@
  * The golden stores: where they are, how one gets onto a disk, how its contents are shown as JSON.
  * @module
  */
-import { type Engine, type EngineOptions, openEngine, runTableJob } from "../../src/engine/mod.ts";
-import type { TableJob } from "../../src/engine/mod.ts";
+import {
+  type Engine,
+  type EngineJob,
+  type EngineOptions,
+  openEngine,
+  runEngineJob,
+} from "../../src/engine/mod.ts";
 import { fromUtf8, PairError, reconcileOperator, utf8, type Version } from "../../src/model/mod.ts";
 import { type Disk, type Runtime, SimDisk, simRuntime, SimWorkers } from "../../src/runtime/mod.ts";
 import { appendOperator, SMALL } from "./engine.ts";
@@ -97,7 +102,7 @@ export function diskWith(files: ReadonlyMap<string, Uint8Array>): SimDisk {
 /** A simulated world on the given disk, whose workers carry out table jobs on it. */
 export function worldOn(disk: Disk): Runtime {
   const world = simRuntime();
-  const handler = (job: unknown) => runTableJob(disk, GOLDEN_OPERATORS, job as TableJob);
+  const handler = (job: unknown) => runEngineJob(disk, GOLDEN_OPERATORS, job as EngineJob);
   return { ...world, disk, workers: new SimWorkers({ handler }) };
 }
 

@@ -8,12 +8,15 @@
  * @module
  */
 import {
+  type CheckpointInfo,
   type Engine,
   type EngineStats,
   KIND_DELETE,
   KIND_MERGE,
+  type MadeCheckpoint,
   type MergeOperator,
   type Mutation,
+  type Origin,
   type OriginTag,
   type ReadTrace,
   type RecoveryReport,
@@ -22,6 +25,7 @@ import {
   type Snapshot,
   type Tree,
   type TreeStats,
+  type Verified,
 } from "../../src/engine/mod.ts";
 import { compareBytes, PairError } from "../../src/model/mod.ts";
 
@@ -82,6 +86,7 @@ export class MemoryEngine implements Engine {
 
   #options: MemoryEngineOptions;
   #trees = new Map<string, MemoryTree>();
+  #checkpoints = new Map<string, CheckpointInfo>();
   #nextTreeId = 1;
   #lastSequence = 0;
   #visibleSequence = 0;
@@ -232,6 +237,56 @@ export class MemoryEngine implements Engine {
     return Promise.resolve();
   }
 
+  checkpoint(name: string, origin: Origin = { node: "", store: "" }): Promise<MadeCheckpoint> {
+    this.#checkOpen();
+    if (this.#checkpoints.has(name)) {
+      return Promise.reject(
+        new PairError("InvalidArgument", "Cannot make the snapshot: it exists", {
+          reason: "already_exists",
+        }),
+      );
+    }
+    const made: MadeCheckpoint = {
+      ...origin,
+      name,
+      dir: `/snapshots/${name}`,
+      sequence: this.#visibleSequence,
+      createdAtMs: this.#options.wallMs?.() ?? 0,
+      files: 0,
+      bytes: 0,
+      problem: undefined,
+      linked: 0,
+      copiedBytes: 0,
+      digestedBytes: 0,
+      pinnedMs: 0,
+      elapsedMs: 0,
+    };
+    this.#checkpoints.set(name, made);
+    return Promise.resolve(made);
+  }
+
+  checkpoints(): CheckpointInfo[] {
+    return [...this.#checkpoints.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  verifyCheckpoint(name: string): Promise<Verified> {
+    const found = this.#checkpoints.get(name);
+    if (found === undefined) return Promise.reject(this.#noCheckpoint());
+    return Promise.resolve({ inventory: { ...found, files: [] }, problems: [] });
+  }
+
+  deleteCheckpoint(name: string): Promise<void> {
+    return this.#checkpoints.delete(name)
+      ? Promise.resolve()
+      : Promise.reject(this.#noCheckpoint());
+  }
+
+  #noCheckpoint(): PairError {
+    return new PairError("InvalidArgument", "Cannot find the snapshot: there is none", {
+      reason: "not_found",
+    });
+  }
+
   stats(): EngineStats {
     let memtableBytes = 0;
     for (const tree of this.#trees.values()) memtableBytes += tree.bytes;
@@ -257,6 +312,8 @@ export class MemoryEngine implements Engine {
       writeStalls: 0,
       quarantinedFiles: 0,
       compactionsStopped: 0,
+      snapshots: this.#checkpoints.size,
+      snapshotBytes: 0,
       ...this.figures,
     };
   }

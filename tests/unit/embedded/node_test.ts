@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { openNode } from "../../../src/embedded/mod.ts";
-import { runTableJob, type TableJob } from "../../../src/engine/mod.ts";
+import { type EngineJob, runEngineJob } from "../../../src/engine/mod.ts";
 import { PairError, reconcileOperator, utf8 } from "../../../src/model/mod.ts";
 import { type SimRuntime, simRuntime } from "../../../src/runtime/mod.ts";
 
 /** A world with a closed node in `/data` that holds one flushed key and one in the log. */
 async function closedNode(): Promise<SimRuntime> {
   const world: SimRuntime = simRuntime({
-    handler: (job) => runTableJob(world.disk, [reconcileOperator], job as TableJob),
+    handler: (job) => runEngineJob(world.disk, [reconcileOperator], job as EngineJob),
   });
   const node = await openNode(world, { dataDir: "/data", version: "test", nodeId: "n1" });
   await node.put("t", { key: "flushed", value: utf8("1") });

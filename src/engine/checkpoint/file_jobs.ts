@@ -1,0 +1,81 @@
+/**
+ * Digesting and copying whole files: what takes long in a checkpoint, and so runs in worker threads
+ * while a node serves.
+ * @module
+ */
+import { type Disk, DiskError, sha256 } from "../../runtime/mod.ts";
+
+/** Bytes that are read at a time. */
+const CHUNK_BYTES = 1 << 20;
+/** Files are handed to one job until they have this many bytes together. */
+const BATCH_BYTES = 64 << 20;
+/** Nor more than so many. */
+const BATCH_FILES = 256;
+
+/** What to read, and where a copy goes. */
+export interface FileTask {
+  readonly from: string;
+  /** Absent: only the digest is wanted. */
+  readonly to?: string | undefined;
+  /** The size when it is known: tasks are shared out by it. */
+  readonly size: number;
+}
+
+/** A message to a worker: files to digest or copy. */
+export interface FileJob {
+  readonly type: "files";
+  readonly tasks: readonly FileTask[];
+}
+
+/** What a file is. */
+export interface FileDigest {
+  readonly size: number;
+  /** SHA-256 in lower-case hex. */
+  readonly sha256: string;
+}
+
+/** Carries out a job; one result for each task. A copy is durable, but for its name. @throws DiskError */
+export function runFileJob(disk: Disk, job: FileJob): FileDigest[] {
+  return job.tasks.map(({ from, to }) => digestFile(disk, from, to));
+}
+
+/** Reads a file through, and writes what it reads to a new one if asked to. @throws DiskError */
+export function digestFile(disk: Disk, from: string, to?: string): FileDigest {
+  const digest = sha256();
+  const source = disk.openRead(from);
+  try {
+    const copy = to === undefined ? undefined : disk.create(to);
+    try {
+      const chunk = new Uint8Array(Math.min(CHUNK_BYTES, Math.max(1, source.size)));
+      for (let at = 0; at < source.size;) {
+        const count = source.readAt(chunk, at);
+        if (count === 0) throw new DiskError("readAt", from, "EIO", { detail: `it ends at ${at}` });
+        const bytes = chunk.subarray(0, count);
+        digest.update(bytes);
+        copy?.append(bytes);
+        at += count;
+      }
+      copy?.syncNow();
+    } finally {
+      copy?.close();
+    }
+    return { size: source.size, sha256: digest.hex() };
+  } finally {
+    source.close();
+  }
+}
+
+/** Jobs for all tasks, none so long that it would keep a thread from others. */
+export function* fileJobs(tasks: readonly FileTask[]): Generator<FileJob> {
+  let batch: FileTask[] = [];
+  let bytes = 0;
+  for (const task of tasks) {
+    batch.push(task);
+    bytes += task.size;
+    if (bytes < BATCH_BYTES && batch.length < BATCH_FILES) continue;
+    yield { type: "files", tasks: batch };
+    batch = [];
+    bytes = 0;
+  }
+  if (batch.length > 0) yield { type: "files", tasks: batch };
+}

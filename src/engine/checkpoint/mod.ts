@@ -1,0 +1,26 @@
+/**
+ * The checkpoint room: consistent copies of a whole store, and what can be done with them.
+ * @module
+ */
+export {
+  type CheckpointInfo,
+  type CheckpointParts,
+  Checkpoints,
+  type MadeCheckpoint,
+} from "./create.ts";
+export { type FileDigest, type FileJob, type FileTask, runFileJob } from "./file_jobs.ts";
+export {
+  type CheckpointFile,
+  type Inventory,
+  type Origin,
+  readInventory,
+  SNAPSHOT_FILE,
+  SNAPSHOT_FORMAT,
+} from "./inventory.ts";
+export { checkpointsIn, copyCheckpoint, restoreCheckpoint, type Transferred } from "./restore.ts";
+export {
+  type CheckpointProblem,
+  type Digester,
+  type Verified,
+  verifyCheckpoint,
+} from "./verify.ts";

@@ -1,0 +1,148 @@
+/**
+ * Places: directories that hold checkpoints by name. A checkpoint is made under a name that nobody can
+ * ask for, and renamed when all of it is durable; one that is deleted is renamed away first. So under
+ * its own name it is always whole, and what a crash leaves over is known by its name and removed.
+ *
+ *     snapshots/  monday/  .making~tuesday/  .deleting~sunday/
+ * @module
+ */
+import { PairError } from "../../model/mod.ts";
+import { type Clock, type Disk, DiskError } from "../../runtime/mod.ts";
+import { parseSegmentName, parseTableName, parseTreeDirName } from "../files.ts";
+import { SNAPSHOT_FILE } from "./inventory.ts";
+
+const MAKING = ".making~";
+const DELETING = ".deleting~";
+
+/** Lets others run when it is time to: long work on an engine's thread awaits it between its steps. */
+export type Pause = () => Promise<void> | undefined;
+
+/** How long a thread is kept between two pauses, in ms. */
+const SLICE_MS = 5;
+
+/** A pause after every {@link SLICE_MS} of work. */
+export function pauseEvery(clock: Clock): Pause {
+  let since = clock.monotonicMs();
+  return () => {
+    if (clock.monotonicMs() - since < SLICE_MS) return undefined;
+    return clock.sleep(0).then(() => {
+      since = clock.monotonicMs();
+    });
+  };
+}
+
+/**
+ * Checks the name of a checkpoint.
+ * @throws PairError InvalidArgument when it is not 1 to 100 letters, digits, `.`, `_` and `-`, the first a
+ *   letter or digit
+ */
+export function checkName(name: string): void {
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/.test(name)) return;
+  throw new PairError(
+    "InvalidArgument",
+    "Cannot use the snapshot's name: it is not 1 to 100 letters, digits, dots, underscores and hyphens, beginning with a letter or digit",
+  );
+}
+
+/** Whether {@link checkName} takes it. */
+export function isName(name: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/.test(name);
+}
+
+/** Where a checkpoint is made. */
+export function makingDir(place: string, name: string): string {
+  return `${place}/${MAKING}${name}`;
+}
+
+/** Names of the whole checkpoints in a place, sorted; none when there is no such place. */
+export function namesIn(disk: Disk, place: string): string[] {
+  if (disk.stat(place)?.kind !== "directory") return [];
+  return disk.list(place).filter((name) =>
+    isName(name) && disk.stat(`${place}/${name}/${SNAPSHOT_FILE}`)?.kind === "file"
+  );
+}
+
+/** Removes what unfinished makings and deletions have left. */
+export async function removeLeftovers(disk: Disk, place: string, pause: Pause): Promise<void> {
+  if (disk.stat(place)?.kind !== "directory") return;
+  for (const name of disk.list(place)) {
+    if (name.startsWith(MAKING) || name.startsWith(DELETING)) {
+      await removeSlowly(disk, `${place}/${name}`, pause);
+    }
+  }
+}
+
+/** Gives a finished checkpoint its name. Durable on return. */
+export function publish(disk: Disk, place: string, name: string): void {
+  disk.rename(makingDir(place, name), `${place}/${name}`);
+  disk.syncDir(place);
+}
+
+/**
+ * Deletes a checkpoint. From the first moment on it is gone, for good once this has resolved.
+ * @throws PairError InvalidArgument when there is none; DiskError
+ */
+export async function deleteFrom(
+  disk: Disk,
+  place: string,
+  name: string,
+  pause: Pause,
+): Promise<void> {
+  checkName(name);
+  const dir = `${place}/${name}`;
+  if (disk.stat(dir)?.kind !== "directory") throw noSuch(name);
+  const gone = `${place}/${DELETING}${name}`;
+  // A deletion of an earlier one of the name may have been cut short.
+  await removeSlowly(disk, gone, pause);
+  disk.rename(dir, gone);
+  disk.syncDir(place);
+  await removeSlowly(disk, gone, pause);
+}
+
+/** The error for a name that has no checkpoint. */
+export function noSuch(name: string): PairError {
+  return new PairError("InvalidArgument", `Cannot find the snapshot ${name}: there is none`, {
+    reason: "not_found",
+  });
+}
+
+/** The error for a name that is taken. */
+export function alreadyThere(dir: string): PairError {
+  return new PairError("InvalidArgument", `Cannot make the snapshot ${dir}: it exists`, {
+    reason: "already_exists",
+  });
+}
+
+/** Removes a checkpoint's directory and all in it; the many files in it one by one. */
+async function removeSlowly(disk: Disk, dir: string, pause: Pause): Promise<void> {
+  if (disk.stat(dir) === undefined) return;
+  for (const path of ownFiles(disk, dir)) {
+    disk.remove(path);
+    await pause();
+  }
+  disk.removeDir(dir);
+}
+
+/** Files in a checkpoint's directories that have names of ours. */
+function* ownFiles(disk: Disk, dir: string): Generator<string> {
+  const isDir = (path: string) => disk.stat(path)?.kind === "directory";
+  const trees = `${dir}/tenants`;
+  if (isDir(trees)) {
+    for (const tree of disk.list(trees)) {
+      if (parseTreeDirName(tree) === undefined || !isDir(`${trees}/${tree}`)) continue;
+      for (const name of disk.list(`${trees}/${tree}`)) {
+        if (parseTableName(name) !== undefined) yield `${trees}/${tree}/${name}`;
+      }
+    }
+  }
+  if (!isDir(`${dir}/wal`)) return;
+  for (const name of disk.list(`${dir}/wal`)) {
+    if (parseSegmentName(name) !== undefined) yield `${dir}/wal/${name}`;
+  }
+}
+
+/** Whether a link failed because there can be none here: then the file is copied. */
+export function cannotLink(error: unknown): boolean {
+  // EACCES stands for EPERM too, which file systems without links answer; EOTHER for too many links.
+  return error instanceof DiskError && ["EXDEV", "EACCES", "EOTHER"].includes(error.errno);
+}
