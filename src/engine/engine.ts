@@ -142,6 +142,7 @@ class LsmEngine implements Engine {
       await this.#recover();
     } catch (error) {
       // The caller needs this error, not what closing a half open directory would add.
+      await this.#maintenance?.stop();
       await Promise.allSettled([this.#log?.close(), this.#manifest?.close()]);
       this.#release();
       throw error;
@@ -209,13 +210,16 @@ class LsmEngine implements Engine {
         ),
       );
     }
+    let firstNew = 0;
     const found = await recover(disk, files, state, this.#trees, {
       strict: this.#options.recovery === "strict",
       onApplied: (lastSeq) => this.#lastSeq = this.#visible = lastSeq,
+      memtableSize: this.#options.memtableSize,
       relieve: () => this.#maintenance.relieveReplay(),
       beforeReplay: (highestFile) => {
         this.#manifest.nextFile(Math.max(0, highestFile + 1 - state.nextFile));
         this.#manifest.rollOver();
+        firstNew = this.#manifest.state.nextFile;
       },
     });
     // Told before the edit below, after which a segment that is gone is no longer missed.
@@ -240,7 +244,7 @@ class LsmEngine implements Engine {
     const newestLog = segments[segments.length - 1].number;
     await this.#manifest.commit(() => ({ oldestLog, newestLog, lastSeq: this.#lastSeq }));
     for (const number of found.stray) this.#tables.removeFile(files.segment(number));
-    this.#tables.removeOrphans(this.#trees.values(), this.#manifest.number);
+    this.#tables.removeOrphans(this.#trees.values(), this.#manifest.number, firstNew);
     await this.#checkpoints.removeLeftovers();
     const quarantine = disk.stat(files.quarantineDir) === undefined
       ? []

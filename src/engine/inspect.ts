@@ -16,7 +16,7 @@ import {
 } from "./files.ts";
 import { applyEdits, ManifestState, readCurrent, readManifest } from "./manifest/mod.ts";
 import { TableReader } from "./sstable/mod.ts";
-import { findSegments, readSegment, replaySegment } from "./wal/mod.ts";
+import { findSegments, IGNORE, readSegment, replaySegment } from "./wal/mod.ts";
 
 /** What `check` says of one file. */
 export interface FileReport {
@@ -89,7 +89,7 @@ export async function checkDirectory(disk: Disk, root: string): Promise<FileRepo
     let lastSeq = 0;
     for (const segment of log) {
       await attempt(segment.path, "wal", async () => {
-        const result = await replaySegment(disk, segment, lastSeq, () => {});
+        const result = await replaySegment(disk, segment, lastSeq, IGNORE);
         lastSeq = result.segment.lastSeq;
         const [loss] = result.losses;
         if (loss !== undefined) {

@@ -58,6 +58,7 @@ export class Maintenance {
   readonly #retries = new Map<TreeState, Cancel>();
   #progress = Promise.withResolvers<void>();
   #stopped = false;
+  #replayFailure: unknown;
 
   /** Flushes done. */
   flushes = 0;
@@ -117,13 +118,34 @@ export class Maintenance {
     }
   }
 
-  /** Flushes full memtables before recovery goes on: there is nobody to hold back yet. */
+  /**
+   * Flushes what recovery has filled, beside the replay: that waits only when it would need more memory
+   * than the options give.
+   * @throws PairError when a flush failed
+   */
   async relieveReplay(): Promise<void> {
-    for (const tree of this.#parts.trees.values()) {
-      if (tree.active.bytes < this.#parts.options.memtableSize) continue;
-      tree.freeze();
-      await this.#flushOne(tree, tree.immutables[0]);
+    const { memtableSize, maxImmutables, memtableBudget } = this.#parts.options;
+    const trees = [...this.#parts.trees.values()];
+    const wait = () => this.#replayFailure === undefined ? this.progress : undefined;
+    for (const tree of trees) {
+      if (tree.active.bytes < memtableSize) continue;
+      while (tree.immutables.length >= maxImmutables && wait() !== undefined) await wait();
+      this.#flushReplayed(tree);
     }
+    for (;;) {
+      const total = trees.reduce((sum, tree) => sum + tree.memtableBytes, 0);
+      if (total <= memtableBudget || this.#replayFailure !== undefined) break;
+      const largest = trees.reduce((a, b) => (b.active.bytes > a.active.bytes ? b : a));
+      this.#flushReplayed(largest);
+      await wait();
+    }
+    if (this.#replayFailure !== undefined) throw this.#replayFailure;
+  }
+
+  #flushReplayed(tree: TreeState): void {
+    tree.freeze();
+    if (tree.flushing !== undefined) return;
+    this.#flushAll(tree).catch((error) => this.#replayFailure ??= error);
   }
 
   /** Writes all that a tree has in memory now to tables. */
@@ -227,6 +249,7 @@ export class Maintenance {
     const bytes = metas.reduce((sum, { size }) => sum + size, 0);
     this.flushes++;
     this.flushBytesWritten += bytes;
+    this.#signalProgress();
     this.#removeOldSegments();
     runtime.log.info("flushed", {
       tree: tree.id,
@@ -262,7 +285,8 @@ export class Maintenance {
 
   #scheduleCompaction(tree: TreeState): void {
     if (
-      tree.compacting !== undefined || tree.dropped || this.#stopped ||
+      this.#parts.log() === undefined || tree.compacting !== undefined || tree.dropped ||
+      this.#stopped ||
       tree.compactionStopped !== undefined || this.#parts.poisoned() !== undefined
     ) return;
     const options = this.#parts.options.compaction;

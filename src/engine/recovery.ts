@@ -17,7 +17,14 @@ import {
 import type { ManifestState } from "./manifest/mod.ts";
 import { checkTableFormat } from "./sstable/mod.ts";
 import type { TreeState } from "./tree.ts";
-import { findSegments, type Loss, replaySegment, type Segment } from "./wal/mod.ts";
+import {
+  findSegments,
+  type Loss,
+  type RecordCursor,
+  replaySegment,
+  type ReplayVisitor,
+  type Segment,
+} from "./wal/mod.ts";
 
 /** What recovery needs from the engine. */
 export interface RecoveryHooks {
@@ -27,6 +34,8 @@ export interface RecoveryHooks {
   beforeReplay(highestFile: number): void;
   /** Told the last sequence after each batch. */
   onApplied(lastSeq: number): void;
+  /** A memtable of this size is full. */
+  readonly memtableSize: number;
   /** Flushes full memtables. */
   relieve(): Promise<void>;
 }
@@ -62,32 +71,19 @@ export async function recover(
   hooks.beforeReplay(highestFile(disk, files));
   makeTreeDirs(disk, files, trees);
   const { closed } = state;
+  // A killed process leaves an end that was never synced. The next segment will vouch for it, tables will
+  // hold it, and reads will show it, so it has to be durable first.
+  const newest = log.at(-1);
+  if (newest !== undefined) disk.syncFile(newest.path);
+  const replay = new Replay(state, trees, hooks);
   const segments: Segment[] = [];
   const losses: Loss[] = [...missing];
   let records = 0;
   let tornBytes = 0;
   let lastSeq = 0;
   for (const found of log) {
-    const result = await replaySegment(disk, found, lastSeq, (firstSeq, mutations) => {
-      for (let i = 0; i < mutations.length; i++) {
-        const { treeId, kind, key, value } = mutations[i];
-        const tree = trees.get(treeId);
-        if (tree === undefined) {
-          // Below the next id it was dropped; above, the manifest has lost the edit that made it.
-          if (treeId < state.nextTree) continue;
-          throw new PairError(
-            "CorruptedData",
-            `Cannot recover: ${found.path} writes to tree ${treeId}, which the manifest does not know`,
-            { file: found.path, tree: treeId },
-          );
-        }
-        if (firstSeq + i <= tree.flushedSeq) continue;
-        tree.active.reserve(1, key.length + value.length);
-        tree.active.insert(firstSeq + i, kind, key, value);
-      }
-      hooks.onApplied(firstSeq + mutations.length - 1);
-      return hooks.relieve();
-    });
+    replay.path = found.path;
+    const result = await replaySegment(disk, found, lastSeq, replay);
     if (hooks.strict) refuse(result.losses);
     segments.push(result.segment);
     losses.push(...result.losses);
@@ -106,11 +102,67 @@ export async function recover(
     losses.push({ file, offset: end?.bytes ?? 0, bytes: 0 });
     if (hooks.strict) refuse(losses);
   }
-  // A killed process leaves an end that was never synced. The next segment will vouch for it, and reads
-  // will show it, so it has to be durable first.
-  const last = log.at(-1);
-  if (last !== undefined) disk.syncFile(last.path);
+  for (const tree of trees.values()) tree.active.link();
   return { segments, stray, lastSeq, records, tornBytes, losses };
+}
+
+/** Puts what the log holds into memtables. */
+class Replay implements ReplayVisitor {
+  readonly #state: ManifestState;
+  readonly #trees: ReadonlyMap<number, TreeState>;
+  readonly #hooks: RecoveryHooks;
+  // The tree of the last record: most often that of the next one too.
+  #treeId = -1;
+  #tree: TreeState | undefined;
+  /** Bytes since the trees were last looked at together. */
+  #placed = 0;
+  #full = false;
+  /** The segment that is read, for errors. */
+  path = "";
+
+  constructor(
+    state: ManifestState,
+    trees: ReadonlyMap<number, TreeState>,
+    hooks: RecoveryHooks,
+  ) {
+    this.#state = state;
+    this.#trees = trees;
+    this.#hooks = hooks;
+  }
+
+  record(seq: number, record: RecordCursor): void {
+    if (record.treeId !== this.#treeId) this.#findTree(record.treeId);
+    const tree = this.#tree;
+    if (tree === undefined || seq <= tree.flushedSeq) return;
+    const { keyStart, keyEnd, valueStart, valueEnd } = record;
+    const payload = keyEnd - keyStart + valueEnd - valueStart;
+    const { active } = tree;
+    active.reserve(1, payload);
+    active.place(seq, record.kind, record.bytes, keyStart, keyEnd, valueStart, valueEnd);
+    this.#placed += payload;
+    if (active.bytes >= this.#hooks.memtableSize) this.#full = true;
+  }
+
+  batch(lastSeq: number): Promise<void> | undefined {
+    this.#hooks.onApplied(lastSeq);
+    // Small trees never fill a memtable: what all hold together is looked at now and then.
+    if (!this.#full && this.#placed < this.#hooks.memtableSize) return undefined;
+    this.#full = false;
+    this.#placed = 0;
+    return this.#hooks.relieve();
+  }
+
+  #findTree(id: number): void {
+    this.#tree = this.#trees.get(id);
+    this.#treeId = id;
+    // Below the next id it was dropped; above, the manifest has lost the edit that made it.
+    if (this.#tree !== undefined || id < this.#state.nextTree) return;
+    throw new PairError(
+      "CorruptedData",
+      `Cannot recover: ${this.path} writes to tree ${id}, which the manifest does not know`,
+      { file: this.path, tree: id },
+    );
+  }
 }
 
 /** A newer program's directory is refused before anything is written to it. */

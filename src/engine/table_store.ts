@@ -68,8 +68,11 @@ export class TableStore {
     });
   }
 
-  /** Removes tables, directories and manifests that no edit names: what a crash left half made. */
-  removeOrphans(trees: Iterable<TreeState>, manifest: number): void {
+  /**
+   * Removes tables, directories and manifests that no edit names: what a crash left half made.
+   * @param firstNew  files from this number on are being made by this process
+   */
+  removeOrphans(trees: Iterable<TreeState>, manifest: number, firstNew: number): void {
     const { disk } = this.#runtime;
     const live = new Map([...trees].map((tree) => [tree.dir, tree]));
     for (const dir of disk.list(this.#files.treesDir)) {
@@ -82,7 +85,7 @@ export class TableStore {
       const numbers = new Set(tree.version.tables().map((table) => table.meta.number));
       for (const name of disk.list(this.#files.treeDir(dir))) {
         const number = parseTableName(name);
-        if (number !== undefined && !numbers.has(number)) {
+        if (number !== undefined && number < firstNew && !numbers.has(number)) {
           this.removeFile(this.#files.table(dir, number));
         }
       }

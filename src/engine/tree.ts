@@ -83,6 +83,7 @@ export class TreeState implements Tree {
   /** Starts a new memtable, the present one waits for its flush; false when there is nothing in it. */
   freeze(): boolean {
     if (this.active.count === 0) return false;
+    this.active.link();
     this.immutables.unshift(this.active);
     this.active = newMemtable(this.id);
     return true;

@@ -42,10 +42,10 @@ function fatesOf(n: number, random: SimRandom): Fate[] {
 }
 
 function strike(world: SimRuntime, blow: Blow): SimRuntime {
-  // A killed process leaves its locks and handles, so the next one needs a world of its own.
-  if (blow === "kill") return engineWorld({ image: world.disk.snapshotImage() });
-  world.disk.crash(blow);
-  return world;
+  // A process that died leaves its locks, its handles and what it was about to do in its own world.
+  const next = engineWorld({ image: world.disk.snapshotImage() });
+  if (blow !== "kill") next.disk.crash(blow);
+  return next;
 }
 
 function scan(engine: Engine, tree: Tree): Map<string, string> {

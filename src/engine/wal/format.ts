@@ -41,7 +41,6 @@
  * @module
  */
 import {
-  ByteReader,
   crc32c,
   getU32,
   getU48,
@@ -51,7 +50,8 @@ import {
   putVarint,
   varintLength,
 } from "../../model/mod.ts";
-import { type EntryKind, KIND_DELETE, KIND_MERGE, type OriginTag } from "../api.ts";
+import { type EntryKind, KIND_DELETE, type OriginTag } from "../api.ts";
+import type { RecordCursor } from "./records.ts";
 
 /** The version that this program writes, and the newest that it reads. */
 export const WAL_FORMAT = 1;
@@ -82,17 +82,6 @@ export interface LoggedMutation {
   readonly treeId: number;
   readonly key: Uint8Array;
   readonly value: Uint8Array;
-}
-
-/** A frame that passed its checksum. */
-export interface Frame {
-  readonly offset: number;
-  /** Where the next frame begins. */
-  readonly end: number;
-  readonly synced: number;
-  readonly firstSeq: number;
-  readonly type: number;
-  readonly tag: OriginTag;
 }
 
 /** The header's bytes. */
@@ -136,16 +125,6 @@ export function decodeHeader(
     firstSeq: getU48(bytes, 24),
     salt: getU32(bytes, 36),
   };
-}
-
-/**
- * The salt of a segment whose header is damaged, from its first frame; undefined when that is not sound
- * either. Only the first frame stands at a known place: another one could be part of a value.
- */
-export function saltOfFirstFrame(bytes: Uint8Array): number | undefined {
-  if (bytes.length < HEADER_SIZE + FRAME_HEADER) return undefined;
-  const salt = getU32(bytes, HEADER_SIZE + 8);
-  return decodeFrame(bytes, HEADER_SIZE, salt) === undefined ? undefined : salt;
 }
 
 /** Bytes that one mutation takes in a payload. */
@@ -206,50 +185,40 @@ export function resealFrame(
   return end;
 }
 
-/** The frame at `offset` of a file; undefined when there is no sound one with this salt. */
-export function decodeFrame(bytes: Uint8Array, offset: number, salt: number): Frame | undefined {
-  if (offset + FRAME_HEADER > bytes.length) return undefined;
-  const end = offset + FRAME_HEADER + getU32(bytes, offset);
-  if (end > bytes.length || getU32(bytes, offset + 8) !== salt) return undefined;
-  const type = bytes[offset + 22];
-  const tag = TAGS[bytes[offset + 23]];
-  if ((type !== TYPE_BATCH && type !== TYPE_CLOSE) || tag === undefined) return undefined;
-  if (getU32(bytes, offset + 4) !== crc32c(bytes, offset + 8, end, offset)) return undefined;
-  return {
-    offset,
-    end,
-    synced: getU32(bytes, offset + 12),
-    firstSeq: getU48(bytes, offset + 16),
-    type,
-    tag,
-  };
+/** Whether the bytes at `at` can be the header of a frame with this salt. */
+export function isFrameHeader(bytes: Uint8Array, at: number, salt: number): boolean {
+  const type = bytes[at + 22];
+  return getU32(bytes, at + 8) === salt && (type === TYPE_BATCH || type === TYPE_CLOSE) &&
+    bytes[at + 23] < TAGS.length;
+}
+
+/** What a frame was made for; undefined when that is not known. */
+export function frameTag(bytes: Uint8Array, at: number): OriginTag | undefined {
+  return TAGS[bytes[at + 23]];
 }
 
 /**
- * The mutations of a sound batch frame.
- * @throws PairError CorruptedData when they make no sense: a bug, since the checksum held
+ * Checks the frame at `at`.
+ * @param length  bytes that are there
+ * @param base    the offset in the file of the first of `bytes`
+ * @returns where it ends in `bytes`; 0 when there is no sound frame with this salt
  */
-export function decodeRecords(
-  path: string,
+export function frameEnd(
   bytes: Uint8Array,
-  frame: Frame,
-): LoggedMutation[] {
-  const reader = new ByteReader(
-    bytes,
-    `${path} at ${frame.offset}`,
-    frame.offset + FRAME_HEADER,
-    frame.end,
-  );
+  at: number,
+  length: number,
+  salt: number,
+  base: number,
+): number {
+  if (at + FRAME_HEADER > length || !isFrameHeader(bytes, at, salt)) return 0;
+  const end = at + FRAME_HEADER + getU32(bytes, at);
+  if (end > length || getU32(bytes, at + 4) !== crc32c(bytes, at + 8, end, base + at)) return 0;
+  return end;
+}
+
+/** All records that a cursor still has before it, in place. */
+export function mutationsOf(records: RecordCursor): LoggedMutation[] {
   const mutations: LoggedMutation[] = [];
-  while (reader.remaining > 0) {
-    const kind = reader.u8();
-    if (kind > KIND_MERGE) throw reader.damaged(`kind ${kind} is not known`);
-    mutations.push({
-      kind: kind as EntryKind,
-      treeId: reader.varint(),
-      key: reader.bytes(),
-      value: kind === KIND_DELETE ? new Uint8Array(0) : reader.bytes(),
-    });
-  }
+  while (records.next()) mutations.push(records.mutation());
   return mutations;
 }

@@ -7,7 +7,10 @@ export { Log, type LogHooks, type LogOptions, type Segment, type SyncMode } from
 export {
   findSegments,
   type FoundSegment,
+  IGNORE,
   type Loss,
   readSegment,
   replaySegment,
+  type ReplayVisitor,
 } from "./replay.ts";
+export type { RecordCursor } from "./records.ts";

@@ -3,22 +3,22 @@
  * rest is the torn tail of a crash (normal) or loss (reported, never silent).
  * @module
  */
-import { PairError } from "../../model/mod.ts";
+import { getU32, PairError } from "../../model/mod.ts";
 import type { Disk } from "../../runtime/mod.ts";
 import { type Files, parseSegmentName } from "../files.ts";
 import {
-  decodeFrame,
   decodeHeader,
-  decodeRecords,
-  type Frame,
+  FRAME_HEADER,
   HEADER_SIZE,
   type LoggedMutation,
-  saltOfFirstFrame,
+  mutationsOf,
   type SegmentHeader,
   TYPE_BATCH,
   TYPE_CLOSE,
 } from "./format.ts";
 import type { Segment } from "./log.ts";
+import { RecordCursor } from "./records.ts";
+import { SegmentFile, WINDOW_BYTES } from "./segment_file.ts";
 
 /** Bytes of the log that were durable once and cannot be read any more. */
 export interface Loss {
@@ -134,64 +134,113 @@ function gone(files: Files, number: number): PairError {
   return new PairError("CorruptedData", `Cannot recover: ${path} is missing`, { file: path });
 }
 
+/** What is done with a log as it is read. */
+export interface ReplayVisitor {
+  /** Takes a record; the cursor moves on afterwards. */
+  record(seq: number, record: RecordCursor): void;
+  /** Told after the records of each batch. What it returns is waited for. */
+  batch(lastSeq: number): Promise<void> | undefined;
+}
+
+/** For looking at a log without keeping anything. */
+export const IGNORE: ReplayVisitor = { record: () => {}, batch: () => undefined };
+
 /**
  * Reads one segment and hands its batches over, in order.
- * @param seqBefore  the last sequence of the segments before
+ * @param seqBefore    the last sequence of the segments before
+ * @param windowBytes  how much is read at a time
  */
 export async function replaySegment(
   disk: Disk,
   found: FoundSegment,
   seqBefore: number,
-  apply: (firstSeq: number, mutations: LoggedMutation[]) => void | Promise<void>,
+  visitor: ReplayVisitor,
+  windowBytes = WINDOW_BYTES,
 ): Promise<SegmentResult> {
-  const whole = disk.readWhole(found.path);
-  const limit = found.limit ?? whole.length;
-  const bytes = limit < whole.length ? whole.subarray(0, limit) : whole;
+  const file = new SegmentFile(disk, found.path, found.limit, windowBytes);
+  try {
+    return await replay(disk, file, found, seqBefore, visitor);
+  } finally {
+    file.close();
+  }
+}
+
+async function replay(
+  disk: Disk,
+  file: SegmentFile,
+  found: FoundSegment,
+  seqBefore: number,
+  visitor: ReplayVisitor,
+): Promise<SegmentResult> {
   const losses: Loss[] = [];
   const lose = (offset: number, end: number) =>
     losses.push({ file: found.path, offset, bytes: end - offset });
+  const records = new RecordCursor();
   let lastSeq = Math.max(seqBefore, (found.header?.firstSeq ?? 1) - 1);
-  let records = 0;
+  let count = 0;
   let at = HEADER_SIZE;
-  const salt = found.header?.salt ?? saltOfFirstFrame(bytes);
-  if (salt === undefined) lose(0, at = bytes.length);
+  await file.fetch(0);
+  const salt = saltOf(file, found.header);
+  if (salt === undefined) lose(0, at = file.size);
   else if (found.header === undefined) lose(0, HEADER_SIZE);
-  while (salt !== undefined && at < bytes.length) {
-    const frame = decodeFrame(bytes, at, salt);
-    if (frame === undefined) {
-      const next = nextFrame(bytes, at + 1, salt);
-      if (found.limit === undefined && !wasDurable(bytes, at, next, salt)) break;
-      lose(at, next?.offset ?? bytes.length);
-      at = next?.offset ?? bytes.length;
+  while (salt !== undefined && at < file.size) {
+    if (!file.holds(at)) await file.fetch(at);
+    if (!file.load(at)) {
+      const next = file.find(at + 1);
+      if (found.limit === undefined && !wasDurable(disk, found.path, salt, at, next)) break;
+      lose(at, next ?? file.size);
+      at = next ?? file.size;
       continue;
     }
-    if (frame.type === TYPE_BATCH) {
-      if (frame.firstSeq <= lastSeq) {
+    if (file.type === TYPE_BATCH) {
+      const { firstSeq } = file;
+      if (firstSeq <= lastSeq) {
         throw new PairError(
           "CorruptedData",
-          `Cannot recover: ${found.path} at ${at} goes back to sequence ${frame.firstSeq} after ${lastSeq}`,
+          `Cannot recover: ${found.path} at ${at} goes back to sequence ${firstSeq} after ${lastSeq}`,
           { file: found.path, offset: at },
         );
       }
-      const mutations = decodeRecords(found.path, bytes, frame);
-      const waiting = apply(frame.firstSeq, mutations);
+      records.load(file.bytes, file.payloadStart, file.payloadEnd, found.path, at);
+      let seq = firstSeq;
+      while (records.next()) visitor.record(seq++, records);
+      lastSeq = seq - 1;
+      count += seq - firstSeq;
+      const waiting = visitor.batch(lastSeq);
       if (waiting !== undefined) await waiting;
-      lastSeq = frame.firstSeq + mutations.length - 1;
-      records += mutations.length;
     }
-    at = frame.end;
+    at = file.end;
   }
   // A segment that ends before the length its successor vouches for has lost its end.
-  if (found.limit !== undefined && found.limit !== Infinity && whole.length < found.limit) {
-    lose(whole.length, found.limit);
+  if (found.limit !== undefined && found.limit !== Infinity && found.size < found.limit) {
+    lose(found.size, found.limit);
   }
-  const end = Math.min(at, bytes.length);
+  const end = Math.min(at, file.size);
   return {
     segment: { number: found.number, lastSeq, bytes: end, damaged: losses.length > 0 },
-    records,
-    tornBytes: found.limit === undefined ? whole.length - end : 0,
+    records: count,
+    tornBytes: found.limit === undefined ? found.size - end : 0,
     losses,
   };
+}
+
+/** The salt of a segment's frames, which the file is told; undefined when neither header nor first frame is sound. */
+function saltOf(file: SegmentFile, header: SegmentHeader | undefined): number | undefined {
+  const salt = header?.salt ?? saltOfFirstFrame(file);
+  if (salt !== undefined) file.salt = salt;
+  return salt;
+}
+
+/**
+ * The salt of a segment whose header is damaged, from its first frame. Only the first frame stands at a
+ * known place: another one could be part of a value.
+ */
+function saltOfFirstFrame(file: SegmentFile): number | undefined {
+  const head = file.head(HEADER_SIZE + FRAME_HEADER);
+  if (head.length < HEADER_SIZE + FRAME_HEADER) return undefined;
+  const salt = getU32(head, HEADER_SIZE + 8);
+  file.salt = salt;
+  return file.load(HEADER_SIZE) ? salt : undefined;
 }
 
 /** What stands in a segment file: its header, batches, the close frame, and stretches that cannot be read. */
@@ -208,42 +257,52 @@ export type SegmentItem =
 
 /** Reads a segment on its own, without knowing what lies around it: for people. */
 export function* readSegment(disk: Disk, path: string, number: number): Generator<SegmentItem> {
-  const bytes = disk.readWhole(path);
-  const header = decodeHeader(path, number, bytes);
-  const salt = header?.salt ?? saltOfFirstFrame(bytes);
-  if (salt === undefined) return yield { offset: 0, unreadableBytes: bytes.length };
-  yield header ?? { offset: 0, unreadableBytes: HEADER_SIZE };
-  for (let at = HEADER_SIZE; at < bytes.length;) {
-    const frame = nextFrame(bytes, at, salt);
-    const start = frame?.offset ?? bytes.length;
-    if (start > at) yield { offset: at, unreadableBytes: start - at };
-    if (frame === undefined) return;
-    const { offset, firstSeq, tag } = frame;
-    if (frame.type === TYPE_CLOSE) yield { offset, closed: true };
-    else yield { offset, firstSeq, tag, mutations: decodeRecords(path, bytes, frame) };
-    at = frame.end;
+  const file = new SegmentFile(disk, path);
+  try {
+    const header = decodeHeader(path, number, file.head(HEADER_SIZE));
+    const salt = saltOf(file, header);
+    if (salt === undefined) return yield { offset: 0, unreadableBytes: file.size };
+    yield header ?? { offset: 0, unreadableBytes: HEADER_SIZE };
+    const records = new RecordCursor();
+    for (let at = HEADER_SIZE; at < file.size;) {
+      const start = file.find(at) ?? file.size;
+      if (start > at) yield { offset: at, unreadableBytes: start - at };
+      if (start === file.size) return;
+      const { offset, end, firstSeq, tag } = file;
+      if (file.type === TYPE_CLOSE) yield { offset, closed: true };
+      else {
+        // A copy: the window moves on while the caller still has this.
+        const payload = file.bytes.slice(file.payloadStart, file.payloadEnd);
+        records.load(payload, 0, payload.length, path, offset);
+        yield { offset, firstSeq, tag, mutations: mutationsOf(records) };
+      }
+      at = end;
+    }
+  } finally {
+    file.close();
   }
-}
-
-/** The first sound frame at or after an offset. */
-function nextFrame(bytes: Uint8Array, from: number, salt: number): Frame | undefined {
-  for (let at = from; at < bytes.length; at++) {
-    const frame = decodeFrame(bytes, at, salt);
-    if (frame !== undefined) return frame;
-  }
-  return undefined;
 }
 
 /** Whether a sound frame, from `next` on, says that the byte at `offset` had been durable. */
 function wasDurable(
-  bytes: Uint8Array,
-  offset: number,
-  next: Frame | undefined,
+  disk: Disk,
+  path: string,
   salt: number,
+  offset: number,
+  next: number | undefined,
 ): boolean {
-  for (let frame = next; frame !== undefined;) {
-    if (frame.synced > offset) return true;
-    frame = decodeFrame(bytes, frame.end, salt) ?? nextFrame(bytes, frame.end, salt);
+  if (next === undefined) return false;
+  // A reader of its own, so that the caller's stays where it is.
+  const file = new SegmentFile(disk, path);
+  try {
+    file.salt = salt;
+    for (let at: number | undefined = next; at !== undefined;) {
+      if (!file.load(at)) at = file.find(at + 1);
+      else if (file.synced > offset) return true;
+      else at = file.end;
+    }
+    return false;
+  } finally {
+    file.close();
   }
-  return false;
 }

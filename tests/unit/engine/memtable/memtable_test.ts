@@ -151,3 +151,52 @@ Deno.test("a frozen memtable reads the same from its message, without a copy", (
   assert.equal(received.count, 500);
   assert.notEqual(received.find(model[17].key, model[17].seq), 0);
 });
+
+/** Keys of several shapes: with long common parts, of one length, prefixes of each other, many times the same. */
+function shapedKey(random: SimRandom, shape: number): Uint8Array {
+  if (shape === 0) return randomKey(random);
+  if (shape === 1) return utf8(String(random.below(5000)).padStart(16, "0"));
+  if (shape === 2) {
+    const group = ["order/eu-central/", "order/eu-west/", "user/"][random.below(3)];
+    return utf8(`${group}${"x".repeat(random.below(3) * 8)}${random.below(300)}`);
+  }
+  if (shape === 3) return utf8(["hot", "hot\0", "hot\0\0\0\0\0\0\0", "hotter"][random.below(4)]);
+  return Uint8Array.from({ length: 8 + random.below(20) }, () => random.below(2));
+}
+
+Deno.test("a memtable that was filled first and linked then is as if all had been inserted", () => {
+  for (let seed = 1; seed <= 15; seed++) {
+    const random = new SimRandom(seed);
+    const placed = new Memtable(seed);
+    const inserted = new Memtable(seed);
+    let seq = 0;
+    // A second round goes into a table that has linked entries.
+    for (const count of [random.below(3000), random.below(200)]) {
+      const sorted = seed % 5 === 0;
+      const keys = Array.from({ length: count }, () => shapedKey(random, seed % 5));
+      if (sorted) keys.sort(compareBytes);
+      for (const key of keys) {
+        const value = random.bytes(random.below(300));
+        const kind = random.below(3) as 0 | 1 | 2;
+        const both = Uint8Array.of(7, ...key, 8, ...value);
+        seq++;
+        placed.reserve(1, key.length + value.length);
+        placed.place(seq, kind, both, 1, 1 + key.length, 2 + key.length, both.length);
+        insert(inserted, { key, seq, kind, value });
+      }
+      placed.link();
+      assert.deepEqual(all(placed), all(inserted), `seed ${seed}`);
+    }
+    assert.deepEqual(
+      [placed.count, placed.minSeq, placed.maxSeq, placed.bytes],
+      [inserted.count, inserted.minSeq, inserted.maxSeq, inserted.bytes],
+    );
+    for (let i = 0; i < 50; i++) {
+      const entry = { ...randomEntry(random, ++seq), key: shapedKey(random, seed % 5) };
+      insert(placed, entry);
+      insert(inserted, entry);
+    }
+    assert.deepEqual(all(placed), all(inserted), `seed ${seed}, inserted afterwards`);
+    assert.deepEqual(all(Memtable.fromShared(placed.share())), all(inserted), `seed ${seed}`);
+  }
+});

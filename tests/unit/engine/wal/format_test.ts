@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
-  decodeFrame,
   decodeHeader,
-  decodeRecords,
   encodeHeader,
   FRAME_HEADER,
   HEADER_SIZE,
@@ -11,11 +9,13 @@ import {
   putRecord,
   recordLength,
   resealFrame,
-  saltOfFirstFrame,
   sealFrame,
   TYPE_BATCH,
   TYPE_CLOSE,
 } from "../../../../src/engine/wal/format.ts";
+import { readSegment } from "../../../../src/engine/wal/mod.ts";
+import { SimDisk } from "../../../../src/runtime/mod.ts";
+import { decodeFrame, decodeRecords } from "../../../support/wal.ts";
 import { utf8 } from "../../../../src/model/mod.ts";
 
 const u32 = fc.integer({ min: 0, max: 2 ** 32 - 1 });
@@ -135,12 +135,19 @@ Deno.test("a close frame has no records", () => {
 
 Deno.test("where the header is damaged, the first frame tells the salt; no other does", () => {
   const file = frameAt(HEADER_SIZE, [ONE], PLACE);
-  assert.equal(saltOfFirstFrame(file), PLACE.salt);
+  const items = (bytes: Uint8Array) => {
+    const disk = new SimDisk();
+    disk.setBytes("/000007.wal", bytes);
+    return [...readSegment(disk, "/000007.wal", 7)].slice(0, 2);
+  };
   const second = frameAt(file.length, [ONE], PLACE);
   second.set(file);
+  const batch = { offset: HEADER_SIZE, firstSeq: 9, tag: "write", mutations: [ONE] };
+  assert.deepEqual(items(second), [{ offset: 0, unreadableBytes: HEADER_SIZE }, batch]);
   second[HEADER_SIZE + FRAME_HEADER] ^= 1;
-  assert.equal(saltOfFirstFrame(second), undefined);
-  assert.equal(saltOfFirstFrame(file.subarray(0, HEADER_SIZE + 3)), undefined);
+  assert.deepEqual(items(second), [{ offset: 0, unreadableBytes: second.length }]);
+  const cut = file.subarray(0, HEADER_SIZE + 3);
+  assert.deepEqual(items(cut), [{ offset: 0, unreadableBytes: cut.length }]);
 });
 
 Deno.test("records that make no sense behind a sound checksum are damage that names the place", () => {

@@ -9,10 +9,12 @@ import { DEFAULT_ENGINE_OPTIONS } from "../../../../src/engine/mod.ts";
 import type { FoundSegment, SegmentResult } from "../../../../src/engine/wal/replay.ts";
 import {
   findSegments,
+  IGNORE,
   Log,
   type LogOptions,
   replaySegment,
 } from "../../../../src/engine/wal/mod.ts";
+import { batches } from "../../../support/wal.ts";
 import { PairError, utf8 } from "../../../../src/model/mod.ts";
 import {
   SimDisk,
@@ -71,18 +73,27 @@ class Bench {
   }
 }
 
+/** Files as they are now, on a disk whose calls take no time. */
+const still = (disk: SimDisk) => SimDisk.fromImage(disk.snapshotImage());
+
 /** Reads a log back and checks every record against what {@link Bench.append} wrote. */
-async function replay(disk: SimDisk): Promise<{ seqs: number[]; results: SegmentResult[] }> {
+async function replay(source: SimDisk): Promise<{ seqs: number[]; results: SegmentResult[] }> {
+  const disk = still(source);
   const seqs: number[] = [];
   const results: SegmentResult[] = [];
   let last = 0;
   for (const found of findSegments(disk, FILES, 0).log) {
-    const result = await replaySegment(disk, found, last, (firstSeq, mutations) => {
-      assert.equal(mutations.length, 1);
-      assert.deepEqual(mutations[0].key, utf8(`k${firstSeq}`));
-      assert.ok(mutations[0].value.every((byte) => byte === firstSeq % 256));
-      seqs.push(firstSeq);
-    });
+    const result = await replaySegment(
+      disk,
+      found,
+      last,
+      batches((firstSeq, mutations) => {
+        assert.equal(mutations.length, 1);
+        assert.deepEqual(mutations[0].key, utf8(`k${firstSeq}`));
+        assert.ok(mutations[0].value.every((byte) => byte === firstSeq % 256));
+        seqs.push(firstSeq);
+      }),
+    );
     last = result.segment.lastSeq;
     results.push(result);
   }
@@ -93,7 +104,7 @@ const upTo = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
 
 /** The disk as a power loss leaves it. */
 function afterPowerLoss(world: SimRuntime): SimDisk {
-  const disk = SimDisk.fromImage(world.disk.snapshotImage());
+  const disk = still(world.disk);
   disk.crash("drop");
   return disk;
 }
@@ -393,7 +404,7 @@ Deno.test("a cut under load divides the log: closed segments hold all before it,
     let last = 0;
     for (const found of findSegments(disk, FILES, 0).log) {
       if (!closed.includes(found.number)) continue;
-      last = (await replaySegment(disk, found, last, () => {})).segment.lastSeq;
+      last = (await replaySegment(disk, found, last, IGNORE)).segment.lastSeq;
     }
     assert.equal(last, at);
   }

@@ -1,0 +1,186 @@
+/**
+ * Sorting many keys at once, for memtables that are filled in any order and linked afterwards.
+ *
+ * Radix sort on eight bytes at a time, least significant digit first, behind the prefix that all keys of
+ * a range share; ranges that are equal so far are sorted by the next eight bytes. No comparison of keys,
+ * and no object per key; small ranges and odd ones are compared.
+ * @module
+ */
+
+/** Ranges shorter than this are compared rather than distributed. */
+const RADIX_MIN = 64;
+const RADIX = 256;
+
+/**
+ * Sorts keys ascending; of equal keys the one that came last is first.
+ * @param bytes    what the keys lie in
+ * @param starts   where each begins
+ * @param lengths  how many bytes it has
+ * @returns the keys' indices in order
+ */
+export function sortKeys(
+  bytes: Uint8Array,
+  starts: Uint32Array,
+  lengths: Uint32Array,
+): Uint32Array {
+  return new KeySorter(bytes, starts, lengths).sort();
+}
+
+class KeySorter {
+  readonly #bytes: Uint8Array;
+  readonly #starts: Uint32Array;
+  readonly #lengths: Uint32Array;
+  #order: Uint32Array<ArrayBuffer>;
+  #words: Uint32Array<ArrayBuffer>;
+  // What a pass distributes into.
+  #orderTo: Uint32Array<ArrayBuffer>;
+  #wordsTo: Uint32Array<ArrayBuffer>;
+  readonly #counts = new Uint32Array(4 * RADIX);
+  readonly #compare: (a: number, b: number) => number;
+
+  constructor(bytes: Uint8Array, starts: Uint32Array, lengths: Uint32Array) {
+    this.#bytes = bytes;
+    this.#starts = starts;
+    this.#lengths = lengths;
+    const count = starts.length;
+    this.#order = new Uint32Array(count);
+    this.#orderTo = new Uint32Array(count);
+    this.#words = new Uint32Array(count);
+    this.#wordsTo = new Uint32Array(count);
+    this.#compare = (a, b) => {
+      const shared = Math.min(lengths[a], lengths[b]);
+      for (let i = 0, x = starts[a], y = starts[b]; i < shared; i++, x++, y++) {
+        const difference = bytes[x] - bytes[y];
+        if (difference !== 0) return difference;
+      }
+      return lengths[a] - lengths[b] || b - a;
+    };
+  }
+
+  sort(): Uint32Array {
+    const count = this.#order.length;
+    // Last first: each pass keeps the order of equals.
+    for (let i = 0; i < count; i++) this.#order[i] = count - 1 - i;
+    this.#sortRange(0, count, 0);
+    return this.#order;
+  }
+
+  /** Sorts `order[from, to)`, whose keys are equal up to `depth` and have at least that many bytes. */
+  #sortRange(from: number, to: number, depth: number): void {
+    if (to - from < RADIX_MIN) return this.#compareRange(from, to);
+    const at = this.#sharedLength(from, to, depth);
+    this.#loadWords(from, to, at + 4);
+    this.#distribute(from, to);
+    this.#loadWords(from, to, at);
+    this.#distribute(from, to);
+    this.#sortRuns(from, to, at);
+  }
+
+  /** Sorts what is equal in the eight bytes from `at` on. */
+  #sortRuns(from: number, to: number, at: number): void {
+    const order = this.#order;
+    const lengths = this.#lengths;
+    for (let start = from; start < to;) {
+      const first = order[start];
+      const high = this.#word(first, at);
+      const low = this.#word(first, at + 4);
+      let shortest = lengths[first];
+      let longest = shortest;
+      let end = start + 1;
+      for (; end < to; end++) {
+        const other = order[end];
+        if (this.#word(other, at) !== high || this.#word(other, at + 4) !== low) break;
+        const length = lengths[other];
+        if (length < shortest) shortest = length;
+        if (length > longest) longest = length;
+      }
+      if (end - start > 1) {
+        // A key that ends here reads as one that goes on with zeros.
+        if (shortest !== longest && shortest < at + 8) this.#compareRange(start, end);
+        else if (longest > at + 8) this.#sortRange(start, end, at + 8);
+      }
+      start = end;
+    }
+  }
+
+  #compareRange(from: number, to: number): void {
+    if (to - from > 1) this.#order.subarray(from, to).sort(this.#compare);
+  }
+
+  /** How many bytes all keys of a range have in common. */
+  #sharedLength(from: number, to: number, depth: number): number {
+    const bytes = this.#bytes;
+    const start = this.#starts[this.#order[from]];
+    let shared = this.#lengths[this.#order[from]];
+    for (let i = from + 1; i < to; i++) {
+      const other = this.#order[i];
+      if (this.#lengths[other] < shared) shared = this.#lengths[other];
+      for (let j = depth, x = start + depth, y = this.#starts[other] + depth; j < shared; j++) {
+        if (bytes[x++] !== bytes[y++]) shared = j;
+      }
+    }
+    return shared;
+  }
+
+  /** Four bytes of a key as a number; zeros behind its end. */
+  #word(index: number, at: number): number {
+    const bytes = this.#bytes;
+    const i = this.#starts[index] + at;
+    const left = this.#lengths[index] - at;
+    if (left >= 4) {
+      return ((bytes[i] << 24) | (bytes[i + 1] << 16) | (bytes[i + 2] << 8) | bytes[i + 3]) >>> 0;
+    }
+    let word = 0;
+    for (let j = 0; j < left; j++) word |= bytes[i + j] << (24 - 8 * j);
+    return word >>> 0;
+  }
+
+  #loadWords(from: number, to: number, at: number): void {
+    for (let i = from; i < to; i++) this.#words[i] = this.#word(this.#order[i], at);
+  }
+
+  /** Sorts a range by its words; equals stay as they are. */
+  #distribute(from: number, to: number): void {
+    const counts = this.#counts.fill(0);
+    const read = this.#words;
+    for (let i = from; i < to; i++) {
+      const word = read[i];
+      counts[word & 0xff]++;
+      counts[RADIX + ((word >>> 8) & 0xff)]++;
+      counts[2 * RADIX + ((word >>> 16) & 0xff)]++;
+      counts[3 * RADIX + (word >>> 24)]++;
+    }
+    const swapped = this.#order;
+    for (let digit = 0; digit < 4; digit++) {
+      const base = digit * RADIX;
+      const shift = digit * 8;
+      const order = this.#order;
+      const words = this.#words;
+      // A digit that all have in common moves nothing.
+      if (counts[base + ((words[from] >>> shift) & 0xff)] === to - from) continue;
+      let sum = from;
+      for (let i = base; i < base + RADIX; i++) {
+        const count = counts[i];
+        counts[i] = sum;
+        sum += count;
+      }
+      const orderTo = this.#orderTo;
+      const wordsTo = this.#wordsTo;
+      for (let i = from; i < to; i++) {
+        const word = words[i];
+        const place = counts[base + ((word >>> shift) & 0xff)]++;
+        orderTo[place] = order[i];
+        wordsTo[place] = word;
+      }
+      this.#order = orderTo;
+      this.#orderTo = order;
+      this.#words = wordsTo;
+      this.#wordsTo = words;
+    }
+    if (this.#order === swapped) return;
+    // The rest of the array is in the other one.
+    swapped.set(this.#order.subarray(from, to), from);
+    this.#orderTo = this.#order;
+    this.#order = swapped;
+  }
+}
