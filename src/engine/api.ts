@@ -82,6 +82,12 @@ export interface ScanRange {
 export interface ScanCursor {
   /** Moves to the next live key (the first call: to the first). False at the end. */
   next(): boolean;
+  /**
+   * For callers that can wait, before each `next`: a promise to await first when the next step needs what
+   * has to come from a slow disk; undefined when it need not be waited for. Invalidates `key` and `value`.
+   * Never rejects: an error is the next step's.
+   */
+  ready(): Promise<void> | undefined;
   readonly key: Uint8Array;
   readonly value: Uint8Array;
   close(): void;
@@ -174,6 +180,28 @@ export interface Engine {
     key: Uint8Array,
     options?: { snapshot?: Snapshot; trace?: ReadTrace },
   ): Uint8Array | undefined;
+  /**
+   * As {@link Engine.get}, for callers that can wait: a promise when the value has to come from a disk
+   * that is slow (blocking reads took more than 0.5 ms on average), so that nobody else has to wait. The
+   * answer is that of the moment of the call.
+   */
+  read(
+    tree: Tree,
+    key: Uint8Array,
+    options?: { snapshot?: Snapshot; trace?: ReadTrace },
+  ): Uint8Array | undefined | Promise<Uint8Array | undefined>;
+  /** What {@link Engine.get} gives for each key, at one moment; each block is looked up and decoded once. */
+  getMany(
+    tree: Tree,
+    keys: readonly Uint8Array[],
+    options?: { snapshot?: Snapshot; traces?: readonly ReadTrace[] },
+  ): (Uint8Array | undefined)[];
+  /** The same, for callers that can wait; see {@link Engine.read}. */
+  readMany(
+    tree: Tree,
+    keys: readonly Uint8Array[],
+    options?: { snapshot?: Snapshot; traces?: readonly ReadTrace[] },
+  ): (Uint8Array | undefined)[] | Promise<(Uint8Array | undefined)[]>;
   /**
    * The value including writes that still wait for their sync: what a read-modify-write must build
    * on, so that two of them never start from the same state. Never show it to a client before a later

@@ -40,9 +40,11 @@ import {
   type Verified,
 } from "./checkpoint/mod.ts";
 import { Files, holdsData, makeDirDurably, parentOf, treeDirName } from "./files.ts";
+import { ColdReads } from "./cold_reads.ts";
 import { isDamage, Maintenance } from "./maintenance.ts";
 import { Manifest } from "./manifest/mod.ts";
 import { DEFAULT_ENGINE_OPTIONS, type EngineOptions } from "./options.ts";
+import { Reads } from "./reads.ts";
 import { recover } from "./recovery.ts";
 import { LiveCursor, liveRange } from "./scan.ts";
 import { BlockCache } from "./sstable/mod.ts";
@@ -83,6 +85,8 @@ class LsmEngine implements Engine {
   readonly #snapshots = new Map<number, number>();
   readonly #tables: TableStore;
   #checkpoints!: Checkpoints;
+  readonly #coldReads: ColdReads;
+  readonly #reads: Reads;
   #lock: DiskLock | undefined;
   #manifest!: Manifest;
   #maintenance!: Maintenance;
@@ -113,7 +117,10 @@ class LsmEngine implements Engine {
     this.#options = options;
     this.#operators = operators;
     this.#cache = new BlockCache(options.blockCacheSize);
-    this.#tables = new TableStore(runtime, this.#files, this.#cache, (id) => this.#trees.has(id));
+    this.#coldReads = new ColdReads(runtime.disk, runtime.clock);
+    this.#reads = new Reads(this.#coldReads, this.#note);
+    const isTree = (id: number) => this.#trees.has(id);
+    this.#tables = new TableStore(runtime, this.#files, this.#cache, this.#coldReads, isTree);
   }
 
   get recovery(): RecoveryReport {
@@ -400,11 +407,39 @@ class LsmEngine implements Engine {
     key: Uint8Array,
     options?: { snapshot?: Snapshot; trace?: ReadTrace },
   ): Uint8Array | undefined {
-    return this.#read(tree, key, options?.snapshot?.sequence ?? this.#visible, options?.trace);
+    const seq = options?.snapshot?.sequence ?? this.#visible;
+    return this.#reads.get(this.#readable(tree), key, seq, options?.trace);
   }
 
   getPending(tree: Tree, key: Uint8Array): Uint8Array | undefined {
-    return this.#read(tree, key, this.#lastSeq, undefined);
+    return this.#reads.get(this.#readable(tree), key, this.#lastSeq);
+  }
+
+  read(
+    tree: Tree,
+    key: Uint8Array,
+    options?: { snapshot?: Snapshot; trace?: ReadTrace },
+  ): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+    const seq = options?.snapshot?.sequence ?? this.#visible;
+    return this.#reads.read(this.#readable(tree), key, seq, options?.trace);
+  }
+
+  getMany(
+    tree: Tree,
+    keys: readonly Uint8Array[],
+    options?: { snapshot?: Snapshot; traces?: readonly ReadTrace[] },
+  ): (Uint8Array | undefined)[] {
+    const seq = options?.snapshot?.sequence ?? this.#visible;
+    return this.#reads.getMany(this.#readable(tree), keys, seq, options?.traces);
+  }
+
+  readMany(
+    tree: Tree,
+    keys: readonly Uint8Array[],
+    options?: { snapshot?: Snapshot; traces?: readonly ReadTrace[] },
+  ): (Uint8Array | undefined)[] | Promise<(Uint8Array | undefined)[]> {
+    const seq = options?.snapshot?.sequence ?? this.#visible;
+    return this.#reads.readMany(this.#readable(tree), keys, seq, options?.traces);
   }
 
   snapshot(): Snapshot {
@@ -437,7 +472,15 @@ class LsmEngine implements Engine {
       const bounds = liveRange(range);
       const input = tree.cursor(version, bounds);
       const sequence = (snapshot ?? pin!).sequence;
-      return new LiveCursor(input, bounds, sequence, tree.operator, release, this.#note);
+      return new LiveCursor({
+        input,
+        range: bounds,
+        seq: sequence,
+        operator: tree.operator,
+        coldReads: this.#coldReads,
+        release,
+        noted: this.#note,
+      });
     } catch (error) {
       release();
       throw this.#noted(error);
@@ -580,13 +623,9 @@ class LsmEngine implements Engine {
     this.#byName.set(tree.name, tree);
   }
 
-  #read(handle: Tree, key: Uint8Array, seq: number, trace: ReadTrace | undefined) {
+  #readable(handle: Tree): TreeState {
     this.#checkOpen();
-    try {
-      return this.#state(handle).read(key, seq, trace);
-    } catch (error) {
-      throw this.#noted(error);
-    }
+    return this.#state(handle);
   }
 
   #checkOpen(): void {

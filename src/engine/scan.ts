@@ -16,10 +16,16 @@ import {
   type ScanCursor,
   type ScanRange,
 } from "./api.ts";
+import { ColdRead, type ColdReads, Stash } from "./cold_reads.ts";
 import { compareRanges, type EntryCursor } from "./cursor.ts";
 
 /** Versions of a key passed one by one; a seek takes about as long as 30 steps. */
 const STEPS_BEFORE_SEEK = 32;
+
+/** Bytes that are read at once from a slow disk... */
+const READ_AHEAD = 64 * 1024;
+/** ...and how many such pieces are kept for the steps to come, in case the block cache does not. */
+const CHUNKS_KEPT = 16;
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -47,45 +53,52 @@ export function liveRange(range: ScanRange): LiveRange {
   return { start, end, reverse, limit };
 }
 
+/** What a cursor over live keys is made of. */
+export interface LiveCursorParts {
+  /** All entries of the range, and perhaps others. */
+  readonly input: EntryCursor;
+  readonly range: LiveRange;
+  /** Entries above it are not seen. */
+  readonly seq: number;
+  readonly operator: MergeOperator | undefined;
+  /** Where the input's blocks come from. */
+  readonly coldReads: ColdReads;
+  /** Called once, when the cursor closes. */
+  readonly release: () => void;
+  /** Told an error on its way to the caller. */
+  readonly noted: (error: unknown) => unknown;
+}
+
 /** Turns entries into live keys and values. */
 export class LiveCursor implements ScanCursor {
   readonly #input: EntryCursor;
   readonly #range: LiveRange;
   readonly #seq: number;
-  readonly #operator: MergeOperator | undefined;
-  readonly #release: () => void;
-  readonly #noted: (error: unknown) => unknown;
+  readonly #parts: LiveCursorParts;
   #left: number;
   #started = false;
   #closed = false;
   #failure: unknown;
+  /** What a step that was made ahead of its `next` came to. */
+  #ahead: boolean | undefined;
+  /** An attempt stopped on the way: the input stands nowhere. */
+  #lost = false;
+  #stash: Stash | undefined;
   // The key in hand; its value is a range of what the input showed, or of what an operator made.
   #key = new Uint8Array(64);
   #keyLength = -1;
+  /** The key in hand is not dealt with yet. */
+  #inWork = false;
   #valueBuffer: Uint8Array = NO_BYTES;
   #valueStart = 0;
   #valueEnd = 0;
 
-  /**
-   * @param seq      entries above it are not seen
-   * @param release  called once, when the cursor closes
-   * @param noted    told an error on its way to the caller
-   */
-  constructor(
-    input: EntryCursor,
-    range: LiveRange,
-    seq: number,
-    operator: MergeOperator | undefined,
-    release: () => void,
-    noted: (error: unknown) => unknown,
-  ) {
-    this.#input = input;
-    this.#range = range;
-    this.#left = range.limit;
-    this.#seq = seq;
-    this.#operator = operator;
-    this.#release = release;
-    this.#noted = noted;
+  constructor(parts: LiveCursorParts) {
+    this.#parts = parts;
+    this.#input = parts.input;
+    this.#range = parts.range;
+    this.#left = parts.range.limit;
+    this.#seq = parts.seq;
   }
 
   get key(): Uint8Array {
@@ -99,22 +112,71 @@ export class LiveCursor implements ScanCursor {
   next(): boolean {
     if (this.#closed || this.#left === 0) return false;
     if (this.#failure !== undefined) throw this.#failure;
-    try {
-      if (!this.#started) this.#start();
-      const found = this.#range.reverse ? this.#nextBackwards() : this.#nextForwards();
-      this.#left = found ? this.#left - 1 : 0;
-      return found;
-    } catch (error) {
-      // The inputs stand nowhere now: going on could skip keys or show them twice.
-      this.#failure = this.#noted(error);
-      throw this.#failure;
-    }
+    let found = this.#ahead;
+    if (found === undefined) {
+      try {
+        found = this.#step();
+      } catch (error) {
+        throw this.#fail(error);
+      }
+    } else this.#ahead = undefined;
+    this.#left = found ? this.#left - 1 : 0;
+    return found;
+  }
+
+  ready(): Promise<void> | undefined {
+    if (!this.#parts.coldReads.isSlow || this.#ahead !== undefined) return undefined;
+    if (this.#closed || this.#left === 0 || this.#failure !== undefined) return undefined;
+    this.#stash ??= new Stash();
+    const cold = this.#stepAhead(this.#stash);
+    return cold === undefined ? undefined : this.#wait(cold, this.#stash);
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#release();
+    this.#parts.release();
+  }
+
+  /** Makes the next step now if it need not wait for the disk; otherwise says what it lacks. */
+  #stepAhead(stash: Stash): ColdRead | undefined {
+    try {
+      const found = this.#parts.coldReads.attempt(stash, () => this.#step());
+      if (found instanceof ColdRead) {
+        this.#lost = true;
+        return found;
+      }
+      this.#ahead = found;
+      stash.trim(CHUNKS_KEPT);
+    } catch (error) {
+      this.#fail(error);
+    }
+    return undefined;
+  }
+
+  async #wait(first: ColdRead, stash: Stash): Promise<void> {
+    try {
+      for (let cold: ColdRead | undefined = first; cold !== undefined && !this.#closed;) {
+        await this.#parts.coldReads.fetch(cold, stash, READ_AHEAD, this.#range.reverse);
+        // Closed meanwhile: its tables may be closed too.
+        if (!this.#closed) cold = this.#stepAhead(stash);
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Remembers a failure for good: the inputs stand nowhere, and going on could skip keys or repeat them. */
+  #fail(error: unknown): unknown {
+    this.#failure = this.#parts.noted(error);
+    return this.#failure;
+  }
+
+  #step(): boolean {
+    if (!this.#started) this.#start();
+    else if (this.#lost) this.#resume();
+    this.#lost = false;
+    return this.#range.reverse ? this.#nextBackwards() : this.#nextForwards();
   }
 
   #start(): void {
@@ -125,6 +187,14 @@ export class LiveCursor implements ScanCursor {
     } else if (start === undefined) this.#input.seekFirst();
     else this.#input.seek(start, Infinity);
     this.#started = true;
+  }
+
+  /** Brings the input back to where a lost step began: at the key in hand, or right behind it. */
+  #resume(): void {
+    if (this.#keyLength < 0) this.#start();
+    else if (!this.#range.reverse) this.#input.seek(this.key, this.#inWork ? this.#seq : 0);
+    else if (this.#inWork) this.#input.seekBefore(Uint8Array.of(...this.key, 0));
+    else this.#input.seekBefore(this.key);
   }
 
   #nextForwards(): boolean {
@@ -138,7 +208,9 @@ export class LiveCursor implements ScanCursor {
         if (compareRanges(keyBuffer, keyStart, keyEnd, end, 0, end.length) >= 0) return false;
       }
       this.#takeKey();
-      if (this.#takeNewest()) return true;
+      const isLive = this.#takeNewest();
+      this.#inWork = false;
+      if (isLive) return true;
     }
   }
 
@@ -146,7 +218,7 @@ export class LiveCursor implements ScanCursor {
   #passOver(): void {
     const input = this.#input;
     for (let steps = 1; input.valid; steps++) {
-      const isOlder = this.#isSameKey();
+      const isOlder = !this.#inWork && this.#isSameKey();
       if (!isOlder && input.seq <= this.#seq) return;
       if (steps < STEPS_BEFORE_SEEK) input.next();
       else {
@@ -176,7 +248,9 @@ export class LiveCursor implements ScanCursor {
         if (compareRanges(keyBuffer, keyStart, keyEnd, start, 0, start.length) < 0) return false;
       }
       this.#takeKey();
-      if (this.#takeBackwards()) return true;
+      const isLive = this.#takeBackwards();
+      this.#inWork = false;
+      if (isLive) return true;
     }
     return false;
   }
@@ -228,6 +302,7 @@ export class LiveCursor implements ScanCursor {
   #takeKey(): void {
     const { keyBuffer, keyStart, keyEnd } = this.#input;
     const length = keyEnd - keyStart;
+    this.#inWork = true;
     this.#keyLength = length;
     if (length > this.#key.length) this.#key = new Uint8Array(length * 2);
     const key = this.#key;
@@ -265,7 +340,8 @@ export class LiveCursor implements ScanCursor {
   }
 
   #merge(base: Uint8Array | undefined, operands: readonly Uint8Array[]): Uint8Array {
-    if (this.#operator === undefined) throw new Error("a merge operand in a tree without operator");
-    return this.#operator.merge(this.key, base, operands);
+    const { operator } = this.#parts;
+    if (operator === undefined) throw new Error("a merge operand in a tree without operator");
+    return operator.merge(this.key, base, operands);
   }
 }

@@ -7,6 +7,7 @@
  */
 import { PairError } from "../model/mod.ts";
 import type { Runtime } from "../runtime/mod.ts";
+import type { ColdReads } from "./cold_reads.ts";
 import { type Files, parseTableName, parseTreeDirName } from "./files.ts";
 import { manifestFiles, type TableMeta } from "./manifest/mod.ts";
 import { type BlockCache, TableReader } from "./sstable/mod.ts";
@@ -18,6 +19,7 @@ export class TableStore {
   readonly #runtime: Runtime;
   readonly #files: Files;
   readonly #cache: BlockCache;
+  readonly #coldReads: ColdReads;
   readonly #isTree: (id: number) => boolean;
   /** Tables in use, by directory. */
   readonly #used = new Map<string, number>();
@@ -28,11 +30,13 @@ export class TableStore {
     runtime: Runtime,
     files: Files,
     cache: BlockCache,
+    coldReads: ColdReads,
     isTree: (id: number) => boolean,
   ) {
     this.#runtime = runtime;
     this.#files = files;
     this.#cache = cache;
+    this.#coldReads = coldReads;
     this.#isTree = isTree;
   }
 
@@ -42,7 +46,7 @@ export class TableStore {
     this.#used.set(dir, (this.#used.get(dir) ?? 0) + 1);
     const table = new LiveTable(
       meta,
-      () => new TableReader(this.#runtime.disk, path, meta.number, this.#cache),
+      () => new TableReader(this.#coldReads, path, meta.number, this.#cache),
       (unused) => {
         unused.close();
         if (this.#closed) return;

@@ -24,6 +24,14 @@ import type { CompactionOptions } from "./options.ts";
 import { filterHash1, filterHash2 } from "./sstable/mod.ts";
 import { firstReaching, tableFor, type Version } from "./version.ts";
 
+/** What a tree holds at one moment. */
+export interface TreeView {
+  readonly active: Memtable;
+  /** Frozen memtables, newest first. */
+  readonly immutables: readonly Memtable[];
+  readonly version: Version;
+}
+
 /** The engine's side of a {@link Tree}. */
 export class TreeState implements Tree {
   readonly id: number;
@@ -105,15 +113,29 @@ export class TreeState implements Tree {
     return this.active.count > 0 ? this.active.minSeq : undefined;
   }
 
-  /** The value of a key as of a sequence, copied; undefined when there is none. */
-  read(key: Uint8Array, seq: number, trace?: ReadTrace): Uint8Array | undefined {
+  /** The present view, for a reader that outlives a call. It releases the view's version in the end. */
+  hold(): TreeView {
+    const { active, immutables, version } = this;
+    return { active, immutables: [...immutables], version: version.acquire() };
+  }
+
+  /**
+   * The value of a key as of a sequence, copied; undefined when there is none.
+   * @param view  what to look into; absent: what there is now
+   */
+  read(
+    key: Uint8Array,
+    seq: number,
+    trace?: ReadTrace,
+    view: TreeView = this,
+  ): Uint8Array | undefined {
     if (trace !== undefined) trace.source = "none";
     const search = new Search(key, this.operator, trace);
-    if (this.#readMemtable(this.active, key, seq, search)) return search.value;
-    for (const memtable of this.immutables) {
+    if (this.#readMemtable(view.active, key, seq, search)) return search.value;
+    for (const memtable of view.immutables) {
       if (this.#readMemtable(memtable, key, seq, search)) return search.value;
     }
-    const { levels } = this.version;
+    const { levels } = view.version;
     if (levels.length > 1 || levels[0].length > 0) {
       const hash1 = filterHash1(key, 0, key.length);
       const hash2 = filterHash2(key, 0, key.length);
@@ -148,7 +170,8 @@ export class TreeState implements Tree {
       const { smallest, largest } = table.meta.properties;
       if (start !== undefined && compareBytes(largest, start) < 0) continue;
       if (end !== undefined && compareBytes(smallest, end) >= 0) continue;
-      cursors.push(table.reader.cursor());
+      // One that is not open yet is opened at the first step, which may wait for the disk.
+      cursors.push(table.isOpen ? table.reader.cursor() : new LevelCursor([table], 0, 1));
     }
     for (let i = 1; i < levels.length; i++) {
       const level = levels[i];

@@ -39,6 +39,11 @@ export class LiveTable {
     return this.#reader ??= this.#open();
   }
 
+  /** Whether the reader is open. */
+  get isOpen(): boolean {
+    return this.#reader !== undefined;
+  }
+
   acquire(): void {
     this.#references++;
   }

@@ -79,6 +79,8 @@ export class MemoryEngine implements Engine {
   closed = false;
   /** While true, writes, tree creations and drops stay pending until {@link sync}. */
   hold = false;
+  /** While true, what can wait for a slow disk does: until a later microtask, or {@link sync}. */
+  slow = false;
   /** Called by flush and compact. */
   readonly maintenance: string[] = [];
   /** Figures that {@link stats} reports instead of its own. */
@@ -206,6 +208,33 @@ export class MemoryEngine implements Engine {
     return value;
   }
 
+  read(
+    tree: Tree,
+    key: Uint8Array,
+    options: { snapshot?: Snapshot; trace?: ReadTrace } = {},
+  ): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+    const value = this.get(tree, key, options);
+    return this.slow ? this.#later(() => {}).then(() => value) : value;
+  }
+
+  getMany(
+    tree: Tree,
+    keys: readonly Uint8Array[],
+    options: { snapshot?: Snapshot; traces?: readonly ReadTrace[] } = {},
+  ): (Uint8Array | undefined)[] {
+    const { snapshot, traces } = options;
+    return keys.map((key, i) => this.get(tree, key, { snapshot, trace: traces?.[i] }));
+  }
+
+  readMany(
+    tree: Tree,
+    keys: readonly Uint8Array[],
+    options: { snapshot?: Snapshot; traces?: readonly ReadTrace[] } = {},
+  ): (Uint8Array | undefined)[] | Promise<(Uint8Array | undefined)[]> {
+    const values = this.getMany(tree, keys, options);
+    return this.slow ? this.#later(() => {}).then(() => values) : values;
+  }
+
   getPending(tree: Tree, key: Uint8Array): Uint8Array | undefined {
     return readRow(tree as MemoryTree, (tree as MemoryTree).rows.get(rowName(key)), Infinity);
   }
@@ -224,7 +253,9 @@ export class MemoryEngine implements Engine {
     if (range.reverse) rows.reverse();
     this.openCursors++;
     const limit = range.limit ?? Infinity;
-    return new MemoryCursor(tree as MemoryTree, rows, at, limit, () => this.openCursors--);
+    const ready = () => this.slow ? this.#later(() => {}) : undefined;
+    const onClose = () => this.openCursors--;
+    return new MemoryCursor(tree as MemoryTree, rows, at, limit, ready, onClose);
   }
 
   flush(tree?: Tree): Promise<void> {
@@ -387,6 +418,7 @@ class MemoryCursor implements ScanCursor {
     rows: readonly Row[],
     at: number,
     limit: number,
+    readonly ready: () => Promise<void> | undefined,
     onClose: () => void,
   ) {
     this.#left = limit;

@@ -68,7 +68,12 @@ export class TableReader {
    * @throws PairError CorruptedData or ChecksumFailed with file and offset, InvalidArgument for a newer
    *   format; DiskError
    */
-  constructor(disk: Disk, path: string, number: number, cache?: BlockCache) {
+  constructor(
+    disk: Pick<Disk, "openRead">,
+    path: string,
+    number: number,
+    cache?: BlockCache,
+  ) {
     this.number = number;
     this.path = path;
     this.#file = disk.openRead(path);

@@ -87,6 +87,11 @@ export class SimClock implements Clock {
     return await promise;
   }
 
+  /** Time passes while the thread is blocked: what falls due fires afterwards, late. */
+  block(ms: number): void {
+    this.#nowMs += ms;
+  }
+
   /** Moves wall time, forwards or back, and leaves monotonic time and timers alone. */
   jumpWall(byMs: number): void {
     this.#wallOffsetMs += Math.trunc(byMs);
@@ -95,7 +100,7 @@ export class SimClock implements Clock {
   #fireNext(): void {
     const timer = this.#timers.shift();
     if (timer === undefined) return;
-    this.#nowMs = timer.dueMs;
+    this.#nowMs = Math.max(this.#nowMs, timer.dueMs);
     timer.run();
   }
 

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { KIND_DELETE, KIND_MERGE, type ScanRange } from "../../../src/engine/mod.ts";
+import { ColdReads } from "../../../src/engine/cold_reads.ts";
 import { LiveCursor, liveRange } from "../../../src/engine/scan.ts";
 import { compareBytes, fromUtf8, utf8 } from "../../../src/model/mod.ts";
-import { SimRandom } from "../../../src/runtime/mod.ts";
+import { SimClock, SimDisk, SimRandom } from "../../../src/runtime/mod.ts";
 import { appendOperator } from "../../support/engine.ts";
 import { type Entry, ListCursor, orderEntries } from "../../support/entries.ts";
 
@@ -19,15 +20,20 @@ class CountingCursor extends ListCursor {
   }
 }
 
-function scan(input: ListCursor, range: ScanRange, seq: number): string[] {
-  const cursor = new LiveCursor(
+function open(input: ListCursor, range: ScanRange, seq: number): LiveCursor {
+  return new LiveCursor({
     input,
-    liveRange(range),
+    range: liveRange(range),
     seq,
-    appendOperator,
-    () => {},
-    (error) => error,
-  );
+    operator: appendOperator,
+    coldReads: new ColdReads(new SimDisk(), new SimClock()),
+    release: () => {},
+    noted: (error) => error,
+  });
+}
+
+function scan(input: ListCursor, range: ScanRange, seq: number): string[] {
+  const cursor = open(input, range, seq);
   const found: string[] = [];
   while (cursor.next()) found.push(`${fromUtf8(cursor.key)}=${fromUtf8(cursor.value)}`);
   cursor.close();
@@ -115,14 +121,8 @@ Deno.test("bounds are worked out on bytes: a prefix that ends in FF, one of FF o
   }));
   for (const reverse of [false, true]) {
     for (const prefix of ["", "61", "61ff", "61ffff", "ff", "ffff", "ffffff"]) {
-      const cursor = new LiveCursor(
-        new ListCursor(entries),
-        liveRange({ prefix: Uint8Array.fromHex(prefix), reverse }),
-        Infinity,
-        undefined,
-        () => {},
-        (error) => error,
-      );
+      const range = { prefix: Uint8Array.fromHex(prefix), reverse };
+      const cursor = open(new ListCursor(entries), range, Infinity);
       const found: string[] = [];
       while (cursor.next()) found.push(cursor.key.toHex());
       const inside = rows.filter((row) => row.startsWith(prefix));
