@@ -24,6 +24,12 @@ export interface Row {
   readonly second: number;
   /** Where the suite is. */
   readonly file: string;
+  /** What one process of the nightly run takes on, so that it lasts about a minute. */
+  readonly part: number;
+  /** Seeds from one part to the next; more than a part can use. */
+  readonly stride: number;
+  /** Whether there is nothing to check beyond the second figure. */
+  readonly finite?: boolean;
 }
 
 /** All rows, by name. */
@@ -33,38 +39,52 @@ export const ROWS = {
     first: 5000,
     second: 250_000,
     file: "tests/crash/engine_crash_test.ts",
+    part: 15_000,
+    stride: 10_000,
   },
   kill9: {
     unit: "kill -9 cycles",
     first: 20,
     second: 500,
     file: "tests/crash/kill9_test.ts",
+    part: 25,
+    stride: 1,
   },
   corruption: {
     unit: "flipped bits of each byte",
     first: 1,
     second: 8,
     file: "tests/crash/corruption_test.ts",
+    part: 8,
+    stride: 1,
+    finite: true,
   },
   io: {
     unit: "failed hits of each I/O call site",
     first: 1,
     second: 100,
     file: "tests/crash/io_errors_test.ts",
+    part: 10,
+    stride: 10,
+    finite: true,
   },
   fuzz: {
     unit: "inputs of each decoder",
     first: 20_000,
     second: 5_000_000,
     file: "tests/fuzz/engine_decoders_test.ts",
+    part: 50_000,
+    stride: 50_000,
   },
   oracle: {
     unit: "operations against the oracle",
     first: 200_000,
     second: 50_000_000,
     file: "tests/oracle/engine_test.ts",
+    part: 1_000_000,
+    stride: 100_000,
   },
-} as const satisfies Record<string, Row>;
+} satisfies Record<string, Row>;
 
 /** The name of a row. */
 export type RowName = keyof typeof ROWS;
