@@ -5,10 +5,10 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { type Engine, KIND_DELETE, KIND_PUT } from "../../src/engine/mod.ts";
+import { type Engine, KIND_DELETE, KIND_MERGE, KIND_PUT } from "../../src/engine/mod.ts";
 import { fromUtf8, PairError, utf8 } from "../../src/model/mod.ts";
 import { DiskError, type SimDiskCall, type SimDiskVerdict } from "../../src/runtime/mod.ts";
-import type { SimRuntime } from "../../src/runtime/mod.ts";
+import type { SimDiskImage, SimRuntime } from "../../src/runtime/mod.ts";
 import { engineWorld, openTestEngine, SMALL } from "../support/engine.ts";
 import { firstSeed, reached, wanted } from "../support/ladder.ts";
 
@@ -27,21 +27,27 @@ interface Told {
   attempted: number;
   created: boolean;
   errors: unknown[];
+  /** Called after each acknowledgement and each failure. */
+  after?: () => void;
 }
 
-/** Batch n puts its number, a key of its own, and removes one of an earlier batch. */
+/** Batch n puts its number and a key of its own, adds its number to a list, and removes a key of an earlier batch. */
 function write(engine: Engine, n: number): Promise<void> {
   const tree = engine.tree("main")!;
   return engine.write([
     { tree, kind: KIND_PUT, key: utf8("n"), value: utf8(String(n)) },
     { tree, kind: KIND_PUT, key: utf8(`k${n}`), value: utf8("v".repeat(n * 3)) },
     { tree, kind: KIND_DELETE, key: utf8(`k${n - 5}`), value: utf8("") },
+    // Counted twice or not at all, an operand shows.
+    { tree, kind: KIND_MERGE, key: utf8("sum"), value: utf8(String(n)) },
   ]);
 }
 
 function stateAfter(count: number): Map<string, string> {
   const state = new Map<string, string>();
   if (count > 0) state.set("n", String(count));
+  const numbers = Array.from({ length: count }, (_, i) => i + 1);
+  if (count > 0) state.set("sum", numbers.join(","));
   for (let n = Math.max(1, count - 4); n <= count; n++) state.set(`k${n}`, "v".repeat(n * 3));
   return new Map([...state].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
@@ -65,12 +71,13 @@ async function script(world: SimRuntime, told: Told): Promise<void> {
       return await world.clock.runUntil(Promise.resolve().then(run), 60_000);
     } catch (error) {
       told.errors.push(error);
+      told.after?.();
       return undefined;
     }
   };
   let engine = await attempt(() => openTestEngine(world, OPTIONS));
   if (engine === undefined) return;
-  await attempt(() => engine!.createTree("main"));
+  await attempt(() => engine!.createTree("main", { mergeOperator: "append" }));
   told.created = engine.tree("main") !== undefined;
   if (!told.created) {
     await attempt(() => engine!.close());
@@ -83,6 +90,7 @@ async function script(world: SimRuntime, told: Told): Promise<void> {
     // As one client: a batch that failed may be there or not, so it goes no further.
     if (done === undefined) break;
     told.acknowledged = n;
+    told.after?.();
     if (n === 12) await attempt(() => engine!.flush());
     if (n === 20) await attempt(() => engine!.compact());
     if (n === 24 && extra !== undefined) await attempt(() => engine!.dropTree(extra));
@@ -103,10 +111,11 @@ async function script(world: SimRuntime, told: Told): Promise<void> {
   await attempt(() => engine!.close());
 }
 
-async function reopen(world: SimRuntime, told: Told, where: string): Promise<void> {
+async function reopen(world: SimRuntime, told: Told, where: string, lied = false): Promise<void> {
   const engine = await world.clock.runUntil(openTestEngine(world, OPTIONS));
-  assert.deepEqual(engine.recovery.losses, [], where);
-  const tree = engine.tree("main") ?? await engine.createTree("main");
+  if (!lied) assert.deepEqual(engine.recovery.losses, [], where);
+  const tree = engine.tree("main") ??
+    await engine.createTree("main", { mergeOperator: "append" });
   const n = engine.get(tree, utf8("n"));
   const count = n === undefined ? 0 : Number(fromUtf8(n));
   assert.ok(count >= told.acknowledged, `${where}: ${count} of ${told.acknowledged} acknowledged`);
@@ -167,6 +176,12 @@ async function run(site: Site, hit: number, fault: SimDiskVerdict): Promise<bool
   };
   const world = engineWorld({ hook });
   const told: Told = { acknowledged: 0, attempted: 0, created: false, errors: [] };
+  // A flush at the end could make up for what was not durable before.
+  const losses: { told: Told; image: SimDiskImage }[] = [];
+  told.after = () => {
+    if (!failed || losses.length === 2) return;
+    losses.push({ told: { ...told }, image: world.disk.snapshotImage() });
+  };
   await script(world, told);
   for (const error of told.errors) {
     const named = error instanceof PairError || error instanceof DiskError;
@@ -178,9 +193,14 @@ async function run(site: Site, hit: number, fault: SimDiskVerdict): Promise<bool
   world.disk.hook = undefined;
   const image = world.disk.snapshotImage();
   await reopen(engineWorld({ image }), told, `${where}, restarted`);
-  const powerLoss = engineWorld({ image });
-  powerLoss.disk.crash("drop");
-  await reopen(powerLoss, told, `${where}, power lost`);
+  // When a sync fails at the end of one life, the next one sees bytes in the system's cache that no sync
+  // will ever write, and cannot know. It may report their loss then, and still must have all that counts.
+  const lied = site.op.startsWith("sync") && site.kind.startsWith("/wal/");
+  for (const [i, loss] of [...losses, { told, image }].entries()) {
+    const powerLoss = engineWorld({ image: loss.image });
+    powerLoss.disk.crash("drop");
+    await reopen(powerLoss, loss.told, `${where}, power lost ${i}`, lied);
+  }
   return failed;
 }
 
@@ -193,8 +213,10 @@ Deno.test("no failing disk call loses an acknowledged write, hangs, or leaks an 
   let missed = 0;
   const problems: string[] = [];
   for (const site of sites) {
-    // The last call is often another case than the first.
-    const calls = new Set([site.count - 1]);
+    if (problems.length > 2) break;
+    // The manifest's one line serves flushes, new trees and the close: later calls are other cases.
+    const { count } = site;
+    const calls = new Set([1, count >> 2, count >> 1, count - 1].filter((call) => call < count));
     for (let hit = from; hit < Math.min(from + hits, site.count); hit++) calls.add(hit);
     for (const hit of calls) {
       for (const fault of FAULTS) {

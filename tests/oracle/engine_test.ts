@@ -99,6 +99,7 @@ class Life {
   readonly #keys: Keys;
   readonly #options: EngineOptions;
   readonly #models = new Map<string, Model>();
+  readonly #numbers = new Set<string>();
   #held: Held[] = [];
   #open: Open[] = [];
   #engine!: Engine;
@@ -112,6 +113,7 @@ class Life {
     this.#random = new SimRandom(seed);
     this.#delays = this.#random.below(4) === 0;
     this.#world = engineWorld({ seed, delays: this.#delays });
+    this.#world.disk.hook = ({ op, path }) => this.#watch(op, path);
     this.#keys = makeKeys(this.#random);
     this.#options = makeOptions(this.#random);
   }
@@ -143,16 +145,38 @@ class Life {
     else if (choice === 195) await this.#reopen();
   }
 
+  /** No file number is ever used twice, not even for a file that is long gone. */
+  #watch(op: string, path: string): undefined {
+    const number = op === "create"
+      ? /\/(?:MANIFEST-)?(\d{6})(?:\.\w+)?$/.exec(path)?.[1]
+      : undefined;
+    if (number === undefined) return;
+    assert.ok(!this.#numbers.has(number), `${path}: the number was used before`);
+    this.#numbers.add(number);
+  }
+
   /** One batch, or several writers at once; their order is that of the calls. */
   async #write(): Promise<void> {
     const writers = this.#random.below(6) === 0 ? 1 + this.#random.below(8) : 1;
+    const name = TREES[this.#random.below(TREES.length)];
+    const tree = this.#engine.tree(name)!;
+    const index = this.#random.below(this.#keys.bytes.length);
+    const key = this.#keys.bytes[index];
+    const model = this.#models.get(name)!;
+    const before = model[index];
     const done: Promise<void>[] = [];
-    for (let i = 0; i < writers; i++) done.push(this.#engine.write(this.#batch()));
-    if (this.#random.below(4) === 0) {
-      const name = TREES[this.#random.below(TREES.length)];
-      const index = this.#random.below(this.#keys.bytes.length);
-      const value = this.#engine.getPending(this.#engine.tree(name)!, this.#keys.bytes[index]);
-      this.#same(value, this.#models.get(name)![index], `pending ${name} ${index}`);
+    const spread = this.#random.below(2) === 0;
+    for (let i = 0; i < writers; i++) {
+      done.push(this.#engine.write(this.#batch()));
+      // Some come while the group before them is being written, or a segment is begun.
+      for (let turn = this.#random.below(spread ? 12 : 1); turn > 0; turn--) {
+        await Promise.resolve();
+      }
+    }
+    if (this.#random.below(4) === 0 && !spread) {
+      // Until they are committed, only those see them who ask for what waits.
+      this.#same(this.#engine.get(tree, key), before, `get ${name} ${index} before the commit`);
+      this.#same(this.#engine.getPending(tree, key), model[index], `pending ${name} ${index}`);
     }
     await this.#wait(Promise.all(done));
   }

@@ -1,0 +1,415 @@
+/**
+ * Bugs to plant in the engine, one at a time, each of which a test must find (planted_test.ts).
+ *
+ * They are mistakes that engines have been bitten by, or that would be easy to make here. A bug that no
+ * test finds is a hole in the tests. `find` stands in its file exactly once; when the code moves on, the
+ * bug moves with it.
+ * @module
+ */
+
+/** A suite, with how far it goes (PAIRDB_LADDER_COUNT). */
+export interface Suite {
+  readonly file: string;
+  readonly count?: number;
+  /** Only tests whose names contain this. */
+  readonly filter?: string;
+}
+
+/** What must find the bugs. */
+export const SUITES = {
+  crash: { file: "tests/crash/engine_crash_test.ts", count: 3000 },
+  killed: { file: "tests/crash/kill_then_power_loss_test.ts" },
+  io: { file: "tests/crash/io_errors_test.ts", count: 1 },
+  corruption: { file: "tests/crash/corruption_test.ts", count: 1, filter: "flipped byte" },
+  misplaced: { file: "tests/crash/misplaced_test.ts" },
+  numbers: { file: "tests/unit/engine/file_numbers_test.ts" },
+  disk: { file: "tests/unit/runtime/deno_disk_test.ts" },
+  oracle: { file: "tests/oracle/engine_test.ts", count: 120_000 },
+  fuzz: { file: "tests/fuzz/engine_decoders_test.ts", count: 4000 },
+  wal: { file: "tests/unit/engine/wal/log_test.ts" },
+} satisfies Record<string, Suite>;
+
+/** One planted bug. */
+export interface Bug {
+  readonly name: string;
+  /** What goes wrong in the world because of it. */
+  readonly breaks: string;
+  readonly file: string;
+  /** Text that stands in the file once. */
+  readonly find: string;
+  readonly replace: string;
+  /** The same for a second place in the file, where a mistake is made in two. */
+  readonly also?: { readonly find: string; readonly replace: string };
+  readonly foundBy: keyof typeof SUITES;
+}
+
+/** All of them. */
+export const BUGS: readonly Bug[] = [
+  // ---- the log
+  {
+    name: "acknowledge before the sync",
+    breaks: "a power loss takes acknowledged writes",
+    file: "src/engine/wal/log.ts",
+    find: "      await this.#file.sync();\n      this.#synced = segment.bytes;",
+    replace: "      void this.#file.sync();\n      this.#synced = segment.bytes;",
+    foundBy: "crash",
+  },
+  {
+    name: "retry a failed sync",
+    breaks: "the kernel has dropped the bytes and says that all is well the second time",
+    file: "src/engine/wal/log.ts",
+    find: "      await this.#file.sync();\n      this.#synced = segment.bytes;",
+    replace:
+      "      try { await this.#file.sync(); } catch { await this.#file.sync(); }\n      this.#synced = segment.bytes;",
+    foundBy: "io",
+  },
+  {
+    name: "go on after a failed append",
+    breaks: "writes are acknowledged behind a hole in the log",
+    file: "src/engine/wal/log.ts",
+    find: "    this.#file.append(bytes);\n    this.groups++;",
+    replace: "    try { this.#file.append(bytes); } catch { /* planted */ }\n    this.groups++;",
+    foundBy: "io",
+  },
+  {
+    name: "begin a segment before the one before is durable",
+    breaks: "the log has a hole in its middle after a power loss",
+    file: "src/engine/wal/log.ts",
+    find: "    await file.sync();\n    while (this.#syncing !== undefined) await this.#syncing;",
+    replace: "    while (this.#syncing !== undefined) await this.#syncing;",
+    foundBy: "crash",
+  },
+  {
+    name: "do not sync the log's directory",
+    breaks: "a whole segment of acknowledged writes loses its name",
+    file: "src/engine/wal/log.ts",
+    find: "      this.#disk.syncDir(this.#files.walDir);",
+    replace: "      // planted",
+    foundBy: "crash",
+  },
+  {
+    name: "leave waiting frames sealed for the segment before",
+    breaks: "recovery takes the first writes of a segment for damage",
+    file: "src/engine/wal/log.ts",
+    find: "    this.#reseal();",
+    replace: "",
+    foundBy: "oracle",
+  },
+  {
+    name: "accept a corrupt middle as a torn tail",
+    breaks: "writes that were durable vanish without a word",
+    file: "src/engine/wal/replay.ts",
+    find: "if (found.limit === undefined && !wasDurable(bytes, at, next, salt)) break;",
+    replace: "if (found.limit === undefined) break;",
+    foundBy: "corruption",
+  },
+  {
+    name: "do not check a frame's checksum",
+    breaks: "damaged bytes are served as data",
+    file: "src/engine/wal/format.ts",
+    find:
+      "  if (getU32(bytes, offset + 4) !== crc32c(bytes, offset + 8, end, offset)) return undefined;",
+    replace: "",
+    foundBy: "corruption",
+  },
+  {
+    name: "leave a frame's place out of its checksum",
+    breaks: "a frame inside a value passes for one of the log",
+    file: "src/engine/wal/format.ts",
+    find: "crc32c(bytes, offset + 8, end, offset)) return undefined;",
+    replace: "crc32c(bytes, offset + 8, end)) return undefined;",
+    also: { find: "crc32c(into, at + 8, end, offset));", replace: "crc32c(into, at + 8, end));" },
+    foundBy: "wal",
+  },
+  // ---- recovery
+  {
+    name: "apply what is in tables already",
+    breaks: "merge operands count twice after a crash",
+    file: "src/engine/recovery.ts",
+    find: "        if (firstSeq + i <= tree.flushedSeq) continue;",
+    replace: "",
+    foundBy: "crash",
+  },
+  {
+    name: "skip one entry too many in recovery",
+    breaks: "the first write after a flush is lost",
+    file: "src/engine/recovery.ts",
+    find: "        if (firstSeq + i <= tree.flushedSeq) continue;",
+    replace: "        if (firstSeq + i <= tree.flushedSeq + 1) continue;",
+    foundBy: "crash",
+  },
+  {
+    name: "do not make the end of a killed process's log durable",
+    breaks: "what readers have seen after a restart is gone after a power loss",
+    file: "src/engine/recovery.ts",
+    find: "disk.syncFile(last.path);",
+    replace: "void last;",
+    foundBy: "killed",
+  },
+  {
+    name: "use sequences again after recovery",
+    breaks: "new writes stand behind old ones",
+    file: "src/engine/engine.ts",
+    find: "Math.max(this.#lastSeq, state.lastSeq, found.lastSeq);",
+    replace: "state.lastSeq;",
+    foundBy: "oracle",
+  },
+  {
+    name: "use file numbers again after a crash",
+    breaks: "a new table has the name of one that a crash left",
+    file: "src/engine/engine.ts",
+    find: "this.#manifest.nextFile(Math.max(0, highestFile + 1 - state.nextFile));",
+    replace: "void highestFile;",
+    foundBy: "crash",
+  },
+  // ---- the manifest
+  {
+    name: "take an edit for durable before its sync",
+    breaks: "the log of a table is removed while the manifest may not know the table",
+    file: "src/engine/manifest/manifest.ts",
+    find: "        await file.sync();",
+    replace: "        void file.sync();",
+    foundBy: "crash",
+  },
+  {
+    name: "switch CURRENT before the manifest is durable",
+    breaks: "CURRENT names an empty file after a power loss",
+    file: "src/engine/manifest/manifest.ts",
+    find: "  file.append(encodeFrame(number, state.snapshot()));\n  file.syncNow();",
+    replace: "  file.append(encodeFrame(number, state.snapshot()));",
+    foundBy: "crash",
+  },
+  {
+    name: "switch CURRENT before its content is durable",
+    breaks: "CURRENT is full of zeros after a power loss",
+    file: "src/engine/manifest/manifest.ts",
+    find: "    pointer.syncNow();",
+    replace: "",
+    foundBy: "crash",
+  },
+  {
+    name: "do not persist the next file number",
+    breaks: "a number is given out twice",
+    file: "src/engine/manifest/manifest.ts",
+    find: "nextFile: this.state.nextFile };",
+    replace: "};",
+    foundBy: "numbers",
+  },
+  {
+    name: "go on after a failed edit",
+    breaks: "edits stand behind a hole in the manifest",
+    file: "src/engine/manifest/manifest.ts",
+    find: "        throw this.#poison(cause);\n      }\n      this.state.apply(edit);",
+    replace: "        throw cause;\n      }\n      this.state.apply(edit);",
+    foundBy: "io",
+  },
+  // ---- flushes and compactions
+  {
+    name: "register a table that is not durable",
+    breaks: "a table is cut or empty after a power loss, and its log is gone",
+    file: "src/engine/sstable/writer.ts",
+    find: "    this.#file.syncNow();",
+    replace: "",
+    foundBy: "crash",
+  },
+  {
+    name: "do not sync a tree's directory after a job",
+    breaks: "a table loses its name in a power loss",
+    file: "src/engine/compaction/job.ts",
+    find: "    if (finished.length > 0) disk.syncDir(job.dir);",
+    replace: "",
+    foundBy: "crash",
+  },
+  {
+    name: "flush what the log does not have yet",
+    breaks: "a table holds writes that a power loss takes from the log before it: half a batch",
+    file: "src/engine/maintenance.ts",
+    find: "    await this.#parts.log()?.sync();",
+    replace: "",
+    foundBy: "crash",
+  },
+  {
+    name: "record too high a flushed sequence",
+    breaks: "writes that came while a flush ran are skipped by recovery",
+    file: "src/engine/maintenance.ts",
+    find: "      flushed: [{ tree: tree.id, seq: memtable.maxSeq }],",
+    replace: "      flushed: [{ tree: tree.id, seq: this.#parts.lastSeq() }],",
+    foundBy: "crash",
+  },
+  {
+    name: "drop log segments that a tree still needs",
+    breaks: "the writes of a quiet tree are lost in the next crash",
+    file: "src/engine/maintenance.ts",
+    find: "      if (seq !== undefined && seq < oldest) oldest = seq;",
+    replace: "      if (seq !== undefined && tree === flushed && seq < oldest) oldest = seq;",
+    foundBy: "crash",
+  },
+  {
+    name: "drop a tombstone one level early",
+    breaks: "a deleted key comes back",
+    file: "src/engine/compaction/pick.ts",
+    find: "    if (overlapping(levels[level], inputs).length > 0) bottom = false;",
+    replace:
+      "    if (overlapping(levels[level], inputs).length > 0) bottom = level > outputLevel + 0;",
+    foundBy: "oracle",
+  },
+  {
+    name: "leave out an overlapping table of the level below",
+    breaks: "tables of one level overlap, and old versions hide new ones",
+    file: "src/engine/compaction/pick.ts",
+    find: "    if (compareBytes(properties.largest, largest) > 0) largest = properties.largest;",
+    replace: "",
+    foundBy: "oracle",
+  },
+  {
+    name: "ignore snapshots in a merge",
+    breaks: "a snapshot loses what it had seen",
+    file: "src/engine/compaction/merge.ts",
+    find: "  while (stripe < snapshots.length && snapshots[stripe] < seq) stripe++;",
+    replace: "",
+    foundBy: "oracle",
+  },
+  {
+    name: "fold operands that rest on a deeper level",
+    breaks: "what was merged before is lost",
+    file: "src/engine/compaction/merge.ts",
+    find: "  if (base === undefined && !oldest) {",
+    replace: "  if (base === undefined && !oldest && held.length < 2) {",
+    foundBy: "oracle",
+  },
+  {
+    name: "delete a table under a reader",
+    breaks: "a long scan fails, or reads another file",
+    file: "src/engine/engine.ts",
+    find: "    const version = tree.version.acquire();",
+    replace: "    const version = tree.version;",
+    foundBy: "oracle",
+  },
+  {
+    name: "part the versions of one key",
+    breaks: "an older version of a key stands in another table of its level",
+    file: "src/engine/compaction/job.ts",
+    find: " &&\n      writer.isNewKey(entry)\n",
+    replace: "\n",
+    foundBy: "oracle",
+  },
+  // ---- tables and caches
+  {
+    name: "do not verify a block",
+    breaks: "damaged bytes are served as data",
+    file: "src/engine/sstable/format.ts",
+    find: "  if (found !== expected) {\n    throw new PairError(",
+    replace: "  if (found !== expected && expected === -1) {\n    throw new PairError(",
+    foundBy: "corruption",
+  },
+  {
+    name: "leave a section's place out of its checksum",
+    breaks: "a sound block in the wrong place is served",
+    file: "src/engine/sstable/format.ts",
+    find: "  putU48(place, 6, offset);",
+    replace: "  void offset;",
+    foundBy: "misplaced",
+  },
+  {
+    name: "leave the table's number out of its checksums",
+    breaks: "another table's content is served",
+    file: "src/engine/sstable/format.ts",
+    find: "  putU48(place, 0, table);",
+    replace: "  void table;",
+    foundBy: "misplaced",
+  },
+  {
+    name: "share cached blocks between tables",
+    breaks: "a block of one table is served as another's",
+    file: "src/engine/sstable/reader.ts",
+    find: "    this.#cached = cache?.register(this.blocks);",
+    replace:
+      "    this.#cached = cache && ((cache as unknown as { one: CachedBlocks }).one ??= cache.register(1000));",
+    foundBy: "oracle",
+  },
+  {
+    name: "miss keys in the filter",
+    breaks: "a key that is there is not found",
+    file: "src/engine/sstable/filter.ts",
+    find: "    for (let i = 0; i < this.#count; i++) {",
+    replace: "    for (let i = 1; i < this.#count; i++) {",
+    foundBy: "oracle",
+  },
+  {
+    name: "land behind the restart that a seek is for",
+    breaks: "the first keys of a stretch are not found",
+    file: "src/engine/sstable/block.ts",
+    find:
+      "      if (this.#compare(key, seq) < 0) low = middle;\n      else high = middle - 1;\n    }\n    this.#enter(low);",
+    replace:
+      "      if (this.#compare(key, seq) < 0) low = middle;\n      else high = middle - 1;\n    }\n    this.#enter(Math.min(low + 1, this.#restarts - 1));",
+    foundBy: "oracle",
+  },
+  {
+    name: "search one block too late",
+    breaks: "a key that ends a block is not found",
+    file: "src/engine/sstable/reader.ts",
+    find: "      if (compareBytes(this.#lastKeys[middle], key) < 0) low = middle + 1;",
+    replace: "      if (compareBytes(this.#lastKeys[middle], key) <= 0) low = middle + 1;",
+    foundBy: "oracle",
+  },
+  {
+    name: "take a short write for a whole one",
+    breaks: "a record is cut in the middle and acknowledged",
+    file: "src/runtime/deno/disk.ts",
+    find: "    done += count;\n    took(count);",
+    replace: "    done = bytes.length;\n    took(count);",
+    foundBy: "disk",
+  },
+  // ---- reads and writes
+  {
+    name: "show writes before they are committed",
+    breaks: "a reader sees what a crash takes back",
+    file: "src/engine/engine.ts",
+    find: "    this.#lastSeq += records.length;",
+    replace: "    this.#lastSeq += records.length;\n    this.#visible = this.#lastSeq;",
+    foundBy: "oracle",
+  },
+  {
+    name: "read level 0 in any order",
+    breaks: "an old version hides a new one",
+    file: "src/engine/version.ts",
+    find:
+      "      b.meta.properties.maxSeq - a.meta.properties.maxSeq || b.meta.number - a.meta.number",
+    replace: "      a.meta.number - b.meta.number",
+    foundBy: "oracle",
+  },
+  {
+    name: "look past the frozen memtables",
+    breaks: "acknowledged writes cannot be read while a flush runs",
+    file: "src/engine/tree.ts",
+    find: "    for (const memtable of this.immutables) {",
+    replace: "    for (const memtable of this.immutables.slice(1)) {",
+    foundBy: "oracle",
+  },
+  {
+    name: "lose operands that stand in several places",
+    breaks: "a merge forgets what is in newer tables",
+    file: "src/engine/tree.ts",
+    find: "      (this.#operands ??= []).push(buffer.slice(start, end));",
+    replace: "      this.#operands = [buffer.slice(start, end)];",
+    foundBy: "oracle",
+  },
+  {
+    name: "accept a padded or cut number",
+    breaks: "equal states have different bytes",
+    file: "src/model/bytes.ts",
+    find: 'if (byte === 0 && i > 0) throw this.damaged("a varint has a needless byte");',
+    replace: "",
+    foundBy: "fuzz",
+  },
+  {
+    name: "allocate what a length in a file says",
+    breaks: "a damaged byte takes all memory",
+    file: "src/model/bytes.ts",
+    find: "  raw(count: number): Uint8Array {\n    this.#need(count);",
+    replace:
+      "  raw(count: number): Uint8Array {\n    new Uint8Array(Math.min(count, 2 ** 31));\n    this.#need(count);",
+    foundBy: "fuzz",
+  },
+];

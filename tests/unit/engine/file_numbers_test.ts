@@ -1,0 +1,29 @@
+import assert from "node:assert/strict";
+import { KIND_PUT } from "../../../src/engine/mod.ts";
+import { utf8 } from "../../../src/model/mod.ts";
+import { engineWorld, openTestEngine } from "../../support/engine.ts";
+
+Deno.test("a file number is never used twice, also when the file with the highest is gone", async () => {
+  const used: number[] = [];
+  const world = engineWorld({
+    hook: ({ op, path }) => {
+      const number = /(\d{6})(\.\w+)?$/.exec(path)?.[1];
+      if (op === "create" && number !== undefined) used.push(Number(number));
+      return undefined;
+    },
+  });
+  for (let life = 0; life < 4; life++) {
+    const engine = await openTestEngine(world);
+    const tree = await engine.createTree("short-lived");
+    for (let i = 0; i < 2; i++) {
+      await engine.write([{ tree, kind: KIND_PUT, key: utf8("k"), value: utf8("v") }]);
+      await engine.flush();
+    }
+    await engine.compact();
+    // Its table had the highest number, and nothing on the disk shows that now.
+    await engine.dropTree(tree);
+    await engine.close();
+  }
+  assert.equal(new Set(used).size, used.length, `used: ${used}`);
+  assert.ok(used.length >= 12);
+});
