@@ -7,6 +7,7 @@
  * @module
  */
 import {
+  COMPACTION_STRATEGIES,
   type Engine,
   type EngineOptions,
   KIND_DELETE,
@@ -81,6 +82,8 @@ export function makePlan(seed: number, batchCount = 60): Plan {
     },
     compaction: {
       ...SMALL.compaction,
+      strategy: COMPACTION_STRATEGIES[random.below(COMPACTION_STRATEGIES.length)],
+      windowMs: 1 + random.below(50),
       l0Trigger: 1 + random.below(3),
       baseLevelSize: 1500 + random.below(4000),
       targetTableSize: 600 + random.below(1500),

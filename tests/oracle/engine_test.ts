@@ -9,6 +9,7 @@
  */
 import assert from "node:assert/strict";
 import {
+  COMPACTION_STRATEGIES,
   type Engine,
   type EngineOptions,
   KIND_DELETE,
@@ -72,6 +73,8 @@ function makeOptions(random: SimRandom): EngineOptions {
     },
     compaction: {
       ...SMALL.compaction,
+      strategy: COMPACTION_STRATEGIES[random.below(COMPACTION_STRATEGIES.length)],
+      windowMs: 1 + random.below(50),
       l0Trigger: 1 + random.below(4),
       baseLevelSize: 1024 + random.below(8192),
       targetTableSize: 512 + random.below(2048),

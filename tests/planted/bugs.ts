@@ -247,16 +247,17 @@ export const BUGS: readonly Bug[] = [
   {
     name: "drop a tombstone one level early",
     breaks: "a deleted key comes back",
-    file: "src/engine/compaction/pick.ts",
-    find: "    if (overlapping(levels[level], inputs).length > 0) bottom = false;",
+    file: "src/engine/compaction/plan.ts",
+    find:
+      "  for (let level = outputLevel + 1; level < levels.length; level++) {\n    if (levels[level].some(stays))",
     replace:
-      "    if (overlapping(levels[level], inputs).length > 0) bottom = level > outputLevel + 0;",
+      "  for (let level = outputLevel + 2; level < levels.length; level++) {\n    if (levels[level].some(stays))",
     foundBy: "oracle",
   },
   {
     name: "leave out an overlapping table of the level below",
     breaks: "tables of one level overlap, and old versions hide new ones",
-    file: "src/engine/compaction/pick.ts",
+    file: "src/engine/compaction/plan.ts",
     find: "    if (compareBytes(properties.largest, largest) > 0) largest = properties.largest;",
     replace: "",
     foundBy: "oracle",
