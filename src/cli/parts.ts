@@ -26,6 +26,7 @@ export function engineOptions(config: Config): EngineOptions {
     compaction: {
       strategy: compaction.strategy,
       windowMs: compaction.window,
+      tombstoneGraceMs: compaction.tombstone_grace,
       l0Trigger: compaction.l0_trigger,
       l0Slowdown: compaction.l0_slowdown,
       l0Stop: compaction.l0_stop,

@@ -6,6 +6,7 @@
  */
 
 import type { CheckpointInfo, MadeCheckpoint, Origin, Verified } from "./checkpoint/mod.ts";
+import type { CompactionStrategy } from "./options.ts";
 
 /** What a put, delete or merge of one key carries into the log and the memtable. */
 export type EntryKind = 0 | 1 | 2;
@@ -39,6 +40,28 @@ export interface MergeOperator {
    * @throws PairError CorruptedData when `base` or an operand cannot be read
    */
   merge(key: Uint8Array, base: Uint8Array | undefined, operands: readonly Uint8Array[]): Uint8Array;
+  /**
+   * When a value died: the wall time, ms since 1970, from which on nothing in it is alive, so that its
+   * users cannot tell it from no value at all. 0 when something in it lives for ever, or it cannot be
+   * read. Values that died before the grace time are dropped by compactions at the bottom, and by them alone.
+   * @param value  a buffer that holds the value from `start` to `end`
+   */
+  deadSince?(value: Uint8Array, start: number, end: number): number;
+  /**
+   * What must be remembered of a value that is dropped because it is dead: a number that the tree keeps the
+   * largest of, durably, in {@link Tree.purgeFloor}.
+   */
+  floor?(value: Uint8Array, start: number, end: number): number;
+}
+
+/** What a tree has of its own; what is absent is as the engine's options say. */
+export interface TreeOptions {
+  /** How its tables are merged. */
+  readonly strategy?: CompactionStrategy | undefined;
+  /** Length of its time windows, in ms; for the strategy `time_window`. */
+  readonly windowMs?: number | undefined;
+  /** Time to live of values that come without their own, in ms; 0: for ever. The floors above apply it. */
+  readonly ttlMs?: number | undefined;
 }
 
 /** A named, independent key space with its own memtables and levels. */
@@ -47,6 +70,10 @@ export interface Tree {
   readonly name: string;
   /** Wall time at creation, ms since 1970. */
   readonly createdAtMs: number;
+  /** The largest {@link MergeOperator.floor} of all values that were dropped because they were dead; 0 before. */
+  readonly purgeFloor: number;
+  /** Its own options, as they are now. */
+  readonly options: TreeOptions;
 }
 
 /** Where a read found its answer. Filled by {@link Engine.get} when one is handed in. */
@@ -155,9 +182,19 @@ export interface Engine {
   tree(name: string): Tree | undefined;
   /**
    * Makes a tree; durable when the promise resolves.
-   * @throws PairError InvalidArgument when the name is taken
+   * @throws PairError InvalidArgument when the name is taken, or an option has no such value
    */
-  createTree(name: string, options?: { mergeOperator?: string }): Promise<Tree>;
+  createTree(
+    name: string,
+    options?: { mergeOperator?: string; options?: TreeOptions },
+  ): Promise<Tree>;
+  /**
+   * Changes options of a tree while it is in use; durable when the promise resolves. Tables take the new
+   * strategy's shape in the background.
+   * @param changes  fields that are left out stay; one that is undefined goes back to the engine's own
+   * @throws PairError InvalidArgument when an option has no such value
+   */
+  setTreeOptions(tree: Tree, changes: TreeOptions): Promise<void>;
   /** Drops a tree with all its data; durable when the promise resolves. */
   dropTree(tree: Tree): Promise<void>;
   /**

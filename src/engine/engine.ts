@@ -13,7 +13,7 @@
  * @module
  */
 import { PairError } from "../model/mod.ts";
-import type { DiskLock, Runtime } from "../runtime/mod.ts";
+import type { Cancel, DiskLock, Runtime } from "../runtime/mod.ts";
 import { DiskError } from "../runtime/mod.ts";
 import {
   type Engine,
@@ -28,6 +28,7 @@ import {
   type ScanRange,
   type Snapshot,
   type Tree,
+  type TreeOptions,
   type TreeStats,
 } from "./api.ts";
 import { findOperator } from "./compaction/mod.ts";
@@ -44,15 +45,19 @@ import { ColdReads } from "./cold_reads.ts";
 import { isDamage, Maintenance } from "./maintenance.ts";
 import { Manifest } from "./manifest/mod.ts";
 import { DEFAULT_ENGINE_OPTIONS, type EngineOptions } from "./options.ts";
+import { PurgeClock } from "./purge_clock.ts";
 import { Reads } from "./reads.ts";
 import { recover } from "./recovery.ts";
 import { LiveCursor, liveRange } from "./scan.ts";
 import { BlockCache } from "./sstable/mod.ts";
 import { TableStore } from "./table_store.ts";
 import { acceptsKind, newMemtable, TreeState } from "./tree.ts";
+import { changeOptions, NO_OPTIONS } from "./tree_options.ts";
 import { Version } from "./version.ts";
 import { Log } from "./wal/mod.ts";
 
+/** How often every tree is looked at, in ms (features E46). */
+const TICK_MS = 30_000;
 /** Delay of a write to a tree whose level 0 is filling, in ms. */
 const SLOWDOWN_MS = 1;
 
@@ -82,7 +87,10 @@ class LsmEngine implements Engine {
   readonly #cache: BlockCache;
   readonly #trees = new Map<number, TreeState>();
   readonly #byName = new Map<string, TreeState>();
-  readonly #snapshots = new Map<number, number>();
+  /** By sequence: how many hold it, and when the first of them took it. */
+  readonly #snapshots = new Map<number, { count: number; sinceMs: number }>();
+  readonly #purgeClock: PurgeClock;
+  #cancelTick: Cancel | undefined;
   readonly #tables: TableStore;
   #checkpoints!: Checkpoints;
   readonly #coldReads: ColdReads;
@@ -116,6 +124,7 @@ class LsmEngine implements Engine {
     this.#files = new Files(root);
     this.#options = options;
     this.#operators = operators;
+    this.#purgeClock = new PurgeClock(runtime.clock);
     this.#cache = new BlockCache(options.blockCacheSize);
     this.#coldReads = new ColdReads(runtime.disk, runtime.clock);
     this.#reads = new Reads(this.#coldReads, this.#note);
@@ -173,6 +182,7 @@ class LsmEngine implements Engine {
       log: () => this.#log,
       lastSeq: () => this.#lastSeq,
       snapshots: () => [...this.#snapshots.keys()].sort((a, b) => a - b),
+      purgeBeforeMs: () => this.#purgeBeforeMs(),
       poisoned: () => this.poisoned,
       noted: (error) => this.#noted(error),
     });
@@ -274,9 +284,13 @@ class LsmEngine implements Engine {
       ms: Math.round(this.#recovery.elapsedMs),
     });
     this.#maintenance.relieve();
-    for (const tree of this.#trees.values()) {
-      this.#maintenance.schedule(tree);
-    }
+    this.#tick();
+  }
+
+  /** What is due by time alone, such as windows that are over and grace that has passed, nothing else notices. */
+  #tick(): void {
+    for (const tree of this.#trees.values()) this.#maintenance.schedule(tree);
+    this.#cancelTick = this.#runtime.clock.after(TICK_MS, () => this.#tick());
   }
 
   trees(): readonly Tree[] {
@@ -287,8 +301,12 @@ class LsmEngine implements Engine {
     return this.#byName.get(name);
   }
 
-  async createTree(name: string, options: { mergeOperator?: string } = {}): Promise<Tree> {
+  async createTree(
+    name: string,
+    options: { mergeOperator?: string; options?: TreeOptions } = {},
+  ): Promise<Tree> {
     this.#checkOpen();
+    const stored = changeOptions(NO_OPTIONS, options.options ?? {});
     if (!name.isWellFormed()) {
       throw new PairError("InvalidArgument", "Cannot create a tree: its name is not well-formed");
     }
@@ -309,10 +327,13 @@ class LsmEngine implements Engine {
       meta = { ...meta, id: this.#manifest.state.nextTree };
       disk.makeDir(this.#files.treeDir(treeDirName(name, meta.id)));
       disk.syncDir(this.#files.treesDir);
-      return { newTrees: [meta] };
+      return {
+        newTrees: [meta],
+        ...(stored.size > 0 ? { options: [{ tree: meta.id, values: stored }] } : {}),
+      };
     });
     const tree = new TreeState(
-      meta,
+      { ...meta, purgeFloor: 0, options: stored },
       treeDirName(name, meta.id),
       operator,
       new Version([]),
@@ -321,6 +342,24 @@ class LsmEngine implements Engine {
     );
     this.#addTree(tree);
     return tree;
+  }
+
+  async setTreeOptions(handle: Tree, changes: TreeOptions): Promise<void> {
+    this.#checkOpen();
+    const tree = this.#state(handle);
+    // Checked before anything is queued.
+    changeOptions(NO_OPTIONS, changes);
+    let values = NO_OPTIONS;
+    await this.#manifest.commit(() => {
+      // Its turn has come: the options may have changed, and the tree may be gone, since it was asked for.
+      values = changeOptions(
+        this.#manifest.state.trees.get(this.#state(handle).id)!.options,
+        changes,
+      );
+      return { options: [{ tree: tree.id, values }] };
+    });
+    tree.setOptions(values);
+    this.#maintenance.schedule(tree);
   }
 
   async dropTree(handle: Tree): Promise<void> {
@@ -444,16 +483,16 @@ class LsmEngine implements Engine {
 
   snapshot(): Snapshot {
     const sequence = this.#visible;
-    this.#snapshots.set(sequence, (this.#snapshots.get(sequence) ?? 0) + 1);
+    const pin = this.#snapshots.get(sequence) ?? { count: 0, sinceMs: this.#purgeClock.nowMs() };
+    pin.count++;
+    this.#snapshots.set(sequence, pin);
     let held = true;
     return {
       sequence,
       release: () => {
         if (!held) return;
         held = false;
-        const left = this.#snapshots.get(sequence)! - 1;
-        if (left > 0) this.#snapshots.set(sequence, left);
-        else this.#snapshots.delete(sequence);
+        if (--pin.count === 0) this.#snapshots.delete(sequence);
       },
     };
   }
@@ -573,6 +612,7 @@ class LsmEngine implements Engine {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#cancelTick?.();
     await this.#checkpoints.settle();
     this.#tables.close();
     await this.#maintenance.stop();
@@ -626,6 +666,16 @@ class LsmEngine implements Engine {
   #readable(handle: Tree): TreeState {
     this.#checkOpen();
     return this.#state(handle);
+  }
+
+  /**
+   * Values that were dead by then may be dropped. Readers at a snapshot look at it with a clock that has
+   * passed the moment it was taken, so that what was dead then they cannot see either.
+   */
+  #purgeBeforeMs(): number {
+    let beforeMs = this.#purgeClock.nowMs() - this.#options.compaction.tombstoneGraceMs;
+    for (const { sinceMs } of this.#snapshots.values()) beforeMs = Math.min(beforeMs, sinceMs);
+    return Math.max(0, beforeMs);
   }
 
   #checkOpen(): void {

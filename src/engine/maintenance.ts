@@ -46,6 +46,8 @@ export interface MaintenanceParts {
   readonly lastSeq: () => number;
   /** Pinned sequences, ascending. */
   readonly snapshots: () => number[];
+  /** Values that were dead by then may be dropped, ms since 1970. */
+  readonly purgeBeforeMs: () => number;
   /** The failure after which nothing is written any more. */
   readonly poisoned: () => Error | undefined;
   /** Counts damage, and hands the error on. */
@@ -164,7 +166,7 @@ export class Maintenance {
     while (tree.compacting !== undefined) await tree.compacting;
     const plan = tree.dropped
       ? undefined
-      : pickEverything(tree.version.metas, this.#parts.options.compaction);
+      : pickEverything(tree.version.metas, tree.compaction(this.#parts.options.compaction));
     if (plan !== undefined) await this.#startCompaction(tree, plan);
   }
 
@@ -289,7 +291,7 @@ export class Maintenance {
       this.#stopped ||
       tree.compactionStopped !== undefined || this.#parts.poisoned() !== undefined
     ) return;
-    const options = this.#parts.options.compaction;
+    const options = tree.compaction(this.#parts.options.compaction);
     const plan = pickCompaction(tree.version.metas, this.#pickState(tree), options);
     if (plan === undefined) return;
     this.#startCompaction(tree, plan).then(
@@ -303,7 +305,7 @@ export class Maintenance {
     return {
       lastKeys: tree.lastCompacted,
       nowMs: runtime.clock.wallMs(),
-      purgeBeforeMs: 0,
+      purgeBeforeMs: this.#parts.purgeBeforeMs(),
       oldestSnapshot: snapshots()[0] ?? Infinity,
     };
   }
@@ -325,7 +327,7 @@ export class Maintenance {
     const level = plan.outputLevel;
     const bytes = plan.inputs.reduce((sum, { size }) => sum + size, 0);
     const result = plan.trivialMove
-      ? { tables: plan.inputs, bytesRead: 0 }
+      ? { tables: plan.inputs, bytesRead: 0, purged: 0, floor: 0 }
       : await this.#runCompaction(tree, plan, bytes);
     if (tree.dropped) return;
     const outputs = result.tables.map((table) => ({ ...table, level }));
@@ -341,7 +343,12 @@ export class Maintenance {
     await manifest.commit(() => ({
       remove: plan.inputs.map(({ number }) => ({ tree: tree.id, number })),
       add: outputs.map((table) => ({ tree: tree.id, table })),
+      // With the edit that drops them: a new write of their keys has to know where theirs ended.
+      ...(result.floor > tree.purgeFloor
+        ? { purged: [{ tree: tree.id, floor: result.floor }] }
+        : {}),
     }));
+    tree.purgeFloor = Math.max(tree.purgeFloor, result.floor);
     // A flush may have added a table meanwhile: build on the version of now.
     install(tree, tree.version.with(removed, placed));
     const [first] = plan.inputs;
@@ -356,6 +363,7 @@ export class Maintenance {
       outputs: outputs.length,
       bytes,
       reason: plan.reason,
+      purged: result.purged,
       moved: plan.trivialMove,
       ms: Math.round(runtime.clock.monotonicMs() - startedMs),
     });
@@ -370,6 +378,7 @@ export class Maintenance {
         entries: properties.entries,
       })),
       bottom: plan.bottom,
+      purgeBeforeMs: this.#parts.purgeBeforeMs(),
       targetSize: target,
       ...this.#jobBase(tree, Math.ceil(bytes / target) + 1),
     });

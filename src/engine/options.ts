@@ -25,6 +25,11 @@ export interface CompactionOptions {
   readonly strategy: CompactionStrategy;
   /** Length of a time window, in ms; only for the strategy `time_window`. */
   readonly windowMs: number;
+  /**
+   * How long a value stays after it died, deleted or expired, in ms: as long as a copy of what it
+   * replaced may still come back from somewhere, and a clock that is wrong may stay wrong.
+   */
+  readonly tombstoneGraceMs: number;
   /** Tables on level 0 that start a compaction. Fewer: cheaper reads, more rewriting. */
   readonly l0Trigger: number;
   /** Tables on level 0 at which writers are slowed, 1 ms a batch. */
@@ -73,6 +78,7 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   compaction: {
     strategy: "leveled",
     windowMs: 86_400_000,
+    tombstoneGraceMs: 86_400_000,
     l0Trigger: 4,
     l0Slowdown: 8,
     l0Stop: 12,

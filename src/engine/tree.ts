@@ -14,6 +14,7 @@ import {
   type MergeOperator,
   type ReadTrace,
   type Tree,
+  type TreeOptions,
 } from "./api.ts";
 import { pressure } from "./compaction/mod.ts";
 import { type EntryCursor, MergingCursor } from "./cursor.ts";
@@ -22,6 +23,7 @@ import type { TreeMeta } from "./manifest/mod.ts";
 import { Memtable } from "./memtable/mod.ts";
 import type { CompactionOptions } from "./options.ts";
 import { filterHash1, filterHash2 } from "./sstable/mod.ts";
+import { compactionOf, readOptions, type StoredOptions } from "./tree_options.ts";
 import { firstReaching, tableFor, type Version } from "./version.ts";
 
 /** What a tree holds at one moment. */
@@ -47,6 +49,7 @@ export class TreeState implements Tree {
   version: Version;
   /** Entries up to here are in tables; recovery skips them in the log. */
   flushedSeq: number;
+  purgeFloor: number;
   dropped = false;
 
   /** Background work under way: one flush and one compaction at most. */
@@ -61,8 +64,10 @@ export class TreeState implements Tree {
   #measured: Version | undefined;
   #pressure = 0;
 
+  #options: TreeOptions = {};
+
   constructor(
-    meta: TreeMeta,
+    meta: TreeMeta & { readonly purgeFloor: number; readonly options: StoredOptions },
     dir: string,
     operator: MergeOperator | undefined,
     version: Version,
@@ -76,14 +81,31 @@ export class TreeState implements Tree {
     this.operator = operator;
     this.version = version.acquire();
     this.flushedSeq = flushedSeq;
+    this.purgeFloor = meta.purgeFloor;
+    this.setOptions(meta.options);
     this.active = active;
   }
 
+  get options(): TreeOptions {
+    return this.#options;
+  }
+
+  /** Takes what the manifest keeps from now on. */
+  setOptions(stored: StoredOptions): void {
+    this.#options = readOptions(stored);
+    this.#measured = undefined;
+  }
+
+  /** How the tree is compacted. */
+  compaction(engine: CompactionOptions): CompactionOptions {
+    return compactionOf(engine, this.#options);
+  }
+
   /** How far compaction is behind; see `pressure` of the compaction room. */
-  pressure(options: CompactionOptions): number {
+  pressure(engine: CompactionOptions): number {
     if (this.#measured !== this.version) {
       this.#measured = this.version;
-      this.#pressure = pressure(this.version.metas, options);
+      this.#pressure = pressure(this.version.metas, this.compaction(engine));
     }
     return this.#pressure;
   }

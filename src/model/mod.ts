@@ -13,5 +13,5 @@ export * from "./reconcile.ts";
 export * from "./tenants.ts";
 export * from "./text.ts";
 export * from "./version.ts";
-export * from "./version_codec.ts";
+export { decodeVersions, encodeVersions } from "./version_codec.ts";
 export * from "./write_rule.ts";

@@ -3,6 +3,7 @@
  * reads and in compactions, without knowing what a clock is.
  * @module
  */
+import { counterFloor, deadSince } from "./death.ts";
 import { mergeVersions } from "./version.ts";
 import { decodeVersions, encodeVersions } from "./version_codec.ts";
 
@@ -28,4 +29,6 @@ export const reconcileOperator = {
     for (const operand of operands) state = mergeVersions(state, decodeVersions(operand));
     return encodeVersions(state);
   },
+  deadSince,
+  floor: counterFloor,
 } as const;

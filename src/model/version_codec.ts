@@ -31,12 +31,13 @@ import { decodeText, isAscii } from "./text.ts";
 import { orderVersions, type Version } from "./version.ts";
 
 /** The first byte. */
-const FORMAT = 1;
+export const FORMAT = 1;
 
-const DELETE = 1;
-const EXPIRES = 2;
-const DOTS = 4;
-const OWN = 8;
+/** Flags of a version: what follows, and what does not. */
+export const DELETE = 1;
+export const EXPIRES = 2;
+export const DOTS = 4;
+export const OWN = 8;
 const ALL_FLAGS = DELETE | EXPIRES | DOTS | OWN;
 
 /** Bytes of a version besides its value, its nodes and their counters, at most. */

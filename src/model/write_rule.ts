@@ -9,6 +9,10 @@
  * version of the key or the context knows. The event is a dot: it does not claim the node's earlier
  * events, so a sibling that the writer never saw stays (features X9). The clock that the client gets
  * back is the new version's own and no more, so replaying it cannot overwrite that sibling either.
+ *
+ * A key whose state was dropped because it was dead begins anew, but not from 1: somebody may still hold
+ * a clock of it, or a replica the state itself, and would take an event 1 for one that it has seen. The
+ * node goes on above the largest counter of anything it ever dropped.
  * @module
  */
 import {
@@ -16,6 +20,7 @@ import {
   type ClockEntry,
   clockSize,
   covers,
+  includes,
   joinClocks,
   maxCounter,
   type VectorClock,
@@ -34,6 +39,11 @@ export interface ClientWrite {
   readonly timestampMs: number;
   /** Wall time from which on it reads as a delete, ms since 1970; 0: never. */
   readonly expiresAtMs: number;
+  /**
+   * The largest counter of any state that the node has dropped because it was dead: nobody remembers which
+   * key it was of, so the events of this key may have gone as far. Absent or 0: nothing was dropped.
+   */
+  readonly purgeFloor?: number;
 }
 
 /** What a write makes of a key. */
@@ -57,8 +67,13 @@ export function coordinateWrite(
   node: string,
   write: ClientWrite,
 ): Coordinated {
-  const dot = nextDot(local, node, write.context);
-  const seen = write.context === undefined ? joinVersions(local) : fillUp(write.context, local);
+  const purged = write.purgeFloor ?? 0;
+  const dot = nextDot(local, node, write.context, purged);
+  const seen = claimPurged(
+    write.context === undefined ? joinVersions(local) : fillUp(write.context, local),
+    local,
+    { node, counter: Math.min(purged, dot.counter - 1) },
+  );
   const written: Version = {
     clock: addDot(seen, dot),
     dot,
@@ -78,8 +93,9 @@ function nextDot(
   local: readonly Version[],
   node: string,
   context: VectorClock | undefined,
+  purged: number,
 ): ClockEntry {
-  let known = 0;
+  let known = purged;
   for (const version of local) known = Math.max(known, maxCounter(version.clock, node));
   // Only this node makes its events. One that it does not know is forged, or was lost with its data;
   // to go on from it would let a client push the counter to its end.
@@ -96,6 +112,23 @@ function nextDot(
     });
   }
   return { node, counter: known + 1 };
+}
+
+/**
+ * The clock with the node's events up to where dropped states may have gone. They are dead or replaced, all
+ * but those of siblings that are here: where the writer has not seen one of those, it stays as it is.
+ *
+ * Without the claim the events would stay a gap in the clock, and each later write a dot beside it.
+ */
+function claimPurged(
+  seen: VectorClock,
+  local: readonly Version[],
+  purged: ClockEntry,
+): VectorClock {
+  if (purged.counter === 0 || covers(seen, purged)) return seen;
+  const claimed = joinClocks(seen, { entries: [purged], dots: [] });
+  const hides = local.some(({ clock }) => includes(claimed, clock) && !includes(seen, clock));
+  return hides ? seen : claimed;
 }
 
 /**

@@ -80,6 +80,7 @@ class EngineNode implements StorageNode {
   #monitor: HealthMonitor;
   #startedAtMs: number;
   #closing: Promise<void> | undefined;
+  #lastNowMs = 0;
 
   constructor(options: StorageNodeOptions) {
     const { engine, runtime, nodeId, dataDir, memoryUsage } = options;
@@ -243,8 +244,12 @@ class EngineNode implements StorageNode {
     return this.#tenants.mustFind(tenant);
   }
 
+  /**
+   * The time that decides what has expired. When the wall clock goes back it stands still: what a client
+   * was told is gone does not return.
+   */
   #nowMs(): number {
-    return this.#runtime.clock.wallMs();
+    return this.#lastNowMs = Math.max(this.#lastNowMs, this.#runtime.clock.wallMs());
   }
 
   /**

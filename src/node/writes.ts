@@ -148,7 +148,9 @@ export class WritePath {
     if (addsNothing && this.#isVisible(tree, key, local)) return result;
     checkState(versions);
     this.#warnOfSiblings(tree, local.versions.length, versions.length);
-    const mutation: Mutation = origin === "repair"
+    // What adds nothing is written as it is, and never as an operand: the state that it rests on may go
+    // when it is dead, and an operand that it had made obsolete would be there again.
+    const mutation: Mutation = origin === "repair" && !addsNothing
       ? { tree, kind: KIND_MERGE, key, value: encodeVersions([version]) }
       : putState(tree, key, versions);
     await this.#engine.write([mutation], origin);
@@ -170,7 +172,7 @@ export class WritePath {
     local: readonly Version[],
     write: Omit<ClientWrite, "node">,
   ): Coordinated {
-    const made = coordinateWrite(local, this.#nodeId, write);
+    const made = coordinateWrite(local, this.#nodeId, { ...write, purgeFloor: tree.purgeFloor });
     this.#warnOfSiblings(tree, local.length, made.versions.length);
     return made;
   }

@@ -12,7 +12,7 @@ import {
   openEngine,
   runEngineJob,
 } from "../../src/engine/mod.ts";
-import { utf8 } from "../../src/model/mod.ts";
+import { reconcileOperator, utf8 } from "../../src/model/mod.ts";
 import { type SimRuntime, simRuntime, type SimRuntimeOptions } from "../../src/runtime/mod.ts";
 
 /** Concatenates: base, then each operand in order, with commas between. */
@@ -24,6 +24,9 @@ export const appendOperator: MergeOperator = {
   },
 };
 
+/** What engines of tests and their workers know. */
+const OPERATORS: readonly MergeOperator[] = [appendOperator, reconcileOperator];
+
 /** Everything small: a few dozen writes flush, a few flushes compact. */
 export const SMALL: EngineOptions = {
   ...DEFAULT_ENGINE_OPTIONS,
@@ -33,6 +36,7 @@ export const SMALL: EngineOptions = {
   compaction: {
     strategy: "leveled",
     windowMs: 1000,
+    tombstoneGraceMs: 86_400_000,
     l0Trigger: 2,
     l0Slowdown: 1000,
     l0Stop: 1000,
@@ -46,7 +50,7 @@ export const SMALL: EngineOptions = {
 export function engineWorld(options: SimRuntimeOptions = {}): SimRuntime {
   const world: SimRuntime = simRuntime({
     ...options,
-    handler: (job) => runEngineJob(world.disk, [appendOperator], job as EngineJob),
+    handler: (job) => runEngineJob(world.disk, OPERATORS, job as EngineJob),
   });
   return world;
 }
@@ -56,5 +60,5 @@ export function openTestEngine(
   world: SimRuntime,
   options: EngineOptions = SMALL,
 ): Promise<Engine> {
-  return openEngine(world, "/data", options, [appendOperator]);
+  return openEngine(world, "/data", options, OPERATORS);
 }

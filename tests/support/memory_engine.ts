@@ -24,6 +24,7 @@ import {
   type ScanRange,
   type Snapshot,
   type Tree,
+  type TreeOptions,
   type TreeStats,
   type Verified,
 } from "../../src/engine/mod.ts";
@@ -43,6 +44,7 @@ interface Row {
 }
 
 interface MemoryTree extends Tree {
+  options: TreeOptions;
   readonly operator: MergeOperator | undefined;
   readonly rows: Map<string, Row>;
   bytes: number;
@@ -135,7 +137,10 @@ export class MemoryEngine implements Engine {
     return this.#trees.get(name);
   }
 
-  async createTree(name: string, options: { mergeOperator?: string } = {}): Promise<Tree> {
+  async createTree(
+    name: string,
+    options: { mergeOperator?: string; options?: TreeOptions } = {},
+  ): Promise<Tree> {
     this.#checkOpen();
     if (this.#trees.has(name)) {
       throw new PairError("InvalidArgument", "Cannot create the tree: its name is taken");
@@ -148,12 +153,20 @@ export class MemoryEngine implements Engine {
       id: this.#nextTreeId++,
       name,
       createdAtMs: this.#options.wallMs?.() ?? 0,
+      purgeFloor: 0,
+      options: options.options ?? {},
       operator,
       rows: new Map(),
       bytes: 0,
     };
     await this.#later(() => this.#trees.set(name, tree));
     return tree;
+  }
+
+  async setTreeOptions(tree: Tree, changes: TreeOptions): Promise<void> {
+    this.#checkOpen();
+    const known = this.#trees.get(tree.name)!;
+    await this.#later(() => known.options = { ...known.options, ...changes });
   }
 
   async dropTree(tree: Tree): Promise<void> {

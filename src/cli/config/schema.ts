@@ -208,6 +208,10 @@ const compaction = z.strictObject({
     min: "1s",
     max: "8760h",
   }),
+  tombstone_grace: duration(
+    "Time that a deleted or expired value stays on disk. Longer than a stale copy may take to come back, and a wrong clock to be noticed.",
+    { default: "24h", min: "0ms", max: "8760h" },
+  ),
   l0_trigger: integer(
     "L0 tables of a tenant that start a compaction. Fewer: cheaper reads, more rewriting.",
     {

@@ -41,6 +41,8 @@ export interface CompactJob extends JobBase {
   /** Numbers of the input tables, and the entries that each must have. */
   readonly inputs: readonly { readonly number: number; readonly entries: number }[];
   readonly bottom: boolean;
+  /** At the bottom, values that were dead by then go, ms since 1970; 0: none. */
+  readonly purgeBeforeMs: number;
   /** A new table is begun when one has this many bytes. */
   readonly targetSize: number;
 }
@@ -53,6 +55,9 @@ export interface TableJobResult {
   readonly tables: readonly FinishedTable[];
   /** Bytes of tables read. */
   readonly bytesRead: number;
+  /** Values dropped because they were dead, and the largest of their floors; see `MergeOperator`. */
+  readonly purged: number;
+  readonly floor: number;
 }
 
 /**
@@ -68,8 +73,8 @@ export function runTableJob(
   const operator = findOperator(operators, job.operator);
   if (job.type === "flush") {
     const memtable = Memtable.fromShared(job.memtable);
-    const tables = writeTables(disk, job, operator, memtable.cursor(), false, Infinity);
-    return { tables: tables.finished, bytesRead: 0 };
+    const made = writeTables(disk, job, operator, memtable.cursor());
+    return { tables: made.finished, bytesRead: 0, purged: 0, floor: 0 };
   }
   const readers: TableReader[] = [];
   try {
@@ -77,7 +82,7 @@ export function runTableJob(
       readers.push(new TableReader(disk, tablePath(job.dir, number), number));
     }
     const input = new MergingCursor(readers.map((reader) => reader.cursor()));
-    const made = writeTables(disk, job, operator, input, job.bottom, job.targetSize);
+    const made = writeTables(disk, job, operator, input);
     const expected = job.inputs.reduce((sum, { entries }) => sum + entries, 0);
     if (made.read !== expected) {
       removeTables(disk, job, made.finished);
@@ -88,7 +93,7 @@ export function runTableJob(
       );
     }
     const bytesRead = readers.reduce((sum, reader) => sum + reader.size, 0);
-    return { tables: made.finished, bytesRead };
+    return { tables: made.finished, bytesRead, purged: made.purged, floor: made.floor };
   } finally {
     for (const reader of readers) reader.close();
   }
@@ -114,10 +119,12 @@ function writeTables(
   job: TableJob,
   operator: MergeOperator | undefined,
   input: EntryCursor,
-  bottom: boolean,
-  targetSize: number,
-): { finished: FinishedTable[]; read: number } {
+): { finished: FinishedTable[]; read: number; purged: number; floor: number } {
+  const isCompaction = job.type === "compact";
+  const targetSize = isCompaction ? job.targetSize : Infinity;
   const finished: FinishedTable[] = [];
+  let purged = 0;
+  let floor = 0;
   let writer: TableWriter | undefined;
   const emit = (entry: EntryCursor) => {
     // The last reserved number takes all that is left; a key's versions never part.
@@ -136,11 +143,20 @@ function writeTables(
   };
   try {
     input.seekFirst();
-    const read = mergeEntries(input, { snapshots: job.snapshots, bottom, operator }, emit);
+    const read = mergeEntries(input, {
+      snapshots: job.snapshots,
+      bottom: isCompaction && job.bottom,
+      operator,
+      purgeBeforeMs: isCompaction ? job.purgeBeforeMs : 0,
+      onPurged: ({ valueBuffer, valueStart, valueEnd }) => {
+        purged++;
+        floor = Math.max(floor, operator?.floor?.(valueBuffer, valueStart, valueEnd) ?? 0);
+      },
+    }, emit);
     if (writer !== undefined) finished.push((writer as TableWriter).finish(job.nowMs));
     writer = undefined;
     if (finished.length > 0) disk.syncDir(job.dir);
-    return { finished, read };
+    return { finished, read, purged, floor };
   } catch (error) {
     (writer as TableWriter | undefined)?.abandon();
     removeTables(disk, job, finished);

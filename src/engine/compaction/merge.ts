@@ -7,6 +7,10 @@
  * when the stripe is the oldest and no deeper table can hold the key.
  * Merge operands are folded onto the put or delete below them in their stripe; without one they stay,
  * unless nothing can lie deeper.
+ *
+ * A value that is dead, by its operator's word, and has been for the grace time, is worth no more than a
+ * delete: it hides what is older, and goes where a delete would go. What lies above it and was written
+ * since stays as it is.
  * @module
  */
 import { type EntryKind, KIND_DELETE, KIND_MERGE, KIND_PUT, type MergeOperator } from "../api.ts";
@@ -20,6 +24,10 @@ export interface MergePolicy {
   readonly bottom: boolean;
   /** The tree's operator; a merge operand without one survives as it is. */
   readonly operator: MergeOperator | undefined;
+  /** At the bottom, a value that was dead by then goes too, ms since 1970; 0: none. */
+  readonly purgeBeforeMs: number;
+  /** Told each value that goes because it is dead. */
+  readonly onPurged: (entry: EntryCursor) => void;
 }
 
 /** An entry in buffers of its own, to be emitted like any other. */
@@ -74,12 +82,13 @@ export function mergeEntries(
     stripe = its;
     const oldest = bottom && stripe === 0;
     if (input.kind === KIND_MERGE && operator !== undefined) {
-      read += foldOperands(input, key.bytes, stripe, snapshots, oldest, operator, emit);
+      read += foldOperands(input, key.bytes, stripe, policy, oldest, operator, emit);
       continue;
     }
     // Without an operator operands cannot be folded: each of them counts.
     if (input.kind === KIND_MERGE) stripe = -1;
-    if (input.kind !== KIND_DELETE || !oldest) emit(input);
+    if (oldest && isDead(input, policy)) policy.onPurged(input);
+    else if (input.kind !== KIND_DELETE || !oldest) emit(input);
     input.next();
     read++;
   }
@@ -91,7 +100,7 @@ function foldOperands(
   input: EntryCursor,
   key: Uint8Array,
   stripe: number,
-  snapshots: readonly number[],
+  policy: MergePolicy,
   oldest: boolean,
   operator: MergeOperator,
   emit: (entry: EntryCursor) => void,
@@ -99,6 +108,7 @@ function foldOperands(
   const held: HeldEntry[] = [];
   let base: HeldEntry | undefined;
   let read = 0;
+  const { snapshots } = policy;
   while (base === undefined && isAt(input, key) && stripeOf(snapshots, input.seq) === stripe) {
     const value = input.valueBuffer.slice(input.valueStart, input.valueEnd);
     const entry = new HeldEntry(key, input.seq, input.kind, value);
@@ -113,8 +123,20 @@ function foldOperands(
   }
   const below = base?.kind === KIND_PUT ? base.valueBuffer : undefined;
   const operands = held.map((entry) => entry.valueBuffer).reverse();
-  emit(new HeldEntry(key, held[0].seq, KIND_PUT, operator.merge(key, below, operands)));
+  const folded = new HeldEntry(key, held[0].seq, KIND_PUT, operator.merge(key, below, operands));
+  if (oldest && isDead(folded, policy)) policy.onPurged(folded);
+  else emit(folded);
   return read;
+}
+
+/** Whether an entry is a value that died before the time that may be purged. */
+function isDead(entry: EntryCursor, { purgeBeforeMs, operator }: MergePolicy): boolean {
+  if (purgeBeforeMs <= 0 || entry.kind !== KIND_PUT || operator?.deadSince === undefined) {
+    return false;
+  }
+  const { valueBuffer, valueStart, valueEnd } = entry;
+  const deadSince = operator.deadSince(valueBuffer, valueStart, valueEnd);
+  return deadSince > 0 && deadSince <= purgeBeforeMs;
 }
 
 /** The number of snapshots that cannot see an entry: entries of a key with the same one look alike. */

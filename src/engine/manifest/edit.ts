@@ -8,6 +8,8 @@
  *     3 last seq  | sequence                     7 remove table | tree | number
  *     4 new tree  | id | name | operator | ms    8 flushed      | tree | sequence
  *    10 newest log| segment number               9 closed       | last sequence
+ *    11 options   | tree | count | as often: name, value (texts); all that the tree has
+ *    12 purged    | tree | floor: the largest of what dropped values left to be remembered
  *
  * A snapshot of the whole state is an edit like any other: the one that makes it from nothing. A
  * clean close leaves field 9 behind: so no other edit is the last one and could pass for torn, and a log
@@ -15,6 +17,7 @@
  * @module
  */
 import { ByteReader, ByteWriter } from "../../model/mod.ts";
+import { NO_OPTIONS, type StoredOptions } from "../tree_options.ts";
 import { decodeProperties, encodeProperties, type TableProperties } from "../sstable/mod.ts";
 
 /** Levels are few; a number far above that is damage, and would cost memory for all levels below it. */
@@ -51,6 +54,10 @@ export interface Edit {
   readonly remove?: readonly { readonly tree: number; readonly number: number }[];
   /** A clean close: the log is durable up to this sequence. */
   readonly closed?: number | undefined;
+  /** All options of a tree, by name; see `tree_options.ts`. */
+  readonly options?: readonly { readonly tree: number; readonly values: StoredOptions }[];
+  /** What has to be remembered of values that were dropped; see `MergeOperator.floor`. */
+  readonly purged?: readonly { readonly tree: number; readonly floor: number }[];
   /** All entries of the tree up to this sequence are in tables. */
   readonly flushed?: readonly { readonly tree: number; readonly seq: number }[];
 }
@@ -58,6 +65,8 @@ export interface Edit {
 /** One tree's part of the state. */
 export interface TreeRecord extends TreeMeta {
   flushedSeq: number;
+  options: StoredOptions;
+  purgeFloor: number;
   readonly tables: Map<number, TableMeta>;
 }
 
@@ -85,7 +94,16 @@ export class ManifestState {
     for (const tree of edit.newTrees ?? []) {
       if (this.trees.has(tree.id)) throw new Error(`tree ${tree.id} exists already`);
       const { id, name, operator, createdAtMs } = tree;
-      this.trees.set(id, { id, name, operator, createdAtMs, flushedSeq: 0, tables: new Map() });
+      this.trees.set(id, {
+        id,
+        name,
+        operator,
+        createdAtMs,
+        flushedSeq: 0,
+        options: NO_OPTIONS,
+        purgeFloor: 0,
+        tables: new Map(),
+      });
       this.nextTree = Math.max(this.nextTree, id + 1);
     }
     this.closed = edit.closed;
@@ -102,6 +120,11 @@ export class ManifestState {
       tables.set(table.number, table);
     }
     for (const { tree, seq } of edit.flushed ?? []) this.#tree(tree).flushedSeq = seq;
+    for (const { tree, values } of edit.options ?? []) this.#tree(tree).options = values;
+    for (const { tree, floor } of edit.purged ?? []) {
+      const record = this.#tree(tree);
+      record.purgeFloor = Math.max(record.purgeFloor, floor);
+    }
   }
 
   #tree(id: number): TreeRecord {
@@ -127,6 +150,10 @@ export class ManifestState {
       add: trees.flatMap((tree) =>
         [...tree.tables.values()].map((table) => ({ tree: tree.id, table }))
       ),
+      options: trees.filter((tree) => tree.options.size > 0)
+        .map((tree) => ({ tree: tree.id, values: tree.options })),
+      purged: trees.filter((tree) => tree.purgeFloor > 0)
+        .map((tree) => ({ tree: tree.id, floor: tree.purgeFloor })),
       flushed: trees.map((tree) => ({ tree: tree.id, seq: tree.flushedSeq })),
     };
   }
@@ -150,6 +177,11 @@ export function encodeEdit(edit: Edit): Uint8Array<ArrayBuffer> {
   }
   for (const { tree, number } of edit.remove ?? []) out.u8(7).varint(tree).varint(number);
   for (const { tree, seq } of edit.flushed ?? []) out.u8(8).varint(tree).varint(seq);
+  for (const { tree, values } of edit.options ?? []) {
+    out.u8(11).varint(tree).varint(values.size);
+    for (const [name, value] of values) out.text(name).text(value);
+  }
+  for (const { tree, floor } of edit.purged ?? []) out.u8(12).varint(tree).varint(floor);
   return out.finish();
 }
 
@@ -161,6 +193,8 @@ export function decodeEdit(bytes: Uint8Array, what: string): Edit {
   const remove: { tree: number; number: number }[] = [];
   const newTrees: TreeMeta[] = [];
   const flushed: { tree: number; seq: number }[] = [];
+  const options: { tree: number; values: StoredOptions }[] = [];
+  const purged: { tree: number; floor: number }[] = [];
   while (reader.remaining > 0) {
     const tag = reader.u8();
     if (tag === 1) edit.nextFile = reader.varint();
@@ -185,11 +219,19 @@ export function decodeEdit(bytes: Uint8Array, what: string): Edit {
     else if (tag === 8) flushed.push({ tree: reader.varint(), seq: reader.varint() });
     else if (tag === 9) edit.closed = reader.varint();
     else if (tag === 10) edit.newestLog = reader.varint();
+    else if (tag === 11) {
+      const tree = reader.varint();
+      const values = new Map<string, string>();
+      for (let left = reader.varint(); left > 0; left--) values.set(reader.text(), reader.text());
+      options.push({ tree, values });
+    } else if (tag === 12) purged.push({ tree: reader.varint(), floor: reader.varint() });
     else throw reader.damaged(`field ${tag} is not known`);
   }
   if (add.length > 0) edit.add = add;
   if (remove.length > 0) edit.remove = remove;
   if (newTrees.length > 0) edit.newTrees = newTrees;
   if (flushed.length > 0) edit.flushed = flushed;
+  if (options.length > 0) edit.options = options;
+  if (purged.length > 0) edit.purged = purged;
   return edit;
 }

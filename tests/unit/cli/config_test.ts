@@ -87,6 +87,7 @@ const EDGES: [path: string, least: string, most: string, below: string, above: s
   ["cache.max_size", "0", "1TiB", "-1", "1099511627777"],
   ["cache.block_cache_size", "0", "1TiB", "-1", "1099511627777"],
   ["compaction.window", "1s", "8760h", "999ms", "31536000001ms"],
+  ["compaction.tombstone_grace", "0ms", "8760h", "-1ms", "31536000001ms"],
   ["compaction.l0_trigger", "1", "8", "0", "1001"],
   ["compaction.l0_slowdown", "4", "11", "0", "1001"],
   ["compaction.l0_stop", "9", "1000", "1", "1001"],

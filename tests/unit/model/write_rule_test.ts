@@ -15,7 +15,7 @@ import {
   type VectorClock,
   type Version,
 } from "../../../src/model/mod.ts";
-import { isCanonical, state } from "../../support/arbitraries.ts";
+import { clock, isCanonical, state } from "../../support/arbitraries.ts";
 
 function write(
   local: readonly Version[],
@@ -165,3 +165,37 @@ Deno.test("checkState() bounds the bytes of siblings and the clock that covers t
   });
   throwsCode(() => checkState([half("a"), half("b")]), 2008);
 });
+
+Deno.test("above a floor of dropped states: counters go on from there, and what was not seen stays", () => {
+  const contexts = fc.option(clock, { nil: undefined });
+  fc.assert(fc.property(state, contexts, fc.nat({ max: 20 }), (local, context, purgeFloor) => {
+    const known = joinVersions(local);
+    // A context that the node could have given out, before or after it dropped something.
+    const honest = context?.entries.every(({ node }) => node !== "n") ? context : undefined;
+    const before = write(local, honest);
+    const { versions, written } = write(local, honest, { purgeFloor });
+    assert.ok(written.dot!.counter > purgeFloor && written.dot!.counter > maxOf(known));
+    assert.ok(isCanonical(versions));
+    // The same versions give way as without a floor.
+    const others = (made: typeof before) => made.versions.filter((one) => one !== made.written);
+    assert.deepEqual(others({ versions, written }), others(before));
+  }));
+});
+
+Deno.test("a key that begins anew claims what was dropped: its clock has no gap, then or later", () => {
+  const old = write([], entries(["n", 6]), { purgeFloor: 9 });
+  assert.deepEqual(old.written.clock, entries(["n", 10]));
+  let { versions } = write([], undefined, { purgeFloor: 9 });
+  for (let i = 11; i < 20; i++) {
+    ({ versions } = write(versions, undefined, { purgeFloor: 9 }));
+    assert.deepEqual(versions[0].clock, entries(["n", i]));
+  }
+  throwsCode(() => write([], entries(["n", 10]), { purgeFloor: 9 }), 1000);
+});
+
+function maxOf({ entries, dots }: VectorClock): number {
+  return Math.max(
+    0,
+    ...[...entries, ...dots].filter(({ node }) => node === "n").map((e) => e.counter),
+  );
+}

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { mergeEntries } from "../../../../src/engine/compaction/merge.ts";
+import type { MergeOperator } from "../../../../src/engine/mod.ts";
 import { MergingCursor } from "../../../../src/engine/cursor.ts";
 import { fromUtf8 } from "../../../../src/model/mod.ts";
 import { SimRandom } from "../../../../src/runtime/mod.ts";
@@ -26,7 +27,13 @@ function survivors(entries: readonly Entry[], policy: Policy): Entry[] {
   const { snapshots = [], bottom = false, operator = true } = policy;
   const read = mergeEntries(
     input,
-    { snapshots, bottom, operator: operator ? appendOperator : undefined },
+    {
+      snapshots,
+      bottom,
+      operator: operator ? appendOperator : undefined,
+      purgeBeforeMs: 0,
+      onPurged: () => assert.fail("nothing here dies"),
+    },
     (entry) => out.push(entryAt(entry)),
   );
   assert.equal(read, entries.length, "entries read");
@@ -150,6 +157,89 @@ const CASES: Case[] = [
   },
   { what: "nothing", in: [], out: [] },
 ];
+
+/** Values such as `dead7` died at 7; the others live. */
+const mortalOperator: MergeOperator = {
+  ...appendOperator,
+  deadSince: (value, start, end) =>
+    Number(/^dead(\d+)$/.exec(fromUtf8(value.subarray(start, end)))?.[1] ?? 0),
+};
+
+interface PurgeCase {
+  what: string;
+  snapshots?: number[];
+  bottom?: boolean;
+  in: string[];
+  out: string[];
+  /** Values that went because they were dead. */
+  purged?: string[];
+}
+
+/** What died at 7 or earlier may go. */
+const PURGE_CASES: PurgeCase[] = [
+  { what: "a dead value goes", in: ["put@5 a=dead7"], out: [], purged: ["dead7"] },
+  { what: "one that died too late stays", in: ["put@5 a=dead8"], out: ["put@5 a=dead8"] },
+  { what: "one that lives stays", in: ["put@5 a=dead0"], out: ["put@5 a=dead0"] },
+  {
+    what: "above a deeper table it stays, for what it hides",
+    bottom: false,
+    in: ["put@5 a=dead1"],
+    out: ["put@5 a=dead1"],
+  },
+  {
+    what: "it takes along what it hides",
+    in: ["put@5 a=dead1", "put@4 a=x", "put@3 b=y"],
+    out: ["put@3 b=y"],
+    purged: ["dead1"],
+  },
+  {
+    what: "what hides it stays",
+    in: ["put@5 a=x", "put@4 a=dead1"],
+    out: ["put@5 a=x"],
+  },
+  {
+    what: "it stays while a snapshot sees what it hides",
+    snapshots: [4],
+    in: ["put@5 a=dead1", "put@4 a=x"],
+    out: ["put@5 a=dead1", "put@4 a=x"],
+  },
+  {
+    what: "the oldest goes below a snapshot that sees a newer one",
+    snapshots: [4],
+    in: ["put@5 a=x", "put@4 a=dead1"],
+    out: ["put@5 a=x"],
+    purged: ["dead1"],
+  },
+  {
+    what: "an operand above it is folded onto it, not onto nothing",
+    in: ["merge@5 a=x", "put@4 a=dead1"],
+    out: ["put@5 a=dead1,x"],
+  },
+  {
+    what: "what operands fold to goes when it is dead",
+    in: ["merge@5 a=dead3"],
+    out: [],
+    purged: ["dead3"],
+  },
+];
+
+for (const { what, in: input, out, purged = [], snapshots = [], bottom = true } of PURGE_CASES) {
+  Deno.test(`mergeEntries() purges: ${what}`, () => {
+    const cursor = new ListCursor(input.map(parseEntry));
+    cursor.seekFirst();
+    const kept: string[] = [];
+    const gone: string[] = [];
+    mergeEntries(cursor, {
+      snapshots,
+      bottom,
+      operator: mortalOperator,
+      purgeBeforeMs: 7,
+      onPurged: (entry) => gone.push(fromUtf8(entryAt(entry).value)),
+    }, (entry) => kept.push(formatEntry(entryAt(entry))));
+    assert.deepEqual(kept, out);
+    assert.deepEqual(gone, purged);
+  });
+}
 
 for (const { what, in: input, out, ...policy } of CASES) {
   Deno.test(`mergeEntries(): ${what}`, () => {

@@ -15,6 +15,7 @@ import { tableMeta } from "../../../support/entries.ts";
 const OPTIONS = {
   strategy: "leveled" as const,
   windowMs: 1000,
+  tombstoneGraceMs: 86_400_000,
   l0Trigger: 2,
   l0Slowdown: 8,
   l0Stop: 12,

@@ -14,6 +14,7 @@ const FLUSH = 20;
 const OPTIONS: CompactionOptions = {
   strategy: "leveled",
   windowMs: 1000,
+  tombstoneGraceMs: 86_400_000,
   l0Trigger: 4,
   l0Slowdown: 8,
   l0Stop: 12,

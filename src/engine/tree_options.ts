@@ -1,0 +1,93 @@
+/**
+ * A tree's own options: kept in the manifest as names and values in text, changed while the tree is in
+ * use. What a tree does not say, the engine's options say.
+ *
+ *     strategy    leveled | size_tiered | time_window | hybrid
+ *     window_ms   1 to 2^53 - 1
+ *     ttl_ms      0 (for ever) to 2^53 - 1; the engine keeps it for the floors above and does not look at it
+ *
+ * A name that this program does not know is a newer one's: it is kept as it is, and ignored.
+ * @module
+ */
+import { PairError } from "../model/mod.ts";
+import type { TreeOptions } from "./api.ts";
+import { COMPACTION_STRATEGIES, type CompactionOptions } from "./options.ts";
+
+/** What the manifest keeps. */
+export type StoredOptions = ReadonlyMap<string, string>;
+
+/** No options. */
+export const NO_OPTIONS: StoredOptions = Object.freeze(new Map<string, string>());
+
+/** The names in the manifest: they never change. */
+const NAMES = { strategy: "strategy", windowMs: "window_ms", ttlMs: "ttl_ms" } as const;
+
+/**
+ * Stored options with changes made.
+ * @param changes  a field that is there and undefined goes back to the engine's own
+ * @throws PairError InvalidArgument for a value that is none of its option
+ */
+export function changeOptions(stored: StoredOptions, changes: TreeOptions): StoredOptions {
+  const changed = new Map(stored);
+  const set = (name: string, value: string | number | undefined) => {
+    if (value === undefined) changed.delete(name);
+    else changed.set(name, String(value));
+  };
+  if ("strategy" in changes) set(NAMES.strategy, checkStrategy(changes.strategy));
+  if ("windowMs" in changes) set(NAMES.windowMs, checkMs("windowMs", changes.windowMs, 1));
+  if ("ttlMs" in changes) set(NAMES.ttlMs, checkMs("ttlMs", changes.ttlMs, 0));
+  return changed;
+}
+
+/** What stored options say. @throws PairError CorruptedData for what {@link changeOptions} cannot have stored */
+export function readOptions(stored: StoredOptions): TreeOptions {
+  const options: { -readonly [K in keyof TreeOptions]: TreeOptions[K] } = {};
+  const strategy = stored.get(NAMES.strategy);
+  const windowMs = stored.get(NAMES.windowMs);
+  const ttlMs = stored.get(NAMES.ttlMs);
+  try {
+    if (strategy !== undefined) options.strategy = checkStrategy(strategy);
+    if (windowMs !== undefined) options.windowMs = checkMs("windowMs", Number(windowMs), 1);
+    if (ttlMs !== undefined) options.ttlMs = checkMs("ttlMs", Number(ttlMs), 0);
+  } catch (cause) {
+    const reason = (cause as PairError).message;
+    throw new PairError("CorruptedData", `Cannot read a tree's options: ${reason}`, {}, { cause });
+  }
+  return options;
+}
+
+/** How a tree is compacted. */
+export function compactionOf(
+  engine: CompactionOptions,
+  { strategy, windowMs }: TreeOptions,
+): CompactionOptions {
+  if (strategy === undefined && windowMs === undefined) return engine;
+  return {
+    ...engine,
+    strategy: strategy ?? engine.strategy,
+    windowMs: windowMs ?? engine.windowMs,
+  };
+}
+
+function checkStrategy(value: string | undefined): TreeOptions["strategy"] {
+  const strategy = COMPACTION_STRATEGIES.find((known) => known === value);
+  if (strategy !== value) {
+    throw new PairError(
+      "InvalidArgument",
+      `Cannot set the compaction strategy to ${JSON.stringify(value)}: it is one of ${
+        COMPACTION_STRATEGIES.join(", ")
+      }`,
+      { option: "strategy" },
+    );
+  }
+  return strategy;
+}
+
+function checkMs(option: string, value: number | undefined, min: number): number | undefined {
+  if (value === undefined || (Number.isSafeInteger(value) && value >= min)) return value;
+  throw new PairError(
+    "InvalidArgument",
+    `Cannot set ${option} to ${value}: it is an integer from ${min} to 2^53 - 1, in ms`,
+    { option },
+  );
+}

@@ -1,0 +1,178 @@
+/**
+ * What is dead goes, and does not come back: a node on the real engine, in a simulated world.
+ */
+import assert from "node:assert/strict";
+import type { Engine, EngineOptions, Tree } from "../../../src/engine/mod.ts";
+import { compareClocks, encodeKey } from "../../../src/model/mod.ts";
+import { openStorageNode, type StorageNode } from "../../../src/node/mod.ts";
+import type { SimRuntime } from "../../../src/runtime/mod.ts";
+import { engineWorld, openTestEngine, SMALL } from "../../support/engine.ts";
+import { bytes, text } from "../../support/node.ts";
+
+const GRACE = 3_600_000;
+const DAY = 86_400_000;
+const OPTIONS: EngineOptions = {
+  ...SMALL,
+  compaction: { ...SMALL.compaction, l0Trigger: 1000, tombstoneGraceMs: GRACE },
+};
+
+interface Opened {
+  readonly world: SimRuntime;
+  engine: Engine;
+  node: StorageNode;
+}
+
+async function open(world: SimRuntime, options = OPTIONS): Promise<Opened> {
+  const engine = await openTestEngine(world, options);
+  const node = openStorageNode({
+    engine,
+    runtime: world,
+    nodeId: "n1",
+    version: "0.0.0-test",
+    dataDir: "/data",
+    tenantAutoCreate: true,
+  });
+  return { world, engine, node };
+}
+
+/** The stored state of a key of tenant `t`, dead or alive. */
+function stored({ engine }: Opened, key: string): Uint8Array | undefined {
+  return engine.get(treeOf(engine), encodeKey(key));
+}
+
+function treeOf(engine: Engine): Tree {
+  return engine.tree("t")!;
+}
+
+/** Merges everything to the bottom, with something to merge. */
+async function rewrite({ node }: Opened): Promise<void> {
+  await node.put("t", { key: "other", value: bytes("x") });
+  await node.compact("t");
+}
+
+Deno.test("a delete goes when its grace has passed, and not before", async () => {
+  const it = await open(engineWorld());
+  await it.node.put("t", { key: "k", value: bytes("v") });
+  await it.node.delete("t", { key: "k" });
+  await rewrite(it);
+  assert.ok(stored(it, "k") !== undefined);
+  await it.world.clock.advance(GRACE - 1);
+  await rewrite(it);
+  assert.ok(stored(it, "k") !== undefined, "one millisecond short");
+  await it.world.clock.advance(1);
+  await rewrite(it);
+  assert.equal(stored(it, "k"), undefined);
+  assert.equal(it.node.get("t", "k"), undefined);
+  assert.equal(text(it.node.get("t", "other")?.winner.value), "x");
+  await it.node.close();
+});
+
+Deno.test("an expired value reads as absent at once, and goes when its grace has passed", async () => {
+  const it = await open(engineWorld());
+  await it.node.put("t", { key: "k", value: bytes("v"), ttlMs: 1000 });
+  await it.world.clock.advance(999);
+  assert.equal(text(it.node.get("t", "k")?.winner.value), "v");
+  await it.world.clock.advance(1);
+  assert.equal(it.node.get("t", "k"), undefined);
+  await it.world.clock.advance(GRACE - 1);
+  await rewrite(it);
+  assert.ok(stored(it, "k") !== undefined);
+  await it.world.clock.advance(1);
+  await rewrite(it);
+  assert.equal(stored(it, "k"), undefined);
+  await it.node.close();
+});
+
+Deno.test("a write after the purge is newer than all that was: with an old clock, and without one", async () => {
+  for (const context of ["old", "none"] as const) {
+    const world = engineWorld();
+    let it = await open(world);
+    for (let i = 0; i < 5; i++) await it.node.put("t", { key: "k", value: bytes(`${i}`) });
+    const gone = await it.node.delete("t", { key: "k" });
+    await world.clock.advance(2 * GRACE);
+    await rewrite(it);
+    assert.equal(stored(it, "k"), undefined);
+    assert.equal(treeOf(it.engine).purgeFloor, 6);
+    // The floor outlives the process, and a manifest that is written anew.
+    for (let i = 0; i < 2; i++) {
+      await it.node.close();
+      it = await open(world);
+      assert.equal(treeOf(it.engine).purgeFloor, 6);
+    }
+    const again = await it.node.put("t", {
+      key: "k",
+      value: bytes("new"),
+      context: context === "old" ? gone.clock : undefined,
+    });
+    assert.equal(compareClocks(again.clock, gone.clock), "after");
+    // A replica that still has the delete sends it: it changes nothing.
+    await it.node.applyReplica("t", {
+      key: "k",
+      value: undefined,
+      deleted: true,
+      clock: gone.clock,
+      timestampMs: gone.timestampMs,
+    }, "repair");
+    assert.equal(text(it.node.get("t", "k")?.winner.value), "new");
+    assert.equal(it.node.get("t", "k")?.versions.length, 1);
+    // And clocks stay short, however often the key is written from now on.
+    for (let i = 0; i < 20; i++) await it.node.put("t", { key: "k", value: bytes(`${i}`) });
+    const { clock } = it.node.get("t", "k")!;
+    assert.deepEqual([clock.entries.length, clock.dots.length], [1, 0]);
+    await it.node.close();
+  }
+});
+
+Deno.test("a segment of the log that is kept does not bring back what was deleted and dropped", async () => {
+  const world = engineWorld();
+  let it = await open(world);
+  // A tree that is not flushed holds every segment from here on.
+  await it.node.put("pin", { key: "p", value: bytes("p") });
+  await it.node.put("t", { key: "k", value: bytes("v") });
+  await it.node.flush("t");
+  await it.node.delete("t", { key: "k" });
+  await it.node.flush("t");
+  await world.clock.advance(2 * GRACE);
+  await rewrite(it);
+  assert.equal(stored(it, "k"), undefined);
+  world.disk.crash("drop");
+  it = await open(world);
+  assert.ok(it.engine.recovery.records > 0, "the old segments were replayed");
+  assert.equal(text(it.node.get("pin", "p")?.winner.value), "p");
+  assert.equal(stored(it, "k"), undefined);
+  assert.equal(it.node.get("t", "k"), undefined);
+  await it.node.close();
+});
+
+Deno.test("a snapshot keeps what was alive when it was taken", async () => {
+  const it = await open(engineWorld());
+  await it.node.put("t", { key: "k", value: bytes("v"), ttlMs: DAY });
+  const snapshot = it.engine.snapshot();
+  await it.world.clock.advance(DAY + 2 * GRACE);
+  await rewrite(it);
+  assert.ok(it.engine.get(treeOf(it.engine), encodeKey("k"), { snapshot }) !== undefined);
+  snapshot.release();
+  await rewrite(it);
+  assert.equal(stored(it, "k"), undefined);
+  await it.node.close();
+});
+
+Deno.test("a wall clock that jumps ahead purges nothing early, and one set back revives nothing", async () => {
+  const it = await open(engineWorld());
+  await it.node.put("t", { key: "k", value: bytes("v") });
+  await it.node.put("t", { key: "short", value: bytes("v"), ttlMs: 1000 });
+  await it.node.delete("t", { key: "k" });
+  it.world.clock.jumpWall(10 * DAY);
+  await rewrite(it);
+  assert.ok(stored(it, "k") !== undefined, "an hour has to pass, whatever the wall clock says");
+  assert.equal(it.node.get("t", "short"), undefined);
+  it.world.clock.jumpWall(-11 * DAY);
+  assert.equal(it.node.get("t", "short"), undefined, "gone stays gone");
+  await it.world.clock.advance(2 * GRACE);
+  await rewrite(it);
+  assert.ok(stored(it, "k") !== undefined, "a clock that was set back delays");
+  it.world.clock.jumpWall(DAY);
+  await rewrite(it);
+  assert.equal(stored(it, "k"), undefined);
+  await it.node.close();
+});
