@@ -88,6 +88,18 @@ export interface ScanItem {
   readonly result: KeyState;
 }
 
+/**
+ * An iteration over a scan's items. A `for` loop takes each as soon as it can, and blocks where the disk is
+ * slow; those who can wait await `ready` before each step.
+ */
+export interface Scan extends Iterable<ScanItem> {
+  next(): IteratorResult<ScanItem>;
+  /** A promise to await first when the next item has to come from a slow disk. Never rejects. */
+  ready(): Promise<void> | undefined;
+  /** Ends the iteration; later steps give nothing. */
+  return(): IteratorResult<ScanItem>;
+}
+
 /** Facts about a tenant. */
 export interface TenantInfo {
   /** The tenant's id. */
@@ -159,6 +171,11 @@ export interface StorageNode {
   put(tenant: string, input: PutInput): Promise<WriteResult>;
   /** Undefined when the key has no live value (absent, deleted, expired, or the tenant does not exist and auto_create is on). */
   get(tenant: string, key: string): ReadResult | undefined;
+  /** The same, for callers that can wait: a promise when the key has to come from a slow disk. */
+  read(
+    tenant: string,
+    key: string,
+  ): ReadResult | undefined | Promise<ReadResult | undefined>;
   /**
    * Deletes a key as {@link put} replaces it. Where there is no version at all, nothing is written.
    * @returns also whether there was a live value
@@ -178,10 +195,17 @@ export interface StorageNode {
     items: readonly PutInput[],
     options?: { skipUnchanged?: boolean },
   ): Promise<{ results: readonly WriteResult[]; unchanged: number }>;
-  /** One result (or undefined) for each of 1 to 1000 keys, at one moment. */
-  batchGet(tenant: string, keys: readonly string[]): readonly (ReadResult | undefined)[];
+  /**
+   * One result (or undefined) for each of 1 to 1000 keys, at one moment.
+   * @param options  `maxBytes`: the answer ends before its values exceed this, but not before its first key
+   */
+  batchGet(
+    tenant: string,
+    keys: readonly string[],
+    options?: { maxBytes?: number },
+  ): Promise<readonly (ReadResult | undefined)[]>;
   /** Live keys in byte order, or backwards, at one moment. Stop early by returning from the iteration. */
-  scan(tenant: string, input: ScanInput): IterableIterator<ScanItem>;
+  scan(tenant: string, input: ScanInput): Scan;
   /** Stores exactly this version unless it is dominated; returns the key's clock afterwards. */
   applyReplica(
     tenant: string,

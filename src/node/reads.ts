@@ -3,48 +3,198 @@
  * shows all that is there, except that deletes and expired values do not count as values.
  * @module
  */
-import type { Engine, ReadTrace, ScanRange, Tree } from "../engine/mod.ts";
+import type { Engine, ReadTrace, ScanCursor, ScanRange, Tree } from "../engine/mod.ts";
 import { decodeKey, decodeVersions, isLive, joinVersions, type Version } from "../model/mod.ts";
-import type { KeyState, ReadResult, ScanItem, VersionView } from "./api.ts";
+import type { KeyState, ReadResult, Scan, ScanItem, VersionView } from "./api.ts";
+
+/** Keys that are read at once, so that the cut by size comes before memory is gone. */
+const BATCH_SLICE = 16;
 
 /**
  * One key's state; undefined when it has no live value.
  * @param nowMs  wall time that decides what has expired
  * @throws PairError CorruptedData (2007) or ChecksumFailed (1006) when it cannot be read
  */
-export function readKey(
+export function getKey(
   engine: Engine,
   tree: Tree,
   key: Uint8Array,
   nowMs: number,
 ): ReadResult | undefined {
   const trace: ReadTrace = { source: "none" };
-  const bytes = engine.get(tree, key, { trace });
+  return viewResult(engine.get(tree, key, { trace }), trace, nowMs);
+}
+
+/** The same; a promise when the key has to come from a slow disk. */
+export function readKey(
+  engine: Engine,
+  tree: Tree,
+  key: Uint8Array,
+  nowMs: number,
+): ReadResult | undefined | Promise<ReadResult | undefined> {
+  const trace: ReadTrace = { source: "none" };
+  const bytes = engine.read(tree, key, { trace });
+  if (!(bytes instanceof Promise)) return viewResult(bytes, trace, nowMs);
+  return bytes.then((value) => viewResult(value, trace, nowMs));
+}
+
+/**
+ * The states of keys at one moment, in their order.
+ * @param maxBytes  the answer is cut off before its values exceed this; its first key is always there
+ */
+export async function readKeys(
+  engine: Engine,
+  tree: Tree,
+  keys: readonly Uint8Array[],
+  nowMs: number,
+  maxBytes: number,
+): Promise<(ReadResult | undefined)[]> {
+  const snapshot = engine.snapshot();
+  const results: (ReadResult | undefined)[] = [];
+  let bytes = 0;
+  try {
+    while (results.length < keys.length) {
+      const slice = keys.slice(results.length, results.length + BATCH_SLICE);
+      const traces = slice.map((): ReadTrace => ({ source: "none" }));
+      const found = engine.readMany(tree, slice, { snapshot, traces });
+      const values = found instanceof Promise ? await found : found;
+      for (const [i, value] of values.entries()) {
+        const result = viewResult(value, traces[i], nowMs);
+        if (result !== undefined) bytes += valueBytes(result);
+        if (bytes > maxBytes && results.length > 0) return results;
+        results.push(result);
+      }
+    }
+    return results;
+  } finally {
+    snapshot.release();
+  }
+}
+
+/** Live keys of a range, in its order, as of the first step. The cursor is closed however the iteration ends. */
+export class KeyScan implements Scan {
+  readonly #open: () => ScanCursor;
+  readonly #nowMs: number;
+  #left: number;
+  #cursor: ScanCursor | undefined;
+  /** What was found while somebody waited for it. */
+  #ahead: (() => IteratorResult<ScanItem>) | undefined;
+  #ended = false;
+
+  constructor(engine: Engine, tree: Tree, range: ScanRange, limit: number, nowMs: number) {
+    this.#open = () => engine.scan(tree, range);
+    this.#left = limit;
+    this.#nowMs = nowMs;
+  }
+
+  next(): IteratorResult<ScanItem> {
+    const ahead = this.#ahead;
+    if (ahead !== undefined) {
+      this.#ahead = undefined;
+      return ahead();
+    }
+    return this.#guarded(() => {
+      for (;;) {
+        const step = this.#step();
+        if (step !== undefined) return step;
+      }
+    });
+  }
+
+  ready(): Promise<void> | undefined {
+    if (this.#ended || this.#ahead !== undefined || this.#left === 0) return undefined;
+    this.#cursor ??= this.#open();
+    const wait = this.#cursor.ready();
+    return wait === undefined ? undefined : this.#goAhead(wait);
+  }
+
+  return(): IteratorResult<ScanItem> {
+    this.#end();
+    return END;
+  }
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+
+  /** Goes on to the next item that is shown, waiting before each step. */
+  async #goAhead(first: Promise<void>): Promise<void> {
+    let wait: Promise<void> | undefined = first;
+    for (;;) {
+      if (wait !== undefined) await wait;
+      if (this.#ended) return;
+      try {
+        const step = this.#guarded(() => this.#step());
+        if (step !== undefined) {
+          this.#ahead = () => step;
+          return;
+        }
+      } catch (error) {
+        this.#ahead = () => {
+          throw error;
+        };
+        return;
+      }
+      wait = this.#cursor!.ready();
+    }
+  }
+
+  /** One step of the cursor; undefined when its key is not shown. */
+  #step(): IteratorResult<ScanItem> | undefined {
+    if (this.#ended) return END;
+    this.#cursor ??= this.#open();
+    if (this.#left === 0 || !this.#cursor.next()) return this.return();
+    // Copied: the cursor's bytes are good until its next step, an item for as long as it is kept.
+    const result = viewState(decodeVersions(this.#cursor.value.slice()), this.#nowMs);
+    if (result === undefined) return undefined;
+    this.#left--;
+    return { done: false, value: { key: decodeKey(this.#cursor.key), result } };
+  }
+
+  #guarded<T>(run: () => T): T {
+    try {
+      return run();
+    } catch (error) {
+      this.#end();
+      throw error;
+    }
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#cursor?.close();
+  }
+}
+
+const END: IteratorResult<ScanItem> = Object.freeze({ done: true, value: undefined });
+
+/** A scan of nothing. */
+export const NO_KEYS: Scan = Object.freeze({
+  next: () => END,
+  ready: () => undefined,
+  return: () => END,
+  [Symbol.iterator]() {
+    return this;
+  },
+});
+
+function viewResult(
+  bytes: Uint8Array | undefined,
+  trace: ReadTrace,
+  nowMs: number,
+): ReadResult | undefined {
   if (bytes === undefined) return undefined;
   const state = viewState(decodeVersions(bytes), nowMs);
   return state && { ...state, source: trace.source === "sstable" ? "sstable" : "memtable" };
 }
 
-/** Live keys of a range, in its order, as of the first step. The cursor is closed however the iteration ends. */
-export function* scanKeys(
-  engine: Engine,
-  tree: Tree,
-  range: ScanRange,
-  limit: number,
-  nowMs: number,
-): IterableIterator<ScanItem> {
-  const cursor = engine.scan(tree, range);
-  try {
-    for (let found = 0; found < limit && cursor.next();) {
-      // Copied: the cursor's bytes are good until its next step, an item for as long as it is kept.
-      const result = viewState(decodeVersions(cursor.value.slice()), nowMs);
-      if (result === undefined) continue;
-      found++;
-      yield { key: decodeKey(cursor.key), result };
-    }
-  } finally {
-    cursor.close();
+/** Bytes of a key's values: of the winner, and again of all versions when there are several. */
+export function valueBytes(state: KeyState): number {
+  let bytes = state.winner.value?.length ?? 0;
+  if (state.versions.length > 1) {
+    for (const version of state.versions) bytes += version.value?.length ?? 0;
   }
+  return bytes;
 }
 
 /** What of a key's versions, in canonical order, is shown; undefined when none has a value. */

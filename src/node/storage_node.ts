@@ -22,14 +22,14 @@ import type {
   PutInput,
   ReadResult,
   ReplicaWrite,
+  Scan,
   ScanInput,
-  ScanItem,
   StorageNode,
   TenantInfo,
   WriteResult,
 } from "./api.ts";
 import { DEFAULT_DISK_THRESHOLDS, type DiskThresholds, HealthMonitor } from "./health.ts";
-import { readKey, scanKeys } from "./reads.ts";
+import { getKey, KeyScan, NO_KEYS, readKey, readKeys } from "./reads.ts";
 import { Tenants } from "./tenants.ts";
 import {
   checkBatch,
@@ -106,6 +106,13 @@ class EngineNode implements StorageNode {
     this.#checkUse(tenant);
     const bytes = encodeKey(key);
     const tree = this.#tenants.findForUse(tenant);
+    return tree && getKey(this.#engine, tree, bytes, this.#nowMs());
+  }
+
+  read(tenant: string, key: string): ReadResult | undefined | Promise<ReadResult | undefined> {
+    this.#checkUse(tenant);
+    const bytes = encodeKey(key);
+    const tree = this.#tenants.findForUse(tenant);
     return tree && readKey(this.#engine, tree, bytes, this.#nowMs());
   }
 
@@ -135,17 +142,20 @@ class EngineNode implements StorageNode {
     );
   }
 
-  batchGet(tenant: string, keys: readonly string[]): readonly (ReadResult | undefined)[] {
+  async batchGet(
+    tenant: string,
+    keys: readonly string[],
+    options: { maxBytes?: number } = {},
+  ): Promise<readonly (ReadResult | undefined)[]> {
     this.#checkUse(tenant);
     checkBatchLength(keys.length);
     const encoded = keys.map(encodeKey);
     const tree = this.#tenants.findForUse(tenant);
-    const nowMs = this.#nowMs();
-    // One moment without a snapshot: no write becomes visible within a synchronous step.
-    return encoded.map((key) => tree && readKey(this.#engine, tree, key, nowMs));
+    if (tree === undefined) return keys.map(() => undefined);
+    return await readKeys(this.#engine, tree, encoded, this.#nowMs(), options.maxBytes ?? Infinity);
   }
 
-  scan(tenant: string, input: ScanInput): IterableIterator<ScanItem> {
+  scan(tenant: string, input: ScanInput): Scan {
     this.#checkUse(tenant);
     const prefix = encodeBound(input.prefix, "the prefix");
     const start = later(encodeBound(input.start, "the start"), prefix);
@@ -153,9 +163,9 @@ class EngineNode implements StorageNode {
     const limit = checkLimit(input.limit);
     const tree = this.#tenants.findForUse(tenant);
     const isEmpty = start !== undefined && end !== undefined && compareBytes(start, end) >= 0;
-    if (tree === undefined || isEmpty) return [].values();
+    if (tree === undefined || isEmpty) return NO_KEYS;
     const range = { start, end, reverse: input.reverse };
-    return scanKeys(this.#engine, tree, range, limit, this.#nowMs());
+    return new KeyScan(this.#engine, tree, range, limit, this.#nowMs());
   }
 
   async applyReplica(

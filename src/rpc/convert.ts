@@ -103,15 +103,6 @@ function fromVersion(version: VersionView): SiblingInit {
   };
 }
 
-/** Bytes of the values that {@link fromState} puts into a message. */
-export function shownBytes(state: KeyState): number {
-  let bytes = state.winner.value?.length ?? 0;
-  if (state.versions.length > 1) {
-    for (const version of state.versions) bytes += version.value?.length ?? 0;
-  }
-  return bytes;
-}
-
 /**
  * Checks a consistency level. One node takes every level as ONE.
  * @throws PairError InvalidArgument (1000) for a number that is no level

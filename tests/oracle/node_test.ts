@@ -122,7 +122,9 @@ async function run(seed: number): Promise<void> {
     if (event < 20) await world.clock.advance(random.below(20));
   }
   for (const tenant of TENANTS) {
-    const results = [model, real].map((node) => node.batchGet(tenant, KEYS).map(withoutSource));
+    const read = async (node: StorageNode) =>
+      (await node.batchGet(tenant, KEYS)).map(withoutSource);
+    const results = [await read(model), await read(real)];
     assert.deepEqual(results[1], results[0]);
     assert.deepEqual([...real.scan(tenant, {})], [...model.scan(tenant, {})]);
   }

@@ -5,12 +5,14 @@
  */
 import { encodeKey, MAX_VALUE_BYTES, PairError, type VectorClock } from "../../src/model/mod.ts";
 import { validateTenant } from "../../src/model/mod.ts";
+import { valueBytes } from "../../src/node/mod.ts";
 import type {
   Health,
   NodeStatus,
   PutInput,
   ReadResult,
   ReplicaWrite,
+  Scan,
   ScanInput,
   ScanItem,
   StorageNode,
@@ -76,14 +78,43 @@ export class FakeNode implements StorageNode {
     return Promise.resolve({ results, unchanged: 0 });
   }
 
-  batchGet(tenant: string, keys: readonly string[]): (ReadResult | undefined)[] {
+  read(tenant: string, key: string): ReadResult | undefined {
+    return this.get(tenant, key);
+  }
+
+  // deno-lint-ignore require-await -- its errors are rejections
+  async batchGet(
+    tenant: string,
+    keys: readonly string[],
+    { maxBytes = Infinity }: { maxBytes?: number } = {},
+  ): Promise<(ReadResult | undefined)[]> {
     if (keys.length === 0) {
       throw new PairError("InvalidArgument", "Cannot get a batch: it is empty");
     }
-    return keys.map((key) => this.get(tenant, key));
+    const results: (ReadResult | undefined)[] = [];
+    let bytes = 0;
+    for (const key of keys) {
+      const result = this.get(tenant, key);
+      if (result !== undefined) bytes += valueBytes(result);
+      if (bytes > maxBytes && results.length > 0) break;
+      results.push(result);
+    }
+    return results;
   }
 
-  *scan(tenant: string, input: ScanInput): IterableIterator<ScanItem> {
+  scan(tenant: string, input: ScanInput): Scan {
+    const items = this.#scan(tenant, input);
+    return {
+      next: () => items.next(),
+      ready: () => undefined,
+      return: () => items.return(undefined),
+      [Symbol.iterator]() {
+        return this;
+      },
+    };
+  }
+
+  *#scan(tenant: string, input: ScanInput): Generator<ScanItem, undefined> {
     this.openScans++;
     try {
       const entries = [...this.#tenants.get(tenant) ?? []].sort(([a], [b]) => a < b ? -1 : 1);
@@ -92,7 +123,7 @@ export class FakeNode implements StorageNode {
       for (const [key, result] of entries) {
         if (!key.startsWith(input.prefix ?? "") || key < (input.start ?? "")) continue;
         if (input.end && key >= input.end) continue;
-        if (left-- <= 0) return;
+        if (left-- <= 0) return undefined;
         this.scanned++;
         yield { key, result };
       }

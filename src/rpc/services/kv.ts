@@ -4,8 +4,14 @@
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import { MAX_BATCH_ITEMS, PairError } from "../../model/mod.ts";
-import type { PutInput, ReadResult, StorageNode, WriteResult } from "../../node/mod.ts";
+import { PairError } from "../../model/mod.ts";
+import {
+  type PutInput,
+  type ReadResult,
+  type StorageNode,
+  valueBytes,
+  type WriteResult,
+} from "../../node/mod.ts";
 import type { Clock } from "../../runtime/mod.ts";
 import {
   type BatchGetItemSchema,
@@ -20,7 +26,7 @@ import {
   checkConsistency,
   fromClock,
   fromState,
-  shownBytes,
+  type ShownKey,
   toClock,
   toCount,
 } from "../convert.ts";
@@ -34,9 +40,6 @@ const SCAN_SLICE_MS = 5;
 
 /** An answer to BatchGet is cut off before its values exceed this; see kv.proto. */
 const BATCH_GET_BYTES = 16 * 1024 * 1024;
-/** Keys that are read at once, so that the cut comes before memory is gone. */
-const BATCH_GET_SLICE = 16;
-
 type BatchGetAnswer = MessageInitShape<typeof BatchGetItemSchema>;
 type ScanEntryInit = MessageInitShape<typeof ScanEntrySchema>;
 type ScanAnswer = MessageInitShape<typeof ScanResponseSchema>;
@@ -54,11 +57,8 @@ export function keyValueService(
 
     get(request) {
       checkConsistency(request.consistency);
-      const found = node.get(request.tenantId, request.key);
-      if (found === undefined) {
-        throw new PairError("KeyNotFound", "Cannot get: the key has no value");
-      }
-      return fromState(found);
+      const found = node.read(request.tenantId, request.key);
+      return found instanceof Promise ? found.then(fromFound) : fromFound(found);
     },
 
     async delete(request) {
@@ -80,15 +80,11 @@ export function keyValueService(
       return { results: results.map(fromWrite), unchanged };
     },
 
-    batchGet(request) {
+    async batchGet(request) {
       checkConsistency(request.consistency);
-      if (request.keys.length > MAX_BATCH_ITEMS) {
-        throw new PairError("InvalidArgument", "Cannot get a batch: it has too many keys", {
-          keys: request.keys.length,
-          limit: MAX_BATCH_ITEMS,
-        });
-      }
-      return { items: readBatch(node, request.tenantId, request.keys) };
+      const { tenantId, keys } = request;
+      const results = await node.batchGet(tenantId, keys, { maxBytes: BATCH_GET_BYTES });
+      return { items: results.map((result, i) => toBatchItem(keys[i], result)) };
     },
 
     scan: (request, context) => scan(node, clock, request, context),
@@ -108,25 +104,11 @@ function fromWrite(written: WriteResult) {
   return { vectorClock: fromClock(written.clock), timestamp: BigInt(written.timestampMs) };
 }
 
-/**
- * Reads keys until their values fill an answer. All slices are read in one turn of the event loop,
- * between which nothing can be written: together they are one moment.
- */
-function readBatch(node: StorageNode, tenant: string, keys: readonly string[]): BatchGetAnswer[] {
-  const items: BatchGetAnswer[] = [];
-  let bytes = 0;
-  // A do loop: the node says what is wrong with an empty batch.
-  do {
-    const slice = keys.slice(items.length, items.length + BATCH_GET_SLICE);
-    const results = node.batchGet(tenant, slice);
-    for (let i = 0; i < results.length; i++) {
-      const result = results[i];
-      if (result !== undefined) bytes += shownBytes(result);
-      if (bytes > BATCH_GET_BYTES && items.length > 0) return items;
-      items.push(toBatchItem(slice[i], result));
-    }
-  } while (items.length < keys.length);
-  return items;
+function fromFound(found: ReadResult | undefined): ShownKey {
+  if (found === undefined) {
+    throw new PairError("KeyNotFound", "Cannot get: the key has no value");
+  }
+  return fromState(found);
 }
 
 function toBatchItem(key: string, result: ReadResult | undefined): BatchGetAnswer {
@@ -154,22 +136,35 @@ async function* scan(
   let entries: ScanEntryInit[] = [];
   let bytes = 0;
   let sliceStart = clock.monotonicMs();
-  for (const { key, result } of items) {
-    const size = key.length + (request.keysOnly ? 0 : shownBytes(result));
-    // A large value travels alone, so that a message exceeds the usual size only when it must.
-    const full = entries.length >= SCAN_BATCH_ENTRIES || bytes + size > SCAN_BATCH_BYTES;
-    if (full && entries.length > 0) {
-      yield { entries };
-      context.signal.throwIfAborted();
-      entries = [];
-      bytes = 0;
-      if (clock.monotonicMs() - sliceStart >= SCAN_SLICE_MS) {
-        await clock.sleep(0);
+  try {
+    for (;;) {
+      const wait = items.ready();
+      if (wait !== undefined) {
+        await wait;
+        context.signal.throwIfAborted();
         sliceStart = clock.monotonicMs();
       }
+      const step = items.next();
+      if (step.done) break;
+      const { key, result } = step.value;
+      const size = key.length + (request.keysOnly ? 0 : valueBytes(result));
+      // A large value travels alone, so that a message exceeds the usual size only when it must.
+      const full = entries.length >= SCAN_BATCH_ENTRIES || bytes + size > SCAN_BATCH_BYTES;
+      if (full && entries.length > 0) {
+        yield { entries };
+        context.signal.throwIfAborted();
+        entries = [];
+        bytes = 0;
+        if (clock.monotonicMs() - sliceStart >= SCAN_SLICE_MS) {
+          await clock.sleep(0);
+          sliceStart = clock.monotonicMs();
+        }
+      }
+      entries.push({ key, ...fromState(result, !request.keysOnly) });
+      bytes += size;
     }
-    entries.push({ key, ...fromState(result, !request.keysOnly) });
-    bytes += size;
+    if (entries.length > 0) yield { entries };
+  } finally {
+    items.return();
   }
-  if (entries.length > 0) yield { entries };
 }

@@ -28,8 +28,8 @@ export function storageNodeService(
       return { success: true, vectorClock: fromClock(written.clock) };
     },
 
-    read({ tenantId, key }) {
-      const found = node.get(tenantId, key);
+    async read({ tenantId, key }) {
+      const found = await node.read(tenantId, key);
       if (found === undefined) {
         throw new PairError("KeyNotFound", "Cannot read: the key has no value");
       }

@@ -128,11 +128,11 @@ Deno.test("skipUnchanged does not vouch for a value that still waits for its syn
 
 Deno.test("batchGet() answers in order, undefined for what is not there", async () => {
   const { node } = testNode();
-  assert.deepEqual(node.batchGet("nobody", ["a", "b"]), [undefined, undefined]);
+  assert.deepEqual(await node.batchGet("nobody", ["a", "b"]), [undefined, undefined]);
   await node.put("t", { key: "a", value: bytes("1") });
   await node.put("t", { key: "b", value: bytes("2") });
   await node.delete("t", { key: "b" });
-  const results = node.batchGet("t", ["b", "a", "c", "a"]);
+  const results = await node.batchGet("t", ["b", "a", "c", "a"]);
   assert.deepEqual(results.map((result) => text(result?.winner.value)), [
     undefined,
     "1",
@@ -142,4 +142,40 @@ Deno.test("batchGet() answers in order, undefined for what is not there", async 
   await rejectsCode(() => node.batchGet("t", []), 1000);
   await rejectsCode(() => node.batchGet("t", new Array(1001).fill("k")), 1000);
   await rejectsCode(() => node.batchGet("t", ["a", ""]), 1000);
+});
+
+Deno.test("batchGet() sees one moment though its keys come from a slow disk, and is cut off by size", async () => {
+  const { node, engine } = testNode();
+  const keys = Array.from({ length: 40 }, (_, i) => `k${i}`);
+  await node.batchPut("t", keys.map((key) => ({ key, value: bytes("0123456789") })));
+  engine.slow = true;
+  engine.hold = true;
+  const reading = node.batchGet("t", keys);
+  const writing = node.batchPut("t", keys.map((key) => ({ key, value: bytes("new") })));
+  let settled = false;
+  void reading.then(() => settled = true);
+  while (!settled) {
+    engine.sync();
+    await turn();
+  }
+  await writing;
+  const values = (await reading).map((result) => text(result?.winner.value));
+  assert.deepEqual(values, keys.map(() => "0123456789"));
+  engine.slow = false;
+  engine.hold = false;
+  assert.equal((await node.batchGet("t", keys, { maxBytes: 10 })).length, 3);
+  assert.equal((await node.batchGet("t", keys, { maxBytes: 2 })).length, 1);
+});
+
+Deno.test("read() is get(), with a promise where the disk is slow", async () => {
+  const { node, engine } = testNode();
+  await node.put("t", { key: "k", value: bytes("v") });
+  assert.deepEqual(node.read("t", "k"), node.get("t", "k"));
+  assert.equal(node.read("t", "none"), undefined);
+  assert.equal(node.read("nobody", "k"), undefined);
+  engine.slow = true;
+  const found = node.read("t", "k");
+  assert.ok(found instanceof Promise);
+  assert.deepEqual(await found, node.get("t", "k"));
+  await rejectsCode(() => node.read("t", ""), 1000);
 });

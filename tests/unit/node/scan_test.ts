@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { compareBytes } from "../../../src/model/mod.ts";
 import type { ScanInput, StorageNode } from "../../../src/node/mod.ts";
-import { bytes, rejectsCode, testNode, text } from "../../support/node.ts";
+import { bytes, rejectsCode, testNode, text, turn } from "../../support/node.ts";
 
 function keys(node: StorageNode, input: ScanInput): string[] {
   return [...node.scan("t", input)].map(({ key }) => key);
@@ -121,4 +121,62 @@ Deno.test("scan() refuses bad bounds and limits before the first step", async ()
     await rejectsCode(() => node.scan("t", { limit }), 1000);
   }
   await rejectsCode(() => node.scan("", {}), 1004);
+});
+
+Deno.test("scan() on a slow disk: who awaits ready() before each step gets the same items", async () => {
+  const { node, engine, world } = testNode();
+  await fill(node, "a", "b", "c", "d", "e");
+  for (const key of ["b", "c"]) await node.put("t", { key, value: bytes("brief"), ttlMs: 5 });
+  await world.clock.advance(10);
+  const expected = [...node.scan("t", {})];
+  engine.slow = true;
+  engine.hold = true;
+  const scan = node.scan("t", {});
+  const items: unknown[] = [];
+  for (;;) {
+    const wait = scan.ready();
+    if (wait !== undefined) {
+      let settled = false;
+      void wait.then(() => settled = true);
+      await turn();
+      assert.equal(settled, false);
+      while (!settled) {
+        engine.sync();
+        await turn();
+      }
+      assert.equal(scan.ready(), undefined, "what was waited for is here");
+    }
+    const step = scan.next();
+    if (step.done) break;
+    items.push(step.value);
+  }
+  assert.deepEqual(items, expected);
+  assert.equal(engine.openCursors, 0);
+});
+
+Deno.test("scan() that is left while it waits is over", async () => {
+  const { node, engine } = testNode();
+  await fill(node, "a", "b");
+  engine.slow = true;
+  engine.hold = true;
+  const scan = node.scan("t", {});
+  const wait = scan.ready()!;
+  scan.return();
+  engine.sync();
+  await wait;
+  assert.equal(scan.next().done, true);
+  assert.equal(scan.ready(), undefined);
+  assert.equal(engine.openCursors, 0);
+});
+
+Deno.test("scan() fails at its next step when what it waited for is damaged, and is over then", async () => {
+  const { node, engine } = testNode();
+  await fill(node, "a", "b");
+  await engine.write([{ tree: engine.tree("t")!, kind: 0, key: bytes("a"), value: bytes("?") }]);
+  engine.slow = true;
+  const scan = node.scan("t", {});
+  await scan.ready();
+  await rejectsCode(() => scan.next(), 2007);
+  assert.equal(scan.next().done, true);
+  assert.equal(engine.openCursors, 0);
 });

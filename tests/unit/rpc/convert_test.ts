@@ -6,11 +6,11 @@ import {
   checkConsistency,
   fromClock,
   fromState,
-  shownBytes,
   toClock,
   toCount,
   toInteger,
 } from "../../../src/rpc/convert.ts";
+import { valueBytes } from "../../../src/node/mod.ts";
 
 const MAX = BigInt(Number.MAX_SAFE_INTEGER);
 const invalid = { name: "PairError", error: "InvalidArgument" };
@@ -49,10 +49,10 @@ Deno.test("fromState() shows siblings only when there are several", () => {
   const deleted = { value: undefined, clock, timestampMs: 4 };
   const alone = { winner: one, versions: [one], clock };
   assert.deepEqual(fromState(alone).siblings, []);
-  assert.equal(shownBytes(alone), 3);
+  assert.equal(valueBytes(alone), 3);
   const two = { winner: one, versions: [one, deleted], clock };
   assert.deepEqual(fromState(two).siblings.map((each) => each.deleted), [false, true]);
-  assert.equal(shownBytes(two), 6);
+  assert.equal(valueBytes(two), 6);
   const keyOnly = fromState(two, false);
   assert.deepEqual([keyOnly.value, keyOnly.siblings, keyOnly.timestamp], [undefined, [], 5n]);
 });
