@@ -87,6 +87,16 @@ export interface Snapshot {
   release(): void;
 }
 
+/** What of a tree is compacted, and how far. */
+export interface CompactOptions {
+  /** First key, inclusive; absent: from the first. Whole tables are merged, so others may be, too. */
+  readonly start?: Uint8Array | undefined;
+  /** End, exclusive; absent: to the last. */
+  readonly end?: Uint8Array | undefined;
+  /** Drop what is dead by now, without its grace: an operator's act, for data that no copy can bring back. */
+  readonly purge?: boolean | undefined;
+}
+
 /** Which keys a scan shows, in key bytes; all bounds together narrow it. */
 export interface ScanRange {
   /** First key, inclusive; absent: from the first. */
@@ -250,8 +260,11 @@ export interface Engine {
   scan(tree: Tree, range: ScanRange, snapshot?: Snapshot): ScanCursor;
   /** Writes the memtable of a tree (or of all) to tables; durable when the promise resolves. */
   flush(tree?: Tree): Promise<void>;
-  /** Flushes, then merges all tables of a tree (or of all) to one level. */
-  compact(tree?: Tree): Promise<void>;
+  /**
+   * Flushes, then merges tables of a tree (or of all) down to one level: all of them, or those with keys of
+   * a range. It works in steps, and stops between two of them when the tree is dropped or the engine closed.
+   */
+  compact(tree?: Tree, options?: CompactOptions): Promise<void>;
   /**
    * Makes a checkpoint: a consistent copy of the whole store, as of one moment, under `snapshots/<name>`.
    * Writes go on meanwhile; what cannot change any more is shared by hard links. Durable, and whole, when

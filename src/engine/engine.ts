@@ -16,6 +16,7 @@ import { PairError } from "../model/mod.ts";
 import type { Cancel, DiskLock, Runtime } from "../runtime/mod.ts";
 import { DiskError } from "../runtime/mod.ts";
 import {
+  type CompactOptions,
   type Engine,
   type EngineStats,
   KIND_DELETE,
@@ -532,10 +533,15 @@ class LsmEngine implements Engine {
     await Promise.all(trees.map((tree) => this.#maintenance.flush(tree)));
   }
 
-  async compact(handle?: Tree): Promise<void> {
+  async compact(handle?: Tree, options: CompactOptions = {}): Promise<void> {
+    const upToSeq = this.#lastSeq;
     await this.flush(handle);
     const trees = handle === undefined ? [...this.#trees.values()] : [this.#state(handle)];
-    for (const tree of trees) await this.#maintenance.compact(tree);
+    for (const tree of trees) {
+      const purge = options.purge ?? false;
+      const purgeBeforeMs = () => this.#purgeBeforeMs(purge ? 0 : undefined);
+      await this.#maintenance.compact(tree, { range: options, upToSeq, purge }, purgeBeforeMs);
+    }
   }
 
   checkpoint(name: string, origin: Origin = NO_ORIGIN): Promise<MadeCheckpoint> {
@@ -672,8 +678,8 @@ class LsmEngine implements Engine {
    * Values that were dead by then may be dropped. Readers at a snapshot look at it with a clock that has
    * passed the moment it was taken, so that what was dead then they cannot see either.
    */
-  #purgeBeforeMs(): number {
-    let beforeMs = this.#purgeClock.nowMs() - this.#options.compaction.tombstoneGraceMs;
+  #purgeBeforeMs(graceMs = this.#options.compaction.tombstoneGraceMs): number {
+    let beforeMs = this.#purgeClock.nowMs() - graceMs;
     for (const { sinceMs } of this.#snapshots.values()) beforeMs = Math.min(beforeMs, sinceMs);
     return Math.max(0, beforeMs);
   }

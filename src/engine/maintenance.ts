@@ -12,8 +12,9 @@ import {
   checkPlan,
   type CompactionPlan,
   pickCompaction,
-  pickEverything,
+  pickRange,
   type PickState,
+  type RangeRequest,
   type TableJob,
   type TableJobResult,
 } from "./compaction/mod.ts";
@@ -161,13 +162,26 @@ export class Maintenance {
     }
   }
 
-  /** Merges all tables of a tree into one level. */
-  async compact(tree: TreeState): Promise<void> {
-    while (tree.compacting !== undefined) await tree.compacting;
-    const plan = tree.dropped
-      ? undefined
-      : pickEverything(tree.version.metas, tree.compaction(this.#parts.options.compaction));
-    if (plan !== undefined) await this.#startCompaction(tree, plan);
+  /**
+   * Merges what somebody asked for down to one level, step by step.
+   * @param purgeBeforeMs  asked at each step: what was dead by then is dropped
+   */
+  async compact(
+    tree: TreeState,
+    request: Omit<RangeRequest, "firstFile">,
+    purgeBeforeMs: () => number,
+  ): Promise<void> {
+    const firstFile = this.#parts.manifest.state.nextFile;
+    for (;;) {
+      while (tree.compacting !== undefined) await tree.compacting;
+      if (this.#stopped) throw new PairError("Unavailable", "The engine is closed");
+      const options = tree.compaction(this.#parts.options.compaction);
+      const plan = tree.dropped
+        ? undefined
+        : pickRange(tree.version.metas, { ...request, firstFile }, options);
+      if (plan === undefined) return;
+      await this.#startCompaction(tree, plan, purgeBeforeMs());
+    }
   }
 
   /** Waits for a tree's jobs, which would register tables of a tree that is gone. */
@@ -310,10 +324,14 @@ export class Maintenance {
     };
   }
 
-  #startCompaction(tree: TreeState, plan: CompactionPlan): Promise<void> {
+  #startCompaction(
+    tree: TreeState,
+    plan: CompactionPlan,
+    purgeBeforeMs = this.#parts.purgeBeforeMs(),
+  ): Promise<void> {
     return tree.compacting = (async () => {
       try {
-        await this.#compactOnce(tree, plan);
+        await this.#compactOnce(tree, plan, purgeBeforeMs);
       } finally {
         tree.compacting = undefined;
         this.#signalProgress();
@@ -321,14 +339,18 @@ export class Maintenance {
     })();
   }
 
-  async #compactOnce(tree: TreeState, plan: CompactionPlan): Promise<void> {
+  async #compactOnce(
+    tree: TreeState,
+    plan: CompactionPlan,
+    purgeBeforeMs: number,
+  ): Promise<void> {
     const { runtime, manifest, tables } = this.#parts;
     const startedMs = runtime.clock.monotonicMs();
     const level = plan.outputLevel;
     const bytes = plan.inputs.reduce((sum, { size }) => sum + size, 0);
     const result = plan.trivialMove
       ? { tables: plan.inputs, bytesRead: 0, purged: 0, floor: 0 }
-      : await this.#runCompaction(tree, plan, bytes);
+      : await this.#runCompaction(tree, plan, bytes, purgeBeforeMs);
     if (tree.dropped) return;
     const outputs = result.tables.map((table) => ({ ...table, level }));
     const kept = new Map(tree.version.tables().map((table) => [table.meta.number, table]));
@@ -369,7 +391,12 @@ export class Maintenance {
     });
   }
 
-  #runCompaction(tree: TreeState, plan: CompactionPlan, bytes: number): Promise<TableJobResult> {
+  #runCompaction(
+    tree: TreeState,
+    plan: CompactionPlan,
+    bytes: number,
+    purgeBeforeMs: number,
+  ): Promise<TableJobResult> {
     const target = plan.targetSize;
     return this.#runJob({
       type: "compact",
@@ -378,7 +405,7 @@ export class Maintenance {
         entries: properties.entries,
       })),
       bottom: plan.bottom,
-      purgeBeforeMs: this.#parts.purgeBeforeMs(),
+      purgeBeforeMs,
       targetSize: target,
       ...this.#jobBase(tree, Math.ceil(bytes / target) + 1),
     });

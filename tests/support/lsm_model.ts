@@ -75,6 +75,11 @@ export class ModelTree {
     };
   }
 
+  /** The number of the next table. */
+  get nextTable(): number {
+    return this.#nextTable;
+  }
+
   /** Bytes of all tables. */
   get bytes(): number {
     return this.levels.flat().reduce((sum, { size }) => sum + size, 0);

@@ -12,7 +12,8 @@ export {
   type TableJob,
   type TableJobResult,
 } from "./job.ts";
-export { pickCompaction, pickEverything, pressure } from "./pick.ts";
+export { pickRange, type RangeRequest } from "./range.ts";
+export { pickCompaction, pressure } from "./pick.ts";
 export {
   type Busy,
   checkPlan,

@@ -6,15 +6,7 @@ import { pickDead } from "./dead.ts";
 import { pickHybrid, smallTables } from "./hybrid.ts";
 import { pickLeveled } from "./leveled.ts";
 import type { CompactionOptions } from "../options.ts";
-import {
-  type Busy,
-  type CompactionPlan,
-  IDLE,
-  type Levels,
-  MAX_LEVEL,
-  type PickState,
-  planOf,
-} from "./plan.ts";
+import { type Busy, type CompactionPlan, IDLE, type Levels, type PickState } from "./plan.ts";
 import { runsOf, stretches, tiersOf } from "./runs.ts";
 import { fanoutOf, pickSizeTiered } from "./size_tiered.ts";
 import { pickTimeWindow, windowsOf } from "./time_window.ts";
@@ -70,17 +62,4 @@ export function pressure(levels: Levels, options: CompactionOptions): number {
     for (const { from, to } of stretches(tiers)) most = Math.max(most, to - from);
   }
   return most;
-}
-
-/** The compaction that merges every table of a tree into one run; undefined when there is but one run. */
-export function pickEverything(
-  levels: Levels,
-  options: CompactionOptions,
-): CompactionPlan | undefined {
-  const filled = levels.flatMap((tables, level) => (tables.length > 0 ? [level] : []));
-  if (filled.length === 0 || (filled.length === 1 && filled[0] > 0)) return undefined;
-  const deepest = filled[filled.length - 1];
-  const isLeveled = options.strategy === "leveled" || options.strategy === "hybrid";
-  const outputLevel = deepest > 0 ? deepest : isLeveled ? 1 : MAX_LEVEL;
-  return planOf(levels, levels.flat(), outputLevel, options, "manual");
 }

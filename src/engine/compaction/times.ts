@@ -19,6 +19,11 @@ export function isWorthPurging({ properties }: TableMeta, purgeBeforeMs: number)
     mortal >= DEAD_SHARE * properties.entries;
 }
 
+/** Whether anything in a table dies some day; of an old table nobody knows. */
+export function mayHoldDead({ properties }: TableMeta): boolean {
+  return timed(properties).mortal !== 0;
+}
+
 /** The properties of tables that were written before there were these have none of them. */
 function timed(properties: object): {
   readonly maxTimeMs?: number;

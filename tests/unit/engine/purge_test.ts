@@ -176,3 +176,30 @@ Deno.test("a wall clock that jumps ahead purges nothing early, and one set back 
   assert.equal(stored(it, "k"), undefined);
   await it.node.close();
 });
+
+Deno.test("an operator's purge drops what is dead by now, in its range and nowhere else", async () => {
+  const it = await open(engineWorld());
+  for (const key of ["a", "b"]) {
+    for (const name of [`${key}-live`, `${key}-dead`]) {
+      await it.node.put("t", { key: name, value: bytes("v") });
+    }
+    // Tables of their own: whole tables are merged.
+    await it.node.flush("t");
+    await it.node.delete("t", { key: `${key}-dead` });
+    await it.node.flush("t");
+  }
+  await it.world.clock.advance(1);
+  const tree = treeOf(it.engine);
+  await it.engine.compact(tree, { start: encodeKey("a"), end: encodeKey("b") });
+  assert.ok(stored(it, "a-dead") !== undefined, "without being told to it waits for the grace");
+  await it.engine.compact(tree, { start: encodeKey("a"), end: encodeKey("b"), purge: true });
+  assert.equal(stored(it, "a-dead"), undefined);
+  assert.ok(stored(it, "b-dead") !== undefined, "beside the range");
+  await it.engine.compact(tree, { purge: true });
+  assert.equal(stored(it, "b-dead"), undefined);
+  for (const key of ["a", "b"]) {
+    assert.equal(text(it.node.get("t", `${key}-live`)?.winner.value), "v");
+  }
+  assert.ok(tree.purgeFloor >= 2);
+  await it.node.close();
+});

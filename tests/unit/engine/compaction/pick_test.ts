@@ -4,7 +4,6 @@ import {
   MAX_LEVEL,
   NO_STATE,
   pickCompaction,
-  pickEverything,
   targetSize,
 } from "../../../../src/engine/compaction/mod.ts";
 import type { TableMeta } from "../../../../src/engine/manifest/mod.ts";
@@ -172,16 +171,4 @@ Deno.test("levels may hold ten times the one above, tables grow by the multiplie
   assert.deepEqual([1, 2, 3].map((level) => levelBudget(level, OPTIONS)), [1000, 10_000, 100_000]);
   assert.equal(levelBudget(MAX_LEVEL, OPTIONS), Infinity);
   assert.deepEqual([1, 2, 3].map((level) => targetSize(level, OPTIONS)), [500, 1000, 2000]);
-});
-
-Deno.test("pickEverything(): all tables to the deepest level in use, unless they are one run already", () => {
-  const pick = (levels: string[][]) => {
-    const plan = pickEverything(levelsOf(levels), OPTIONS);
-    return plan && [plan.inputs.map((input) => input.number), plan.outputLevel, plan.bottom];
-  };
-  assert.equal(pick([[]]), undefined);
-  assert.equal(pick([[], ["1:a-b/1", "2:c-d/1"]]), undefined);
-  assert.equal(pick([[], [], ["1:a-b/1"]]), undefined);
-  assert.deepEqual(pick([["1:a-b/1"]]), [[1], 1, true]);
-  assert.deepEqual(pick([["2:a-b/1"], [], [], ["1:c-d/1"]]), [[2, 1], 3, true]);
 });
