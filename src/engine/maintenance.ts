@@ -148,7 +148,11 @@ export class Maintenance {
   #flushReplayed(tree: TreeState): void {
     tree.freeze();
     if (tree.flushing !== undefined) return;
-    this.#flushAll(tree).catch((error) => this.#replayFailure ??= error);
+    this.#flushAll(tree).catch((error) => {
+      this.#replayFailure ??= error;
+      // The flush has told that it ended before its failure was known here.
+      this.#signalProgress();
+    });
   }
 
   /** Writes all that a tree has in memory now to tables. */

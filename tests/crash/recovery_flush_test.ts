@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { KIND_PUT } from "../../src/engine/mod.ts";
+import { PairError, utf8 } from "../../src/model/mod.ts";
+import type { SimDiskImage, SimDiskVerdict } from "../../src/runtime/mod.ts";
+import { engineWorld, openTestEngine, SMALL } from "../support/engine.ts";
+
+const OPTIONS = { ...SMALL, memtableSize: 800, maxImmutables: 1 };
+
+/** A store whose log has far more than recovery may keep in memory. */
+async function makeImage(): Promise<SimDiskImage> {
+  const world = engineWorld();
+  const engine = await openTestEngine(world, { ...OPTIONS, memtableSize: 1 << 20 });
+  for (const name of ["a", "b"]) {
+    const tree = await engine.createTree(name);
+    for (let i = 0; i < 60; i++) {
+      const value = utf8("v".repeat(100));
+      await engine.write([{ tree, kind: KIND_PUT, key: utf8(`k${i}`), value }]);
+    }
+  }
+  return world.disk.snapshotImage();
+}
+
+Deno.test("a flush that fails during recovery fails the opening, which neither hangs nor harms", async () => {
+  const image = await makeImage();
+  const whole = engineWorld({ image });
+  const engine = await openTestEngine(whole, OPTIONS);
+  assert.ok(engine.stats().flushes > 4, "recovery has to flush");
+  await engine.close();
+  for (const errno of ["ENOSPC", "EIO"] satisfies SimDiskVerdict[]) {
+    for (const op of ["create", "append", "syncNow", "syncDir"]) {
+      for (let hit = 0; hit < 4; hit++) {
+        let seen = 0;
+        const world = engineWorld({
+          image,
+          hook: (call) =>
+            call.op === op && call.path.includes("/tenants/") && seen++ === hit ? errno : undefined,
+        });
+        let outcome: unknown = "hangs";
+        // Nothing here takes time: what does not come soon never comes.
+        const opening = openTestEngine(world, OPTIONS).then(
+          (opened) => outcome = opened,
+          (error) => outcome = error,
+        );
+        for (let turn = 0; turn < 200 && outcome === "hangs"; turn++) {
+          await new Promise((resolve) => setTimeout(resolve, 0));
+        }
+        assert.ok(outcome instanceof PairError, `${errno} at ${op}, call ${hit}: ${outcome}`);
+        await opening;
+        world.disk.hook = undefined;
+        const again = await openTestEngine(world, OPTIONS);
+        assert.deepEqual(again.recovery.losses, []);
+        assert.equal(again.get(again.tree("b")!, utf8("k59"))?.length, 100);
+        await again.close();
+      }
+    }
+  }
+});
