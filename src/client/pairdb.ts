@@ -26,6 +26,7 @@ import type {
   BatchItem,
   BatchPutOptions,
   CallOptions,
+  CompactRange,
   ConnectOptions,
   Deleted,
   Found,
@@ -36,6 +37,7 @@ import type {
   ScanRange,
   ScanRow,
   Tenant,
+  TenantOptions,
   WriteOptions,
   Written,
 } from "./types.ts";
@@ -240,14 +242,31 @@ export class TenantCalls {
   }
 
   /** Makes a tenant. @throws PairError InvalidArgument (1000) when there is one */
-  create(tenant: string, options: CallOptions = {}): Promise<Tenant> {
+  create(tenant: string, options: CallOptions & TenantOptions = {}): Promise<Tenant> {
     return this.#calls.unary(options, async (call) => {
-      const tenantId = toText(tenant, "tenant id");
-      const answer = await this.#service.createTenant({ tenantId }, call);
-      if (answer.tenant === undefined) {
-        throw new PairError("Internal", "Cannot read the answer: it has no tenant");
-      }
-      return fromTenant(answer.tenant);
+      const request = {
+        tenantId: toText(tenant, "tenant id"),
+        options: toTenantOptions(options),
+      };
+      return mustHaveTenant(await this.#service.createTenant(request, call));
+    });
+  }
+
+  /**
+   * Changes options of a tenant that is in use; what is left out stays.
+   * @throws PairError InvalidTenantID (1004) when there is none, InvalidArgument (1000) for a bad option
+   */
+  update(
+    tenant: string,
+    changes: TenantOptions,
+    options: CallOptions = {},
+  ): Promise<Tenant> {
+    return this.#calls.unary(options, async (call) => {
+      const request = {
+        tenantId: toText(tenant, "tenant id"),
+        options: toTenantOptions(changes),
+      };
+      return mustHaveTenant(await this.#service.updateTenant(request, call));
     });
   }
 
@@ -325,12 +344,35 @@ export class AdminCalls {
     });
   }
 
-  /** Merges the tables of a tenant (or of all) down to one level; resolves when that is done. */
-  compact(tenant?: string, options: CallOptions = {}): Promise<void> {
+  /**
+   * Merges the tables of a tenant (or of all), or those with keys of a range, down to one level; resolves
+   * when that is done.
+   */
+  compact(tenant?: string, options: CallOptions & CompactRange = {}): Promise<void> {
     return this.#calls.unary(options, async (call) => {
-      await this.#service.compact({ tenantId: toText(tenant ?? "", "tenant id") }, call);
+      await this.#service.compact({
+        tenantId: toText(tenant ?? "", "tenant id"),
+        start: toText(options.start ?? "", "key"),
+        end: toText(options.end ?? "", "key"),
+        purge: options.purge ?? false,
+      }, call);
     });
   }
+}
+
+function toTenantOptions({ compaction, ttlMs, windowMs }: TenantOptions) {
+  return {
+    compactionStrategy: compaction,
+    defaultTtlMs: ttlMs === undefined ? undefined : toInt64(ttlMs, "the time to live"),
+    timeWindowMs: windowMs === undefined ? undefined : toInt64(windowMs, "the time window"),
+  };
+}
+
+function mustHaveTenant(answer: { tenant?: TenantMessage | undefined }): Tenant {
+  if (answer.tenant === undefined) {
+    throw new PairError("Internal", "Cannot read the answer: it has no tenant");
+  }
+  return fromTenant(answer.tenant);
 }
 
 /** What all calls to one server share: the default deadline, and the naming of failures. */
@@ -391,5 +433,16 @@ function fromTenant(tenant: TenantMessage): Tenant {
     createdAtMs: fromInt64(tenant.createdAt),
     bytes: fromInt64(tenant.bytes),
     tables: tenant.tables,
+    ...fromTenantOptions(tenant.options),
+  };
+}
+
+/** Only what the tenant has of its own. */
+function fromTenantOptions(options: TenantMessage["options"]): TenantOptions {
+  const { compactionStrategy, defaultTtlMs, timeWindowMs } = options ?? {};
+  return {
+    ...(compactionStrategy === undefined ? {} : { compaction: compactionStrategy }),
+    ...(defaultTtlMs === undefined ? {} : { ttlMs: fromInt64(defaultTtlMs) }),
+    ...(timeWindowMs === undefined ? {} : { windowMs: fromInt64(timeWindowMs) }),
   };
 }

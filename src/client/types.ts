@@ -137,7 +137,7 @@ export interface ScanRange {
 }
 
 /** Facts about a tenant. */
-export interface Tenant {
+export interface Tenant extends TenantOptions {
   /** The tenant's id. */
   readonly tenant: string;
   /** Milliseconds since 1970. */
@@ -146,6 +146,26 @@ export interface Tenant {
   readonly bytes: number;
   /** SSTables. */
   readonly tables: number;
+}
+
+/** What a tenant has of its own; what is absent is as the node's configuration says. */
+export interface TenantOptions {
+  /** `leveled`, `size_tiered`, `time_window` or `hybrid`; empty in a change: the node's again. */
+  readonly compaction?: string;
+  /** Milliseconds that values live that come without a time to live of their own; 0: for ever. */
+  readonly ttlMs?: number;
+  /** Milliseconds that share their tables, with `time_window`; 0 in a change: the node's again. */
+  readonly windowMs?: number;
+}
+
+/** What of a tenant is compacted. */
+export interface CompactRange {
+  /** The first key, inclusive. */
+  readonly start?: string;
+  /** The end, exclusive. */
+  readonly end?: string;
+  /** Drop what is deleted or expired by now, without waiting for the grace time. */
+  readonly purge?: boolean;
 }
 
 /** How a node is. */

@@ -4,6 +4,7 @@
  * throws a PairError.
  * @module
  */
+import type { TreeOptions } from "../engine/mod.ts";
 import type { VectorClock } from "../model/mod.ts";
 
 /** One version of a key, as reads return it. */
@@ -40,7 +41,7 @@ export interface PutInput {
   readonly value: Uint8Array | undefined;
   /** The causal context; absent: overwrite what this node sees. */
   readonly context?: VectorClock | undefined;
-  /** Milliseconds to live; absent or 0: for ever. */
+  /** Milliseconds to live; absent or 0: as long as the tenant's default says, or for ever. */
   readonly ttlMs?: number | undefined;
 }
 
@@ -100,6 +101,19 @@ export interface Scan extends Iterable<ScanItem> {
   return(): IteratorResult<ScanItem>;
 }
 
+/** What a tenant has of its own; see {@link TreeOptions}. */
+export type TenantOptions = TreeOptions;
+
+/** What of a tenant is compacted. */
+export interface CompactInput {
+  /** The first key, inclusive; empty: no bound. */
+  readonly start?: string;
+  /** The end, exclusive; empty: no bound. */
+  readonly end?: string;
+  /** Drop what is dead by now, without its grace. */
+  readonly purge?: boolean;
+}
+
 /** Facts about a tenant. */
 export interface TenantInfo {
   /** The tenant's id. */
@@ -110,6 +124,7 @@ export interface TenantInfo {
   readonly bytes: number;
   /** SSTables. */
   readonly tables: number;
+  readonly options: TenantOptions;
 }
 
 /** How the node is. */
@@ -212,16 +227,28 @@ export interface StorageNode {
     write: ReplicaWrite,
     origin: "write" | "delete" | "repair",
   ): Promise<WriteResult>;
-  /** Makes a tenant. @throws PairError InvalidArgument (1000) with the detail `reason: already_exists` */
-  createTenant(tenant: string): Promise<TenantInfo>;
+  /**
+   * Makes a tenant.
+   * @throws PairError InvalidArgument (1000) with the detail `reason: already_exists`, or for an option
+   *   that has no such value
+   */
+  createTenant(tenant: string, options?: TenantOptions): Promise<TenantInfo>;
+  /**
+   * Changes options of a tenant while it is in use. A default time to live holds for values written from
+   * then on.
+   * @param changes  fields that are left out stay; one that is undefined goes back to the node's own
+   * @throws PairError InvalidTenantID (1004) when there is none, InvalidArgument (1000) for an option that
+   *   has no such value
+   */
+  updateTenant(tenant: string, changes: TenantOptions): Promise<TenantInfo>;
   /** All tenants, in order of their id. */
   listTenants(): readonly TenantInfo[];
   /** Removes a tenant with all its data, at once and for good. @throws PairError InvalidTenantID (1004) */
   dropTenant(tenant: string): Promise<void>;
   /** Writes the memtables of a tenant, or of all, to tables; durable when the promise resolves. */
   flush(tenant?: string): Promise<void>;
-  /** Flushes, then merges all tables of a tenant, or of each, to one level. */
-  compact(tenant?: string): Promise<void>;
+  /** Flushes, then merges tables of a tenant, or of each, to one level: all, or those with keys of a range. */
+  compact(tenant?: string, input?: CompactInput): Promise<void>;
   /** Whether the node can be relied on, and why not. */
   health(): Health;
   /** Figures for people and metrics. */

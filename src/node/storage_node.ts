@@ -17,6 +17,7 @@ import {
 } from "../model/mod.ts";
 import { DiskError, type Runtime } from "../runtime/mod.ts";
 import type {
+  CompactInput,
   Health,
   NodeStatus,
   PutInput,
@@ -26,6 +27,7 @@ import type {
   ScanInput,
   StorageNode,
   TenantInfo,
+  TenantOptions,
   WriteResult,
 } from "./api.ts";
 import { DEFAULT_DISK_THRESHOLDS, type DiskThresholds, HealthMonitor } from "./health.ts";
@@ -181,9 +183,14 @@ class EngineNode implements StorageNode {
     );
   }
 
-  async createTenant(tenant: string): Promise<TenantInfo> {
+  async createTenant(tenant: string, options?: TenantOptions): Promise<TenantInfo> {
     this.#checkUse(tenant);
-    return await this.#tenants.create(tenant);
+    return await this.#tenants.create(tenant, options);
+  }
+
+  async updateTenant(tenant: string, changes: TenantOptions): Promise<TenantInfo> {
+    this.#checkUse(tenant);
+    return await this.#tenants.update(tenant, changes);
   }
 
   listTenants(): readonly TenantInfo[] {
@@ -200,8 +207,14 @@ class EngineNode implements StorageNode {
     await this.#engine.flush(this.#treeOf(tenant));
   }
 
-  async compact(tenant?: string): Promise<void> {
-    await this.#engine.compact(this.#treeOf(tenant));
+  async compact(tenant?: string, input: CompactInput = {}): Promise<void> {
+    const start = encodeBound(input.start, "the start");
+    const end = encodeBound(input.end, "the end");
+    if (tenant === undefined && (start !== undefined || end !== undefined)) {
+      throw new PairError("InvalidArgument", "Cannot compact a range: it needs a tenant");
+    }
+    const tree = this.#treeOf(tenant);
+    await this.#engine.compact(tree, { start, end, purge: input.purge });
   }
 
   health(): Health {

@@ -8,7 +8,7 @@
  */
 import type { Engine, Tree } from "../engine/mod.ts";
 import { PairError, reconcileOperator } from "../model/mod.ts";
-import type { TenantInfo } from "./api.ts";
+import type { TenantInfo, TenantOptions } from "./api.ts";
 
 /** The tenants of one node. Ids are valid when they get here. */
 export class Tenants {
@@ -51,7 +51,7 @@ export class Tenants {
   }
 
   /** @throws PairError InvalidArgument (1000) with the detail `reason: already_exists` when there is one */
-  async create(tenant: string): Promise<TenantInfo> {
+  async create(tenant: string, options?: TenantOptions): Promise<TenantInfo> {
     // Another waiter may have begun the next change by the time this one wakes: look again each time,
     // with nothing awaited between the last look and the change.
     while (this.#changing.has(tenant)) await this.#changing.get(tenant);
@@ -60,7 +60,15 @@ export class Tenants {
         reason: "already_exists",
       });
     }
-    return this.#describe(await this.#create(tenant));
+    return this.#describe(await this.#create(tenant, options));
+  }
+
+  /** @throws PairError InvalidTenantID (1004) when there is none; InvalidArgument (1000) for a bad option */
+  async update(tenant: string, changes: TenantOptions): Promise<TenantInfo> {
+    while (this.#changing.has(tenant)) await this.#changing.get(tenant); // as in create
+    const tree = this.mustFind(tenant);
+    await this.#engine.setTreeOptions(tree, changes);
+    return this.#describe(tree);
   }
 
   /** @throws PairError InvalidTenantID (1004) when there is none */
@@ -78,10 +86,10 @@ export class Tenants {
       .sort((a, b) => (a.tenant < b.tenant ? -1 : 1));
   }
 
-  #create(tenant: string): Promise<Tree> {
+  #create(tenant: string, options: TenantOptions = {}): Promise<Tree> {
     return this.#change(
       tenant,
-      () => this.#engine.createTree(tenant, { mergeOperator: reconcileOperator.name }),
+      () => this.#engine.createTree(tenant, { mergeOperator: reconcileOperator.name, options }),
     );
   }
 
@@ -104,6 +112,7 @@ export class Tenants {
       createdAtMs: tree.createdAtMs,
       bytes: memtableBytes + tableBytes,
       tables,
+      options: tree.options,
     };
   }
 }

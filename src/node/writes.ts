@@ -30,6 +30,7 @@ import {
   encodeVersions,
   isLive,
   joinVersions,
+  MAX_COUNTER,
   mergeVersions,
   type VectorClock,
   type Version,
@@ -78,7 +79,12 @@ export class WritePath {
   async put(tree: Tree, { key, context, value, expiresAtMs }: CheckedPut): Promise<WriteResult> {
     const timestampMs = this.stamp();
     const local = this.#pending(tree, key).versions;
-    const made = this.#coordinate(tree, local, { context, value, timestampMs, expiresAtMs });
+    const made = this.#coordinate(tree, local, {
+      context,
+      value,
+      timestampMs,
+      expiresAtMs: expiresAtMs || defaultExpiry(tree, timestampMs),
+    });
     await this.#engine.write([putState(tree, key, made.versions)], "write");
     return { clock: made.written.clock, timestampMs };
   }
@@ -120,7 +126,8 @@ export class WritePath {
         unchanged++;
         continue;
       }
-      const { context, value, expiresAtMs } = item;
+      const { context, value } = item;
+      const expiresAtMs = item.expiresAtMs || defaultExpiry(tree, timestampMs);
       const write = { context, value, timestampMs, expiresAtMs };
       const made = this.#coordinate(tree, row.versions, write);
       row.versions = made.versions;
@@ -194,7 +201,8 @@ export class WritePath {
   }
 
   #isUnchanged(tree: Tree, row: BatchRow, item: CheckedPut): boolean {
-    if (row.versions.length !== 1 || item.expiresAtMs !== 0) return false;
+    const expires = item.expiresAtMs !== 0 || (tree.options.ttlMs ?? 0) !== 0;
+    if (row.versions.length !== 1 || expires) return false;
     const [{ value, expiresAtMs }] = row.versions;
     if (expiresAtMs !== 0 || !isSame(value, item.value)) return false;
     // What this batch writes is durable with it; what another write has under way is not yet.
@@ -208,6 +216,12 @@ export class WritePath {
       local.find((version) => isSameWrite(version, replica))?.timestampMs ?? this.stamp();
     return { clock, dot: undefined, value, timestampMs, expiresAtMs: 0 };
   }
+}
+
+/** When a value without a time to live of its own expires: as the tenant says, 0 for never. */
+function defaultExpiry(tree: Tree, nowMs: number): number {
+  const ttlMs = tree.options.ttlMs ?? 0;
+  return ttlMs === 0 ? 0 : Math.min(nowMs + ttlMs, MAX_COUNTER);
 }
 
 function putState(tree: Tree, key: Uint8Array, versions: readonly Version[]): Mutation {

@@ -264,12 +264,26 @@ Deno.test("cli: tenants, status, health, flush and compact", () =>
       (await pairdb(url, ["tenant", "create", "shop"])).err,
       /\(code 1000 InvalidArgument\)\n$/,
     );
-    assert.match((await pairdb(url, ["tenant", "list"])).out, /^shop\t\d{4}-.*Z\t\d+\t0\n$/);
+    assert.match((await pairdb(url, ["tenant", "list"])).out, /^shop\t\d{4}-.*Z\t\d+\t0\t\t\n$/);
+    const options = ["--compaction", "hybrid", "--ttl", "7d"];
+    assert.deepEqual(await pairdb(url, ["tenant", "update", "shop", ...options]), ok("OK\n"));
+    assert.match((await pairdb(url, ["tenant", "list"])).out, /\t0\thybrid\t168h\n$/);
+    assert.deepEqual(await pairdb(url, ["tenant", "update", "shop", "--ttl", "0"]), ok("OK\n"));
+    assert.equal((await pairdb(url, ["tenant", "update", "shop"])).code, 2);
+    assert.equal((await pairdb(url, ["tenant", "update", "shop", "--compaction", "best"])).code, 2);
+    assert.match(
+      (await pairdb(url, ["tenant", "update", "nobody", "--ttl", "1s"])).err,
+      /\(code 1004 InvalidTenantID\)\n$/,
+    );
     assert.equal((await pairdb(url, ["put", "shop", "k", "v"])).code, 0);
     assert.deepEqual(await pairdb(url, ["flush", "shop"]), ok("OK\n"));
     assert.deepEqual(await pairdb(url, ["compact"]), ok("OK\n"));
+    const range = ["--start", "a", "--end", "z", "--purge"];
+    assert.deepEqual(await pairdb(url, ["compact", "shop", ...range]), ok("OK\n"));
+    assert.equal((await pairdb(url, ["compact", "--start", "a"])).code, 2);
     const [tenant] = JSON.parse((await pairdb(url, ["tenant", "list", "--output", "json"])).out);
     assert.equal(tenant.tables, 1);
+    assert.deepEqual([tenant.compaction, tenant.default_ttl_ms], ["hybrid", 0]);
     const status = JSON.parse((await pairdb(url, ["status", "--output", "json"])).out);
     assert.equal(status.status, "healthy");
     assert.equal(status.data_dir, data);

@@ -7,6 +7,7 @@ import { encodeKey, MAX_VALUE_BYTES, PairError, type VectorClock } from "../../s
 import { validateTenant } from "../../src/model/mod.ts";
 import { valueBytes } from "../../src/node/mod.ts";
 import type {
+  CompactInput,
   Health,
   NodeStatus,
   PutInput,
@@ -17,6 +18,7 @@ import type {
   ScanItem,
   StorageNode,
   TenantInfo,
+  TenantOptions,
   VersionView,
   WriteResult,
 } from "../../src/node/mod.ts";
@@ -44,6 +46,7 @@ export class FakeNode implements StorageNode {
   maintenance: string[] = [];
 
   #tenants = new Map<string, Map<string, ReadResult>>();
+  readonly #options = new Map<string, TenantOptions>();
   #counter = 0;
 
   async put(tenant: string, input: PutInput): Promise<WriteResult> {
@@ -143,7 +146,7 @@ export class FakeNode implements StorageNode {
     return Promise.resolve({ clock: write.clock, timestampMs: write.timestampMs ?? 0 });
   }
 
-  createTenant(tenant: string): Promise<TenantInfo> {
+  createTenant(tenant: string, options: TenantOptions = {}): Promise<TenantInfo> {
     validateTenant(tenant);
     if (this.#tenants.has(tenant)) {
       throw new PairError("InvalidArgument", "Cannot create the tenant: it is there already", {
@@ -151,11 +154,20 @@ export class FakeNode implements StorageNode {
       });
     }
     this.#tenants.set(tenant, new Map());
+    this.#options.set(tenant, options);
     return Promise.resolve(this.#info(tenant));
   }
 
   listTenants(): TenantInfo[] {
     return [...this.#tenants.keys()].sort().map((tenant) => this.#info(tenant));
+  }
+
+  updateTenant(tenant: string, changes: TenantOptions): Promise<TenantInfo> {
+    if (!this.#tenants.has(tenant)) {
+      throw new PairError("InvalidTenantID", "Cannot change the tenant: there is none");
+    }
+    this.#options.set(tenant, { ...this.#options.get(tenant), ...changes });
+    return Promise.resolve(this.#info(tenant));
   }
 
   dropTenant(tenant: string): Promise<void> {
@@ -170,8 +182,9 @@ export class FakeNode implements StorageNode {
     return Promise.resolve();
   }
 
-  compact(tenant?: string): Promise<void> {
-    this.maintenance.push(`compact ${tenant ?? "all"}`);
+  compact(tenant?: string, { start, end, purge }: CompactInput = {}): Promise<void> {
+    const range = start || end ? ` ${start ?? ""}..${end ?? ""}` : "";
+    this.maintenance.push(`compact ${tenant ?? "all"}${range}${purge ? " purge" : ""}`);
     return Promise.resolve();
   }
 
@@ -241,7 +254,13 @@ export class FakeNode implements StorageNode {
   }
 
   #info(tenant: string): TenantInfo {
-    return { tenant, createdAtMs: 1_700_000_000_000, bytes: 0, tables: 0 };
+    return {
+      tenant,
+      createdAtMs: 1_700_000_000_000,
+      bytes: 0,
+      tables: 0,
+      options: this.#options.get(tenant) ?? {},
+    };
   }
 }
 

@@ -1,8 +1,8 @@
 /**
- * `pairdb flush [TENANT]` and `pairdb compact [TENANT]`: upkeep on demand.
+ * `pairdb flush [TENANT]` and `pairdb compact [TENANT] [--start K --end K] [--purge]`: upkeep on demand.
  * @module
  */
-import { connect, print, type Shell } from "../shell.ts";
+import { connect, print, type Shell, UsageError } from "../shell.ts";
 
 /** Writes memtables to tables; returns when they are durable. */
 export async function flush(shell: Shell, tenant: string | undefined): Promise<number> {
@@ -13,9 +13,17 @@ export async function flush(shell: Shell, tenant: string | undefined): Promise<n
 }
 
 /** Merges tables down to one level; returns when that is done. */
-export async function compact(shell: Shell, tenant: string | undefined): Promise<number> {
+export async function compact(
+  shell: Shell,
+  tenant: string | undefined,
+  flags: { readonly start?: string; readonly end?: string; readonly purge?: boolean },
+): Promise<number> {
+  const { start, end, purge = false } = flags;
+  if (tenant === undefined && (start !== undefined || end !== undefined)) {
+    throw new UsageError("compact --start and --end need a tenant");
+  }
   const db = await connect(shell);
-  await db.admin.compact(tenant);
-  print(shell, "OK", { compacted: tenant ?? "all" });
+  await db.admin.compact(tenant, { start, end, purge });
+  print(shell, "OK", { compacted: tenant ?? "all", start, end, purge });
   return 0;
 }

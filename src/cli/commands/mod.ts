@@ -147,12 +147,16 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
     async (shell) => (await import("./health.ts")).health(shell),
   );
   const tenant = program.command("tenant").description("Tenants as objects");
-  remote(
-    tenant,
-    "create <tenant>",
-    "Create a tenant",
-    async (shell, [tenant]) => (await import("./tenant.ts")).createTenant(shell, tenant),
-  );
+  tenantOptions(remote(tenant, "create <tenant>", "Create a tenant", async (
+    shell,
+    [tenant],
+    flags,
+  ) => (await import("./tenant.ts")).createTenant(shell, tenant, flags)));
+  tenantOptions(remote(tenant, "update <tenant>", "Change options of a tenant in use", async (
+    shell,
+    [tenant],
+    flags,
+  ) => (await import("./tenant.ts")).updateTenant(shell, tenant, flags)));
   remote(
     tenant,
     "list",
@@ -176,7 +180,14 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
   unhurried(remote(program, "compact [tenant]", "Merge tables down to one level", async (
     shell,
     [tenant],
-  ) => (await import("./maintain.ts")).compact(shell, tenant)));
+    flags,
+  ) => (await import("./maintain.ts")).compact(shell, tenant, flags)))
+    .option("--start <key>", "the first key, inclusive")
+    .option("--end <key>", "the end, exclusive")
+    .option(
+      "--purge",
+      "drop what is deleted or expired by now, without waiting for the grace time",
+    );
 
   program.commandsGroup(TOOLS);
   const config = program.command("config").description("The configuration of a node");
@@ -247,6 +258,23 @@ function serverOption(process: Process): Option {
 function timeoutOption(): Option {
   return new Option("--timeout <duration>", "give a call up after this time; 0: never")
     .argParser(anyDuration).default(30_000, "30s");
+}
+
+/** What a tenant can have of its own. */
+function tenantOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option("--compaction <strategy>", "shape of its tables (compaction.strategy)")
+        .choices(["leveled", "size_tiered", "time_window", "hybrid"]),
+    )
+    .addOption(
+      new Option("--ttl <duration>", "forget values that have no time of their own; 0: never")
+        .argParser(anyDuration),
+    )
+    .addOption(
+      new Option("--window <duration>", "time that shares its tables, with time_window")
+        .argParser(positiveDuration),
+    );
 }
 
 /** Upkeep takes as long as it takes. */

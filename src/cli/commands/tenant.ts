@@ -1,33 +1,67 @@
 /**
- * `pairdb tenant create|list|drop`: tenants as objects.
+ * `pairdb tenant create|update|list|drop`: tenants as objects.
  * @module
  */
-import type { Tenant } from "../../client/mod.ts";
+import type { Tenant, TenantOptions } from "../../client/mod.ts";
 import { exactText } from "../text.ts";
 import { connect, print, type Shell, UsageError } from "../shell.ts";
 import { table } from "../table.ts";
-import { roughSize } from "../units.ts";
+import { formatDuration, roughSize } from "../units.ts";
+
+/** Options of a tenant, as flags. */
+export interface TenantFlags {
+  readonly compaction?: string;
+  /** In ms. */
+  readonly ttl?: number;
+  /** In ms. */
+  readonly window?: number;
+}
 
 /** Makes a tenant. */
-export async function createTenant(shell: Shell, tenant: string): Promise<number> {
+export async function createTenant(
+  shell: Shell,
+  tenant: string,
+  flags: TenantFlags,
+): Promise<number> {
   const db = await connect(shell);
-  print(shell, "OK", tenantFields(await db.tenants.create(tenant)));
+  print(shell, "OK", tenantFields(await db.tenants.create(tenant, toOptions(flags))));
   return 0;
+}
+
+/** Changes options of a tenant. */
+export async function updateTenant(
+  shell: Shell,
+  tenant: string,
+  flags: TenantFlags,
+): Promise<number> {
+  const options = toOptions(flags);
+  if (Object.values(options).every((value) => value === undefined)) {
+    throw new UsageError("tenant update needs an option to change: see tenant update --help");
+  }
+  const db = await connect(shell);
+  print(shell, "OK", tenantFields(await db.tenants.update(tenant, options)));
+  return 0;
+}
+
+function toOptions({ compaction, ttl, window }: TenantFlags): TenantOptions {
+  return { compaction, ttlMs: ttl, windowMs: window };
 }
 
 /** Prints all tenants. */
 export async function listTenants(shell: Shell): Promise<number> {
   const db = await connect(shell);
   const tenants = await db.tenants.list();
-  const rows = tenants.map(({ tenant, createdAtMs, bytes, tables }) => [
+  const rows = tenants.map(({ tenant, createdAtMs, bytes, tables, compaction, ttlMs }) => [
     tenant,
     new Date(createdAtMs).toISOString(),
     shell.process.isTerminal("stdout") ? roughSize(bytes) : `${bytes}`,
     `${tables}`,
+    compaction ?? "",
+    ttlMs ? formatDuration(ttlMs) : "",
   ]);
   const lines = shell.output === "json"
     ? []
-    : table(shell.process, ["tenant", "created", "size", "tables"], rows);
+    : table(shell.process, ["tenant", "created", "size", "tables", "compaction", "ttl"], rows);
   print(shell, lines, tenants.map(tenantFields));
   return 0;
 }
@@ -48,8 +82,17 @@ export async function dropTenant(
   return 0;
 }
 
-function tenantFields({ tenant, createdAtMs, bytes, tables }: Tenant): Record<string, unknown> {
-  return { tenant, created_at: createdAtMs, bytes, tables };
+function tenantFields(of: Tenant): Record<string, unknown> {
+  const { tenant, createdAtMs, bytes, tables, compaction, ttlMs, windowMs } = of;
+  return {
+    tenant,
+    created_at: createdAtMs,
+    bytes,
+    tables,
+    compaction,
+    default_ttl_ms: ttlMs,
+    time_window_ms: windowMs,
+  };
 }
 
 async function confirmed(shell: Shell, tenant: string): Promise<boolean> {

@@ -36,8 +36,8 @@ export function adminService(node: StorageNode): Required<ServiceImpl<typeof Adm
       return {};
     },
 
-    async compact({ tenantId }) {
-      await node.compact(tenantId === "" ? undefined : tenantId);
+    async compact({ tenantId, start, end, purge }) {
+      await node.compact(tenantId === "" ? undefined : tenantId, { start, end, purge });
       return {};
     },
   };

@@ -310,7 +310,7 @@ Deno.test("port: StorageNodeService writes, reads, deletes, repairs", () =>
 
 Deno.test("port: TenantService and AdminService", () =>
   withGrpcJs(async (client, { node }) => {
-    const { createTenant, listTenants, dropTenant } = TenantService.method;
+    const { createTenant, updateTenant, listTenants, dropTenant } = TenantService.method;
     const made = await client.unary(createTenant, { tenantId: "b" });
     assert.equal(made.tenant?.createdAt, 1_700_000_000_000n);
     await client.unary(createTenant, { tenantId: "a" });
@@ -319,6 +319,17 @@ Deno.test("port: TenantService and AdminService", () =>
     assert.equal(grpcDetail(twice)?.code, ErrorCode.INVALID_ARGUMENT);
     const { tenants } = await client.unary(listTenants, {});
     assert.deepEqual(tenants.map((tenant) => tenant.tenantId), ["a", "b"]);
+    const options = { compactionStrategy: "hybrid", defaultTtlMs: 5n, timeWindowMs: 7n };
+    const changed = await client.unary(updateTenant, { tenantId: "a", options });
+    assert.equal(changed.tenant?.options?.defaultTtlMs, 5n);
+    const back = { compactionStrategy: "", timeWindowMs: 0n };
+    const { tenant: after } = await client.unary(updateTenant, { tenantId: "a", options: back });
+    assert.equal(after?.options?.compactionStrategy, undefined);
+    assert.equal(after?.options?.timeWindowMs, undefined);
+    assert.equal(after?.options?.defaultTtlMs, 5n);
+    const negative = { tenantId: "a", options: { defaultTtlMs: -1n } };
+    const refusal = await refused(client.unary(updateTenant, negative));
+    assert.equal(grpcDetail(refusal)?.code, ErrorCode.INVALID_ARGUMENT);
     await client.unary(dropTenant, { tenantId: "a" });
     const gone = await refused(client.unary(dropTenant, { tenantId: "a" }));
     assert.equal(grpcDetail(gone)?.code, ErrorCode.INVALID_TENANT_ID);
@@ -330,7 +341,8 @@ Deno.test("port: TenantService and AdminService", () =>
     ]]);
     await client.unary(flush, {});
     await client.unary(compact, { tenantId: "b" });
-    assert.deepEqual(node.maintenance, ["flush all", "compact b"]);
+    await client.unary(compact, { tenantId: "b", start: "k", end: "m", purge: true });
+    assert.deepEqual(node.maintenance, ["flush all", "compact b", "compact b k..m purge"]);
   }));
 
 Deno.test("port: what is no PairError stays in the log", () =>

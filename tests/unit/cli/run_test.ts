@@ -70,6 +70,7 @@ Deno.test("every command has --help and --output", async () => {
     "import",
     "export",
     "tenant create",
+    "tenant update",
     "tenant list",
     "tenant drop",
     "status",

@@ -87,13 +87,67 @@ Deno.test("a creation that fails fails its writers, and the next write tries aga
 Deno.test("createTenant() describes it, and refuses one that exists (1000, detail reason)", async () => {
   const { node, world } = testNode();
   const createdAtMs = world.clock.wallMs();
-  assert.deepEqual(await node.createTenant("t"), { tenant: "t", createdAtMs, bytes: 0, tables: 0 });
+  const described = { tenant: "t", createdAtMs, bytes: 0, tables: 0, options: {} };
+  assert.deepEqual(await node.createTenant("t"), described);
   await assert.rejects(node.createTenant("t"), {
     code: 1000,
     details: { reason: "already_exists" },
   });
   const both = await Promise.allSettled([node.createTenant("u"), node.createTenant("u")]);
   assert.deepEqual(both.map(({ status }) => status), ["fulfilled", "rejected"]);
+});
+
+Deno.test("updateTenant() changes what it names and no more; no tenant is 1004", async () => {
+  const { node } = testNode();
+  await node.createTenant("t", { strategy: "hybrid", ttlMs: 5 });
+  assert.deepEqual((await node.updateTenant("t", { ttlMs: 7 })).options, {
+    strategy: "hybrid",
+    ttlMs: 7,
+  });
+  assert.deepEqual(node.listTenants()[0].options, { strategy: "hybrid", ttlMs: 7 });
+  await rejectsCode(() => node.updateTenant("u", { ttlMs: 7 }), 1004);
+});
+
+Deno.test("a tenant's default time to live holds for values without their own, to the millisecond", async () => {
+  const { node, world } = testNode();
+  await node.createTenant("t", { ttlMs: 1000 });
+  await node.put("t", { key: "default", value: bytes("v") });
+  await node.put("t", { key: "zero", value: bytes("v"), ttlMs: 0 });
+  await node.put("t", { key: "longer", value: bytes("v"), ttlMs: 3000 });
+  await node.batchPut("t", [{ key: "batch", value: bytes("v") }]);
+  await world.clock.advance(999);
+  const live = () => [...node.scan("t", {})].map(({ key }) => key);
+  assert.deepEqual(live(), ["batch", "default", "longer", "zero"]);
+  const both = await node.batchGet("t", ["default", "batch"]);
+  assert.ok(both.every((found) => found !== undefined));
+  await world.clock.advance(1);
+  assert.deepEqual(live(), ["longer"]);
+  assert.equal(node.get("t", "default"), undefined);
+  assert.deepEqual(await node.batchGet("t", ["zero", "batch"]), [undefined, undefined]);
+  // What was written under the old default keeps it; what comes now is for ever.
+  await node.updateTenant("t", { ttlMs: 0 });
+  await node.put("t", { key: "for ever", value: bytes("v") });
+  await world.clock.advance(2000);
+  assert.deepEqual(live(), ["for ever"]);
+});
+
+Deno.test("skipUnchanged writes again where values expire, so that they live on", async () => {
+  const { node, world } = testNode();
+  await node.createTenant("t", { ttlMs: 1000 });
+  const items = [{ key: "k", value: bytes("v") }];
+  await node.batchPut("t", items, { skipUnchanged: true });
+  await world.clock.advance(900);
+  assert.equal((await node.batchPut("t", items, { skipUnchanged: true })).unchanged, 0);
+  await world.clock.advance(900);
+  assert.ok(node.get("t", "k") !== undefined);
+});
+
+Deno.test("the largest default time to live never runs over", async () => {
+  const { node, world } = testNode();
+  await node.createTenant("t", { ttlMs: Number.MAX_SAFE_INTEGER });
+  await node.put("t", { key: "k", value: bytes("v") });
+  world.clock.jumpWall(200 * 365 * 86_400_000);
+  assert.ok(node.get("t", "k") !== undefined);
 });
 
 Deno.test("listTenants() is in order of the id, with sizes", async () => {

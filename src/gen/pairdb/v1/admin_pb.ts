@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pairdb/v1/admin.proto.
  */
 export const file_pairdb_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChVwYWlyZGIvdjEvYWRtaW4ucHJvdG8SCXBhaXJkYi52MSIPCg1TdGF0dXNSZXF1ZXN0ItMCCg5TdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGc3RhdHVzGAMgASgJEg8KB3JlYXNvbnMYBCADKAkSEQoJdXB0aW1lX21zGAUgASgDEhAKCGRhdGFfZGlyGAYgASgJEg8KB3RlbmFudHMYByABKAUSFgoObWVtdGFibGVfYnl0ZXMYCCABKAMSEQoJd2FsX2J5dGVzGAkgASgDEhQKDHdhbF9zZWdtZW50cxgKIAEoBRITCgt0YWJsZV9ieXRlcxgLIAEoAxIOCgZ0YWJsZXMYDCABKAUSGAoQdGFibGVzX3Blcl9sZXZlbBgNIAMoBRIYChBkaXNrX3RvdGFsX2J5dGVzGA4gASgDEhcKD2Rpc2tfZnJlZV9ieXRlcxgPIAEoAxIVCg1sYXN0X3NlcXVlbmNlGBAgASgDIiEKDEZsdXNoUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkiDwoNRmx1c2hSZXNwb25zZSIjCg5Db21wYWN0UmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkiEQoPQ29tcGFjdFJlc3BvbnNlMtABCgxBZG1pblNlcnZpY2USQgoGU3RhdHVzEhgucGFpcmRiLnYxLlN0YXR1c1JlcXVlc3QaGS5wYWlyZGIudjEuU3RhdHVzUmVzcG9uc2UiA5ACARI6CgVGbHVzaBIXLnBhaXJkYi52MS5GbHVzaFJlcXVlc3QaGC5wYWlyZGIudjEuRmx1c2hSZXNwb25zZRJACgdDb21wYWN0EhkucGFpcmRiLnYxLkNvbXBhY3RSZXF1ZXN0GhoucGFpcmRiLnYxLkNvbXBhY3RSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("ChVwYWlyZGIvdjEvYWRtaW4ucHJvdG8SCXBhaXJkYi52MSIPCg1TdGF0dXNSZXF1ZXN0ItMCCg5TdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGc3RhdHVzGAMgASgJEg8KB3JlYXNvbnMYBCADKAkSEQoJdXB0aW1lX21zGAUgASgDEhAKCGRhdGFfZGlyGAYgASgJEg8KB3RlbmFudHMYByABKAUSFgoObWVtdGFibGVfYnl0ZXMYCCABKAMSEQoJd2FsX2J5dGVzGAkgASgDEhQKDHdhbF9zZWdtZW50cxgKIAEoBRITCgt0YWJsZV9ieXRlcxgLIAEoAxIOCgZ0YWJsZXMYDCABKAUSGAoQdGFibGVzX3Blcl9sZXZlbBgNIAMoBRIYChBkaXNrX3RvdGFsX2J5dGVzGA4gASgDEhcKD2Rpc2tfZnJlZV9ieXRlcxgPIAEoAxIVCg1sYXN0X3NlcXVlbmNlGBAgASgDIiEKDEZsdXNoUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkiDwoNRmx1c2hSZXNwb25zZSJOCg5Db21wYWN0UmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSDQoFc3RhcnQYAiABKAkSCwoDZW5kGAMgASgJEg0KBXB1cmdlGAQgASgIIhEKD0NvbXBhY3RSZXNwb25zZTLQAQoMQWRtaW5TZXJ2aWNlEkIKBlN0YXR1cxIYLnBhaXJkYi52MS5TdGF0dXNSZXF1ZXN0GhkucGFpcmRiLnYxLlN0YXR1c1Jlc3BvbnNlIgOQAgESOgoFRmx1c2gSFy5wYWlyZGIudjEuRmx1c2hSZXF1ZXN0GhgucGFpcmRiLnYxLkZsdXNoUmVzcG9uc2USQAoHQ29tcGFjdBIZLnBhaXJkYi52MS5Db21wYWN0UmVxdWVzdBoaLnBhaXJkYi52MS5Db21wYWN0UmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * @generated from message pairdb.v1.StatusRequest
@@ -165,6 +165,27 @@ export type CompactRequest = Message<"pairdb.v1.CompactRequest"> & {
    * @generated from field: string tenant_id = 1;
    */
   tenantId: string;
+
+  /**
+   * The first key, inclusive; empty: from the first. Only with a tenant.
+   *
+   * @generated from field: string start = 2;
+   */
+  start: string;
+
+  /**
+   * The end, exclusive; empty: to the last. Only with a tenant.
+   *
+   * @generated from field: string end = 3;
+   */
+  end: string;
+
+  /**
+   * Drop what is deleted or expired by now, without waiting for the grace time.
+   *
+   * @generated from field: bool purge = 4;
+   */
+  purge: boolean;
 };
 
 /**
@@ -214,7 +235,8 @@ export const AdminService: GenService<{
     output: typeof FlushResponseSchema;
   },
   /**
-   * Flushes, then merges each tenant's tables down to one level; returns when done.
+   * Flushes, then merges a tenant's tables, or those with keys of a range, down to one level;
+   * returns when done.
    *
    * @generated from rpc pairdb.v1.AdminService.Compact
    */

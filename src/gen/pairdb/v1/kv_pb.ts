@@ -51,7 +51,8 @@ export type PutRequest = Message<"pairdb.v1.PutRequest"> & {
   consistency: Consistency;
 
   /**
-   * Milliseconds after which the value is gone. 0: never. At most 2^53 - 1 past 1970 in sum.
+   * Milliseconds after which the value is gone. 0: the tenant's default, or never. At most 2^53 - 1
+   * past 1970 in sum.
    *
    * @generated from field: int64 ttl_ms = 6;
    */

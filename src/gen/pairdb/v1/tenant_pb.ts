@@ -10,7 +10,44 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pairdb/v1/tenant.proto.
  */
 export const file_pairdb_v1_tenant: GenFile = /*@__PURE__*/
-  fileDesc("ChZwYWlyZGIvdjEvdGVuYW50LnByb3RvEglwYWlyZGIudjEiTgoGVGVuYW50EhEKCXRlbmFudF9pZBgBIAEoCRISCgpjcmVhdGVkX2F0GAIgASgDEg0KBWJ5dGVzGAMgASgDEg4KBnRhYmxlcxgEIAEoBSIoChNDcmVhdGVUZW5hbnRSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCSI5ChRDcmVhdGVUZW5hbnRSZXNwb25zZRIhCgZ0ZW5hbnQYASABKAsyES5wYWlyZGIudjEuVGVuYW50IhQKEkxpc3RUZW5hbnRzUmVxdWVzdCI5ChNMaXN0VGVuYW50c1Jlc3BvbnNlEiIKB3RlbmFudHMYASADKAsyES5wYWlyZGIudjEuVGVuYW50IiYKEURyb3BUZW5hbnRSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCSIUChJEcm9wVGVuYW50UmVzcG9uc2Uy/gEKDVRlbmFudFNlcnZpY2USTwoMQ3JlYXRlVGVuYW50Eh4ucGFpcmRiLnYxLkNyZWF0ZVRlbmFudFJlcXVlc3QaHy5wYWlyZGIudjEuQ3JlYXRlVGVuYW50UmVzcG9uc2USUQoLTGlzdFRlbmFudHMSHS5wYWlyZGIudjEuTGlzdFRlbmFudHNSZXF1ZXN0Gh4ucGFpcmRiLnYxLkxpc3RUZW5hbnRzUmVzcG9uc2UiA5ACARJJCgpEcm9wVGVuYW50EhwucGFpcmRiLnYxLkRyb3BUZW5hbnRSZXF1ZXN0Gh0ucGFpcmRiLnYxLkRyb3BUZW5hbnRSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("ChZwYWlyZGIvdjEvdGVuYW50LnByb3RvEglwYWlyZGIudjEiqQEKDVRlbmFudE9wdGlvbnMSIAoTY29tcGFjdGlvbl9zdHJhdGVneRgBIAEoCUgAiAEBEhsKDmRlZmF1bHRfdHRsX21zGAIgASgDSAGIAQESGwoOdGltZV93aW5kb3dfbXMYAyABKANIAogBAUIWChRfY29tcGFjdGlvbl9zdHJhdGVneUIRCg9fZGVmYXVsdF90dGxfbXNCEQoPX3RpbWVfd2luZG93X21zInkKBlRlbmFudBIRCgl0ZW5hbnRfaWQYASABKAkSEgoKY3JlYXRlZF9hdBgCIAEoAxINCgVieXRlcxgDIAEoAxIOCgZ0YWJsZXMYBCABKAUSKQoHb3B0aW9ucxgFIAEoCzIYLnBhaXJkYi52MS5UZW5hbnRPcHRpb25zIlMKE0NyZWF0ZVRlbmFudFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEikKB29wdGlvbnMYAiABKAsyGC5wYWlyZGIudjEuVGVuYW50T3B0aW9ucyI5ChRDcmVhdGVUZW5hbnRSZXNwb25zZRIhCgZ0ZW5hbnQYASABKAsyES5wYWlyZGIudjEuVGVuYW50IlMKE1VwZGF0ZVRlbmFudFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEikKB29wdGlvbnMYAiABKAsyGC5wYWlyZGIudjEuVGVuYW50T3B0aW9ucyI5ChRVcGRhdGVUZW5hbnRSZXNwb25zZRIhCgZ0ZW5hbnQYASABKAsyES5wYWlyZGIudjEuVGVuYW50IhQKEkxpc3RUZW5hbnRzUmVxdWVzdCI5ChNMaXN0VGVuYW50c1Jlc3BvbnNlEiIKB3RlbmFudHMYASADKAsyES5wYWlyZGIudjEuVGVuYW50IiYKEURyb3BUZW5hbnRSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCSIUChJEcm9wVGVuYW50UmVzcG9uc2UyzwIKDVRlbmFudFNlcnZpY2USTwoMQ3JlYXRlVGVuYW50Eh4ucGFpcmRiLnYxLkNyZWF0ZVRlbmFudFJlcXVlc3QaHy5wYWlyZGIudjEuQ3JlYXRlVGVuYW50UmVzcG9uc2USTwoMVXBkYXRlVGVuYW50Eh4ucGFpcmRiLnYxLlVwZGF0ZVRlbmFudFJlcXVlc3QaHy5wYWlyZGIudjEuVXBkYXRlVGVuYW50UmVzcG9uc2USUQoLTGlzdFRlbmFudHMSHS5wYWlyZGIudjEuTGlzdFRlbmFudHNSZXF1ZXN0Gh4ucGFpcmRiLnYxLkxpc3RUZW5hbnRzUmVzcG9uc2UiA5ACARJJCgpEcm9wVGVuYW50EhwucGFpcmRiLnYxLkRyb3BUZW5hbnRSZXF1ZXN0Gh0ucGFpcmRiLnYxLkRyb3BUZW5hbnRSZXNwb25zZWIGcHJvdG8z");
+
+/**
+ * What a tenant has of its own. A field that is absent is as the node's configuration says; in a
+ * request it stays as it is.
+ *
+ * @generated from message pairdb.v1.TenantOptions
+ */
+export type TenantOptions = Message<"pairdb.v1.TenantOptions"> & {
+  /**
+   * "leveled", "size_tiered", "time_window" or "hybrid". Empty in a request: the node's again.
+   *
+   * @generated from field: optional string compaction_strategy = 1;
+   */
+  compactionStrategy?: string | undefined;
+
+  /**
+   * Milliseconds that values live that come without a time to live of their own. 0: for ever.
+   *
+   * @generated from field: optional int64 default_ttl_ms = 2;
+   */
+  defaultTtlMs?: bigint | undefined;
+
+  /**
+   * Milliseconds that share their tables, with the strategy "time_window". 0 in a request: the
+   * node's again.
+   *
+   * @generated from field: optional int64 time_window_ms = 3;
+   */
+  timeWindowMs?: bigint | undefined;
+};
+
+/**
+ * Describes the message pairdb.v1.TenantOptions.
+ * Use `create(TenantOptionsSchema)` to create a new message.
+ */
+export const TenantOptionsSchema: GenMessage<TenantOptions> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_tenant, 0);
 
 /**
  * @generated from message pairdb.v1.Tenant
@@ -41,6 +78,11 @@ export type Tenant = Message<"pairdb.v1.Tenant"> & {
    * @generated from field: int32 tables = 4;
    */
   tables: number;
+
+  /**
+   * @generated from field: pairdb.v1.TenantOptions options = 5;
+   */
+  options?: TenantOptions | undefined;
 };
 
 /**
@@ -48,7 +90,7 @@ export type Tenant = Message<"pairdb.v1.Tenant"> & {
  * Use `create(TenantSchema)` to create a new message.
  */
 export const TenantSchema: GenMessage<Tenant> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_tenant, 0);
+  messageDesc(file_pairdb_v1_tenant, 1);
 
 /**
  * @generated from message pairdb.v1.CreateTenantRequest
@@ -58,6 +100,11 @@ export type CreateTenantRequest = Message<"pairdb.v1.CreateTenantRequest"> & {
    * @generated from field: string tenant_id = 1;
    */
   tenantId: string;
+
+  /**
+   * @generated from field: pairdb.v1.TenantOptions options = 2;
+   */
+  options?: TenantOptions | undefined;
 };
 
 /**
@@ -65,7 +112,7 @@ export type CreateTenantRequest = Message<"pairdb.v1.CreateTenantRequest"> & {
  * Use `create(CreateTenantRequestSchema)` to create a new message.
  */
 export const CreateTenantRequestSchema: GenMessage<CreateTenantRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_tenant, 1);
+  messageDesc(file_pairdb_v1_tenant, 2);
 
 /**
  * @generated from message pairdb.v1.CreateTenantResponse
@@ -82,7 +129,48 @@ export type CreateTenantResponse = Message<"pairdb.v1.CreateTenantResponse"> & {
  * Use `create(CreateTenantResponseSchema)` to create a new message.
  */
 export const CreateTenantResponseSchema: GenMessage<CreateTenantResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_tenant, 2);
+  messageDesc(file_pairdb_v1_tenant, 3);
+
+/**
+ * @generated from message pairdb.v1.UpdateTenantRequest
+ */
+export type UpdateTenantRequest = Message<"pairdb.v1.UpdateTenantRequest"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * Fields that are absent stay as they are.
+   *
+   * @generated from field: pairdb.v1.TenantOptions options = 2;
+   */
+  options?: TenantOptions | undefined;
+};
+
+/**
+ * Describes the message pairdb.v1.UpdateTenantRequest.
+ * Use `create(UpdateTenantRequestSchema)` to create a new message.
+ */
+export const UpdateTenantRequestSchema: GenMessage<UpdateTenantRequest> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_tenant, 4);
+
+/**
+ * @generated from message pairdb.v1.UpdateTenantResponse
+ */
+export type UpdateTenantResponse = Message<"pairdb.v1.UpdateTenantResponse"> & {
+  /**
+   * @generated from field: pairdb.v1.Tenant tenant = 1;
+   */
+  tenant?: Tenant | undefined;
+};
+
+/**
+ * Describes the message pairdb.v1.UpdateTenantResponse.
+ * Use `create(UpdateTenantResponseSchema)` to create a new message.
+ */
+export const UpdateTenantResponseSchema: GenMessage<UpdateTenantResponse> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_tenant, 5);
 
 /**
  * @generated from message pairdb.v1.ListTenantsRequest
@@ -95,7 +183,7 @@ export type ListTenantsRequest = Message<"pairdb.v1.ListTenantsRequest"> & {
  * Use `create(ListTenantsRequestSchema)` to create a new message.
  */
 export const ListTenantsRequestSchema: GenMessage<ListTenantsRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_tenant, 3);
+  messageDesc(file_pairdb_v1_tenant, 6);
 
 /**
  * @generated from message pairdb.v1.ListTenantsResponse
@@ -112,7 +200,7 @@ export type ListTenantsResponse = Message<"pairdb.v1.ListTenantsResponse"> & {
  * Use `create(ListTenantsResponseSchema)` to create a new message.
  */
 export const ListTenantsResponseSchema: GenMessage<ListTenantsResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_tenant, 4);
+  messageDesc(file_pairdb_v1_tenant, 7);
 
 /**
  * @generated from message pairdb.v1.DropTenantRequest
@@ -129,7 +217,7 @@ export type DropTenantRequest = Message<"pairdb.v1.DropTenantRequest"> & {
  * Use `create(DropTenantRequestSchema)` to create a new message.
  */
 export const DropTenantRequestSchema: GenMessage<DropTenantRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_tenant, 5);
+  messageDesc(file_pairdb_v1_tenant, 8);
 
 /**
  * @generated from message pairdb.v1.DropTenantResponse
@@ -142,7 +230,7 @@ export type DropTenantResponse = Message<"pairdb.v1.DropTenantResponse"> & {
  * Use `create(DropTenantResponseSchema)` to create a new message.
  */
 export const DropTenantResponseSchema: GenMessage<DropTenantResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_tenant, 6);
+  messageDesc(file_pairdb_v1_tenant, 9);
 
 /**
  * Tenants as objects.
@@ -159,6 +247,16 @@ export const TenantService: GenService<{
     methodKind: "unary";
     input: typeof CreateTenantRequestSchema;
     output: typeof CreateTenantResponseSchema;
+  },
+  /**
+   * Changes options of a tenant that is in use. INVALID_TENANT_ID (1004) when there is none.
+   *
+   * @generated from rpc pairdb.v1.TenantService.UpdateTenant
+   */
+  updateTenant: {
+    methodKind: "unary";
+    input: typeof UpdateTenantRequestSchema;
+    output: typeof UpdateTenantResponseSchema;
   },
   /**
    * All tenants, in order of their id.
