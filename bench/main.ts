@@ -1,9 +1,10 @@
 // deno-lint-ignore-file no-console -- a bench prints its figures
 /**
- * `deno task bench [engine|server] [--count N] [--rounds N] [--sets abc]`: our figures beside those of
+ * `deno task bench [engine|server|cache] [--count N] [--rounds N] [--sets abc]`: our figures beside those of
  * the peers that are installed, in one run. Prints a table and keeps it in `bench/results/`.
  * @module
  */
+import { benchCache } from "./cache.ts";
 import { benchEngine } from "./engine.ts";
 import { save, table } from "./report.ts";
 import { benchServer } from "./server.ts";
@@ -23,21 +24,24 @@ const [what = "all"] = Deno.args[0]?.startsWith("--") ? [] : Deno.args;
 const count = whole("--count");
 const rounds = whole("--rounds") ?? 3;
 const sets = flag("--sets") ?? "abc";
-const known = ["all", "engine", "server"].includes(what) && /^[abc]+$/.test(sets);
+const known = ["all", "engine", "server", "cache"].includes(what) && /^[abc]+$/.test(sets);
 if (!known || !(rounds >= 1) || (count !== undefined && !(count >= 1))) {
   console.error(
-    "usage: deno task bench [engine|server] [--count N] [--rounds N] [--sets abc]\n" +
+    "usage: deno task bench [engine|server|cache] [--count N] [--rounds N] [--sets abc]\n" +
       "  sets: a 100 B values, b 1 KiB values, c 100 B values and little memory",
   );
   Deno.exit(2);
 }
 
-if (what !== "server") {
+if (what === "all" || what === "cache") {
+  console.log(benchCache(count ?? 1_000_000));
+}
+if (what === "all" || what === "engine") {
   const { rows, notes } = await benchEngine({ count: count ?? 1_000_000, rounds, sets });
   console.log(table(rows));
   console.log(`kept in ${await save("engine", rows, notes)}.{json,txt}`);
 }
-if (what !== "engine") {
+if (what === "all" || what === "server") {
   const requests = count ?? 50_000;
   const rows = await benchServer(requests);
   console.log(table(rows));

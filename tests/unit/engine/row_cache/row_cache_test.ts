@@ -1,0 +1,170 @@
+import assert from "node:assert/strict";
+import { KIND_DELETE, KIND_MERGE, KIND_PUT } from "../../../../src/engine/mod.ts";
+import { DEFAULT_WEIGHTS, RowCache } from "../../../../src/engine/row_cache/mod.ts";
+import { ROW_OVERHEAD } from "../../../../src/engine/row_cache/row_cache.ts";
+import { murmur3, utf8 } from "../../../../src/model/mod.ts";
+import { SimRandom } from "../../../../src/runtime/mod.ts";
+import { hitRatio, TRACES } from "../../../support/cache_traces.ts";
+import { Lfu, Lru, Ours, WTinyLfu } from "../../../support/cache_policies.ts";
+
+function cacheOf(capacity: number): RowCache {
+  return new RowCache(capacity, DEFAULT_WEIGHTS, () => 0);
+}
+
+function hashOf(key: Uint8Array): number {
+  return murmur3(key, 7, 0, key.length);
+}
+
+interface Row {
+  readonly seq: number;
+  readonly value: Uint8Array;
+}
+
+Deno.test("a row cache answers with the newest value or not at all, within its bytes", () => {
+  for (let seed = 1; seed <= 30; seed++) {
+    const random = new SimRandom(seed);
+    const capacity = [0, 300, 5000, 40_000, 400_000][seed % 5];
+    const cache = cacheOf(capacity);
+    const model = new Map<string, Row>();
+    const value = () => random.bytes(random.below(random.below(10) === 0 ? 3000 : 80));
+    let seq = 0;
+    let hits = 0;
+    for (let step = 0; step < 4000; step++) {
+      const tree = 1 + random.below(3);
+      const key = utf8(
+        `k${random.below(random.below(2) === 0 ? 400 : 20)}${"x".repeat(random.below(2) * 40)}`,
+      );
+      const name = `${tree}/${key}`;
+      const choice = random.below(10) === 0 ? random.below(100) : random.below(99);
+      if (choice < 70) {
+        const at = seq - random.below(3);
+        const found = cache.get(tree, key, hashOf(key), at);
+        const row = model.get(name);
+        if (found !== undefined) {
+          hits++;
+          assert.ok(
+            row !== undefined && row.seq <= at,
+            `seed ${seed}: a row that must not be seen`,
+          );
+          assert.deepEqual(Uint8Array.from(found), row.value, `seed ${seed}`);
+          found.fill(0xee);
+        } else if (row !== undefined) {
+          cache.fill(tree, key, hashOf(key), row.seq, row.value);
+        }
+      } else if (choice < 99) {
+        const kind = ([KIND_PUT, KIND_PUT, KIND_DELETE, KIND_MERGE] as const)[random.below(4)];
+        const next = value();
+        cache.write(tree, key, hashOf(key), ++seq, kind, next);
+        if (kind === KIND_PUT) model.set(name, { seq, value: next });
+        else if (kind === KIND_DELETE) model.delete(name);
+        else model.set(name, { seq, value: Uint8Array.of(...(model.get(name)?.value ?? []), 1) });
+      } else {
+        cache.dropTree(tree);
+        for (const other of model.keys()) if (other.startsWith(`${tree}/`)) model.delete(other);
+      }
+      assert.ok(cache.stats.bytes <= capacity);
+      assert.ok(cache.stats.entries * ROW_OVERHEAD <= cache.stats.bytes);
+    }
+    assert.equal(cache.stats.hits, hits);
+    if (capacity > 40_000) assert.ok(hits > 200, `seed ${seed}: ${hits} hits`);
+    for (const tree of [1, 2, 3]) cache.dropTree(tree);
+    assert.equal(cache.stats.entries, 0);
+    assert.equal(cache.stats.bytes, 0);
+  }
+});
+
+Deno.test("trees do not share rows, whatever their keys", () => {
+  const cache = cacheOf(1 << 20);
+  const key = utf8("same");
+  for (const tree of [1, 2, 3]) cache.fill(tree, key, 99, 1, Uint8Array.of(tree));
+  for (const tree of [1, 2, 3]) assert.deepEqual([...cache.get(tree, key, 99, 1)!], [tree]);
+  cache.dropTree(2);
+  assert.equal(cache.get(2, key, 99, 1), undefined);
+  assert.deepEqual([...cache.get(3, key, 99, 1)!], [3]);
+});
+
+Deno.test("keys of one hash are told apart, and cannot make look-ups long", () => {
+  const cache = cacheOf(1 << 24);
+  const keys = Array.from({ length: 2000 }, (_, i) => utf8(`key ${i}`));
+  for (const [i, key] of keys.entries()) cache.fill(1, key, 42, 1, utf8(`${i}`));
+  let held = 0;
+  for (const [i, key] of keys.entries()) {
+    const found = cache.get(1, key, 42, 1);
+    if (found === undefined) continue;
+    held++;
+    assert.equal(new TextDecoder().decode(found), `${i}`);
+  }
+  assert.ok(held > 50 && held < 200, `${held} rows of one hash`);
+});
+
+Deno.test("rows whose sizes change do not lose the cache's memory", () => {
+  const random = new SimRandom(3);
+  const capacity = 1 << 20;
+  const cache = cacheOf(capacity);
+  for (const size of [20, 700, 90, 3000, 20, 7000, 60]) {
+    for (let i = 0; i < 40_000; i++) {
+      const key = utf8(`${size}/${random.below(Math.ceil(capacity / 4 / (size + 80)))}`);
+      if (cache.get(1, key, hashOf(key), 1) !== undefined) continue;
+      cache.fill(1, key, hashOf(key), 1, new Uint8Array(size));
+    }
+    // What is asked for now takes a quarter of the cache: nearly all of it must be here.
+    let hits = 0;
+    for (let i = 0; i < 1000; i++) {
+      const key = utf8(`${size}/${random.below(Math.ceil(capacity / 4 / (size + 80)))}`);
+      if (cache.get(1, key, hashOf(key), 1) !== undefined) hits++;
+    }
+    assert.ok(hits > 900, `values of ${size} bytes: ${hits} of 1000`);
+  }
+});
+
+Deno.test("hotness over the window moves the weights", () => {
+  let nowMs = 0;
+  const cache = new RowCache(100 * 100, DEFAULT_WEIGHTS, () => nowMs);
+  const ask = (from: number, to: number, times: number) => {
+    for (let i = 0; i < times; i++) {
+      const key = utf8(`row ${from + i % (to - from)}`);
+      if (cache.get(1, key, hashOf(key), 1) === undefined) {
+        cache.fill(1, key, hashOf(key), 1, new Uint8Array(20));
+      }
+    }
+  };
+  const endWindow = () => {
+    nowMs += 300_000;
+    ask(5000, 6000, 128);
+    return [cache.weights.frequency, cache.weights.recency];
+  };
+  ask(0, 50, 500);
+  assert.deepEqual([cache.weights.frequency, cache.weights.recency], [0.5, 0.5]);
+  ask(0, 200, 5000);
+  assert.deepEqual(endWindow(), [0.3, 0.7]);
+  // Of about a hundred rows ten are asked for.
+  ask(0, 10, 50);
+  assert.deepEqual(endWindow(), [0.7, 0.3]);
+});
+
+/** Rows of a trace. */
+const ROWS = 10_000;
+const LENGTH = 150_000;
+
+for (const { name, make } of TRACES) {
+  Deno.test(`hit ratio on "${name}" is near the best of LRU and LFU`, () => {
+    const trace = make(ROWS, LENGTH);
+    for (const size of [0.05, 0.2]) {
+      const capacity = ROWS * size;
+      const ours = hitRatio(new Ours(capacity), trace);
+      const best = Math.max(hitRatio(new Lru(capacity), trace), hitRatio(new Lfu(capacity), trace));
+      assert.ok(ours > best - 0.03, `${size}: ${ours}, not ${best}`);
+    }
+  });
+}
+
+Deno.test("hit ratio over all traces is no worse than W-TinyLFU's", () => {
+  let ours = 0;
+  let theirs = 0;
+  for (const { make } of TRACES) {
+    const trace = make(ROWS, LENGTH);
+    ours += hitRatio(new Ours(ROWS / 10), trace) / TRACES.length;
+    theirs += hitRatio(new WTinyLfu(ROWS / 10), trace) / TRACES.length;
+  }
+  assert.ok(ours > theirs - 0.01, `${ours}, not ${theirs}`);
+});
