@@ -9,6 +9,7 @@ import type { Config } from "./config/mod.ts";
 /** What the engine is opened with. */
 export function engineOptions(config: Config): EngineOptions {
   const { commit_log: log, mem_table: memory, sstable, cache, compaction } = config;
+  const blockCacheSize = Math.min(cache.block_cache_size, cache.max_size);
   return {
     log: {
       syncMode: log.sync_mode,
@@ -22,7 +23,13 @@ export function engineOptions(config: Config): EngineOptions {
     maxImmutables: memory.num_mem_tables,
     memtableBudget: memory.total_size,
     table: { blockSize: sstable.block_size, falsePositives: sstable.bloom_filter_fp },
-    blockCacheSize: Math.min(cache.block_cache_size, cache.max_size),
+    blockCacheSize,
+    rowCacheSize: Math.min(cache.row_cache_size, cache.max_size - blockCacheSize),
+    rowCache: {
+      frequencyWeight: cache.frequency_weight,
+      recencyWeight: cache.recency_weight,
+      adaptiveWindowMs: cache.adaptive_window,
+    },
     compaction: {
       strategy: compaction.strategy,
       windowMs: compaction.window,

@@ -78,7 +78,7 @@ export interface Tree {
 
 /** Where a read found its answer. Filled by {@link Engine.get} when one is handed in. */
 export interface ReadTrace {
-  source: "memtable" | "sstable" | "none";
+  source: "cache" | "memtable" | "sstable" | "none";
 }
 
 /** A moment that reads can go back to. Release it, or old versions stay on disk. */
@@ -148,6 +148,15 @@ export interface EngineStats {
   blockCacheBytes: number;
   blockCacheHits: number;
   blockCacheMisses: number;
+  /** Rows in the row cache, and what they count for: key, value and 64 bytes each. */
+  rowCacheEntries: number;
+  rowCacheBytes: number;
+  rowCacheMaxBytes: number;
+  /** Share of it that is in use, from 0 to 1. */
+  rowCacheUse: number;
+  /** Reads that came to the row cache, past the memtables. */
+  rowCacheHits: number;
+  rowCacheMisses: number;
   checksumFailures: number;
   /** Groups written to the log, and the records in them. */
   walGroups: number;

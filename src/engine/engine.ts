@@ -19,6 +19,7 @@ import {
   type CompactOptions,
   type Engine,
   type EngineStats,
+  type EntryKind,
   KIND_DELETE,
   type MergeOperator,
   type Mutation,
@@ -50,7 +51,8 @@ import { PurgeClock } from "./purge_clock.ts";
 import { Reads } from "./reads.ts";
 import { recover } from "./recovery.ts";
 import { LiveCursor, liveRange } from "./scan.ts";
-import { BlockCache } from "./sstable/mod.ts";
+import { RowCache } from "./row_cache/mod.ts";
+import { BlockCache, filterHash1 } from "./sstable/mod.ts";
 import { TableStore } from "./table_store.ts";
 import { acceptsKind, newMemtable, TreeState } from "./tree.ts";
 import { changeOptions, NO_OPTIONS } from "./tree_options.ts";
@@ -86,6 +88,7 @@ class LsmEngine implements Engine {
   readonly #options: EngineOptions;
   readonly #operators: readonly MergeOperator[];
   readonly #cache: BlockCache;
+  readonly #rows: RowCache;
   readonly #trees = new Map<number, TreeState>();
   readonly #byName = new Map<string, TreeState>();
   /** By sequence: how many hold it, and when the first of them took it. */
@@ -131,6 +134,8 @@ class LsmEngine implements Engine {
     this.#reads = new Reads(this.#coldReads, this.#note);
     const isTree = (id: number) => this.#trees.has(id);
     this.#tables = new TableStore(runtime, this.#files, this.#cache, this.#coldReads, isTree);
+    const { clock } = runtime;
+    this.#rows = new RowCache(options.rowCacheSize, options.rowCache, () => clock.monotonicMs());
   }
 
   get recovery(): RecoveryReport {
@@ -225,6 +230,7 @@ class LsmEngine implements Engine {
           new Version(placed),
           record.flushedSeq,
           newMemtable(record.id),
+          this.#rows,
         ),
       );
     }
@@ -340,6 +346,7 @@ class LsmEngine implements Engine {
       new Version([]),
       0,
       newMemtable(meta.id),
+      this.#rows,
     );
     this.#addTree(tree);
     return tree;
@@ -371,6 +378,7 @@ class LsmEngine implements Engine {
     await this.#maintenance.settle(tree);
     await this.#manifest.commit(() => ({ dropTree: tree.id, lastSeq: this.#lastSeq }));
     this.#trees.delete(tree.id);
+    this.#rows.dropTree(tree.id);
     tree.immutables = [];
     tree.active = newMemtable(tree.id);
     tree.version.release();
@@ -430,6 +438,7 @@ class LsmEngine implements Engine {
     for (let i = 0; i < records.length; i++) {
       const { tree, kind, key, value } = records[i];
       tree.active.insert(firstSeq + i, kind, key, value);
+      if (!this.#rows.empty) this.#writeRow(tree.id, firstSeq + i, kind, key, value);
     }
     for (const { tree } of records) {
       if (tree.active.bytes >= this.#options.memtableSize) this.#maintenance.freeze(tree);
@@ -440,6 +449,10 @@ class LsmEngine implements Engine {
       this.#maintenance.relieve();
     }
     return done;
+  }
+
+  #writeRow(tree: number, seq: number, kind: EntryKind, key: Uint8Array, value: Uint8Array): void {
+    this.#rows.write(tree, key, filterHash1(key, 0, key.length), seq, kind, value);
   }
 
   get(
@@ -574,6 +587,7 @@ class LsmEngine implements Engine {
       });
     }
     const log = this.#log!;
+    const rows = this.#rows.stats;
     return {
       lastSequence: this.#lastSeq,
       walBytes: log.bytes,
@@ -590,6 +604,12 @@ class LsmEngine implements Engine {
       blockCacheBytes: this.#cache.bytes,
       blockCacheHits: this.#cache.hits,
       blockCacheMisses: this.#cache.misses,
+      rowCacheEntries: rows.entries,
+      rowCacheBytes: rows.bytes,
+      rowCacheMaxBytes: rows.capacity,
+      rowCacheUse: rows.capacity === 0 ? 0 : rows.bytes / rows.capacity,
+      rowCacheHits: rows.hits,
+      rowCacheMisses: rows.misses,
       checksumFailures: this.#checksumFailures,
       walGroups: log.groups,
       walRecords: log.records,

@@ -44,5 +44,6 @@ export {
   type EngineOptions,
 } from "./options.ts";
 export type { SharedMemtable } from "./memtable/mod.ts";
+export type { RowCacheWeights } from "./row_cache/mod.ts";
 export type { FinishedTable, TableOptions, TableProperties } from "./sstable/mod.ts";
 export type { LogOptions, SyncMode } from "./wal/mod.ts";

@@ -3,6 +3,7 @@
  * database and the tests all start from {@link DEFAULT_ENGINE_OPTIONS}.
  * @module
  */
+import { DEFAULT_WEIGHTS, type RowCacheWeights } from "./row_cache/mod.ts";
 import type { TableOptions } from "./sstable/mod.ts";
 import type { LogOptions } from "./wal/mod.ts";
 
@@ -57,6 +58,10 @@ export interface EngineOptions {
   readonly memtableBudget: number;
   readonly table: TableOptions;
   readonly blockCacheSize: number;
+  /** Memory for rows that were read from tables; 0: no row cache. */
+  readonly rowCacheSize: number;
+  /** What a row must be like to stay. */
+  readonly rowCache: RowCacheWeights;
   readonly compaction: CompactionOptions;
 }
 
@@ -75,6 +80,8 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   memtableBudget: 512 << 20,
   table: { blockSize: 4096, falsePositives: 0.01 },
   blockCacheSize: 256 << 20,
+  rowCacheSize: 256 << 20,
+  rowCache: DEFAULT_WEIGHTS,
   compaction: {
     strategy: "leveled",
     windowMs: 86_400_000,

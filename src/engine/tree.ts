@@ -1,8 +1,8 @@
 /**
  * A tree: one tenant's key space, from the newest entry in memory to the oldest on disk.
  *
- * Reads go memtable, frozen memtables newest first, level 0 newest first, then one table a level: the
- * first put or delete found ends the search, merge operands on the way are folded onto it.
+ * Reads go memtable, frozen memtables newest first, row cache, level 0 newest first, then one table a
+ * level: the first put or delete found ends the search, merge operands on the way are folded onto it.
  * @module
  */
 import { compareBytes } from "../model/mod.ts";
@@ -20,8 +20,10 @@ import { pressure } from "./compaction/mod.ts";
 import { type EntryCursor, MergingCursor } from "./cursor.ts";
 import { type KeyBounds, LevelCursor } from "./level_cursor.ts";
 import type { TreeMeta } from "./manifest/mod.ts";
+import { Copies } from "./copies.ts";
 import { Memtable } from "./memtable/mod.ts";
 import type { CompactionOptions } from "./options.ts";
+import type { RowCache } from "./row_cache/mod.ts";
 import { filterHash1, filterHash2 } from "./sstable/mod.ts";
 import { compactionOf, readOptions, type StoredOptions } from "./tree_options.ts";
 import { firstReaching, tableFor, type Version } from "./version.ts";
@@ -44,6 +46,8 @@ export class TreeState implements Tree {
   readonly operator: MergeOperator | undefined;
 
   active: Memtable;
+  readonly #rows: RowCache;
+  readonly #copies = new Copies();
   /** Frozen memtables, newest first. */
   immutables: Memtable[] = [];
   version: Version;
@@ -73,6 +77,7 @@ export class TreeState implements Tree {
     version: Version,
     flushedSeq: number,
     active: Memtable,
+    rows: RowCache,
   ) {
     this.id = meta.id;
     this.name = meta.name;
@@ -84,6 +89,7 @@ export class TreeState implements Tree {
     this.purgeFloor = meta.purgeFloor;
     this.setOptions(meta.options);
     this.active = active;
+    this.#rows = rows;
   }
 
   get options(): TreeOptions {
@@ -152,28 +158,67 @@ export class TreeState implements Tree {
     view: TreeView = this,
   ): Uint8Array | undefined {
     if (trace !== undefined) trace.source = "none";
-    const search = new Search(key, this.operator, trace);
+    const search = new Search(key, this.operator, this.#copies, trace);
     if (this.#readMemtable(view.active, key, seq, search)) return search.value;
     for (const memtable of view.immutables) {
       if (this.#readMemtable(memtable, key, seq, search)) return search.value;
     }
     const { levels } = view.version;
-    if (levels.length > 1 || levels[0].length > 0) {
-      const hash1 = filterHash1(key, 0, key.length);
-      const hash2 = filterHash2(key, 0, key.length);
-      for (const table of levels[0]) {
-        const { smallest, largest } = table.meta.properties;
-        if (compareBytes(key, smallest) < 0 || compareBytes(key, largest) > 0) continue;
-        if (!table.reader.mayContain(hash1, hash2)) continue;
-        if (search.takeFrom(table.reader.find(key, seq))) return search.value;
-      }
-      for (let level = 1; level < levels.length; level++) {
-        const index = tableFor(levels[level], key);
-        if (index < 0) continue;
-        const { reader } = levels[level][index];
-        if (!reader.mayContain(hash1, hash2)) continue;
-        if (search.takeFrom(reader.find(key, seq))) return search.value;
-      }
+    if (levels.length === 1 && levels[0].length === 0) return search.end();
+    const hash1 = filterHash1(key, 0, key.length);
+    // Of a key with operands in memtables there is no row: writing them has dropped it.
+    if (search.started || !this.#rows.enabled) {
+      return this.#readTables(levels, key, hash1, seq, search);
+    }
+    const row = this.#rows.get(this.id, key, hash1, seq);
+    if (row !== undefined) {
+      if (trace !== undefined) trace.source = "cache";
+      return row;
+    }
+    const value = this.#readTables(levels, key, hash1, seq, search);
+    if (value !== undefined && this.#isNewest(key, seq)) {
+      this.#rows.fill(this.id, key, hash1, search.seq, value);
+    }
+    return value;
+  }
+
+  /**
+   * Whether what was just read from tables as of a sequence is the key's newest state, so that it may be
+   * kept as a row. It is not when tables hold later writes than the reader may see, or a memtable does:
+   *
+   *     reader at 7                          writer
+   *                                          write 8 of the key: no row to change
+   *     reads the tables: value of 5
+   *     keeps it as the row, from 5 on       is synced; its memtable is flushed
+   *                                          a reader at 8 gets the row: the write is lost
+   *
+   * A read that waited for the disk asks what is in memory now, not when it began: the same holds for it.
+   */
+  #isNewest(key: Uint8Array, seq: number): boolean {
+    return !this.dropped && seq >= this.flushedSeq && !holdsLater(this.active, key, seq) &&
+      !this.immutables.some((memtable) => holdsLater(memtable, key, seq));
+  }
+
+  #readTables(
+    levels: Version["levels"],
+    key: Uint8Array,
+    hash1: number,
+    seq: number,
+    search: Search,
+  ): Uint8Array | undefined {
+    const hash2 = filterHash2(key, 0, key.length);
+    for (const table of levels[0]) {
+      const { smallest, largest } = table.meta.properties;
+      if (compareBytes(key, smallest) < 0 || compareBytes(key, largest) > 0) continue;
+      if (!table.reader.mayContain(hash1, hash2)) continue;
+      if (search.takeFrom(table.reader.find(key, seq))) return search.value;
+    }
+    for (let level = 1; level < levels.length; level++) {
+      const index = tableFor(levels[level], key);
+      if (index < 0) continue;
+      const { reader } = levels[level][index];
+      if (!reader.mayContain(hash1, hash2)) continue;
+      if (search.takeFrom(reader.find(key, seq))) return search.value;
     }
     return search.end();
   }
@@ -215,6 +260,7 @@ export class TreeState implements Tree {
       if (
         search.take(
           kind,
+          memtable.seq(node),
           memtable.buffer,
           memtable.keyEnd(node),
           memtable.valueEnd(node),
@@ -232,33 +278,53 @@ export class TreeState implements Tree {
 class Search {
   /** The answer, once `take` has returned true. */
   value: Uint8Array | undefined;
+  /** The sequence of the newest entry taken; -1 before the first. */
+  seq = -1;
   readonly #key: Uint8Array;
   readonly #operator: MergeOperator | undefined;
+  readonly #copies: Copies;
   readonly #trace: ReadTrace | undefined;
   // Newest first.
   #operands: Uint8Array[] | undefined;
 
-  constructor(key: Uint8Array, operator: MergeOperator | undefined, trace: ReadTrace | undefined) {
+  constructor(
+    key: Uint8Array,
+    operator: MergeOperator | undefined,
+    copies: Copies,
+    trace: ReadTrace | undefined,
+  ) {
     this.#key = key;
     this.#operator = operator;
+    this.#copies = copies;
     this.#trace = trace;
+  }
+
+  /** Whether any entry was taken. */
+  get started(): boolean {
+    return this.seq >= 0;
   }
 
   /** Takes one entry; true when it ends the search. */
   take(
     kind: EntryKind,
+    seq: number,
     buffer: Uint8Array,
     start: number,
     end: number,
     source: "memtable" | "sstable",
   ): boolean {
-    // The newest entry decides where the answer came from.
-    if (this.#trace !== undefined && this.#trace.source === "none") this.#trace.source = source;
+    if (this.seq < 0) {
+      // The newest entry decides where the answer came from.
+      this.seq = seq;
+      if (this.#trace !== undefined) this.#trace.source = source;
+    }
     if (kind === KIND_MERGE) {
-      (this.#operands ??= []).push(buffer.slice(start, end));
+      (this.#operands ??= []).push(this.#copies.copy(buffer, start, end));
       return false;
     }
-    this.value = this.#fold(kind === KIND_PUT ? buffer.slice(start, end) : undefined);
+    this.value = this.#fold(
+      kind === KIND_PUT ? this.#copies.copy(buffer, start, end) : undefined,
+    );
     return true;
   }
 
@@ -267,8 +333,8 @@ class Search {
     while (cursor !== undefined && cursor.valid) {
       const { keyBuffer, keyStart, keyEnd } = cursor;
       if (compareBytes(keyBuffer.subarray(keyStart, keyEnd), this.#key) !== 0) return false;
-      const { kind, valueBuffer, valueStart, valueEnd } = cursor;
-      if (this.take(kind, valueBuffer, valueStart, valueEnd, "sstable")) return true;
+      const { kind, seq, valueBuffer, valueStart, valueEnd } = cursor;
+      if (this.take(kind, seq, valueBuffer, valueStart, valueEnd, "sstable")) return true;
       cursor.next();
     }
     return false;
@@ -284,6 +350,11 @@ class Search {
     if (this.#operator === undefined) throw new Error("a merge operand in a tree without operator");
     return this.#operator.merge(this.#key, base, this.#operands.reverse());
   }
+}
+
+/** Whether a memtable has an entry of a key above a sequence. Rarely looked for: only unsynced writes are above. */
+function holdsLater(memtable: Memtable, key: Uint8Array, seq: number): boolean {
+  return memtable.maxSeq > seq && memtable.find(key, Infinity) !== 0;
 }
 
 /** Whether an entry of this kind can be put into a tree. */

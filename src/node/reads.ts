@@ -185,7 +185,7 @@ function viewResult(
 ): ReadResult | undefined {
   if (bytes === undefined) return undefined;
   const state = viewState(decodeVersions(bytes), nowMs);
-  return state && { ...state, source: trace.source === "sstable" ? "sstable" : "memtable" };
+  return state && { ...state, source: trace.source === "none" ? "memtable" : trace.source };
 }
 
 /** Bytes of a key's values: of the winner, and again of all versions when there are several. */

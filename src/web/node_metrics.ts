@@ -67,7 +67,15 @@ function figures(status: NodeStatus): Sample[] {
 }
 
 /** Figures of the engine that tell how much there is now, and go down too. */
-const GAUGES = ["blockCacheBytes", "quarantinedFiles", "compactionsStopped"];
+const GAUGES = [
+  "blockCacheBytes",
+  "rowCacheEntries",
+  "rowCacheBytes",
+  "rowCacheMaxBytes",
+  "rowCacheUse",
+  "quarantinedFiles",
+  "compactionsStopped",
+];
 
 /** A figure of the engine that the status does not have by itself. */
 function engineSample(name: string, value: number): Sample {

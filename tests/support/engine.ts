@@ -33,6 +33,7 @@ export const SMALL: EngineOptions = {
   memtableSize: 2048,
   table: { blockSize: 256, falsePositives: 0.05 },
   blockCacheSize: 4096,
+  rowCacheSize: 8192,
   compaction: {
     strategy: "leveled",
     windowMs: 1000,

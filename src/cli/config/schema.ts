@@ -184,15 +184,39 @@ const sstable = z.strictObject({
 
 /** Memory for reads. */
 const cache = z.strictObject({
-  max_size: size("Memory of all caches together. The block cache takes no more than this.", {
-    default: "1GiB",
-    min: "0",
-    max: "1TiB",
-  }),
+  max_size: size(
+    "Memory of all caches together: the block cache comes first, the row cache has at most what is left.",
+    {
+      default: "1GiB",
+      min: "0",
+      max: "1TiB",
+    },
+  ),
   block_cache_size: size("Memory for blocks of tables.", {
     default: "256MiB",
     min: "0",
     max: "1TiB",
+  }),
+  row_cache_size: size(
+    "Memory for whole rows that were read from tables, counted as key, value and 64 bytes each. 0: none.",
+    {
+      default: "256MiB",
+      min: "0",
+      max: "32GiB",
+    },
+  ),
+  frequency_weight: number(
+    "How much the accesses to a row count for keeping it. 0.3 while over 70 % of the rows were asked for in the window, 0.7 while under 30 %.",
+    { default: 0.5, min: 0, max: 1 },
+  ),
+  recency_weight: number(
+    "How much the time since its last access counts against a row. 0.7 while over 70 % of the rows were asked for in the window, 0.3 while under 30 %.",
+    { default: 0.5, min: 0, max: 1 },
+  ),
+  adaptive_window: duration("Time over which it is observed which rows are asked for.", {
+    default: "5m",
+    min: "1s",
+    max: "24h",
   }),
 });
 
@@ -347,9 +371,6 @@ export const NOT_YET: Readonly<Record<string, string>> = {
   "sstable.l1_size": "sizes follow from sstable.l0_size and sstable.level_multiplier",
   "sstable.l2_size": "sizes follow from sstable.l0_size and sstable.level_multiplier",
   "sstable.index_interval": "the index has one entry for each block; see sstable.block_size",
-  "cache.frequency_weight": "there is no row cache yet",
-  "cache.recency_weight": "there is no row cache yet",
-  "cache.adaptive_window": "there is no row cache yet",
   "compaction.throttle": "compactions are not throttled yet",
   "metrics.port": "metrics are at /metrics on server.port",
   "metrics.path": "metrics are at /metrics on server.port",
