@@ -19,7 +19,6 @@ import {
   type CompactOptions,
   type Engine,
   type EngineStats,
-  type EntryKind,
   KIND_DELETE,
   type MergeOperator,
   type Mutation,
@@ -52,7 +51,7 @@ import { Reads } from "./reads.ts";
 import { recover } from "./recovery.ts";
 import { LiveCursor, liveRange } from "./scan.ts";
 import { RowCache } from "./row_cache/mod.ts";
-import { BlockCache, filterHash1 } from "./sstable/mod.ts";
+import { BlockCache } from "./sstable/mod.ts";
 import { TableStore } from "./table_store.ts";
 import { acceptsKind, newMemtable, TreeState } from "./tree.ts";
 import { changeOptions, NO_OPTIONS } from "./tree_options.ts";
@@ -438,7 +437,7 @@ class LsmEngine implements Engine {
     for (let i = 0; i < records.length; i++) {
       const { tree, kind, key, value } = records[i];
       tree.active.insert(firstSeq + i, kind, key, value);
-      if (!this.#rows.empty) this.#writeRow(tree.id, firstSeq + i, kind, key, value);
+      if (!this.#rows.empty) tree.writeRow(firstSeq + i, kind, key, value);
     }
     for (const { tree } of records) {
       if (tree.active.bytes >= this.#options.memtableSize) this.#maintenance.freeze(tree);
@@ -449,10 +448,6 @@ class LsmEngine implements Engine {
       this.#maintenance.relieve();
     }
     return done;
-  }
-
-  #writeRow(tree: number, seq: number, kind: EntryKind, key: Uint8Array, value: Uint8Array): void {
-    this.#rows.write(tree, key, filterHash1(key, 0, key.length), seq, kind, value);
   }
 
   get(

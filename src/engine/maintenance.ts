@@ -395,14 +395,14 @@ export class Maintenance {
     });
   }
 
-  #runCompaction(
+  async #runCompaction(
     tree: TreeState,
     plan: CompactionPlan,
     bytes: number,
     purgeBeforeMs: number,
   ): Promise<TableJobResult> {
     const target = plan.targetSize;
-    return this.#runJob({
+    const result = await this.#runJob({
       type: "compact",
       inputs: plan.inputs.map(({ number, properties }) => ({
         number,
@@ -413,6 +413,8 @@ export class Maintenance {
       targetSize: target,
       ...this.#jobBase(tree, Math.ceil(bytes / target) + 1),
     });
+    if (result.purged > 0) tree.purgedBeforeMs = Math.max(tree.purgedBeforeMs, purgeBeforeMs);
+    return result;
   }
 
   // ---- jobs

@@ -48,6 +48,7 @@ export class TreeState implements Tree {
   active: Memtable;
   readonly #rows: RowCache;
   readonly #copies = new Copies();
+  readonly #isMortal = (value: Uint8Array) => this.#deadSince(value) > 0;
   /** Frozen memtables, newest first. */
   immutables: Memtable[] = [];
   version: Version;
@@ -55,6 +56,8 @@ export class TreeState implements Tree {
   flushedSeq: number;
   purgeFloor: number;
   dropped = false;
+  /** Compactions have dropped values that were dead by then; rows of such are not to be believed any more. */
+  purgedBeforeMs = 0;
 
   /** Background work under way: one flush and one compaction at most. */
   flushing: Promise<void> | undefined;
@@ -172,14 +175,32 @@ export class TreeState implements Tree {
     }
     const row = this.#rows.get(this.id, key, hash1, seq);
     if (row !== undefined) {
-      if (trace !== undefined) trace.source = "cache";
-      return row;
+      if (!this.#rows.foundMortal || this.#deadSince(row) > this.purgedBeforeMs) {
+        if (trace !== undefined) trace.source = "cache";
+        return row;
+      }
+      this.#rows.drop(this.id, key, hash1);
     }
     const value = this.#readTables(levels, key, hash1, seq, search);
     if (value !== undefined && this.#isNewest(key, seq)) {
-      this.#rows.fill(this.id, key, hash1, search.seq, value);
+      const deadSince = this.#deadSince(value);
+      // What a compaction may have purged only the tables can tell.
+      if (deadSince === 0 || deadSince > this.purgedBeforeMs) {
+        this.#rows.fill(this.id, key, hash1, search.seq, value, deadSince > 0);
+      }
     }
     return value;
+  }
+
+  /** Keeps the row cache true to a write, in the step that puts it into the memtable. */
+  writeRow(seq: number, kind: EntryKind, key: Uint8Array, value: Uint8Array): void {
+    const hash = filterHash1(key, 0, key.length);
+    this.#rows.write(this.id, key, hash, seq, kind, value, this.#isMortal);
+  }
+
+  /** The wall ms from which on nothing in a value lives; 0: something lives for ever. */
+  #deadSince(value: Uint8Array): number {
+    return this.operator?.deadSince?.(value, 0, value.length) ?? 0;
   }
 
   /**

@@ -464,8 +464,8 @@ export const BUGS: readonly Bug[] = [
     name: "leave a row as it is when its key is written",
     breaks: "the row cache answers with an old value once the write is in a table",
     file: "src/engine/engine.ts",
-    find: "      if (!this.#rows.empty) this.#writeRow(",
-    replace: "      if (firstSeq < 0) this.#writeRow(",
+    find: "      if (!this.#rows.empty) tree.writeRow(",
+    replace: "      if (firstSeq < 0) tree.writeRow(",
     foundBy: "oracle",
   },
   {

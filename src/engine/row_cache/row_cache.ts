@@ -22,8 +22,10 @@
  *
  *     row:   0         4        8       12         14       15       16          20       24        28
  *            +---------+--------+-------+----------+--------+--------+-----------+--------+---------+--------
- *            | cell u32| hash   | tree  | key u16  | count u8| epoch u8| value u32| seq u48 in 8     | last access u32 | key | value
+ *            | cell u32| hash   | tree  | key u16  | count u8| epoch u8| value u32| seq u53 in 8     | last access u32 | key | value
  *            +---------+--------+-------+----------+--------+--------+-----------+--------+---------+--------
+ *
+ * The highest bit of the sequence's eight bytes marks a row that dies some day.
  * @module
  */
 import { type EntryKind, KIND_PUT } from "../api.ts";
@@ -36,6 +38,8 @@ import { type RowCacheWeights, Weights } from "./weights.ts";
 /** Bytes that a row counts for beside its key and value (features E18): its header, its place in the table. */
 export const ROW_OVERHEAD = 64;
 const HEADER = 32;
+/** In the upper word of a row's sequence: the value dies some day. */
+const MORTAL = 0x8000_0000;
 const KEY_MAX = 0xffff;
 const TREE_MAX = 0xffff_ffff;
 const COUNT_MAX = 255;
@@ -78,6 +82,9 @@ export class RowCache {
   /** The lowest score that the hand last found, and how often a row was refused by it since. */
   #bar = -Infinity;
   #refusals = 0;
+
+  /** Whether the value that the last successful `get` gave dies some day. */
+  foundMortal = false;
 
   /**
    * @param capacity  bytes, by keys, values and {@link ROW_OVERHEAD}; 0 keeps nothing
@@ -129,6 +136,7 @@ export class RowCache {
       return undefined;
     }
     this.#hits++;
+    this.foundMortal = (words[w + 6] & MORTAL) !== 0;
     this.#touch(words, w);
     this.#trial?.access(words[w + 1]);
     const start = (w << 2) + HEADER + key.length;
@@ -137,9 +145,17 @@ export class RowCache {
 
   /**
    * Takes in what a read found in tables.
-   * @param seq  the sequence of the newest entry that made the value, or any up to which nothing is newer
+   * @param seq     the sequence of the newest entry that made the value, or any up to which nothing is newer
+   * @param mortal  whether the value dies some day; the reader is told, by `foundMortal`
    */
-  fill(tree: number, key: Uint8Array, keyHash: number, seq: number, value: Uint8Array): void {
+  fill(
+    tree: number,
+    key: Uint8Array,
+    keyHash: number,
+    seq: number,
+    value: Uint8Array,
+    mortal = false,
+  ): void {
     const size = HEADER + key.length + value.length;
     const units = (size + 15) >>> UNIT_SHIFT;
     const bytes = key.length + value.length + ROW_OVERHEAD;
@@ -162,10 +178,15 @@ export class RowCache {
     }
     while (this.#bytes + bytes > this.#capacity) if (!this.#makeWay(count)) return;
     const position = this.#take(units);
-    if (position !== 0) this.#insert(position, tree, key, hash, seq, value, count);
+    if (position === 0) return;
+    this.#insert(position, tree, key, hash, seq, value, mortal, count);
   }
 
-  /** Keeps a row true when its key is written; does nothing when it is not here. Comes with the memtable's insert. */
+  /**
+   * Keeps a row true when its key is written; does nothing when it is not here. Comes with the memtable's
+   * insert.
+   * @param isMortal  tells whether a value dies some day
+   */
   write(
     tree: number,
     key: Uint8Array,
@@ -173,6 +194,7 @@ export class RowCache {
     seq: number,
     kind: EntryKind,
     value: Uint8Array,
+    isMortal?: (value: Uint8Array) => boolean,
   ): void {
     const hash = rowHash(tree, keyHash);
     const position = this.#find(tree, key, hash);
@@ -190,7 +212,14 @@ export class RowCache {
     this.#bytes += grown;
     words[w + 4] = value.length;
     putSeq(words, w, seq);
+    if (isMortal?.(value)) words[w + 6] |= MORTAL;
     this.#arena.bytes[segment].set(value, (w << 2) + HEADER + key.length);
+  }
+
+  /** Drops a key's row. */
+  drop(tree: number, key: Uint8Array, keyHash: number): void {
+    const position = this.#find(tree, key, rowHash(tree, keyHash));
+    if (position !== 0) this.#remove(position, true);
   }
 
   /** Whether anything is here; when not, writes need not say what they write. */
@@ -292,6 +321,7 @@ export class RowCache {
     hash: number,
     seq: number,
     value: Uint8Array,
+    mortal: boolean,
     count: number,
   ): void {
     if (!this.#addBucket(position, hash)) {
@@ -306,6 +336,7 @@ export class RowCache {
     words[w + 3] = packMeta(key.length, count, this.#epochOf(hash));
     words[w + 4] = value.length;
     putSeq(words, w, seq);
+    if (mortal) words[w + 6] |= MORTAL;
     words[w + 7] = this.#tick;
     const bytes = this.#arena.bytes[segment];
     const start = (w << 2) + HEADER;
@@ -457,7 +488,7 @@ function rowHash(tree: number, keyHash: number): number {
 }
 
 function seqOf(words: Uint32Array, w: number): number {
-  return words[w + 6] * 2 ** 32 + words[w + 5];
+  return (words[w + 6] & ~MORTAL) * 2 ** 32 + words[w + 5];
 }
 
 function putSeq(words: Uint32Array, w: number, seq: number): void {

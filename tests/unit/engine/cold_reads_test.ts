@@ -23,10 +23,10 @@ interface Store {
 }
 
 /** A store with tables on several levels, on a disk that is known to be slow; nothing is in memory. */
-async function slowStore(seed = 1, blockCacheSize = 1 << 20): Promise<Store> {
+async function slowStore(seed = 1, blockCacheSize = 1 << 20, rowCacheSize = 8192): Promise<Store> {
   const world = engineWorld({ seed });
   const slow = new SlowDisk(world.disk, world.clock);
-  const options = { ...SMALL, blockCacheSize };
+  const options = { ...SMALL, blockCacheSize, rowCacheSize };
   const open = () => openEngine({ ...world, disk: slow.disk }, "/data", options, [appendOperator]);
   const filling = await world.clock.runUntil(open());
   const tree = await world.clock.runUntil(filling.createTree("t", { mergeOperator: "append" }));
@@ -147,7 +147,7 @@ Deno.test("a read that waits sees the moment at which it was asked, though its t
 });
 
 Deno.test("readMany() and getMany() answer in the order of their keys, with where each was found", async () => {
-  const { world, slow, engine, tree, model } = await slowStore(3);
+  const { world, slow, engine, tree, model } = await slowStore(3, 1 << 20, 0);
   const keys = Array.from({ length: 120 }, (_, i) => `k${(i * 37) % 120}`);
   keys.push(keys[0], keys[5]);
   const traces = () => keys.map(() => ({ source: "none" as const }));
