@@ -3,7 +3,13 @@
  * no siblings but those that a test plants. Tests can make its methods fail or wait.
  * @module
  */
-import { encodeKey, MAX_VALUE_BYTES, PairError, type VectorClock } from "../../src/model/mod.ts";
+import {
+  encodeKey,
+  MAX_BATCH_ITEMS,
+  MAX_VALUE_BYTES,
+  PairError,
+  type VectorClock,
+} from "../../src/model/mod.ts";
 import { validateTenant } from "../../src/model/mod.ts";
 import { valueBytes } from "../../src/node/mod.ts";
 import type {
@@ -91,8 +97,8 @@ export class FakeNode implements StorageNode {
     keys: readonly string[],
     { maxBytes = Infinity }: { maxBytes?: number } = {},
   ): Promise<(ReadResult | undefined)[]> {
-    if (keys.length === 0) {
-      throw new PairError("InvalidArgument", "Cannot get a batch: it is empty");
+    if (keys.length === 0 || keys.length > MAX_BATCH_ITEMS) {
+      throw new PairError("InvalidArgument", "Cannot get a batch: it must have 1 to 1000 items");
     }
     const results: (ReadResult | undefined)[] = [];
     let bytes = 0;
