@@ -86,7 +86,8 @@ class BackEntry {
 
 /** A cursor over one block at a time; `load` puts another block under it. */
 export class BlockCursor implements EntryCursor {
-  keyBuffer: Uint8Array = new Uint8Array(256);
+  // Up to 64 bytes lie in the heap, which makes cursors cheap.
+  keyBuffer: Uint8Array = new Uint8Array(64);
   readonly keyStart = 0;
   keyEnd = 0;
   seq = 0;
@@ -101,10 +102,12 @@ export class BlockCursor implements EntryCursor {
   /** Where the present entry begins, and where the next one does. */
   #at = 0;
   #next = 0;
+  /** Bytes that the present key shares with the one before. */
+  #shared = 0;
   #what = "";
   // For going back: the entries from a restart on, up to one that stands right before the present. An
   // entry can be read from its restart onwards only, and once for each step would be quadratic.
-  readonly #back: BackEntry[] = [];
+  #back: BackEntry[] | undefined;
   #backCount = 0;
   #backKeys = NO_BYTES;
 
@@ -137,12 +140,39 @@ export class BlockCursor implements EntryCursor {
     let high = this.#restarts - 1;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
-      this.#enter(middle);
-      if (this.#compare(key, seq) < 0) low = middle;
+      if (this.#compareRestart(middle, key, seq) < 0) low = middle;
       else high = middle - 1;
     }
     this.#enter(low);
-    while (this.valid && this.#compare(key, seq) < 0) this.next();
+    this.#advance(key, seq);
+  }
+
+  /**
+   * Goes on to (key, seq) or behind it. Every entry on the way is less, and so equals the key up to some
+   * byte only; how many bytes it shares with the entry before tells most often where it stands:
+   *
+   *     key 1234, entry 1229: two bytes are equal
+   *         next entry shares 3 bytes: it is 122., as far from the key, and less too
+   *         shares 1 byte: it is 1 and something greater than 2, and so greater than the key
+   *         shares 2 bytes: compare from there
+   */
+  #advance(key: Uint8Array, seq: number): void {
+    const { length } = key;
+    let equal = 0;
+    let shared = 0;
+    while (this.valid) {
+      if (shared < equal) return;
+      if (shared === equal) {
+        const buffer = this.keyBuffer;
+        const most = this.keyEnd < length ? this.keyEnd : length;
+        while (equal < most && buffer[equal] === key[equal]) equal++;
+        if (equal < most) {
+          if (buffer[equal] > key[equal]) return;
+        } else if (this.keyEnd > length || (this.keyEnd === length && this.seq <= seq)) return;
+      }
+      this.next();
+      shared = this.#shared;
+    }
   }
 
   seekLast(): void {
@@ -157,14 +187,15 @@ export class BlockCursor implements EntryCursor {
   }
 
   prev(): void {
-    if (this.#backCount === 0 || this.#back[this.#backCount - 1].valueEnd !== this.#at) {
-      this.#lookBack(this.#at);
+    const back = this.#back ??= [];
+    if (this.#backCount === 0 || back[this.#backCount - 1].valueEnd !== this.#at) {
+      this.#lookBack(back, this.#at);
     }
     if (this.#backCount === 0) {
       this.valid = false;
       return;
     }
-    const entry = this.#back[--this.#backCount];
+    const entry = back[--this.#backCount];
     const { keyStart, keyEnd } = entry;
     const keys = this.#backKeys;
     const key = this.keyBuffer;
@@ -222,6 +253,7 @@ export class BlockCursor implements EntryCursor {
     const key = this.keyBuffer;
     for (let i = 0; i < rest; i++) key[shared + i] = bytes[at + i];
     this.keyEnd = keyEnd;
+    this.#shared = shared;
     this.kind = kind as EntryKind;
     this.seq = seq;
     this.valueStart = valueStart;
@@ -231,7 +263,7 @@ export class BlockCursor implements EntryCursor {
   }
 
   /** Gathers the entries from the last restart before `until` up to there. */
-  #lookBack(until: number): void {
+  #lookBack(back: BackEntry[], until: number): void {
     this.#backCount = 0;
     if (until === 0) return;
     let low = 0;
@@ -251,7 +283,7 @@ export class BlockCursor implements EntryCursor {
         this.#backKeys = grown;
       }
       for (let i = keyStart; i < keyEnd; i++) this.#backKeys[i] = this.keyBuffer[i - keyStart];
-      const entry = this.#back[this.#backCount] ??= new BackEntry();
+      const entry = back[this.#backCount] ??= new BackEntry();
       this.#backCount++;
       entry.at = this.#at;
       entry.keyStart = keyStart;
@@ -265,9 +297,28 @@ export class BlockCursor implements EntryCursor {
     }
   }
 
-  #compare(key: Uint8Array, seq: number): number {
-    const order = compareRanges(this.keyBuffer, 0, this.keyEnd, key, 0, key.length);
-    return order !== 0 ? order : seq - this.seq;
+  /** Orders a restart's entry, whose key stands there whole, and (key, seq). */
+  #compareRestart(restart: number, key: Uint8Array, seq: number): number {
+    const bytes = this.valueBuffer;
+    let at = this.#restartAt(restart);
+    if (at >= this.#entriesEnd || bytes[at++] !== 0) throw this.#damaged("a restart lies astray");
+    let length = bytes[at++];
+    if (length >= 0x80) {
+      length = this.#varint(at - 1);
+      at = this.#next;
+    }
+    if (bytes[at++] >= 0x80) {
+      this.#varint(at - 1);
+      at = this.#next;
+    }
+    at++;
+    let found = bytes[at++];
+    if (found >= 0x80) {
+      found = this.#varint(at - 1);
+      at = this.#next;
+    }
+    if (at + length > this.#entriesEnd) throw this.#damaged("an entry makes no sense");
+    return compareRanges(bytes, at, at + length, key, 0, key.length) || seq - found;
   }
 
   #restartAt(restart: number): number {

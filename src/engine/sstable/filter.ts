@@ -73,7 +73,8 @@ export function filterMayContain(
   hash2: number,
 ): boolean {
   const probes = filter[size - 1];
-  const bits = (size - 1) * 8;
+  // An unsigned 32-bit number, which every filter's size is: then the remainder is one of integers.
+  const bits = ((size - 1) * 8) >>> 0;
   let position = hash1;
   let step = hash2;
   for (let probe = 0; probe < probes; probe++) {
