@@ -24,8 +24,26 @@ export const appendOperator: MergeOperator = {
   },
 };
 
+/** The mark of a value that is dead. */
+export const DEAD = "\u2020";
+
+/** As {@link appendOperator}, but a value that begins with {@link DEAD} is dead and always was: as good as none. */
+export const mortalOperator: MergeOperator = {
+  name: "mortal",
+  merge(key, base, operands) {
+    const living = base === undefined || isDead(base, 0) ? undefined : base;
+    return appendOperator.merge(key, living, operands);
+  },
+  deadSince: (value, start) => isDead(value, start) ? 1 : 0,
+  floor: (_value, start, end) => end - start,
+};
+
+function isDead(value: Uint8Array, start: number): boolean {
+  return utf8(DEAD).every((byte, i) => value[start + i] === byte);
+}
+
 /** What engines of tests and their workers know. */
-const OPERATORS: readonly MergeOperator[] = [appendOperator, reconcileOperator];
+const OPERATORS: readonly MergeOperator[] = [appendOperator, mortalOperator, reconcileOperator];
 
 /** Everything small: a few dozen writes flush, a few flushes compact. */
 export const SMALL: EngineOptions = {
