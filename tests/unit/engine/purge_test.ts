@@ -83,6 +83,35 @@ Deno.test("an expired value reads as absent at once, and goes when its grace has
   await it.node.close();
 });
 
+Deno.test("a time to live outlives flush and restart, and ends to the millisecond", async () => {
+  const world = engineWorld();
+  let it = await open(world);
+  await it.node.createTenant("t", { ttlMs: 5000 });
+  await it.node.put("t", { key: "own", value: bytes("v"), ttlMs: 1 });
+  await it.node.put("t", { key: "own 2", value: bytes("v"), ttlMs: 6000 });
+  await it.node.put("t", { key: "default", value: bytes("v") });
+  await it.node.flush("t");
+  await it.node.put("t", { key: "default 2", value: bytes("v") });
+  await it.node.close();
+  it = await open(world);
+  const live = () => [...it.node.scan("t", {})].map(({ key }) => key);
+  assert.deepEqual(live(), ["default", "default 2", "own", "own 2"]);
+  await world.clock.advance(1);
+  assert.deepEqual(live(), ["default", "default 2", "own 2"]);
+  await world.clock.advance(4998);
+  assert.deepEqual(live(), ["default", "default 2", "own 2"]);
+  await world.clock.advance(1);
+  assert.deepEqual(live(), ["own 2"]);
+  await it.node.close();
+  it = await open(world);
+  assert.deepEqual(live(), ["own 2"]);
+  const found = await it.node.batchGet("t", ["default", "own 2"]);
+  assert.deepEqual(found.map((one) => text(one?.winner.value)), [undefined, "v"]);
+  await world.clock.advance(1000);
+  assert.equal(await it.node.get("t", "own 2"), undefined);
+  await it.node.close();
+});
+
 Deno.test("a write after the purge is newer than all that was: with an old clock, and without one", async () => {
   for (const context of ["old", "none"] as const) {
     const world = engineWorld();
