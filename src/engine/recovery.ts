@@ -72,9 +72,13 @@ export async function recover(
   makeTreeDirs(disk, files, trees);
   const { closed } = state;
   // A killed process leaves an end that was never synced. The next segment will vouch for it, tables will
-  // hold it, and reads will show it, so it has to be durable first.
+  // hold it, and reads will show it, so it has to be durable first. So does its name: it may have come no
+  // further than that.
   const newest = log.at(-1);
-  if (newest !== undefined) disk.syncFile(newest.path);
+  if (newest !== undefined) {
+    disk.syncFile(newest.path);
+    disk.syncDir(files.walDir);
+  }
   const replay = new Replay(state, trees, hooks);
   const segments: Segment[] = [];
   const losses: Loss[] = [...missing];

@@ -148,7 +148,7 @@ export const BUGS: readonly Bug[] = [
     name: "do not make the end of a killed process's log durable",
     breaks: "what readers have seen after a restart is gone after a power loss",
     file: "src/engine/recovery.ts",
-    find: "  if (newest !== undefined) disk.syncFile(newest.path);",
+    find: "    disk.syncFile(newest.path);",
     replace: "",
     foundBy: "killed",
   },
@@ -184,6 +184,14 @@ export const BUGS: readonly Bug[] = [
     find: "findSegments(disk, files, state.oldestLog, state.newestLog);",
     replace: "findSegments(disk, files, state.oldestLog);",
     foundBy: "newest",
+  },
+  {
+    name: "do not make the name of a killed process's log durable",
+    breaks: "an empty segment is told lost after the next power loss",
+    file: "src/engine/recovery.ts",
+    find: "    disk.syncDir(files.walDir);",
+    replace: "",
+    foundBy: "killed",
   },
   // ---- the manifest
   {
