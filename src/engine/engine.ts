@@ -14,7 +14,7 @@
  */
 import { PairError } from "../model/mod.ts";
 import type { Cancel, DiskLock, Runtime } from "../runtime/mod.ts";
-import { DiskError } from "../runtime/mod.ts";
+import { DiskError, KEY_BYTES } from "../runtime/mod.ts";
 import {
   type CompactOptions,
   type Engine,
@@ -176,7 +176,12 @@ class LsmEngine implements Engine {
     const startedMs = clock.monotonicMs();
     // A restoring may have begun, and stopped, before this process had the lock.
     this.#refuseUnfinished();
-    this.#manifest = Manifest.read(disk, files);
+    const key = this.#options.encryption?.key;
+    if (key !== undefined && key.length !== KEY_BYTES) {
+      throw new PairError("InvalidArgument", `encryption.key has ${key.length} bytes, not 32`);
+    }
+    const { random } = this.#runtime;
+    this.#manifest = Manifest.read(disk, files, key && { key, random });
     this.#maintenance = new Maintenance({
       runtime: this.#runtime,
       files,
@@ -236,6 +241,7 @@ class LsmEngine implements Engine {
     let firstNew = 0;
     const found = await recover(disk, files, state, this.#trees, {
       strict: this.#options.recovery === "strict",
+      key,
       onApplied: (lastSeq) => this.#lastSeq = this.#visible = lastSeq,
       memtableSize: this.#options.memtableSize,
       relieve: () => this.#maintenance.relieveReplay(),
@@ -261,6 +267,7 @@ class LsmEngine implements Engine {
         opened: (newestLog) => this.#manifest.commit(() => ({ newestLog })),
         committed: (lastSeq) => this.#visible = lastSeq,
       },
+      key,
     );
     const { segments } = this.#log;
     const oldestLog = segments[0].number;

@@ -28,12 +28,22 @@ export interface FileReport {
   readonly problem: string | undefined;
 }
 
+/** How files are read from outside. */
+export interface InspectOptions {
+  /** The key of an encrypted store. */
+  readonly key?: Uint8Array | undefined;
+}
+
 /**
  * Reads every byte of a closed data directory and verifies all checksums, orders and counts.
  * @throws PairError Unavailable when a process has the directory open, InvalidArgument when it is no data
- *   directory; DiskError. Damage is reported, not thrown.
+ *   directory, or encrypted with another key; DiskError. Damage is reported, not thrown.
  */
-export async function checkDirectory(disk: Disk, root: string): Promise<FileReport[]> {
+export async function checkDirectory(
+  disk: Disk,
+  root: string,
+  { key }: InspectOptions = {},
+): Promise<FileReport[]> {
   const files = new Files(root);
   if (disk.stat(files.current) === undefined && disk.stat(files.walDir) === undefined) {
     throw new PairError("InvalidArgument", `Cannot check ${root}: it is not a data directory`, {
@@ -53,6 +63,7 @@ export async function checkDirectory(disk: Disk, root: string): Promise<FileRepo
         reports.push({ file, kind, items: await read(), problem: undefined });
       } catch (error) {
         if (!(error instanceof PairError || error instanceof DiskError)) throw error;
+        if (error instanceof PairError && isRefusal(error)) throw error;
         reports.push({ file, kind, items: 0, problem: error.message });
       }
     };
@@ -67,7 +78,7 @@ export async function checkDirectory(disk: Disk, root: string): Promise<FileRepo
     if (number === undefined) return reports;
     const manifest = files.manifest(number);
     await attempt(manifest, "manifest", () => {
-      const { edits } = readManifest(disk, manifest, number!);
+      const { edits } = readManifest(disk, manifest, number!, key);
       applyEdits(state, manifest, edits);
       return edits.length;
     });
@@ -89,7 +100,7 @@ export async function checkDirectory(disk: Disk, root: string): Promise<FileRepo
     let lastSeq = 0;
     for (const segment of log) {
       await attempt(segment.path, "wal", async () => {
-        const result = await replaySegment(disk, segment, lastSeq, IGNORE);
+        const result = await replaySegment(disk, segment, lastSeq, IGNORE, { key });
         lastSeq = result.segment.lastSeq;
         const [loss] = result.losses;
         if (loss !== undefined) {
@@ -112,6 +123,11 @@ export async function checkDirectory(disk: Disk, root: string): Promise<FileRepo
   } finally {
     lock.release();
   }
+}
+
+/** A store that cannot be looked into for want of its key is no damaged one. */
+function isRefusal(error: PairError): boolean {
+  return error.details.reason === "encryption_key";
 }
 
 function lockOrThrow(disk: Disk, files: Files) {
@@ -168,15 +184,19 @@ export type DumpItem = Readonly<Record<string, unknown>>;
  * @throws PairError InvalidArgument for another name, CorruptedData or ChecksumFailed where the file is
  *   damaged: what comes before the damage has been yielded; DiskError
  */
-export function* dumpFile(disk: Disk, path: string): Generator<DumpItem> {
+export function* dumpFile(
+  disk: Disk,
+  path: string,
+  { key }: InspectOptions = {},
+): Generator<DumpItem> {
   const name = path.slice(path.lastIndexOf("/") + 1);
   const segment = parseSegmentName(name);
   const table = parseTableName(name);
   const manifest = parseManifestName(name);
-  if (segment !== undefined) yield* dumpSegment(disk, path, segment);
+  if (segment !== undefined) yield* dumpSegment(disk, path, segment, key);
   else if (table !== undefined) yield* dumpTable(disk, path, table);
   else if (manifest !== undefined) {
-    for (const edit of readManifest(disk, path, manifest).edits) yield plain(edit) as DumpItem;
+    for (const edit of readManifest(disk, path, manifest, key).edits) yield plain(edit) as DumpItem;
   } else {
     throw new PairError(
       "InvalidArgument",
@@ -186,8 +206,13 @@ export function* dumpFile(disk: Disk, path: string): Generator<DumpItem> {
   }
 }
 
-function* dumpSegment(disk: Disk, path: string, number: number): Generator<DumpItem> {
-  for (const item of readSegment(disk, path, number)) {
+function* dumpSegment(
+  disk: Disk,
+  path: string,
+  number: number,
+  key: Uint8Array | undefined,
+): Generator<DumpItem> {
+  for (const item of readSegment(disk, path, number, key)) {
     if ("mutations" in item) {
       for (let i = 0; i < item.mutations.length; i++) {
         const { kind, treeId, key, value } = item.mutations[i];

@@ -35,7 +35,13 @@ export {
 } from "./checkpoint/mod.ts";
 export { openEngine } from "./engine.ts";
 export { type EngineJob, runEngineJob } from "./jobs.ts";
-export { checkDirectory, dumpFile, type DumpItem, type FileReport } from "./inspect.ts";
+export {
+  checkDirectory,
+  dumpFile,
+  type DumpItem,
+  type FileReport,
+  type InspectOptions,
+} from "./inspect.ts";
 export {
   COMPACTION_STRATEGIES,
   type CompactionOptions,

@@ -63,6 +63,8 @@ export interface EngineOptions {
   /** What a row must be like to stay. */
   readonly rowCache: RowCacheWeights;
   readonly compaction: CompactionOptions;
+  /** Encryption at rest: a key of 32 bytes. What is written from now on is encrypted; undefined: nothing is. */
+  readonly encryption?: { readonly key: Uint8Array } | undefined;
 }
 
 /** What applies where nothing else is said. */

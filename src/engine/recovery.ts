@@ -30,6 +30,8 @@ import {
 export interface RecoveryHooks {
   /** Refuse damage instead of skipping it. */
   readonly strict: boolean;
+  /** The store's key, where it is encrypted. */
+  readonly key?: Uint8Array | undefined;
   /** Told the highest file number on disk, before anything is written. */
   beforeReplay(highestFile: number): void;
   /** Told the last sequence after each batch. */
@@ -87,7 +89,7 @@ export async function recover(
   let lastSeq = 0;
   for (const found of log) {
     replay.path = found.path;
-    const result = await replaySegment(disk, found, lastSeq, replay);
+    const result = await replaySegment(disk, found, lastSeq, replay, { key: hooks.key });
     if (hooks.strict) refuse(result.losses);
     segments.push(result.segment);
     losses.push(...result.losses);

@@ -8,7 +8,10 @@ import assert from "node:assert/strict";
 import { readManifest } from "../../src/engine/manifest/mod.ts";
 import { checkDirectory, type Engine, KIND_DELETE, KIND_PUT } from "../../src/engine/mod.ts";
 import { TableReader } from "../../src/engine/sstable/mod.ts";
-import { HEADER_SIZE } from "../../src/engine/wal/format.ts";
+import {
+  HEADER_SIZE as HEADER_SIZE_NOW,
+  HEADER_SIZE_1 as HEADER_SIZE,
+} from "../../src/engine/wal/format.ts";
 import { readSegment } from "../../src/engine/wal/mod.ts";
 import { compareBytes, getU32, PairError, utf8 } from "../../src/model/mod.ts";
 import type { SimDisk } from "../../src/runtime/mod.ts";
@@ -373,7 +376,7 @@ Deno.test("a clean close leaves no data last: not in the log, not in the manifes
   assert.equal(manifest(disk).edits.at(-1)?.closed, ENTRIES.at(-1)!.seq);
   const last = disk.list("/data/wal").at(-1)!;
   const only = [...readSegment(disk, `/data/wal/${last}`, Number.parseInt(last))];
-  assert.deepEqual(only.slice(1), [{ offset: 44, closed: true }]);
+  assert.deepEqual(only.slice(1), [{ offset: HEADER_SIZE_NOW, closed: true }]);
 });
 
 Deno.test("two tables of a tree, swapped, are found out", async () => {

@@ -29,10 +29,10 @@ import {
 } from "../../src/engine/sstable/format.ts";
 import { decodeProperties, TableReader } from "../../src/engine/sstable/mod.ts";
 import {
+  checkFrame,
   decodeHeader,
   FRAME_HEADER,
-  HEADER_SIZE,
-  resealFrame,
+  HEADER_SIZE_1 as HEADER_SIZE,
 } from "../../src/engine/wal/format.ts";
 import { findSegments, IGNORE, readSegment, replaySegment } from "../../src/engine/wal/mod.ts";
 import {
@@ -153,7 +153,7 @@ function resealSegment(bytes: Uint8Array): void {
   if (bytes.length >= HEADER_SIZE) putU32(bytes, 40, crc32c(bytes, 0, 40));
   for (let at = HEADER_SIZE; at + FRAME_HEADER <= bytes.length;) {
     if (at + FRAME_HEADER + getU32(bytes, at) > bytes.length) return;
-    at = resealFrame(bytes, at, at, SALT, getU32(bytes, at + 12));
+    at = checkFrame(bytes, at, at, SALT, getU32(bytes, at + 12));
   }
 }
 

@@ -265,7 +265,13 @@ export class Checkpoints {
     }
     const pinnedMs = runtime.clock.monotonicMs() - pinnedAtMs;
     const digestedBytes = await this.#digest(making.root, linked.paths, found, origin);
-    writeManifest(this.#disk, making, moment.manifest, moment.state);
+    writeManifest(
+      this.#disk,
+      making,
+      moment.manifest,
+      moment.state,
+      this.#parts.manifest.sealing,
+    );
     for (const path of [manifestName(moment.manifest), "CURRENT"]) {
       found.set(path, digestFile(this.#disk, `${making.root}/${path}`));
     }

@@ -1,13 +1,8 @@
 /**
  * Manifest: the log of version edits that says which files make up the store.
  *
- *     header:  0          8        12       16       20       36       40
- *              +----------+--------+--------+--------+--------+--------+
- *              | PAIRDBMF | format | number | flags  | salt   | crc32c |   crc32c covers all before it
- *              | magic    | u32=2  | u32    | u32=0  | zero   | u32    |
- *              +----------+--------+--------+--------+--------+--------+
- *              format 1 has neither flags nor salt: 20 bytes
- *     frame:   | length u32 | crc32c u32 | number u32 | edit, `length` bytes |   crc32c covers number and edit
+ * A header and frames, see format.ts. Beside it:
+ *
  *     CURRENT: `MANIFEST-000007 1a2b3c4d\n`, a name and the crc32c of the name in hex
  *
  * Every open writes a fresh manifest, a snapshot of the state, and then switches CURRENT to it: write
@@ -18,19 +13,20 @@
  *   - After a failed append or sync the manifest takes no more edits, and nothing may be deleted.
  * @module
  */
-import { crc32c, getU32, PairError, putU32, utf8 } from "../../model/mod.ts";
-import type { AppendFile, Disk } from "../../runtime/mod.ts";
+import { crc32c, PairError, utf8 } from "../../model/mod.ts";
+import type { AppendFile, Cipher, Disk } from "../../runtime/mod.ts";
 import { type Files, manifestName, parseManifestName } from "../files.ts";
-import { decodeEdit, type Edit, encodeEdit, ManifestState } from "./edit.ts";
+import { type Edit, ManifestState } from "./edit.ts";
+import {
+  damagedFile,
+  decodeFrame,
+  decodeHeader,
+  encodeBeginning,
+  encodeFrame,
+  frameEnd,
+  type Sealing,
+} from "./format.ts";
 
-/** The version that this program writes, and the newest that it reads. */
-export const MANIFEST_FORMAT = 2;
-
-const HEADER_SIZE = 40;
-/** Format 1, without flags and salt. */
-const HEADER_SIZE_1 = 20;
-const FRAME_HEADER = 12;
-const MAGIC = [0x50, 0x41, 0x49, 0x52, 0x44, 0x42, 0x4d, 0x46]; // "PAIRDBMF"
 /** A manifest larger than this is written anew. */
 const ROLL_OVER_BYTES = 4 << 20;
 
@@ -59,12 +55,18 @@ export function readCurrent(disk: Disk, files: Files): number | undefined {
 /**
  * Reads a manifest file.
  * @throws PairError CorruptedData when it is damaged before its last frame, or foreign;
- *   InvalidArgument when its format is newer
+ *   InvalidArgument when its format is newer, or it is encrypted with a key that was not given
  */
-export function readManifest(disk: Disk, path: string, number: number): ManifestContent {
+export function readManifest(
+  disk: Disk,
+  path: string,
+  number: number,
+  key?: Uint8Array,
+): ManifestContent {
   const bytes = disk.readWhole(path);
   const edits: Edit[] = [];
-  let at = checkHeader(path, number, bytes);
+  const { size, cipher } = decodeHeader(path, number, bytes, key);
+  let at = size;
   while (at < bytes.length) {
     const end = frameEnd(bytes, at, number);
     if (end === undefined) {
@@ -75,7 +77,7 @@ export function readManifest(disk: Disk, path: string, number: number): Manifest
       }
       break;
     }
-    edits.push(decodeEdit(bytes.subarray(at + FRAME_HEADER, end), `${path} at ${at}`));
+    edits.push(decodeFrame(path, bytes, at, end, cipher, at === size));
     at = end;
   }
   if (edits.length === 0) throw damagedFile(path, at, "it holds no edit");
@@ -106,12 +108,21 @@ export class Manifest {
   #number = 0;
   #queue: Promise<void> = Promise.resolve();
   #failure: PairError | undefined;
+  #cipher: Cipher | undefined;
   readonly state: ManifestState;
+  /** What manifests are encrypted with; undefined when they are in clear. */
+  readonly sealing: Sealing | undefined;
 
   /** Told the path of a manifest that is no longer current. */
   onObsolete: (path: string) => void = () => {};
 
-  private constructor(disk: Disk, files: Files, state: ManifestState) {
+  private constructor(
+    disk: Disk,
+    files: Files,
+    state: ManifestState,
+    sealing: Sealing | undefined,
+  ) {
+    this.sealing = sealing;
     this.#disk = disk;
     this.#files = files;
     this.state = state;
@@ -119,18 +130,19 @@ export class Manifest {
 
   /**
    * Reads the state of a directory; an empty one for a new directory. Writes nothing.
+   * @param sealing  for a store that is encrypted, or will be from now on
    * @throws PairError as {@link readManifest} does
    */
-  static read(disk: Disk, files: Files): Manifest {
+  static read(disk: Disk, files: Files, sealing?: Sealing): Manifest {
     const state = new ManifestState();
     const number = readCurrent(disk, files);
-    const manifest = new Manifest(disk, files, state);
+    const manifest = new Manifest(disk, files, state, sealing);
     if (number === undefined) return manifest;
     const path = files.manifest(number);
     if (disk.stat(path) === undefined) {
       throw damagedFile(files.current, 0, `it names ${manifestName(number)}, which is not there`);
     }
-    applyEdits(state, path, readManifest(disk, path, number).edits);
+    applyEdits(state, path, readManifest(disk, path, number, sealing?.key).edits);
     state.nextFile = Math.max(state.nextFile, number + 1);
     return manifest;
   }
@@ -160,7 +172,7 @@ export class Manifest {
       this.#file = this.#disk.create(this.#files.manifest(number));
       this.#number = number;
       previous?.close();
-      begin(this.#file, number, this.state);
+      this.#cipher = begin(this.#file, number, this.state, this.sealing);
       makeCurrent(this.#disk, this.#files, number);
     });
   }
@@ -176,7 +188,7 @@ export class Manifest {
       const edit = { ...build(), nextFile: this.state.nextFile };
       const file = this.#file!;
       try {
-        file.append(encodeFrame(this.#number, edit));
+        file.append(encodeFrame(this.#number, edit, this.#cipher, file.size));
         await file.sync();
       } catch (cause) {
         throw this.#poison(cause);
@@ -238,10 +250,11 @@ export function writeManifest(
   files: Files,
   number: number,
   state: ManifestState,
+  sealing?: Sealing,
 ): void {
   const file = disk.create(files.manifest(number));
   try {
-    begin(file, number, state);
+    begin(file, number, state, sealing);
   } finally {
     file.close();
   }
@@ -249,10 +262,17 @@ export function writeManifest(
 }
 
 /** The beginning of every manifest: the state that later edits change. The bytes are durable on return. */
-function begin(file: AppendFile, number: number, state: ManifestState): void {
-  file.append(encodeHeader(number));
-  file.append(encodeFrame(number, state.snapshot()));
+function begin(
+  file: AppendFile,
+  number: number,
+  state: ManifestState,
+  sealing: Sealing | undefined,
+): Cipher | undefined {
+  const { header, first, cipher } = encodeBeginning(number, state, sealing);
+  file.append(header);
+  file.append(first);
   file.syncNow();
+  return cipher;
 }
 
 /** Points CURRENT to a manifest; durable on return. */
@@ -273,65 +293,4 @@ function makeCurrent(disk: Disk, files: Files, number: number): void {
 
 function currentText(name: string): string {
   return `${name} ${crc32c(utf8(name)).toString(16).padStart(8, "0")}\n`;
-}
-
-function encodeHeader(number: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(HEADER_SIZE);
-  bytes.set(MAGIC);
-  putU32(bytes, 8, MANIFEST_FORMAT);
-  putU32(bytes, 12, number);
-  putU32(bytes, HEADER_SIZE - 4, crc32c(bytes, 0, HEADER_SIZE - 4));
-  return bytes;
-}
-
-/** Checks a manifest's header; returns where it ends. */
-function checkHeader(path: string, number: number, bytes: Uint8Array): number {
-  if (bytes.length < HEADER_SIZE_1 || MAGIC.some((byte, i) => bytes[i] !== byte)) {
-    throw damagedFile(path, 0, "this is not a manifest: the magic number is missing");
-  }
-  const format = getU32(bytes, 8);
-  // A newer header may have another length: format 1's is where a program of any age finds a checksum.
-  const size = format === 1 ? HEADER_SIZE_1 : HEADER_SIZE;
-  const sound = (end: number) =>
-    bytes.length >= end && getU32(bytes, end - 4) === crc32c(bytes, 0, end - 4);
-  if (!sound(size) && !(format > MANIFEST_FORMAT && sound(HEADER_SIZE_1))) {
-    throw damagedFile(path, 0, "the header's checksum does not match");
-  }
-  if (format > MANIFEST_FORMAT) {
-    throw new PairError(
-      "InvalidArgument",
-      `Cannot open ${path}: its format is ${format}, newer than this program's ${MANIFEST_FORMAT}`,
-      { file: path, format },
-    );
-  }
-  if (getU32(bytes, 12) !== number) throw damagedFile(path, 0, "it is another manifest's content");
-  if (format === 2 && getU32(bytes, 16) !== 0) {
-    throw damagedFile(path, 16, "its flags are not known");
-  }
-  return size;
-}
-
-function encodeFrame(number: number, edit: Edit): Uint8Array<ArrayBuffer> {
-  const payload = encodeEdit(edit);
-  const bytes = new Uint8Array(FRAME_HEADER + payload.length);
-  putU32(bytes, 0, payload.length);
-  putU32(bytes, 8, number);
-  bytes.set(payload, FRAME_HEADER);
-  putU32(bytes, 4, crc32c(bytes, 8));
-  return bytes;
-}
-
-/** Where the sound frame at an offset ends; undefined when there is none. */
-function frameEnd(bytes: Uint8Array, at: number, number: number): number | undefined {
-  if (at + FRAME_HEADER > bytes.length || getU32(bytes, at + 8) !== number) return undefined;
-  const end = at + FRAME_HEADER + getU32(bytes, at);
-  if (end > bytes.length || getU32(bytes, at + 4) !== crc32c(bytes, at + 8, end)) return undefined;
-  return end;
-}
-
-function damagedFile(path: string, offset: number, why: string): PairError {
-  return new PairError("CorruptedData", `Cannot read ${path} at ${offset}: ${why}`, {
-    file: path,
-    offset,
-  });
 }

@@ -6,9 +6,9 @@ export { type Edit, ManifestState, type TableMeta, type TreeMeta } from "./edit.
 export {
   applyEdits,
   Manifest,
-  MANIFEST_FORMAT,
   manifestFiles,
   readCurrent,
   readManifest,
   writeManifest,
 } from "./manifest.ts";
+export { MANIFEST_FORMAT, type Sealing } from "./format.ts";

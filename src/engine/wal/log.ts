@@ -4,7 +4,7 @@
  * Frames are encoded into one buffer as they arrive. A loop takes the buffer, appends it in one call,
  * syncs once, and wakes everyone in it; what arrives meanwhile is the next group. When a rotation is
  * due, the old segment is synced and closed first, then the new one is made, and the frames that
- * arrived meanwhile are sealed again for it: so N is durable before anything in N+1 exists. Before the
+ * arrived meanwhile are made frames of it: so N is durable before anything in N+1 exists. Before the
  * first frame goes into it, the manifest is told of the new segment: if it vanishes, recovery misses it.
  *
  * After a failed append or sync the log is poisoned: it acknowledges nothing more, for the kernel may
@@ -14,22 +14,27 @@
 import { PairError } from "../../model/mod.ts";
 import {
   type AppendFile,
+  type Cipher,
   type Clock,
   type Disk,
   DiskError,
   type Random,
+  TAG_BYTES,
 } from "../../runtime/mod.ts";
 import type { OriginTag } from "../api.ts";
 import type { Files } from "../files.ts";
 import {
+  checkFrame,
   encodeHeader,
   FRAME_HEADER,
   HEADER_SIZE,
   type LoggedMutation,
+  putFrame,
   putRecord,
   recordLength,
-  resealFrame,
+  SEALED,
   sealFrame,
+  segmentCipher,
   TYPE_BATCH,
   TYPE_CLOSE,
 } from "./format.ts";
@@ -112,6 +117,9 @@ export class Log {
   #file!: AppendFile;
   #segment!: Segment;
   #salt = 0;
+  readonly #key: Uint8Array | undefined;
+  // Set when frames are sealed. They are sealed when their place is certain, since no nonce may serve twice.
+  #cipher: Cipher | undefined;
   #openedAtMs = 0;
   // How much of the segment is durable, as frames written now may say.
   #synced = 0;
@@ -141,6 +149,7 @@ export class Log {
    * it, the last of {@link Log.segments}, before the first `append`.
    * @param existing  segments that recovery left, oldest first
    * @param lastSeq   the last sequence in use
+   * @param key       the store's; with one, what is written is encrypted
    */
   constructor(
     world: { disk: Disk; clock: Clock; random: Random },
@@ -149,7 +158,9 @@ export class Log {
     existing: readonly Segment[],
     lastSeq: number,
     hooks: LogHooks,
+    key?: Uint8Array,
   ) {
+    this.#key = key;
     this.#disk = world.disk;
     this.#clock = world.clock;
     this.#random = world.random;
@@ -181,12 +192,17 @@ export class Log {
     let payload = 0;
     for (const mutation of mutations) payload += recordLength(mutation);
     const at = this.#length;
+    const sealed = this.#cipher !== undefined;
+    if (sealed) payload += TAG_BYTES;
     this.#makeRoom(FRAME_HEADER + payload);
     const bytes = this.#filling;
     let end = at + FRAME_HEADER;
     for (const mutation of mutations) end = putRecord(bytes, end, mutation);
-    this.#seal(at, payload, firstSeq, TYPE_BATCH, tag);
-    this.#length = end;
+    putFrame(bytes, at, payload, firstSeq, sealed ? TYPE_BATCH + SEALED : TYPE_BATCH, tag);
+    if (!sealed) {
+      checkFrame(bytes, at, this.#segment.bytes + at, this.#salt, this.#syncedBefore());
+    }
+    this.#length = at + FRAME_HEADER + payload;
     this.records++;
     this.#lastSeq = firstSeq + mutations.length - 1;
     this.#group ??= new Group();
@@ -275,7 +291,8 @@ export class Log {
       this.#file.syncNow();
       this.#synced = this.#segment.bytes;
       this.#makeRoom(FRAME_HEADER);
-      this.#seal(0, 0, this.#lastSeq + 1, TYPE_CLOSE, "write");
+      putFrame(this.#filling, 0, 0, this.#lastSeq + 1, TYPE_CLOSE, "write");
+      checkFrame(this.#filling, 0, this.#segment.bytes, this.#salt, this.#syncedBefore());
       this.#file.append(this.#filling.subarray(0, FRAME_HEADER));
       this.#file.syncNow();
     } catch (cause) {
@@ -284,20 +301,6 @@ export class Log {
     } finally {
       this.#file.close();
     }
-  }
-
-  #seal(at: number, length: number, seq: number, type: number, tag: OriginTag): void {
-    sealFrame(
-      this.#filling,
-      at,
-      this.#segment.bytes + at,
-      length,
-      this.#salt,
-      this.#syncedBefore(),
-      seq,
-      type,
-      tag,
-    );
   }
 
   /** What is durable when a frame that is sealed now is written: with `always`, all groups before its own. */
@@ -350,6 +353,7 @@ export class Log {
     this.#length = 0;
     this.#group = undefined;
     const segment = this.#segment;
+    if (this.#cipher !== undefined) this.#sealAll(this.#cipher, bytes);
     segment.bytes += bytes.length;
     segment.lastSeq = group.lastSeq;
     const due = this.#rotate || segment.bytes >= this.#options.segmentSize ||
@@ -385,7 +389,7 @@ export class Log {
     file.close();
     this.#openSegment(segment, segment.lastSeq);
     await this.#hooks.opened(this.#segment.number);
-    this.#reseal();
+    this.#replace();
   }
 
   /** Mode `batch`: sees to it that writes just appended are synced in time. */
@@ -423,11 +427,21 @@ export class Log {
     await this.#syncing;
   }
 
-  /** Makes the frames that wait, sealed for the segment before, frames of the present one. */
-  #reseal(): void {
+  /** Makes the frames that wait, which were made for the segment before, frames of the present one. */
+  #replace(): void {
+    if (this.#cipher !== undefined) return;
     for (let at = 0; at < this.#length;) {
       const offset = this.#segment.bytes + at;
-      at = resealFrame(this.#filling, at, offset, this.#salt, this.#syncedBefore());
+      at = checkFrame(this.#filling, at, offset, this.#salt, this.#syncedBefore());
+    }
+  }
+
+  /** Encrypts a group, which will be appended next. */
+  #sealAll(cipher: Cipher, bytes: Uint8Array): void {
+    const { bytes: offset } = this.#segment;
+    const synced = this.#syncedBefore();
+    for (let at = 0; at < bytes.length;) {
+      at = sealFrame(cipher, bytes, at, offset + at, this.#salt, synced);
     }
   }
 
@@ -435,12 +449,14 @@ export class Log {
   #openSegment(previous: Segment | undefined, lastSeq: number): void {
     const number = this.#hooks.nextNumber();
     const salt = this.#random.u32();
+    const keySalt = this.#key && this.#random.bytes(16);
     const header = encodeHeader({
       segment: number,
       previous: previous?.number ?? 0,
       previousLength: previous?.bytes ?? 0,
       firstSeq: lastSeq + 1,
       salt,
+      keySalt,
     });
     const file = this.#disk.create(this.#files.segment(number));
     try {
@@ -453,6 +469,7 @@ export class Log {
     }
     this.#file = file;
     this.#salt = salt;
+    this.#cipher = this.#key && segmentCipher(this.#key, keySalt!);
     this.#segment = { number, lastSeq, bytes: header.length, damaged: false };
     this.#synced = header.length;
     this.#openedAtMs = this.#clock.monotonicMs();

@@ -4,21 +4,25 @@
  * @module
  */
 import { getU32, PairError } from "../../model/mod.ts";
-import type { Disk } from "../../runtime/mod.ts";
+import type { Cipher, Disk } from "../../runtime/mod.ts";
 import { type Files, parseSegmentName } from "../files.ts";
 import {
   decodeHeader,
   FRAME_HEADER,
   HEADER_SIZE,
+  HEADER_SIZE_1,
+  headerSize,
+  isCopySound,
   type LoggedMutation,
   mutationsOf,
+  segmentCipher,
   type SegmentHeader,
   TYPE_BATCH,
   TYPE_CLOSE,
 } from "./format.ts";
 import type { Segment } from "./log.ts";
 import { RecordCursor } from "./records.ts";
-import { SegmentFile, WINDOW_BYTES } from "./segment_file.ts";
+import { SegmentFile } from "./segment_file.ts";
 
 /** Bytes of the log that were durable once and cannot be read any more. */
 export interface Loss {
@@ -90,8 +94,9 @@ export function findSegments(
     const header = decodeHeader(path, number, bytes);
     // A header is durable before the first frame, so a file no longer than one was never in use,
     // unless it was cut since: then the manifest knows of it.
-    if (number < oldest || (header === undefined && file.size <= HEADER_SIZE)) stray.push(number);
-    else found.push({ number, path, size: file.size, header });
+    if (number < oldest || (header === undefined && isUnfinished(disk, path, file.size, newest))) {
+      stray.push(number);
+    } else found.push({ number, path, size: file.size, header });
   }
   const log: FoundSegment[] = [];
   const missing: Loss[] = [];
@@ -129,6 +134,21 @@ export function findSegments(
   return { log, stray, missing };
 }
 
+/**
+ * Whether a file without a sound header is one that a crash kept from being made. Beside a manifest that
+ * tells of segments, all that are no longer than a header; an older one may have known a segment of format
+ * 1, whose header is shorter.
+ */
+function isUnfinished(disk: Disk, path: string, size: number, newest: number): boolean {
+  if (size <= HEADER_SIZE_1 || size > HEADER_SIZE || newest > 0) return size <= HEADER_SIZE;
+  const file = new SegmentFile(disk, path);
+  try {
+    return saltOf(file, undefined) === undefined;
+  } finally {
+    file.close();
+  }
+}
+
 function gone(files: Files, number: number): PairError {
   const path = files.segment(number);
   return new PairError("CorruptedData", `Cannot recover: ${path} is missing`, { file: path });
@@ -145,21 +165,28 @@ export interface ReplayVisitor {
 /** For looking at a log without keeping anything. */
 export const IGNORE: ReplayVisitor = { record: () => {}, batch: () => undefined };
 
+/** How a segment is read. */
+export interface ReadOptions {
+  /** The store's key, where frames are sealed. */
+  readonly key?: Uint8Array | undefined;
+  /** How much is read at a time. */
+  readonly windowBytes?: number;
+}
+
 /**
  * Reads one segment and hands its batches over, in order.
- * @param seqBefore    the last sequence of the segments before
- * @param windowBytes  how much is read at a time
+ * @param seqBefore  the last sequence of the segments before
  */
 export async function replaySegment(
   disk: Disk,
   found: FoundSegment,
   seqBefore: number,
   visitor: ReplayVisitor,
-  windowBytes = WINDOW_BYTES,
+  { key, windowBytes }: ReadOptions = {},
 ): Promise<SegmentResult> {
   const file = new SegmentFile(disk, found.path, found.limit, windowBytes);
   try {
-    return await replay(disk, file, found, seqBefore, visitor);
+    return await replay(disk, file, found, seqBefore, visitor, key);
   } finally {
     file.close();
   }
@@ -171,6 +198,7 @@ async function replay(
   found: FoundSegment,
   seqBefore: number,
   visitor: ReplayVisitor,
+  key: Uint8Array | undefined,
 ): Promise<SegmentResult> {
   const losses: Loss[] = [];
   const lose = (offset: number, end: number) =>
@@ -178,11 +206,15 @@ async function replay(
   const records = new RecordCursor();
   let lastSeq = Math.max(seqBefore, (found.header?.firstSeq ?? 1) - 1);
   let count = 0;
-  let at = HEADER_SIZE;
   await file.fetch(0);
-  const salt = saltOf(file, found.header);
-  if (salt === undefined) lose(0, at = file.size);
-  else if (found.header === undefined) lose(0, HEADER_SIZE);
+  const known = saltOf(file, found.header);
+  const salt = known?.salt;
+  const cipher = cipherOf(key, found.header);
+  let at = known?.start ?? file.size;
+  if (known === undefined) lose(0, at);
+  else if (found.header === undefined) lose(0, at);
+  // Whether a frame was written behind it tells a damaged copy from one that was never finished.
+  else if (found.size > at && !isCopySound(found.path, found.number, file.head(at))) lose(0, at);
   while (salt !== undefined && at < file.size) {
     if (!file.holds(at)) await file.fetch(at);
     if (!file.load(at)) {
@@ -193,7 +225,13 @@ async function replay(
       continue;
     }
     if (file.type === TYPE_BATCH) {
-      const { firstSeq } = file;
+      const { firstSeq, end } = file;
+      const opened = file.sealed ? file.open(cipher) : undefined;
+      if (file.sealed && opened === undefined) {
+        lose(at, end);
+        at = end;
+        continue;
+      }
       if (firstSeq <= lastSeq) {
         throw new PairError(
           "CorruptedData",
@@ -201,7 +239,8 @@ async function replay(
           { file: found.path, offset: at },
         );
       }
-      records.load(file.bytes, file.payloadStart, file.payloadEnd, found.path, at);
+      if (opened !== undefined) records.load(opened, 0, opened.length, found.path, at);
+      else records.load(file.bytes, file.payloadStart, file.payloadEnd, found.path, at);
       let seq = firstSeq;
       while (records.next()) visitor.record(seq++, records);
       lastSeq = seq - 1;
@@ -224,23 +263,35 @@ async function replay(
   };
 }
 
-/** The salt of a segment's frames, which the file is told; undefined when neither header nor first frame is sound. */
-function saltOf(file: SegmentFile, header: SegmentHeader | undefined): number | undefined {
-  const salt = header?.salt ?? saltOfFirstFrame(file);
-  if (salt !== undefined) file.salt = salt;
-  return salt;
+/**
+ * The salt of a segment's frames, which the file is told, and where they begin. When the header is
+ * damaged, both are taken from the first frame: only that stands at a known place, another one could be
+ * part of a value. Undefined when that is not sound either.
+ */
+function saltOf(
+  file: SegmentFile,
+  header: SegmentHeader | undefined,
+): { salt: number; start: number } | undefined {
+  if (header !== undefined) {
+    file.salt = header.salt;
+    return { salt: header.salt, start: headerSize(header) };
+  }
+  for (const start of [HEADER_SIZE, HEADER_SIZE_1]) {
+    const head = file.head(start + FRAME_HEADER);
+    if (head.length < start + FRAME_HEADER) continue;
+    const salt = getU32(head, start + 8);
+    file.salt = salt;
+    if (file.load(start)) return { salt, start };
+  }
+  return undefined;
 }
 
-/**
- * The salt of a segment whose header is damaged, from its first frame. Only the first frame stands at a
- * known place: another one could be part of a value.
- */
-function saltOfFirstFrame(file: SegmentFile): number | undefined {
-  const head = file.head(HEADER_SIZE + FRAME_HEADER);
-  if (head.length < HEADER_SIZE + FRAME_HEADER) return undefined;
-  const salt = getU32(head, HEADER_SIZE + 8);
-  file.salt = salt;
-  return file.load(HEADER_SIZE) ? salt : undefined;
+function cipherOf(
+  key: Uint8Array | undefined,
+  header: SegmentHeader | undefined,
+): Cipher | undefined {
+  if (key === undefined || header?.keySalt === undefined) return undefined;
+  return segmentCipher(key, header.keySalt);
 }
 
 /** What stands in a segment file: its header, batches, the close frame, and stretches that cannot be read. */
@@ -252,27 +303,54 @@ export type SegmentItem =
     readonly tag: string;
     readonly mutations: LoggedMutation[];
   }
+  | {
+    readonly offset: number;
+    readonly firstSeq: number;
+    readonly tag: string;
+    readonly encryptedBytes: number;
+  }
   | { readonly offset: number; readonly closed: true }
   | { readonly offset: number; readonly unreadableBytes: number };
 
-/** Reads a segment on its own, without knowing what lies around it: for people. */
-export function* readSegment(disk: Disk, path: string, number: number): Generator<SegmentItem> {
+/**
+ * Reads a segment on its own, without knowing what lies around it: for people.
+ * @param key  the store's; without it, sealed batches are shown as such
+ * @throws PairError InvalidArgument for a key that is not the one of the sealing
+ */
+export function* readSegment(
+  disk: Disk,
+  path: string,
+  number: number,
+  key?: Uint8Array,
+): Generator<SegmentItem> {
   const file = new SegmentFile(disk, path);
   try {
     const header = decodeHeader(path, number, file.head(HEADER_SIZE));
-    const salt = saltOf(file, header);
-    if (salt === undefined) return yield { offset: 0, unreadableBytes: file.size };
-    yield header ?? { offset: 0, unreadableBytes: HEADER_SIZE };
+    const known = saltOf(file, header);
+    if (known === undefined) return yield { offset: 0, unreadableBytes: file.size };
+    yield header ?? { offset: 0, unreadableBytes: known.start };
+    const cipher = cipherOf(key, header);
     const records = new RecordCursor();
-    for (let at = HEADER_SIZE; at < file.size;) {
+    for (let at = known.start; at < file.size;) {
       const start = file.find(at) ?? file.size;
       if (start > at) yield { offset: at, unreadableBytes: start - at };
       if (start === file.size) return;
       const { offset, end, firstSeq, tag } = file;
       if (file.type === TYPE_CLOSE) yield { offset, closed: true };
-      else {
+      else if (file.sealed && cipher === undefined) {
+        yield { offset, firstSeq, tag, encryptedBytes: file.payloadEnd - file.payloadStart };
+      } else {
         // A copy: the window moves on while the caller still has this.
-        const payload = file.bytes.slice(file.payloadStart, file.payloadEnd);
+        const payload = file.sealed
+          ? file.open(cipher)
+          : file.bytes.slice(file.payloadStart, file.payloadEnd);
+        if (payload === undefined) {
+          throw new PairError(
+            "InvalidArgument",
+            `Cannot read ${path} at ${offset}: it was encrypted with another key, or changed`,
+            { file: path, offset },
+          );
+        }
         records.load(payload, 0, payload.length, path, offset);
         yield { offset, firstSeq, tag, mutations: mutationsOf(records) };
       }

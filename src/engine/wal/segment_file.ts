@@ -5,12 +5,22 @@
  * @module
  */
 import { crc32c, getU32, getU48 } from "../../model/mod.ts";
-import type { Disk, ReadFile } from "../../runtime/mod.ts";
+import type { Cipher, Disk, ReadFile } from "../../runtime/mod.ts";
 import type { OriginTag } from "../api.ts";
-import { FRAME_HEADER, frameEnd, frameTag, isFrameHeader } from "./format.ts";
+import {
+  FRAME_HEADER,
+  frameEnd,
+  frameTag,
+  HEADER_SIZE,
+  isFrameHeader,
+  openFrame,
+  SEALED,
+} from "./format.ts";
 
 /** Bytes read at a time. */
-export const WINDOW_BYTES = 4 << 20;
+const WINDOW_BYTES = 4 << 20;
+/** The header and what describes the first frame are looked at together. */
+const HEAD_BYTES = HEADER_SIZE + FRAME_HEADER;
 
 /** Reads the frames of one segment. */
 export class SegmentFile {
@@ -32,7 +42,7 @@ export class SegmentFile {
     this.#file = disk.openRead(path);
     this.path = path;
     this.size = Math.min(this.#file.size, limit);
-    this.#window = new Uint8Array(Math.min(windowBytes, Math.max(this.size, FRAME_HEADER)));
+    this.#window = new Uint8Array(Math.max(HEAD_BYTES, Math.min(windowBytes, this.size)));
     this.#bytes = this.#window;
   }
 
@@ -45,7 +55,7 @@ export class SegmentFile {
     this.#file.close();
   }
 
-  /** The first bytes of the file. */
+  /** The first bytes of the file, up to those that describe the first frame. */
   head(count: number): Uint8Array {
     if (this.#base !== 0 || this.#length < Math.min(count, this.size)) this.#fill(0);
     return this.#bytes.subarray(0, Math.min(count, this.#length));
@@ -119,7 +129,15 @@ export class SegmentFile {
     return getU48(this.#bytes, this.#at + 16);
   }
   get type(): number {
-    return this.#bytes[this.#at + 22];
+    return this.#bytes[this.#at + 22] & ~SEALED;
+  }
+  get sealed(): boolean {
+    return (this.#bytes[this.#at + 22] & SEALED) !== 0;
+  }
+  /** The payload of a sealed frame, deciphered; undefined when that cannot be done with this key. */
+  open(cipher: Cipher | undefined): Uint8Array | undefined {
+    if (cipher === undefined) return undefined;
+    return openFrame(cipher, this.#bytes, this.#at, this.#end, this.offset);
   }
   get tag(): OriginTag {
     return frameTag(this.#bytes, this.#at)!;

@@ -1,15 +1,16 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
+  checkFrame,
   decodeHeader,
   encodeHeader,
   FRAME_HEADER,
   HEADER_SIZE,
+  isCopySound,
   type LoggedMutation,
+  putFrame,
   putRecord,
   recordLength,
-  resealFrame,
-  sealFrame,
   TYPE_BATCH,
   TYPE_CLOSE,
 } from "../../../../src/engine/wal/format.ts";
@@ -40,31 +41,54 @@ function frameAt(
   for (const mutation of mutations) end = putRecord(file, end, mutation);
   assert.equal(end, file.length, "recordLength() is what putRecord() takes");
   const { salt, synced, firstSeq } = place;
-  sealFrame(file, offset, offset, length, salt, synced, firstSeq, TYPE_BATCH, tag);
+  putFrame(file, offset, length, firstSeq, TYPE_BATCH, tag);
+  checkFrame(file, offset, offset, salt, synced);
   return file;
 }
 
 Deno.test("a segment's header comes back", () => {
+  const keySalt = fc.option(fc.uint8Array({ minLength: 16, maxLength: 16 }), { nil: undefined });
+  const fields = {
+    segment: u32,
+    previous: u32,
+    previousLength: u32,
+    firstSeq: u48,
+    salt: u32,
+    keySalt,
+  };
   fc.assert(
-    fc.property(u32, u32, u32, u48, u32, (segment, previous, previousLength, firstSeq, salt) => {
-      const header = { segment, previous, previousLength, firstSeq, salt };
+    fc.property(fc.record(fields, { noNullPrototype: true }), (header) => {
       const bytes = encodeHeader(header);
       assert.equal(bytes.length, HEADER_SIZE);
-      assert.deepEqual(decodeHeader("a.wal", segment, bytes), header);
+      const { segment } = header;
+      assert.deepEqual(decodeHeader("a.wal", segment, bytes), { format: 2, ...header });
       assert.equal(decodeHeader("a.wal", (segment + 1) % 2 ** 32, bytes), undefined);
     }),
   );
 });
 
-Deno.test("no header with a changed byte, or cut, is read", () => {
-  const bytes = encodeHeader({ segment: 7, previous: 6, previousLength: 9, firstSeq: 5, salt: 4 });
+Deno.test("a header with a changed byte is read from its copy; both damaged, or cut, it is not", () => {
+  const header = {
+    segment: 7,
+    previous: 6,
+    previousLength: 9,
+    firstSeq: 5,
+    salt: 4,
+    keySalt: undefined,
+  };
+  const bytes = encodeHeader(header);
+  assert.ok(isCopySound("a.wal", 7, bytes));
   for (let at = 0; at < HEADER_SIZE; at++) {
     for (const mask of [1, 0x80, 0xff]) {
       const changed = bytes.slice();
       changed[at] ^= mask;
-      assert.equal(decodeHeader("a.wal", 7, changed), undefined, `byte ${at}`);
+      assert.deepEqual(decodeHeader("a.wal", 7, changed), { format: 2, ...header }, `byte ${at}`);
+      assert.equal(isCopySound("a.wal", 7, changed), false, `byte ${at} is noticed`);
+      changed[(at + 64) % HEADER_SIZE] ^= mask;
+      assert.equal(decodeHeader("a.wal", 7, changed), undefined, `byte ${at}, twice`);
     }
-    assert.equal(decodeHeader("a.wal", 7, bytes.subarray(0, at)), undefined, `cut at ${at}`);
+    const cut = decodeHeader("a.wal", 7, bytes.subarray(0, at));
+    assert.equal(cut !== undefined, at >= HEADER_SIZE / 2, `cut at ${at}`);
   }
 });
 
@@ -111,15 +135,15 @@ Deno.test("no frame with a changed byte, cut, or elsewhere, is sound", () => {
   assert.equal(decodeFrame(new Uint8Array(100), 0, 0), undefined, "zeros");
 });
 
-Deno.test("resealFrame() makes a frame one of another place", () => {
+Deno.test("checkFrame() makes a frame one of another place", () => {
   const file = frameAt(44, [ONE, ONE], PLACE, "repair");
-  const end = resealFrame(file, 44, 44, 99, 77);
+  const end = checkFrame(file, 44, 44, 99, 77);
   assert.equal(end, file.length);
   const frame = decodeFrame(file, 44, 99)!;
   assert.deepEqual([frame.synced, frame.firstSeq, frame.tag], [77, 9, "repair"]);
   // Frames wait in a buffer at another offset than the one they will have in the file.
   const buffer = file.slice(44);
-  resealFrame(buffer, 0, 1000, 5, 900);
+  checkFrame(buffer, 0, 1000, 5, 900);
   const later = new Uint8Array(1000 + buffer.length);
   later.set(buffer, 1000);
   assert.equal(decodeFrame(later, 1000, 5)?.synced, 900);
@@ -127,7 +151,8 @@ Deno.test("resealFrame() makes a frame one of another place", () => {
 
 Deno.test("a close frame has no records", () => {
   const file = new Uint8Array(HEADER_SIZE + FRAME_HEADER);
-  sealFrame(file, HEADER_SIZE, HEADER_SIZE, 0, 3, 44, 10, TYPE_CLOSE, "write");
+  putFrame(file, HEADER_SIZE, 0, 10, TYPE_CLOSE, "write");
+  checkFrame(file, HEADER_SIZE, HEADER_SIZE, 3, 44);
   const frame = decodeFrame(file, HEADER_SIZE, 3)!;
   assert.equal(frame.type, TYPE_CLOSE);
   assert.deepEqual(decodeRecords("a.wal", file, frame), []);
@@ -153,7 +178,7 @@ Deno.test("where the header is damaged, the first frame tells the salt; no other
 Deno.test("records that make no sense behind a sound checksum are damage that names the place", () => {
   const file = frameAt(44, [ONE], PLACE);
   file[44 + FRAME_HEADER] = 3;
-  resealFrame(file, 44, 44, PLACE.salt, 44);
+  checkFrame(file, 44, 44, PLACE.salt, 44);
   const frame = decodeFrame(file, 44, PLACE.salt)!;
   assert.throws(() => decodeRecords("a.wal", file, frame), {
     error: "CorruptedData",

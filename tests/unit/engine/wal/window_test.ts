@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { Files } from "../../../../src/engine/files.ts";
 import { DEFAULT_ENGINE_OPTIONS } from "../../../../src/engine/mod.ts";
-import { FRAME_HEADER } from "../../../../src/engine/wal/format.ts";
+import { HEADER_SIZE } from "../../../../src/engine/wal/format.ts";
 import { findSegments, Log, replaySegment } from "../../../../src/engine/wal/mod.ts";
 import { SegmentFile } from "../../../../src/engine/wal/segment_file.ts";
 import { getU32, putU32, utf8 } from "../../../../src/model/mod.ts";
@@ -45,7 +45,7 @@ async function readAll(disk: SimDisk, windowBytes: number) {
   let last = 0;
   for (const found of findSegments(disk, FILES, 0).log) {
     const take = batches((seq, mutations) => records.push({ seq, mutations }));
-    const result = await replaySegment(disk, found, last, take, windowBytes);
+    const result = await replaySegment(disk, found, last, take, { windowBytes });
     last = result.segment.lastSeq;
     results.push(result);
   }
@@ -62,13 +62,13 @@ Deno.test("any window gives the same records, losses and torn bytes, over damage
       const names = disk.list("/data/wal");
       const path = `/data/wal/${names[random.below(names.length)]}`;
       const bytes = disk.readWhole(path);
-      const at = 44 + random.below(bytes.length - 44);
+      const at = HEADER_SIZE + random.below(bytes.length - HEADER_SIZE);
       if (random.below(3) > 0) disk.corrupt(path, at, 1 << random.below(8));
       else disk.setBytes(path, bytes.slice(0, at));
     }
     const expected = await readAll(disk, WHOLE);
     damaged += expected.results.filter(({ losses }) => losses.length > 0).length;
-    for (const window of [FRAME_HEADER, 64, 100, 777, 2000]) {
+    for (const window of [1, 160, 201, 777, 2000]) {
       assert.deepEqual(await readAll(disk, window), expected, `seed ${seed}, window ${window}`);
     }
   }
@@ -79,11 +79,11 @@ Deno.test("a damaged length is checked in pieces, and takes no memory", async ()
   const disk = await written();
   const path = FILES.segment(1);
   const bytes = disk.readWhole(path);
-  putU32(bytes, 44, 3000);
+  putU32(bytes, HEADER_SIZE, 3000);
   disk.setBytes(path, bytes);
   const file = new SegmentFile(disk, path, Infinity, 256);
-  file.salt = getU32(bytes, 52);
-  assert.equal(file.load(44), false);
+  file.salt = getU32(bytes, HEADER_SIZE + 8);
+  assert.equal(file.load(HEADER_SIZE), false);
   assert.ok(file.bytes.length <= 256);
   file.close();
 });
