@@ -41,13 +41,13 @@ export function toValue(value: string | Uint8Array): Uint8Array {
 
 /**
  * Text as it goes into a message.
- * @throws PairError InvalidKey, or InvalidTenantID, when it is not well-formed: encoding would change
+ * @throws PairError InvalidKey, InvalidTenantID or InvalidArgument, when it is not well-formed: encoding would change
  *   it without a word, and another key would be meant
  */
-export function toText(text: string, what: "key" | "tenant id"): string {
+export function toText(text: string, what: "key" | "tenant id" | "snapshot's name"): string {
   if (text.isWellFormed()) return text;
   throw new PairError(
-    what === "key" ? "InvalidKey" : "InvalidTenantID",
+    what === "key" ? "InvalidKey" : what === "tenant id" ? "InvalidTenantID" : "InvalidArgument",
     `Cannot take the ${what}: it is not well-formed Unicode`,
   );
 }

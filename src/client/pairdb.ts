@@ -4,7 +4,7 @@
  */
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-web";
-import { AdminService } from "../gen/pairdb/v1/admin_pb.ts";
+import { AdminService, type Snapshot as SnapshotMessage } from "../gen/pairdb/v1/admin_pb.ts";
 import { type BatchGetItem, KeyValueService, type ScanEntry } from "../gen/pairdb/v1/kv_pb.ts";
 import { StorageNodeService } from "../gen/pairdb/v1/storage_node_pb.ts";
 import { type Tenant as TenantMessage, TenantService } from "../gen/pairdb/v1/tenant_pb.ts";
@@ -36,6 +36,9 @@ import type {
   PutOptions,
   ScanRange,
   ScanRow,
+  Snapshot,
+  SnapshotMade,
+  SnapshotVerified,
   Tenant,
   TenantOptions,
   WriteOptions,
@@ -319,6 +322,8 @@ export class AdminCalls {
         diskTotalBytes: fromInt64(answer.diskTotalBytes),
         diskFreeBytes: fromInt64(answer.diskFreeBytes),
         lastSequence: fromInt64(answer.lastSequence),
+        snapshots: answer.snapshots,
+        snapshotBytes: fromInt64(answer.snapshotBytes),
       };
     });
   }
@@ -356,6 +361,50 @@ export class AdminCalls {
         end: toText(options.end ?? "", "key"),
         purge: options.purge ?? false,
       }, call);
+    });
+  }
+
+  /** Makes a consistent copy of everything, as of one moment, in the node's data directory. */
+  createSnapshot(name: string, options: CallOptions = {}): Promise<SnapshotMade> {
+    return this.#calls.unary(options, async (call) => {
+      const answer = await this.#service.createSnapshot(
+        { name: toText(name, "snapshot's name") },
+        call,
+      );
+      return {
+        snapshot: fromSnapshot(answer.snapshot),
+        linkedFiles: answer.linkedFiles,
+        copiedBytes: fromInt64(answer.copiedBytes),
+        digestedBytes: fromInt64(answer.digestedBytes),
+        pinnedMs: answer.pinnedMs,
+        elapsedMs: answer.elapsedMs,
+      };
+    });
+  }
+
+  /** All snapshots of the node, by name. */
+  listSnapshots(options: CallOptions = {}): Promise<Snapshot[]> {
+    return this.#calls.unary(options, async (call) => {
+      return (await this.#service.listSnapshots({}, call)).snapshots.map(fromSnapshot);
+    });
+  }
+
+  /** Reads every byte of a snapshot and compares digests. Damage is an answer, not an error. */
+  verifySnapshot(name: string, options: CallOptions = {}): Promise<SnapshotVerified> {
+    return this.#calls.unary(options, async (call) => {
+      const answer = await this.#service.verifySnapshot(
+        { name: toText(name, "snapshot's name") },
+        call,
+      );
+      const problems = answer.problems.map(({ file, problem }) => ({ file, problem }));
+      return { snapshot: fromSnapshot(answer.snapshot), problems };
+    });
+  }
+
+  /** Deletes a snapshot for good. @throws PairError InvalidArgument (1000) when there is none of that name */
+  deleteSnapshot(name: string, options: CallOptions = {}): Promise<void> {
+    return this.#calls.unary(options, async (call) => {
+      await this.#service.deleteSnapshot({ name: toText(name, "snapshot's name") }, call);
     });
   }
 }
@@ -425,6 +474,22 @@ function written(
 
 function fromBatchItem(item: BatchGetItem): Found | undefined {
   return item.found ? fromFound(item) : undefined;
+}
+
+function fromSnapshot(snapshot: SnapshotMessage | undefined): Snapshot {
+  if (snapshot === undefined) {
+    throw new PairError("Internal", "Cannot read the answer: it has no snapshot");
+  }
+  return {
+    name: snapshot.name,
+    dir: snapshot.dir,
+    nodeId: snapshot.nodeId,
+    sequence: fromInt64(snapshot.sequence),
+    createdAtMs: fromInt64(snapshot.createdAt),
+    files: snapshot.files,
+    bytes: fromInt64(snapshot.bytes),
+    problem: snapshot.problem,
+  };
 }
 
 function fromTenant(tenant: TenantMessage): Tenant {

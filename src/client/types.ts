@@ -182,6 +182,50 @@ export interface NodeHealth {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
+/** A consistent copy of all of a node's data, in its data directory. */
+export interface Snapshot {
+  /** Names it among the node's. */
+  readonly name: string;
+  /** Its directory on the node's machine. */
+  readonly dir: string;
+  /** The node it was taken of. */
+  readonly nodeId: string;
+  /** The last write that is in it. */
+  readonly sequence: number;
+  /** The moment, ms since 1970. */
+  readonly createdAtMs: number;
+  /** How many files. */
+  readonly files: number;
+  /** Bytes of all files, those included that the store still shares. */
+  readonly bytes: number;
+  /** Why it cannot be used; empty when nothing is known to be wrong with it. */
+  readonly problem: string;
+}
+
+/** A snapshot that was just made, and what it took. */
+export interface SnapshotMade {
+  /** The snapshot. */
+  readonly snapshot: Snapshot;
+  /** Files that share their bytes with the store. */
+  readonly linkedFiles: number;
+  /** Bytes that had to be copied, where the file system has no hard links. */
+  readonly copiedBytes: number;
+  /** Bytes that had to be read for their digest. */
+  readonly digestedBytes: number;
+  /** Milliseconds from the moment until the store was free to remove its old files again. */
+  readonly pinnedMs: number;
+  /** Milliseconds in all, at the node. */
+  readonly elapsedMs: number;
+}
+
+/** What verifying a snapshot found. */
+export interface SnapshotVerified {
+  /** The snapshot. */
+  readonly snapshot: Snapshot;
+  /** Which files are not what they should be, and why; empty when it is whole. */
+  readonly problems: readonly { readonly file: string; readonly problem: string }[];
+}
+
 /** What a node is and holds. */
 export interface NodeStatus {
   /** The node's name. */
@@ -194,7 +238,7 @@ export interface NodeStatus {
   readonly reasons: readonly string[];
   /** Milliseconds since the node opened. */
   readonly uptimeMs: number;
-  /** Where its data lives, as it was configured. */
+  /** Where its data lives, on its machine. */
   readonly dataDir: string;
   /** Tenants. */
   readonly tenants: number;
@@ -216,4 +260,8 @@ export interface NodeStatus {
   readonly diskFreeBytes: number;
   /** The sequence number of the last write. */
   readonly lastSequence: number;
+  /** Snapshots in the data directory. */
+  readonly snapshots: number;
+  /** Bytes of files that only they still hold: what deleting all of them would free. */
+  readonly snapshotBytes: number;
 }

@@ -52,11 +52,12 @@ export async function openNode(runtime: Runtime, options: NodeOptions): Promise<
         dir: dataDir,
       });
     }
-    const { nodeId } = claimIdentity(runtime, dataDir, options.nodeId);
+    const { nodeId, incarnation } = claimIdentity(runtime, dataDir, options.nodeId);
     return openStorageNode({
       engine,
       runtime,
       nodeId,
+      incarnation,
       version,
       dataDir,
       tenantAutoCreate: options.tenantAutoCreate ?? true,

@@ -169,8 +169,54 @@ export interface NodeStatus {
   readonly diskFreeBytes: number;
   /** The sequence number of the last write. */
   readonly lastSequence: number;
+  /** Snapshots in the data directory. */
+  readonly snapshots: number;
+  /** Bytes of files that only they still hold: what deleting all of them would free. */
+  readonly snapshotBytes: number;
   /** The engine's counters, for metrics. */
   readonly counters: Readonly<Record<string, number>>;
+}
+
+/** A consistent copy of all of a node's data, in its data directory. */
+export interface SnapshotInfo {
+  /** Names it among the node's. */
+  readonly name: string;
+  /** Its directory. */
+  readonly dir: string;
+  /** The id of the node it was taken of. */
+  readonly node: string;
+  /** The last write that is in it. */
+  readonly sequence: number;
+  /** Wall time of that moment, ms since 1970. */
+  readonly createdAtMs: number;
+  /** How many files. */
+  readonly files: number;
+  /** Bytes of all files, those included that the store still shares. */
+  readonly bytes: number;
+  /** Why it cannot be used; undefined when nothing is known to be wrong with it. */
+  readonly problem: string | undefined;
+}
+
+/** A snapshot that was just made, and what it took. */
+export interface SnapshotMade extends SnapshotInfo {
+  /** Files that share their bytes with the store. */
+  readonly linked: number;
+  /** Bytes that had to be copied, where the file system has no hard links. */
+  readonly copiedBytes: number;
+  /** Bytes that had to be read for their digest. */
+  readonly digestedBytes: number;
+  /** From the moment until the store was free to remove its old files again. */
+  readonly pinnedMs: number;
+  /** From the call to the answer. */
+  readonly elapsedMs: number;
+}
+
+/** What is wrong with one file of a snapshot. */
+export interface SnapshotProblem {
+  /** Its path. */
+  readonly file: string;
+  /** What is wrong, for people. */
+  readonly problem: string;
 }
 
 /** One storage node. Limits (key 1 KiB, value 10 MiB, batch 1000 items) are in `src/model/limits.ts`. */
@@ -249,6 +295,25 @@ export interface StorageNode {
   flush(tenant?: string): Promise<void>;
   /** Flushes, then merges tables of a tenant, or of each, to one level: all, or those with keys of a range. */
   compact(tenant?: string, input?: CompactInput): Promise<void>;
+  /**
+   * Makes a consistent copy of everything, as of one moment, while writes go on. Durable and whole when
+   * the promise resolves.
+   * @throws PairError InvalidArgument (1000) for a name that is none, or with the detail `reason:
+   *   already_exists`; Unavailable (2001) while another is being made; DiskFull (2002)
+   */
+  createSnapshot(name: string): Promise<SnapshotMade>;
+  /** All snapshots, by name. */
+  listSnapshots(): readonly SnapshotInfo[];
+  /**
+   * Reads every byte of a snapshot and compares digests; no problems: it is whole.
+   * @throws PairError InvalidArgument (1000) with the detail `reason: not_found`, CorruptedData (2007) when
+   *   not even its list of files can be read
+   */
+  verifySnapshot(
+    name: string,
+  ): Promise<{ snapshot: SnapshotInfo; problems: readonly SnapshotProblem[] }>;
+  /** Deletes a snapshot for good. @throws PairError InvalidArgument (1000) with the detail `reason: not_found` */
+  deleteSnapshot(name: string): Promise<void>;
   /** Whether the node can be relied on, and why not. */
   health(): Health;
   /** Figures for people and metrics. */

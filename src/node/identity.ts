@@ -53,8 +53,12 @@ export function readIdentity(
   return identity;
 }
 
-function createIdentity(
-  { disk, random }: Runtime,
+/**
+ * Gives a data directory an identity of its own; durable on return.
+ * @param wanted  a valid id; undefined: a random one
+ */
+export function createIdentity(
+  { disk, random }: Pick<Runtime, "disk" | "random">,
   dataDir: string,
   wanted: string | undefined,
 ): Identity {

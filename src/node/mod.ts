@@ -6,4 +6,5 @@ export * from "./api.ts";
 export { DEFAULT_DISK_THRESHOLDS, type DiskThresholds } from "./health.ts";
 export { claimIdentity, type Identity, readIdentity } from "./identity.ts";
 export { valueBytes } from "./reads.ts";
+export { type Restored, restoreNode, type RestoreOptions } from "./restore.ts";
 export { openStorageNode, type StorageNodeOptions } from "./storage_node.ts";

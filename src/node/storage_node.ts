@@ -25,6 +25,9 @@ import type {
   ReplicaWrite,
   Scan,
   ScanInput,
+  SnapshotInfo,
+  SnapshotMade,
+  SnapshotProblem,
   StorageNode,
   TenantInfo,
   TenantOptions,
@@ -51,6 +54,8 @@ export interface StorageNodeOptions {
   readonly runtime: Runtime;
   /** Names this node in clocks: 1 to 128 bytes, the same for the life of the data directory. */
   readonly nodeId: string;
+  /** The data directory's incarnation, which snapshots are marked with; absent: they are not. */
+  readonly incarnation?: string;
   /** The program's version, for people. */
   readonly version: string;
   /** Where the engine's files are, to measure its disk. */
@@ -217,6 +222,32 @@ class EngineNode implements StorageNode {
     await this.#engine.compact(tree, { start, end, purge: input.purge });
   }
 
+  async createSnapshot(name: string): Promise<SnapshotMade> {
+    this.#checkOpen();
+    const { incarnation = "" } = this.#options;
+    return await this.#engine.checkpoint(name, { node: this.nodeId, store: incarnation });
+  }
+
+  listSnapshots(): readonly SnapshotInfo[] {
+    this.#checkOpen();
+    return this.#engine.checkpoints();
+  }
+
+  async verifySnapshot(
+    name: string,
+  ): Promise<{ snapshot: SnapshotInfo; problems: readonly SnapshotProblem[] }> {
+    this.#checkOpen();
+    const { problems } = await this.#engine.verifyCheckpoint(name);
+    const snapshot = this.#engine.checkpoints().find((info) => info.name === name);
+    if (snapshot !== undefined) return { snapshot, problems };
+    throw new PairError("Unavailable", "Cannot verify the snapshot: it was deleted meanwhile");
+  }
+
+  async deleteSnapshot(name: string): Promise<void> {
+    this.#checkOpen();
+    await this.#engine.deleteCheckpoint(name);
+  }
+
   health(): Health {
     return this.#monitor.health();
   }
@@ -241,6 +272,8 @@ class EngineNode implements StorageNode {
       diskTotalBytes: measured.totalBytes,
       diskFreeBytes: measured.freeBytes,
       lastSequence: counters.lastSequence,
+      snapshots: counters.snapshots,
+      snapshotBytes: counters.snapshotBytes,
       counters,
     };
   }

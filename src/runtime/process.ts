@@ -32,6 +32,8 @@ export interface Process {
    * Returns a way to stop listening.
    */
   onUncaught(run: (error: unknown) => void): () => void;
+  /** The directory that relative paths start from. */
+  cwd(): string;
   /** Ends the program at once. */
   exit(code: number): never;
   /** The process id. */

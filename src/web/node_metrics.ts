@@ -62,6 +62,8 @@ function figures(status: NodeStatus): Sample[] {
     gauge("tables", status.tables, "SSTables."),
     gauge("disk_total_bytes", status.diskTotalBytes, "Size of the data directory's file system."),
     gauge("disk_free_bytes", status.diskFreeBytes, "Bytes of it that are free."),
+    gauge("snapshots", status.snapshots, "Snapshots in the data directory."),
+    gauge("snapshot_bytes", status.snapshotBytes, "Bytes that only snapshots still hold."),
     gauge("last_sequence", status.lastSequence, "Sequence number of the last write."),
   ];
 }

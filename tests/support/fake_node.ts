@@ -22,6 +22,9 @@ import type {
   Scan,
   ScanInput,
   ScanItem,
+  SnapshotInfo,
+  SnapshotMade,
+  SnapshotProblem,
   StorageNode,
   TenantInfo,
   TenantOptions,
@@ -53,6 +56,9 @@ export class FakeNode implements StorageNode {
 
   #tenants = new Map<string, Map<string, ReadResult>>();
   readonly #options = new Map<string, TenantOptions>();
+  /** What verifySnapshot finds. */
+  snapshotProblems: SnapshotProblem[] = [];
+  #snapshots = new Map<string, SnapshotInfo>();
   #counter = 0;
 
   async put(tenant: string, input: PutInput): Promise<WriteResult> {
@@ -194,6 +200,49 @@ export class FakeNode implements StorageNode {
     return Promise.resolve();
   }
 
+  createSnapshot(name: string): Promise<SnapshotMade> {
+    if (this.#snapshots.has(name)) {
+      return Promise.reject(
+        new PairError("InvalidArgument", "Cannot make the snapshot: it exists", {
+          reason: "already_exists",
+        }),
+      );
+    }
+    const info: SnapshotInfo = {
+      name,
+      dir: `/data/snapshots/${name}`,
+      node: this.nodeId,
+      sequence: 2 ** 40,
+      createdAtMs: 1_700_000_000_000,
+      files: 3,
+      bytes: 2 ** 41,
+      problem: undefined,
+    };
+    this.#snapshots.set(name, info);
+    const figures = {
+      linked: 1,
+      copiedBytes: 2 ** 42,
+      digestedBytes: 7,
+      pinnedMs: 0.5,
+      elapsedMs: 9,
+    };
+    return Promise.resolve({ ...info, ...figures });
+  }
+
+  listSnapshots(): readonly SnapshotInfo[] {
+    return [...this.#snapshots.values()];
+  }
+
+  verifySnapshot(name: string): Promise<{ snapshot: SnapshotInfo; problems: SnapshotProblem[] }> {
+    const snapshot = this.#snapshots.get(name);
+    if (snapshot === undefined) return Promise.reject(noSnapshot());
+    return Promise.resolve({ snapshot, problems: this.snapshotProblems });
+  }
+
+  deleteSnapshot(name: string): Promise<void> {
+    return this.#snapshots.delete(name) ? Promise.resolve() : Promise.reject(noSnapshot());
+  }
+
   health(): Health {
     return this.healthNow;
   }
@@ -215,6 +264,8 @@ export class FakeNode implements StorageNode {
       diskTotalBytes: 100,
       diskFreeBytes: 75,
       lastSequence: this.#counter,
+      snapshots: this.#snapshots.size,
+      snapshotBytes: 0,
       counters: { flushes: 4, blockCacheBytes: 5, checksumFailures: 0 },
     };
   }
@@ -281,4 +332,10 @@ function checkValue(value: Uint8Array | undefined): Uint8Array {
     });
   }
   return value;
+}
+
+function noSnapshot(): PairError {
+  return new PairError("InvalidArgument", "Cannot find the snapshot: there is none", {
+    reason: "not_found",
+  });
 }

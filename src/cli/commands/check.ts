@@ -2,7 +2,12 @@
  * `pairdb check DIR`: verifies every checksum in a data directory that no node has open.
  * @module
  */
-import { checkDirectory, type FileReport } from "../../engine/mod.ts";
+import {
+  checkDirectory,
+  type FileReport,
+  SNAPSHOT_FILE,
+  verifyCheckpoint,
+} from "../../engine/mod.ts";
 import { PairError } from "../../model/mod.ts";
 import { readIdentity } from "../../node/mod.ts";
 import { denoDisk, type Disk } from "../../runtime/mod.ts";
@@ -15,7 +20,9 @@ import { oneLine } from "../text.ts";
  */
 export async function check(shell: Shell, dir: string): Promise<number> {
   const disk = denoDisk();
-  const reports: Report[] = [...await checkDirectory(disk, dir), checkIdentity(disk, dir)];
+  const reports: Report[] = [...await checkDirectory(disk, dir)];
+  if (disk.stat(`${dir}/${SNAPSHOT_FILE}`) === undefined) reports.push(checkIdentity(disk, dir));
+  else reports.push(await checkSnapshot(disk, dir));
   print(shell, reports.map(describe), reports);
   const damaged = reports.filter((report) => report.problem !== undefined).length;
   if (damaged > 0) {
@@ -28,8 +35,22 @@ export async function check(shell: Shell, dir: string): Promise<number> {
   return 0;
 }
 
-/** A report of the engine's, or of the file that says whose directory it is. */
-type Report = Omit<FileReport, "kind"> & { readonly kind: FileReport["kind"] | "identity" };
+/** A report of the engine's, or of the file that says what the directory is. */
+type Report = Omit<FileReport, "kind"> & {
+  readonly kind: FileReport["kind"] | "identity" | "snapshot";
+};
+
+async function checkSnapshot(disk: Disk, dir: string): Promise<Report> {
+  const report = { file: `${dir}/${SNAPSHOT_FILE}`, kind: "snapshot" } as const;
+  try {
+    const { inventory, problems: [first] } = await verifyCheckpoint(disk, dir);
+    const problem = first && `${first.file}: ${first.problem}`;
+    return { ...report, items: inventory.files.length, problem };
+  } catch (error) {
+    if (!(error instanceof PairError)) throw error;
+    return { ...report, items: 0, problem: error.message };
+  }
+}
 
 function checkIdentity(disk: Disk, dir: string): Report {
   const report = { file: `${dir}/IDENTITY`, kind: "identity" } as const;

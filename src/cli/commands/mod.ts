@@ -32,7 +32,9 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
       new Command("help").argument("[command]").description("Show help for a command")
         .helpGroup(TOOLS),
     )
-    .showHelpAfterError("(pairdb help COMMAND tells more)");
+    .showHelpAfterError("(pairdb help COMMAND tells more)")
+    // A flag belongs to the command that it stands behind: `snapshot` and `snapshot list` have the same.
+    .enablePositionalOptions();
 
   /** Makes a command; `act` runs it and returns its exit code. */
   // deno-lint-ignore no-explicit-any -- commander hands over what its declarations say, untyped
@@ -188,6 +190,50 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
       "--purge",
       "drop what is deleted or expired by now, without waiting for the grace time",
     );
+  const snapshot = unhurried(
+    remote(
+      program,
+      "snapshot <name>",
+      "Make a consistent copy of all data, while the node serves",
+      async (shell, [name], flags) =>
+        (await import("./snapshot.ts")).createSnapshot(shell, name, flags),
+    ),
+  )
+    .option("--to <dir>", "copy it to DIR/NAME, sharing what an earlier copy in DIR has")
+    .option("--previous <dir>", "the copy to share with; default: the newest in --to")
+    .option("--keep", "with --to: keep the snapshot in the node's data directory too")
+    .enablePositionalOptions();
+  unhurried(
+    remote(
+      snapshot,
+      "list [dir]",
+      "Print the node's snapshots, or the copies in a directory",
+      async (
+        shell,
+        [dir],
+      ) => (await import("./snapshot.ts")).listSnapshots(shell, dir),
+    ),
+  );
+  unhurried(remote(
+    snapshot,
+    "verify <which>",
+    "Read every byte of a snapshot: a node's by name, or a directory such as ./monday",
+    async (shell, [which]) => (await import("./snapshot.ts")).verifySnapshot(shell, which),
+  ));
+  unhurried(remote(snapshot, "delete <name>", "Delete a node's snapshot, for good", async (
+    shell,
+    [name],
+  ) => (await import("./snapshot.ts")).deleteSnapshot(shell, name)));
+  command(
+    program,
+    "restore <snapshot>",
+    "Make a new data directory from a snapshot's directory",
+    async (shell, [snapshot], flags) =>
+      (await import("./restore.ts")).restore(shell, snapshot, flags),
+  )
+    .requiredOption("--data <dir>", "the new data directory: absent or empty")
+    .option("--node-id <id>", "the new node's name; default: a new random one")
+    .option("--copy", "copy all files, also where they could be shared with the snapshot");
 
   program.commandsGroup(TOOLS);
   const config = program.command("config").description("The configuration of a node");

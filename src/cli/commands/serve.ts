@@ -59,7 +59,7 @@ async function runNode(
   signalled: Promise<void>,
 ): Promise<void> {
   const node = await openNode(runtime, {
-    dataDir: config.storage.data_dir,
+    dataDir: absolute(process, config.storage.data_dir),
     nodeId: config.server.node_id || undefined,
     version: VERSION,
     engine: engineOptions(config),
@@ -165,6 +165,11 @@ function flagSettings(flags: ServeFlags): Setting[] {
     { path: "server.rack", value: flags.rack, where: "--rack" },
   ];
   return settings.filter((setting) => setting.value !== undefined);
+}
+
+/** People elsewhere are told of paths of this node. */
+function absolute(process: Process, path: string): string {
+  return path.startsWith("/") ? path : `${process.cwd()}/${path.replace(/^(\.\/)+/, "")}`;
 }
 
 function describe(error: unknown): string {

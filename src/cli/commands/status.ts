@@ -22,6 +22,7 @@ export async function status(shell: Shell): Promise<number> {
     ["tables", `${roughSize(node.tableBytes)} in ${node.tables} tables`],
     ["levels", node.tablesPerLevel.join(" ") || "none"],
     ["disk", `${roughSize(node.diskFreeBytes)} free of ${roughSize(node.diskTotalBytes)}`],
+    ["snapshots", `${node.snapshots}, holding ${roughSize(node.snapshotBytes)} of their own`],
     ["sequence", `${node.lastSequence}`],
   ];
   const lines = facts.map(([name, value]) => `${name.padEnd(10)} ${oneLine(value)}`);
@@ -41,6 +42,8 @@ export async function status(shell: Shell): Promise<number> {
     tables_per_level: node.tablesPerLevel,
     disk_total_bytes: node.diskTotalBytes,
     disk_free_bytes: node.diskFreeBytes,
+    snapshots: node.snapshots,
+    snapshot_bytes: node.snapshotBytes,
     last_sequence: node.lastSequence,
   });
   return 0;

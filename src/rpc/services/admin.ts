@@ -3,7 +3,7 @@
  * @module
  */
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { StorageNode } from "../../node/mod.ts";
+import type { SnapshotInfo, StorageNode } from "../../node/mod.ts";
 import type { AdminService } from "../../gen/pairdb/v1/admin_pb.ts";
 
 /** Binds the service to a node. */
@@ -28,6 +28,8 @@ export function adminService(node: StorageNode): Required<ServiceImpl<typeof Adm
         diskTotalBytes: BigInt(status.diskTotalBytes),
         diskFreeBytes: BigInt(status.diskFreeBytes),
         lastSequence: BigInt(status.lastSequence),
+        snapshots: status.snapshots,
+        snapshotBytes: BigInt(status.snapshotBytes),
       };
     },
 
@@ -40,5 +42,44 @@ export function adminService(node: StorageNode): Required<ServiceImpl<typeof Adm
       await node.compact(tenantId === "" ? undefined : tenantId, { start, end, purge });
       return {};
     },
+
+    async createSnapshot({ name }) {
+      const made = await node.createSnapshot(name);
+      return {
+        snapshot: toSnapshot(made),
+        linkedFiles: made.linked,
+        copiedBytes: BigInt(made.copiedBytes),
+        digestedBytes: BigInt(made.digestedBytes),
+        pinnedMs: made.pinnedMs,
+        elapsedMs: made.elapsedMs,
+      };
+    },
+
+    listSnapshots() {
+      return { snapshots: node.listSnapshots().map(toSnapshot) };
+    },
+
+    async verifySnapshot({ name }) {
+      const { snapshot, problems } = await node.verifySnapshot(name);
+      return { snapshot: toSnapshot(snapshot), problems: [...problems] };
+    },
+
+    async deleteSnapshot({ name }) {
+      await node.deleteSnapshot(name);
+      return {};
+    },
+  };
+}
+
+function toSnapshot(info: SnapshotInfo) {
+  return {
+    name: info.name,
+    dir: info.dir,
+    nodeId: info.node,
+    sequence: BigInt(info.sequence),
+    createdAt: BigInt(info.createdAtMs),
+    files: info.files,
+    bytes: BigInt(info.bytes),
+    problem: info.problem ?? "",
   };
 }

@@ -32,6 +32,7 @@ export function denoProcess(): Process {
     readText,
     onTerminate,
     onUncaught,
+    cwd: () => Deno.cwd(),
     exit: (code) => Deno.exit(code),
   };
 }

@@ -343,6 +343,23 @@ Deno.test("port: TenantService and AdminService", () =>
     await client.unary(compact, { tenantId: "b" });
     await client.unary(compact, { tenantId: "b", start: "k", end: "m", purge: true });
     assert.deepEqual(node.maintenance, ["flush all", "compact b", "compact b k..m purge"]);
+    const { createSnapshot, listSnapshots, verifySnapshot, deleteSnapshot } = AdminService.method;
+    const copy = await client.unary(createSnapshot, { name: "s" });
+    assert.deepEqual([copy.snapshot?.dir, copy.snapshot?.bytes], ["/data/snapshots/s", 2n ** 41n]);
+    assert.deepEqual([copy.copiedBytes, copy.pinnedMs], [2n ** 42n, 0.5]);
+    const taken = await refused(client.unary(createSnapshot, { name: "s" }));
+    assert.equal(taken.code, Status.ALREADY_EXISTS);
+    assert.deepEqual((await client.unary(listSnapshots, {})).snapshots, [copy.snapshot]);
+    node.snapshotProblems = [{ file: "/f", problem: "it is missing" }];
+    const { snapshot, problems } = await client.unary(verifySnapshot, { name: "s" });
+    assert.deepEqual(snapshot, copy.snapshot);
+    assert.deepEqual(problems.map(({ file, problem }) => [file, problem]), [[
+      "/f",
+      "it is missing",
+    ]]);
+    await client.unary(deleteSnapshot, { name: "s" });
+    const none = await refused(client.unary(deleteSnapshot, { name: "s" }));
+    assert.equal(grpcDetail(none)?.code, ErrorCode.INVALID_ARGUMENT);
   }));
 
 Deno.test("port: what is no PairError stays in the log", () =>

@@ -55,6 +55,7 @@ export function fakeProcess(
     },
     isTerminal: () => world.terminal ?? false,
     columns: () => 80,
+    cwd: () => "/work",
     readChunks: async function* (path) {
       const bytes = bytesOf(path);
       const size = world.chunkBytes ?? 7;

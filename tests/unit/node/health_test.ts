@@ -100,6 +100,8 @@ Deno.test("status() has the figures of the engine, the disk and the node", async
     diskTotalBytes: 1000,
     diskFreeBytes: 1000,
     lastSequence: 1,
+    snapshots: 0,
+    snapshotBytes: 0,
   });
   assert.equal(counters.walRecords, 1);
 });

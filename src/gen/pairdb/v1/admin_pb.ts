@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pairdb/v1/admin.proto.
  */
 export const file_pairdb_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChVwYWlyZGIvdjEvYWRtaW4ucHJvdG8SCXBhaXJkYi52MSIPCg1TdGF0dXNSZXF1ZXN0ItMCCg5TdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGc3RhdHVzGAMgASgJEg8KB3JlYXNvbnMYBCADKAkSEQoJdXB0aW1lX21zGAUgASgDEhAKCGRhdGFfZGlyGAYgASgJEg8KB3RlbmFudHMYByABKAUSFgoObWVtdGFibGVfYnl0ZXMYCCABKAMSEQoJd2FsX2J5dGVzGAkgASgDEhQKDHdhbF9zZWdtZW50cxgKIAEoBRITCgt0YWJsZV9ieXRlcxgLIAEoAxIOCgZ0YWJsZXMYDCABKAUSGAoQdGFibGVzX3Blcl9sZXZlbBgNIAMoBRIYChBkaXNrX3RvdGFsX2J5dGVzGA4gASgDEhcKD2Rpc2tfZnJlZV9ieXRlcxgPIAEoAxIVCg1sYXN0X3NlcXVlbmNlGBAgASgDIiEKDEZsdXNoUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkiDwoNRmx1c2hSZXNwb25zZSJOCg5Db21wYWN0UmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSDQoFc3RhcnQYAiABKAkSCwoDZW5kGAMgASgJEg0KBXB1cmdlGAQgASgIIhEKD0NvbXBhY3RSZXNwb25zZTLQAQoMQWRtaW5TZXJ2aWNlEkIKBlN0YXR1cxIYLnBhaXJkYi52MS5TdGF0dXNSZXF1ZXN0GhkucGFpcmRiLnYxLlN0YXR1c1Jlc3BvbnNlIgOQAgESOgoFRmx1c2gSFy5wYWlyZGIudjEuRmx1c2hSZXF1ZXN0GhgucGFpcmRiLnYxLkZsdXNoUmVzcG9uc2USQAoHQ29tcGFjdBIZLnBhaXJkYi52MS5Db21wYWN0UmVxdWVzdBoaLnBhaXJkYi52MS5Db21wYWN0UmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("ChVwYWlyZGIvdjEvYWRtaW4ucHJvdG8SCXBhaXJkYi52MSIPCg1TdGF0dXNSZXF1ZXN0Iv4CCg5TdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGc3RhdHVzGAMgASgJEg8KB3JlYXNvbnMYBCADKAkSEQoJdXB0aW1lX21zGAUgASgDEhAKCGRhdGFfZGlyGAYgASgJEg8KB3RlbmFudHMYByABKAUSFgoObWVtdGFibGVfYnl0ZXMYCCABKAMSEQoJd2FsX2J5dGVzGAkgASgDEhQKDHdhbF9zZWdtZW50cxgKIAEoBRITCgt0YWJsZV9ieXRlcxgLIAEoAxIOCgZ0YWJsZXMYDCABKAUSGAoQdGFibGVzX3Blcl9sZXZlbBgNIAMoBRIYChBkaXNrX3RvdGFsX2J5dGVzGA4gASgDEhcKD2Rpc2tfZnJlZV9ieXRlcxgPIAEoAxIVCg1sYXN0X3NlcXVlbmNlGBAgASgDEhEKCXNuYXBzaG90cxgRIAEoBRIWCg5zbmFwc2hvdF9ieXRlcxgSIAEoAyIhCgxGbHVzaFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJIg8KDUZsdXNoUmVzcG9uc2UiTgoOQ29tcGFjdFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEg0KBXN0YXJ0GAIgASgJEgsKA2VuZBgDIAEoCRINCgVwdXJnZRgEIAEoCCIRCg9Db21wYWN0UmVzcG9uc2UiiwEKCFNuYXBzaG90EgwKBG5hbWUYASABKAkSCwoDZGlyGAIgASgJEg8KB25vZGVfaWQYAyABKAkSEAoIc2VxdWVuY2UYBCABKAMSEgoKY3JlYXRlZF9hdBgFIAEoAxINCgVmaWxlcxgGIAEoBRINCgVieXRlcxgHIAEoAxIPCgdwcm9ibGVtGAggASgJIiUKFUNyZWF0ZVNuYXBzaG90UmVxdWVzdBIMCgRuYW1lGAEgASgJIqoBChZDcmVhdGVTbmFwc2hvdFJlc3BvbnNlEiUKCHNuYXBzaG90GAEgASgLMhMucGFpcmRiLnYxLlNuYXBzaG90EhQKDGxpbmtlZF9maWxlcxgCIAEoBRIUCgxjb3BpZWRfYnl0ZXMYAyABKAMSFgoOZGlnZXN0ZWRfYnl0ZXMYBCABKAMSEQoJcGlubmVkX21zGAUgASgBEhIKCmVsYXBzZWRfbXMYBiABKAEiFgoUTGlzdFNuYXBzaG90c1JlcXVlc3QiPwoVTGlzdFNuYXBzaG90c1Jlc3BvbnNlEiYKCXNuYXBzaG90cxgBIAMoCzITLnBhaXJkYi52MS5TbmFwc2hvdCIlChVWZXJpZnlTbmFwc2hvdFJlcXVlc3QSDAoEbmFtZRgBIAEoCSIwCg9TbmFwc2hvdFByb2JsZW0SDAoEZmlsZRgBIAEoCRIPCgdwcm9ibGVtGAIgASgJIm0KFlZlcmlmeVNuYXBzaG90UmVzcG9uc2USJQoIc25hcHNob3QYASABKAsyEy5wYWlyZGIudjEuU25hcHNob3QSLAoIcHJvYmxlbXMYAiADKAsyGi5wYWlyZGIudjEuU25hcHNob3RQcm9ibGVtIiUKFURlbGV0ZVNuYXBzaG90UmVxdWVzdBIMCgRuYW1lGAEgASgJIhgKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2UyswQKDEFkbWluU2VydmljZRJCCgZTdGF0dXMSGC5wYWlyZGIudjEuU3RhdHVzUmVxdWVzdBoZLnBhaXJkYi52MS5TdGF0dXNSZXNwb25zZSIDkAIBEjoKBUZsdXNoEhcucGFpcmRiLnYxLkZsdXNoUmVxdWVzdBoYLnBhaXJkYi52MS5GbHVzaFJlc3BvbnNlEkAKB0NvbXBhY3QSGS5wYWlyZGIudjEuQ29tcGFjdFJlcXVlc3QaGi5wYWlyZGIudjEuQ29tcGFjdFJlc3BvbnNlElUKDkNyZWF0ZVNuYXBzaG90EiAucGFpcmRiLnYxLkNyZWF0ZVNuYXBzaG90UmVxdWVzdBohLnBhaXJkYi52MS5DcmVhdGVTbmFwc2hvdFJlc3BvbnNlElcKDUxpc3RTbmFwc2hvdHMSHy5wYWlyZGIudjEuTGlzdFNuYXBzaG90c1JlcXVlc3QaIC5wYWlyZGIudjEuTGlzdFNuYXBzaG90c1Jlc3BvbnNlIgOQAgESWgoOVmVyaWZ5U25hcHNob3QSIC5wYWlyZGIudjEuVmVyaWZ5U25hcHNob3RSZXF1ZXN0GiEucGFpcmRiLnYxLlZlcmlmeVNuYXBzaG90UmVzcG9uc2UiA5ACARJVCg5EZWxldGVTbmFwc2hvdBIgLnBhaXJkYi52MS5EZWxldGVTbmFwc2hvdFJlcXVlc3QaIS5wYWlyZGIudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZWIGcHJvdG8z");
 
 /**
  * @generated from message pairdb.v1.StatusRequest
@@ -114,6 +114,20 @@ export type StatusResponse = Message<"pairdb.v1.StatusResponse"> & {
    * @generated from field: int64 last_sequence = 16;
    */
   lastSequence: bigint;
+
+  /**
+   * Snapshots in the data directory.
+   *
+   * @generated from field: int32 snapshots = 17;
+   */
+  snapshots: number;
+
+  /**
+   * Bytes of files that only they still hold: what deleting all of them would free.
+   *
+   * @generated from field: int64 snapshot_bytes = 18;
+   */
+  snapshotBytes: bigint;
 };
 
 /**
@@ -209,6 +223,264 @@ export const CompactResponseSchema: GenMessage<CompactResponse> = /*@__PURE__*/
   messageDesc(file_pairdb_v1_admin, 5);
 
 /**
+ * @generated from message pairdb.v1.Snapshot
+ */
+export type Snapshot = Message<"pairdb.v1.Snapshot"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Its directory on the node's machine.
+   *
+   * @generated from field: string dir = 2;
+   */
+  dir: string;
+
+  /**
+   * The node it was taken of.
+   *
+   * @generated from field: string node_id = 3;
+   */
+  nodeId: string;
+
+  /**
+   * The last write that is in it.
+   *
+   * @generated from field: int64 sequence = 4;
+   */
+  sequence: bigint;
+
+  /**
+   * The moment, ms since 1970.
+   *
+   * @generated from field: int64 created_at = 5;
+   */
+  createdAt: bigint;
+
+  /**
+   * @generated from field: int32 files = 6;
+   */
+  files: number;
+
+  /**
+   * Bytes of all files, those included that the store still shares.
+   *
+   * @generated from field: int64 bytes = 7;
+   */
+  bytes: bigint;
+
+  /**
+   * Why it cannot be used; empty when nothing is known to be wrong with it.
+   *
+   * @generated from field: string problem = 8;
+   */
+  problem: string;
+};
+
+/**
+ * Describes the message pairdb.v1.Snapshot.
+ * Use `create(SnapshotSchema)` to create a new message.
+ */
+export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 6);
+
+/**
+ * @generated from message pairdb.v1.CreateSnapshotRequest
+ */
+export type CreateSnapshotRequest = Message<"pairdb.v1.CreateSnapshotRequest"> & {
+  /**
+   * 1 to 100 letters, digits, dots, underscores and hyphens, beginning with a letter or digit.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message pairdb.v1.CreateSnapshotRequest.
+ * Use `create(CreateSnapshotRequestSchema)` to create a new message.
+ */
+export const CreateSnapshotRequestSchema: GenMessage<CreateSnapshotRequest> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 7);
+
+/**
+ * @generated from message pairdb.v1.CreateSnapshotResponse
+ */
+export type CreateSnapshotResponse = Message<"pairdb.v1.CreateSnapshotResponse"> & {
+  /**
+   * @generated from field: pairdb.v1.Snapshot snapshot = 1;
+   */
+  snapshot?: Snapshot | undefined;
+
+  /**
+   * Files that share their bytes with the store.
+   *
+   * @generated from field: int32 linked_files = 2;
+   */
+  linkedFiles: number;
+
+  /**
+   * Bytes that had to be copied, where the file system has no hard links.
+   *
+   * @generated from field: int64 copied_bytes = 3;
+   */
+  copiedBytes: bigint;
+
+  /**
+   * Bytes that had to be read for their digest.
+   *
+   * @generated from field: int64 digested_bytes = 4;
+   */
+  digestedBytes: bigint;
+
+  /**
+   * From the moment until the store was free to remove its old files again, in ms.
+   *
+   * @generated from field: double pinned_ms = 5;
+   */
+  pinnedMs: number;
+
+  /**
+   * @generated from field: double elapsed_ms = 6;
+   */
+  elapsedMs: number;
+};
+
+/**
+ * Describes the message pairdb.v1.CreateSnapshotResponse.
+ * Use `create(CreateSnapshotResponseSchema)` to create a new message.
+ */
+export const CreateSnapshotResponseSchema: GenMessage<CreateSnapshotResponse> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 8);
+
+/**
+ * @generated from message pairdb.v1.ListSnapshotsRequest
+ */
+export type ListSnapshotsRequest = Message<"pairdb.v1.ListSnapshotsRequest"> & {
+};
+
+/**
+ * Describes the message pairdb.v1.ListSnapshotsRequest.
+ * Use `create(ListSnapshotsRequestSchema)` to create a new message.
+ */
+export const ListSnapshotsRequestSchema: GenMessage<ListSnapshotsRequest> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 9);
+
+/**
+ * @generated from message pairdb.v1.ListSnapshotsResponse
+ */
+export type ListSnapshotsResponse = Message<"pairdb.v1.ListSnapshotsResponse"> & {
+  /**
+   * By name.
+   *
+   * @generated from field: repeated pairdb.v1.Snapshot snapshots = 1;
+   */
+  snapshots: Snapshot[];
+};
+
+/**
+ * Describes the message pairdb.v1.ListSnapshotsResponse.
+ * Use `create(ListSnapshotsResponseSchema)` to create a new message.
+ */
+export const ListSnapshotsResponseSchema: GenMessage<ListSnapshotsResponse> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 10);
+
+/**
+ * @generated from message pairdb.v1.VerifySnapshotRequest
+ */
+export type VerifySnapshotRequest = Message<"pairdb.v1.VerifySnapshotRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message pairdb.v1.VerifySnapshotRequest.
+ * Use `create(VerifySnapshotRequestSchema)` to create a new message.
+ */
+export const VerifySnapshotRequestSchema: GenMessage<VerifySnapshotRequest> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 11);
+
+/**
+ * @generated from message pairdb.v1.SnapshotProblem
+ */
+export type SnapshotProblem = Message<"pairdb.v1.SnapshotProblem"> & {
+  /**
+   * @generated from field: string file = 1;
+   */
+  file: string;
+
+  /**
+   * @generated from field: string problem = 2;
+   */
+  problem: string;
+};
+
+/**
+ * Describes the message pairdb.v1.SnapshotProblem.
+ * Use `create(SnapshotProblemSchema)` to create a new message.
+ */
+export const SnapshotProblemSchema: GenMessage<SnapshotProblem> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 12);
+
+/**
+ * @generated from message pairdb.v1.VerifySnapshotResponse
+ */
+export type VerifySnapshotResponse = Message<"pairdb.v1.VerifySnapshotResponse"> & {
+  /**
+   * @generated from field: pairdb.v1.Snapshot snapshot = 1;
+   */
+  snapshot?: Snapshot | undefined;
+
+  /**
+   * Empty when it is whole.
+   *
+   * @generated from field: repeated pairdb.v1.SnapshotProblem problems = 2;
+   */
+  problems: SnapshotProblem[];
+};
+
+/**
+ * Describes the message pairdb.v1.VerifySnapshotResponse.
+ * Use `create(VerifySnapshotResponseSchema)` to create a new message.
+ */
+export const VerifySnapshotResponseSchema: GenMessage<VerifySnapshotResponse> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 13);
+
+/**
+ * @generated from message pairdb.v1.DeleteSnapshotRequest
+ */
+export type DeleteSnapshotRequest = Message<"pairdb.v1.DeleteSnapshotRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message pairdb.v1.DeleteSnapshotRequest.
+ * Use `create(DeleteSnapshotRequestSchema)` to create a new message.
+ */
+export const DeleteSnapshotRequestSchema: GenMessage<DeleteSnapshotRequest> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 14);
+
+/**
+ * @generated from message pairdb.v1.DeleteSnapshotResponse
+ */
+export type DeleteSnapshotResponse = Message<"pairdb.v1.DeleteSnapshotResponse"> & {
+};
+
+/**
+ * Describes the message pairdb.v1.DeleteSnapshotResponse.
+ * Use `create(DeleteSnapshotResponseSchema)` to create a new message.
+ */
+export const DeleteSnapshotResponseSchema: GenMessage<DeleteSnapshotResponse> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 15);
+
+/**
  * For operators of one node.
  *
  * @generated from service pairdb.v1.AdminService
@@ -244,6 +516,43 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof CompactRequestSchema;
     output: typeof CompactResponseSchema;
+  },
+  /**
+   * Makes a consistent copy of everything, as of one moment, in the node's data directory. Writes go on
+   * meanwhile. There is none of that name after a failure.
+   *
+   * @generated from rpc pairdb.v1.AdminService.CreateSnapshot
+   */
+  createSnapshot: {
+    methodKind: "unary";
+    input: typeof CreateSnapshotRequestSchema;
+    output: typeof CreateSnapshotResponseSchema;
+  },
+  /**
+   * @generated from rpc pairdb.v1.AdminService.ListSnapshots
+   */
+  listSnapshots: {
+    methodKind: "unary";
+    input: typeof ListSnapshotsRequestSchema;
+    output: typeof ListSnapshotsResponseSchema;
+  },
+  /**
+   * Reads every byte of a snapshot and compares digests.
+   *
+   * @generated from rpc pairdb.v1.AdminService.VerifySnapshot
+   */
+  verifySnapshot: {
+    methodKind: "unary";
+    input: typeof VerifySnapshotRequestSchema;
+    output: typeof VerifySnapshotResponseSchema;
+  },
+  /**
+   * @generated from rpc pairdb.v1.AdminService.DeleteSnapshot
+   */
+  deleteSnapshot: {
+    methodKind: "unary";
+    input: typeof DeleteSnapshotRequestSchema;
+    output: typeof DeleteSnapshotResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pairdb_v1_admin, 0);
