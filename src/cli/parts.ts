@@ -24,6 +24,7 @@ export function engineOptions(config: Config): EngineOptions {
     memtableBudget: memory.total_size,
     table: { blockSize: sstable.block_size, falsePositives: sstable.bloom_filter_fp },
     blockCacheSize,
+    warmCache: cache.warm,
     rowCacheSize: Math.min(cache.row_cache_size, cache.max_size - blockCacheSize),
     rowCache: {
       frequencyWeight: cache.frequency_weight,

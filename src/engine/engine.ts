@@ -55,7 +55,8 @@ import { BlockCache } from "./sstable/mod.ts";
 import { TableStore } from "./table_store.ts";
 import { acceptsKind, newMemtable, TreeState } from "./tree.ts";
 import { changeOptions, NO_OPTIONS } from "./tree_options.ts";
-import { Version } from "./version.ts";
+import { type LiveTable, Version } from "./version.ts";
+import { loadWarm, saveWarm, warmUp } from "./warm.ts";
 import { Log } from "./wal/mod.ts";
 
 /** How often every tree is looked at, in ms (features E46). */
@@ -113,6 +114,7 @@ class LsmEngine implements Engine {
   /** Bytes written since memory and log were last looked at. */
   #sinceRelief = 0;
 
+  #warming: Promise<void> | undefined;
   #checksumFailures = 0;
   #writeStalls = 0;
   readonly #note = (error: unknown) => this.#noted(error);
@@ -298,6 +300,46 @@ class LsmEngine implements Engine {
     });
     this.#maintenance.relieve();
     this.#tick();
+    if (this.#options.warmCache && this.#cache.capacity > 0) this.#warming = this.#warm();
+  }
+
+  /** Fills the block cache as it was at the last close. Nobody waits for it, and nothing depends on it. */
+  async #warm(): Promise<void> {
+    const { disk, clock, log } = this.#runtime;
+    const startedMs = clock.monotonicMs();
+    // Past this the warm blocks would push each other out.
+    const most = this.#cache.capacity * 0.9;
+    try {
+      const warm = loadWarm(disk, this.#files);
+      if (warm.length === 0) return;
+      const blocks = await warmUp(
+        warm,
+        new Map(this.#liveTables().map((table) => [table.meta.number, table])),
+        this.#coldReads,
+        () => !this.#closed && this.#cache.bytes < most,
+      );
+      log.info("cache warmed", { blocks, ms: Math.round(clock.monotonicMs() - startedMs) });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      // Damage in a table is the affair of whoever reads it next; here it only ends the warming.
+      log.warn("cache not warmed", { error: reason });
+    }
+  }
+
+  /** Writes down what the block cache holds. */
+  #saveWarm(): void {
+    if (!this.#options.warmCache) return;
+    const { disk, log } = this.#runtime;
+    try {
+      saveWarm(disk, this.#files, this.#liveTables());
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+      log.warn("cannot note the cache's blocks", { error: error.message });
+    }
+  }
+
+  #liveTables(): LiveTable[] {
+    return [...this.#trees.values()].flatMap((tree) => tree.version.tables());
   }
 
   /** What is due by time alone, such as windows that are over and grace that has passed, nothing else notices. */
@@ -641,12 +683,14 @@ class LsmEngine implements Engine {
     if (this.#closed) return;
     this.#closed = true;
     this.#cancelTick?.();
+    await this.#warming;
     await this.#checkpoints.settle();
     this.#tables.close();
     await this.#maintenance.stop();
     try {
       await this.#log!.close();
       await this.#manifest.close(this.poisoned === undefined ? this.#lastSeq : undefined);
+      if (this.poisoned === undefined) this.#saveWarm();
     } finally {
       await this.#manifest.close();
       this.#release();

@@ -30,6 +30,13 @@ export class Files {
   get currentTemp(): string {
     return `${this.root}/CURRENT.tmp`;
   }
+  /** Which blocks were in the cache at the last close. */
+  get warm(): string {
+    return `${this.root}/WARM`;
+  }
+  get warmTemp(): string {
+    return `${this.root}/WARM.tmp`;
+  }
   get walDir(): string {
     return `${this.root}/wal`;
   }

@@ -58,6 +58,8 @@ export interface EngineOptions {
   readonly memtableBudget: number;
   readonly table: TableOptions;
   readonly blockCacheSize: number;
+  /** Whether the blocks that were in the cache at a close are read again, in the background, after an open. */
+  readonly warmCache: boolean;
   /** Memory for rows that were read from tables; 0: no row cache. */
   readonly rowCacheSize: number;
   /** What a row must be like to stay. */
@@ -82,6 +84,7 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   memtableBudget: 512 << 20,
   table: { blockSize: 4096, falsePositives: 0.01 },
   blockCacheSize: 256 << 20,
+  warmCache: true,
   rowCacheSize: 256 << 20,
   rowCache: DEFAULT_WEIGHTS,
   compaction: {

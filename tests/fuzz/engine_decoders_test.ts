@@ -34,6 +34,7 @@ import {
   FRAME_HEADER,
   HEADER_SIZE_1 as HEADER_SIZE,
 } from "../../src/engine/wal/format.ts";
+import { decodeWarm, encodeWarm } from "../../src/engine/warm.ts";
 import { findSegments, IGNORE, readSegment, replaySegment } from "../../src/engine/wal/mod.ts";
 import {
   ByteReader,
@@ -216,6 +217,22 @@ fuzz("CURRENT", golden(/^CURRENT/), (bytes) => {
   disk.setBytes("/data/CURRENT", bytes);
   readCurrent(disk, FILES);
 });
+
+// ---- warm blocks
+
+const WARM = encodeWarm([{ number: 20, blocks: [3, 4, 700] }, { number: 21, blocks: [0] }]);
+
+for (const sealed of [false, true]) {
+  fuzz(`WARM${sealed ? ", checksum made to fit" : ""}`, WARM, (bytes) => {
+    if (sealed && bytes.length >= 20) {
+      putU32(bytes, 12, bytes.length - 20);
+      putU32(bytes, 16, crc32c(bytes, 20, bytes.length));
+    }
+    for (const { blocks } of decodeWarm("WARM", bytes)) {
+      assert.ok(blocks.every((block, i) => i === 0 || block > blocks[i - 1]), "ascending");
+    }
+  });
+}
 
 // ---- tables
 

@@ -197,6 +197,10 @@ const cache = z.strictObject({
     min: "0",
     max: "1TiB",
   }),
+  warm: flag(
+    "Whether a clean stop notes which blocks were in the cache, and the next start reads them in the background.",
+    true,
+  ),
   row_cache_size: size(
     "Memory for whole rows that were read from tables, counted as key, value and 64 bytes each. 0: none.",
     {

@@ -44,6 +44,10 @@ export class BlockCache {
   get places(): number {
     return this.#owners.length;
   }
+  /** Bytes kept at most. */
+  get capacity(): number {
+    return this.#capacity;
+  }
   /** Bytes kept now. */
   get bytes(): number {
     return this.#bytes;

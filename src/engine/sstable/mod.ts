@@ -2,6 +2,7 @@
  * The sstable room.
  * @module
  */
+export { BlockCursor } from "./block.ts";
 export { BlockCache } from "./cache.ts";
 export { filterHash1, filterHash2 } from "./filter.ts";
 export { TABLE_FORMAT } from "./format.ts";

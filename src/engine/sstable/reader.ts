@@ -148,6 +148,14 @@ export class TableReader {
     into.load(bytes, this.#sizes[index], this.path);
   }
 
+  /** Data blocks that are in the cache now, ascending. */
+  cachedBlocks(): number[] {
+    const found: number[] = [];
+    const slots = this.#cached?.blocks ?? [];
+    for (let i = 0; i < this.blocks; i++) if (slots[i] !== undefined) found.push(i);
+    return found;
+  }
+
   /** Closes the file and drops its blocks from the cache. */
   close(): void {
     this.#file.close();
