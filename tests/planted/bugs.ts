@@ -395,10 +395,9 @@ export const BUGS: readonly Bug[] = [
     name: "land behind the restart that a seek is for",
     breaks: "the first keys of a stretch are not found",
     file: "src/engine/sstable/block.ts",
-    find:
-      "      if (this.#compare(key, seq) < 0) low = middle;\n      else high = middle - 1;\n    }\n    this.#enter(low);",
+    find: "    this.#enter(low);\n    this.#advance(key, seq);",
     replace:
-      "      if (this.#compare(key, seq) < 0) low = middle;\n      else high = middle - 1;\n    }\n    this.#enter(Math.min(low + 1, this.#restarts - 1));",
+      "    this.#enter(Math.min(low + 1, this.#restarts - 1));\n    this.#advance(key, seq);",
     foundBy: "oracle",
   },
   {
@@ -433,6 +432,39 @@ export const BUGS: readonly Bug[] = [
     find: "      if (cursor === top) continue;",
     replace: "      continue;",
     foundBy: "cursors",
+  },
+  {
+    name: "take a shared beginning for the whole answer",
+    breaks: "a seek ends before the key that it is for",
+    file: "src/engine/sstable/block.ts",
+    find: "      if (shared < equal) return;",
+    replace: "      if (shared <= equal && equal > 0) return;",
+    foundBy: "oracle",
+  },
+  {
+    name: "keep a row that a later write has replaced",
+    breaks: "a reader gets an old value for ever",
+    file: "src/engine/tree.ts",
+    find:
+      "    return !this.dropped && seq >= this.flushedSeq && !holdsLater(this.active, key, seq) &&\n      !this.immutables.some((memtable) => holdsLater(memtable, key, seq));",
+    replace: "    return !this.dropped;",
+    foundBy: "oracle",
+  },
+  {
+    name: "do not tell the row cache of a write",
+    breaks: "a reader gets what was there before",
+    file: "src/engine/engine.ts",
+    find: "      if (!this.#rows.empty) tree.writeRow(firstSeq + i, kind, key, value);",
+    replace: "",
+    foundBy: "oracle",
+  },
+  {
+    name: "serve a row to a reader of an older moment",
+    breaks: "a snapshot changes under its reader",
+    file: "src/engine/row_cache/row_cache.ts",
+    find: "    if (seqOf(words, w) > seq) {",
+    replace: "    if (seqOf(words, w) > seq && seq < 0) {",
+    foundBy: "oracle",
   },
   // ---- reads and writes
   {
