@@ -148,6 +148,10 @@ export interface EngineStats {
   blockCacheBytes: number;
   blockCacheHits: number;
   blockCacheMisses: number;
+  /** Pieces that reads waited for because the disk is slow; see {@link Engine.read}. */
+  coldReads: number;
+  /** The moving average of a table read, in ms. */
+  readLatencyMs: number;
   /** Rows in the row cache, and what they count for: key, value and 64 bytes each. */
   rowCacheEntries: number;
   rowCacheBytes: number;

@@ -21,8 +21,13 @@ import { type Clock, type Disk, DiskError, type ReadFile } from "../runtime/mod.
 const SLOW_MS = 0.5;
 /** ...until reads are quicker than this again. */
 const QUICK_MS = 0.25;
-/** The weight of one more read in the average. */
-const WEIGHT = 1 / 8;
+/**
+ * The weight of one more read in the average, when it is above and when it is below. Where one read in some
+ * hundred comes from a slow disk and the rest from the system's cache, the disk counts as slow: each that
+ * blocked would hold up everybody.
+ */
+const WEIGHT_UP = 1 / 8;
+const WEIGHT_DOWN = 1 / 256;
 
 /** Stops an attempt: these bytes have to come from a slow disk first. */
 export class ColdRead extends Error {
@@ -142,7 +147,8 @@ export class ColdReads {
 
   /** Counts a read that took this long. */
   #note(tookMs: number): void {
-    this.#meanMs += (tookMs - this.#meanMs) * WEIGHT;
+    this.#meanMs += (tookMs - this.#meanMs) *
+      (tookMs > this.#meanMs ? WEIGHT_UP : WEIGHT_DOWN);
     this.#slow = this.#meanMs > (this.#slow ? QUICK_MS : SLOW_MS);
   }
 

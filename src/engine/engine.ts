@@ -648,6 +648,8 @@ class LsmEngine implements Engine {
       blockCacheBytes: this.#cache.bytes,
       blockCacheHits: this.#cache.hits,
       blockCacheMisses: this.#cache.misses,
+      coldReads: this.#coldReads.count,
+      readLatencyMs: this.#coldReads.meanMs,
       rowCacheEntries: rows.entries,
       rowCacheBytes: rows.bytes,
       rowCacheMaxBytes: rows.capacity,

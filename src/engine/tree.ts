@@ -24,7 +24,7 @@ import { Copies } from "./copies.ts";
 import { Memtable } from "./memtable/mod.ts";
 import type { CompactionOptions } from "./options.ts";
 import type { RowCache } from "./row_cache/mod.ts";
-import { filterHash1, filterHash2 } from "./sstable/mod.ts";
+import { filterHash1, filterHash2, type TableCursor } from "./sstable/mod.ts";
 import { compactionOf, readOptions, type StoredOptions } from "./tree_options.ts";
 import { firstReaching, tableFor, type Version } from "./version.ts";
 
@@ -350,14 +350,13 @@ class Search {
   }
 
   /** Takes a table's entries of the key, from a cursor on the newest; true when they end the search. */
-  takeFrom(cursor: EntryCursor | undefined): boolean {
-    while (cursor !== undefined && cursor.valid) {
-      const { keyBuffer, keyStart, keyEnd } = cursor;
-      if (compareBytes(keyBuffer.subarray(keyStart, keyEnd), this.#key) !== 0) return false;
+  takeFrom(cursor: TableCursor | undefined): boolean {
+    if (cursor === undefined) return false;
+    do {
       const { kind, seq, valueBuffer, valueStart, valueEnd } = cursor;
       if (this.take(kind, seq, valueBuffer, valueStart, valueEnd, "sstable")) return true;
       cursor.next();
-    }
+    } while (cursor.valid && cursor.isAt(this.#key));
     return false;
   }
 

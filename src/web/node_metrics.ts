@@ -75,6 +75,7 @@ const GAUGES = [
   "rowCacheBytes",
   "rowCacheMaxBytes",
   "rowCacheUse",
+  "readLatencyMs",
   "quarantinedFiles",
   "compactionsStopped",
 ];

@@ -350,6 +350,8 @@ export class MemoryEngine implements Engine {
       blockCacheBytes: 0,
       blockCacheHits: 0,
       blockCacheMisses: 0,
+      coldReads: 0,
+      readLatencyMs: 0,
       rowCacheEntries: 0,
       rowCacheBytes: 0,
       rowCacheMaxBytes: 0,

@@ -115,7 +115,7 @@ export class TableReader {
    * The newest entry of a key with a sequence of at most `seq`, as a cursor that goes on to the older
    * ones; undefined when there is none. Valid until the next call.
    */
-  find(key: Uint8Array, seq: number): EntryCursor | undefined {
+  find(key: Uint8Array, seq: number): TableCursor | undefined {
     const cursor = this.#probe;
     cursor.seek(key, seq);
     return cursor.valid && cursor.isAt(key) ? cursor : undefined;
