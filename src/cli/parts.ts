@@ -42,6 +42,11 @@ export function engineOptions(config: Config): EngineOptions {
       targetTableSize: sstable.l0_size * sstable.level_multiplier,
       tableSizeMultiplier: sstable.level_multiplier,
     },
+    guards: {
+      throttle: compaction.throttle * 1_000_000,
+      pendingSlowdown: compaction.pending_slowdown,
+      pendingStop: compaction.pending_stop,
+    },
   };
 }
 

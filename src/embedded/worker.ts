@@ -7,4 +7,4 @@ import { reconcileOperator } from "../model/mod.ts";
 import { denoDisk, serveWorker } from "../runtime/mod.ts";
 
 const disk = denoDisk();
-serveWorker((job) => runEngineJob(disk, [reconcileOperator], job as EngineJob));
+serveWorker((job) => runEngineJob(disk, [reconcileOperator], job as EngineJob, true));

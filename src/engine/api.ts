@@ -174,6 +174,40 @@ export interface EngineStats {
   snapshots: number;
   /** Bytes of files that only they still hold: what deleting all of them would free. */
   snapshotBytes: number;
+  /** Flushes and trees in want of a compaction that wait for a thread. */
+  jobsPending: number;
+  jobsRunning: number;
+  jobsCompleted: number;
+  jobsFailed: number;
+  /** Threads for background jobs: busy ones, and how many there are at most. */
+  workersActive: number;
+  workersMax: number;
+  /** Jobs in the worker pool's own queue; those that it refused are planned again. */
+  workerQueueLength: number;
+  workerRejections: number;
+  /** Times from submission to the end of a job, in ms: of all together, and the longest. */
+  jobLatencyMs: number;
+  jobLatencyMsMax: number;
+  /** Bytes that compactions have yet to rewrite. */
+  compactionPendingBytes: number;
+}
+
+/** What a background job does. */
+export type JobKind = "flush" | "compaction";
+
+/** A background job that is not over. */
+export interface JobInfo {
+  readonly id: number;
+  readonly kind: JobKind;
+  /** The tree's id. */
+  readonly tree: number;
+  /** The level that is relieved; -1 for a flush. */
+  readonly level: number;
+  readonly outputLevel: number;
+  /** Numbers of the input tables. */
+  readonly inputs: readonly number[];
+  /** Wall time of its submission, ms since 1970. */
+  readonly startedAtMs: number;
 }
 
 /** Figures of one tree. */
@@ -299,6 +333,13 @@ export interface Engine {
   /** Deletes a checkpoint, for good. @throws PairError InvalidArgument when there is none of that name */
   deleteCheckpoint(name: string): Promise<void>;
   stats(): EngineStats;
+  /** Background jobs that are not over. */
+  jobs(): readonly JobInfo[];
+  /**
+   * Limits what flushes and compactions write, from now on, those under way included; not kept for the
+   * next start. 0: no limit.
+   */
+  setThrottle(bytesPerSecond: number): void;
   treeStats(tree: Tree): TreeStats;
   /** Stops background work, syncs and closes the log, releases the lock. */
   close(): Promise<void>;

@@ -19,6 +19,7 @@ import {
   type CompactOptions,
   type Engine,
   type EngineStats,
+  type JobInfo,
   KIND_DELETE,
   type MergeOperator,
   type Mutation,
@@ -32,6 +33,7 @@ import {
   type TreeOptions,
   type TreeStats,
 } from "./api.ts";
+import { brakeMs, type DebtLimits } from "./brake.ts";
 import { findOperator } from "./compaction/mod.ts";
 import {
   type CheckpointInfo,
@@ -43,7 +45,8 @@ import {
 } from "./checkpoint/mod.ts";
 import { Files, holdsData, makeDirDurably, parentOf, treeDirName } from "./files.ts";
 import { ColdReads } from "./cold_reads.ts";
-import { isDamage, Maintenance } from "./maintenance.ts";
+import { Maintenance } from "./maintenance.ts";
+import { isDamage } from "./maintenance_parts.ts";
 import { Manifest } from "./manifest/mod.ts";
 import { DEFAULT_ENGINE_OPTIONS, type EngineOptions } from "./options.ts";
 import { PurgeClock } from "./purge_clock.ts";
@@ -61,8 +64,6 @@ import { Log } from "./wal/mod.ts";
 
 /** How often every tree is looked at, in ms (features E46). */
 const TICK_MS = 30_000;
-/** Delay of a write to a tree whose level 0 is filling, in ms. */
-const SLOWDOWN_MS = 1;
 
 /**
  * Opens a data directory, creating it when it is not there, and recovers what a crash left.
@@ -86,6 +87,7 @@ class LsmEngine implements Engine {
   readonly #runtime: Runtime;
   readonly #files: Files;
   readonly #options: EngineOptions;
+  readonly #limits: DebtLimits;
   readonly #operators: readonly MergeOperator[];
   readonly #cache: BlockCache;
   readonly #rows: RowCache;
@@ -128,6 +130,11 @@ class LsmEngine implements Engine {
     this.#runtime = runtime;
     this.#files = new Files(root);
     this.#options = options;
+    this.#limits = {
+      ...options.compaction,
+      ...options.guards,
+      maxImmutables: options.maxImmutables,
+    };
     this.#operators = operators;
     this.#purgeClock = new PurgeClock(runtime.clock);
     this.#cache = new BlockCache(options.blockCacheSize);
@@ -435,14 +442,18 @@ class LsmEngine implements Engine {
 
   admit(handle: Tree, delayed = false): Promise<void> | undefined {
     const tree = this.#state(handle);
-    const { l0Slowdown, l0Stop } = this.#options.compaction;
+    if (this.poisoned !== undefined) return undefined;
     // Waiting for a compaction that will not come would be for ever.
-    const l0 = tree.compactionStopped === undefined ? tree.pressure(this.#options.compaction) : 0;
-    const full = tree.immutables.length >= this.#options.maxImmutables || l0 >= l0Stop;
-    const slow = l0 >= l0Slowdown && !delayed;
-    if ((!full && !slow) || this.poisoned !== undefined) return undefined;
+    const compacts = tree.compactionStopped === undefined;
+    const debt = {
+      level0: compacts ? tree.pressure(this.#options.compaction) : 0,
+      pendingBytes: compacts ? tree.pendingBytes : 0,
+      immutables: tree.immutables.length,
+    };
+    const delayMs = brakeMs(debt, this.#limits);
+    if (delayMs === 0 || (delayed && delayMs < Infinity)) return undefined;
     this.#writeStalls++;
-    if (!full) return this.#runtime.clock.sleep(SLOWDOWN_MS);
+    if (delayMs < Infinity) return this.#runtime.clock.sleep(delayMs);
     this.#maintenance.schedule(tree);
     return this.#maintenance.progress;
   }
@@ -597,7 +608,11 @@ class LsmEngine implements Engine {
     for (const tree of trees) {
       const purge = options.purge ?? false;
       const purgeBeforeMs = () => this.#purgeBeforeMs(purge ? 0 : undefined);
-      await this.#maintenance.compact(tree, { range: options, upToSeq, purge }, purgeBeforeMs);
+      await this.#maintenance.compactor.compact(
+        tree,
+        { range: options, upToSeq, purge },
+        purgeBeforeMs,
+      );
     }
   }
 
@@ -632,6 +647,8 @@ class LsmEngine implements Engine {
     }
     const log = this.#log!;
     const rows = this.#rows.stats;
+    const { flusher, compactor, counts, jobs } = this.#maintenance;
+    const workers = this.#runtime.workers.stats();
     return {
       lastSequence: this.#lastSeq,
       walBytes: log.bytes,
@@ -640,11 +657,11 @@ class LsmEngine implements Engine {
       tableBytes: sum(trees, (tree) => tree.tableBytes),
       tables: sum(trees, (tree) => tree.tables),
       tablesPerLevel,
-      flushes: this.#maintenance.flushes,
-      flushBytesWritten: this.#maintenance.flushBytesWritten,
-      compactions: this.#maintenance.compactions,
-      compactionBytesRead: this.#maintenance.bytesRead,
-      compactionBytesWritten: this.#maintenance.bytesWritten,
+      flushes: flusher.flushes,
+      flushBytesWritten: flusher.bytesWritten,
+      compactions: compactor.compactions,
+      compactionBytesRead: compactor.bytesRead,
+      compactionBytesWritten: compactor.bytesWritten,
       blockCacheBytes: this.#cache.bytes,
       blockCacheHits: this.#cache.hits,
       blockCacheMisses: this.#cache.misses,
@@ -667,7 +684,29 @@ class LsmEngine implements Engine {
       ),
       snapshots: checkpoints.count,
       snapshotBytes: checkpoints.heldBytes,
+      jobsPending: counts.pending,
+      jobsRunning: jobs.length,
+      jobsCompleted: counts.completed,
+      jobsFailed: counts.failed,
+      workersActive: workers.active,
+      workersMax: workers.threads,
+      workerQueueLength: workers.queued,
+      workerRejections: workers.rejected,
+      jobLatencyMs: Math.round(workers.latencyMsSum),
+      jobLatencyMsMax: Math.round(workers.latencyMsMax),
+      compactionPendingBytes: sum([...this.#trees.values()], (tree) => tree.pendingBytes),
     };
+  }
+
+  jobs(): readonly JobInfo[] {
+    return this.#maintenance.jobs;
+  }
+
+  setThrottle(bytesPerSecond: number): void {
+    if (!(bytesPerSecond >= 0)) {
+      throw new PairError("InvalidArgument", `Cannot throttle to ${bytesPerSecond} bytes a second`);
+    }
+    this.#maintenance.throttle.rate = bytesPerSecond;
   }
 
   treeStats(handle: Tree): TreeStats {

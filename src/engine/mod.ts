@@ -42,12 +42,14 @@ export {
   type FileReport,
   type InspectOptions,
 } from "./inspect.ts";
+export type { Supervised } from "./job_monitor.ts";
 export {
   COMPACTION_STRATEGIES,
   type CompactionOptions,
   type CompactionStrategy,
   DEFAULT_ENGINE_OPTIONS,
   type EngineOptions,
+  type GuardOptions,
 } from "./options.ts";
 export type { SharedMemtable } from "./memtable/mod.ts";
 export type { RowCacheWeights } from "./row_cache/mod.ts";

@@ -33,7 +33,7 @@ export interface CompactionOptions {
   readonly tombstoneGraceMs: number;
   /** Tables on level 0 that start a compaction. Fewer: cheaper reads, more rewriting. */
   readonly l0Trigger: number;
-  /** Tables on level 0 at which writers are slowed, 1 ms a batch. */
+  /** Tables on level 0 at which writers are slowed, 1 ms a batch and more. */
   readonly l0Slowdown: number;
   /** Tables on level 0 at which writers wait. */
   readonly l0Stop: number;
@@ -43,6 +43,16 @@ export interface CompactionOptions {
   readonly targetTableSize: number;
   /** Growth of the target size from level to level. */
   readonly tableSizeMultiplier: number;
+}
+
+/** Bounds on background work and on what is owed to it. */
+export interface GuardOptions {
+  /** Bytes a second that flushes and compactions may write together; 0: no limit. */
+  readonly throttle: number;
+  /** Bytes that a tree's compactions have yet to rewrite at which writers are slowed. */
+  readonly pendingSlowdown: number;
+  /** The same, at which writers wait. */
+  readonly pendingStop: number;
 }
 
 /** How an engine behaves. Sizes in bytes, times in ms. */
@@ -67,6 +77,7 @@ export interface EngineOptions {
   readonly compaction: CompactionOptions;
   /** Encryption at rest: a key of 32 bytes. What is written from now on is encrypted; undefined: nothing is. */
   readonly encryption?: { readonly key: Uint8Array } | undefined;
+  readonly guards: GuardOptions;
 }
 
 /** What applies where nothing else is said. */
@@ -98,4 +109,5 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
     targetTableSize: 128 << 20,
     tableSizeMultiplier: 2,
   },
+  guards: { throttle: 0, pendingSlowdown: 64 * 2 ** 30, pendingStop: 256 * 2 ** 30 },
 };

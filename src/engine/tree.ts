@@ -16,7 +16,7 @@ import {
   type Tree,
   type TreeOptions,
 } from "./api.ts";
-import { pressure } from "./compaction/mod.ts";
+import { pressure, type RunningJob } from "./compaction/mod.ts";
 import { type EntryCursor, MergingCursor } from "./cursor.ts";
 import { type KeyBounds, LevelCursor } from "./level_cursor.ts";
 import type { TreeMeta } from "./manifest/mod.ts";
@@ -34,6 +34,14 @@ export interface TreeView {
   /** Frozen memtables, newest first. */
   readonly immutables: readonly Memtable[];
   readonly version: Version;
+}
+
+/** A compaction under way. */
+export interface RunningCompaction extends RunningJob {
+  /** Numbers of the tables that it reads and will replace. */
+  readonly inputs: readonly number[];
+  /** Resolves when it has ended, well or not. */
+  readonly done: Promise<void>;
 }
 
 /** The engine's side of a {@link Tree}. */
@@ -59,9 +67,14 @@ export class TreeState implements Tree {
   /** Compactions have dropped values that were dead by then; rows of such are not to be believed any more. */
   purgedBeforeMs = 0;
 
-  /** Background work under way: one flush and one compaction at most. */
+  /** The flush under way. */
   flushing: Promise<void> | undefined;
-  compacting: Promise<void> | undefined;
+  /** Compactions under way. */
+  readonly compacting = new Set<RunningCompaction>();
+  /** Ends with a compaction that somebody asked for; until then no other is started. */
+  exclusive: Promise<void> | undefined;
+  /** Bytes that compactions have yet to rewrite, of the present version. */
+  pendingBytes = 0;
   /** By level, where the last compaction ended: the next takes the table after it. */
   readonly lastCompacted = new Map<number, Uint8Array>();
   /** Damage in a table: this tree is not compacted any more, so that it cannot spread. */

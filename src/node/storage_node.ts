@@ -46,6 +46,8 @@ import {
 } from "./validate.ts";
 import { WritePath } from "./writes.ts";
 
+const WRITE_STALL_MS_MAX = 10_000;
+
 /** What a node is made of. */
 export interface StorageNodeOptions {
   /** Knows the merge operator `versions`. The node closes it. */
@@ -62,6 +64,8 @@ export interface StorageNodeOptions {
   readonly dataDir: string;
   /** Whether the first write of a tenant makes it. */
   readonly tenantAutoCreate: boolean;
+  /** How long a write is held back while compactions are behind before it is refused, ms. Default 10 s. */
+  readonly writeStallMsMax?: number;
   /** When a filling disk makes the node degraded; default {@link DEFAULT_DISK_THRESHOLDS}. */
   readonly diskThresholds?: DiskThresholds;
   /** The share of its memory that the process uses, from 0 to 1, for health. */
@@ -314,19 +318,31 @@ class EngineNode implements StorageNode {
    * synchronous part of `step`, so the tree cannot be dropped there.
    */
   async #change<T>(tenant: string, step: (tree: Tree) => Promise<T>, absent?: T): Promise<T> {
-    for (let delayed = false;;) {
+    const { clock } = this.#runtime;
+    for (let heldSinceMs = -1;;) {
       const tree = this.#tenants.findForUse(tenant);
       if (tree === undefined) {
         if (absent !== undefined) return absent;
         await this.#tenants.ensure(tenant);
       } else {
-        const admitted = this.#engine.admit(tree, delayed);
+        const admitted = this.#engine.admit(tree, heldSinceMs >= 0);
         if (admitted === undefined) return await step(tree);
+        if (heldSinceMs < 0) heldSinceMs = clock.monotonicMs();
+        else this.#checkPatience(clock.monotonicMs() - heldSinceMs);
         await admitted;
-        delayed = true;
       }
       this.#checkOpen();
     }
+  }
+
+  /** Backpressure that lasts is answered, not waited out: a client with a deadline can go elsewhere. */
+  #checkPatience(heldMs: number): void {
+    if (heldMs < (this.#options.writeStallMsMax ?? WRITE_STALL_MS_MAX)) return;
+    throw new PairError(
+      "ResourceExhausted",
+      "Cannot write now: flushes and compactions are behind. Try again later",
+      { reason: "write_stall", held_ms: Math.round(heldMs) },
+    );
   }
 }
 

@@ -78,6 +78,13 @@ const GAUGES = [
   "readLatencyMs",
   "quarantinedFiles",
   "compactionsStopped",
+  "jobsPending",
+  "jobsRunning",
+  "workersActive",
+  "workersMax",
+  "workerQueueLength",
+  "jobLatencyMsMax",
+  "compactionPendingBytes",
 ];
 
 /** A figure of the engine that the status does not have by itself. */

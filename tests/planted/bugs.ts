@@ -254,7 +254,7 @@ export const BUGS: readonly Bug[] = [
   {
     name: "flush what the log does not have yet",
     breaks: "a table holds writes that a power loss takes from the log before it: half a batch",
-    file: "src/engine/maintenance.ts",
+    file: "src/engine/flusher.ts",
     find: "    await this.#parts.log()?.sync();",
     replace: "",
     foundBy: "crash",
@@ -262,7 +262,7 @@ export const BUGS: readonly Bug[] = [
   {
     name: "record too high a flushed sequence",
     breaks: "writes that came while a flush ran are skipped by recovery",
-    file: "src/engine/maintenance.ts",
+    file: "src/engine/flusher.ts",
     find: "      flushed: [{ tree: tree.id, seq: memtable.maxSeq }],",
     replace: "      flushed: [{ tree: tree.id, seq: this.#parts.lastSeq() }],",
     foundBy: "crash",
@@ -270,7 +270,7 @@ export const BUGS: readonly Bug[] = [
   {
     name: "drop log segments that a tree still needs",
     breaks: "the writes of a quiet tree are lost in the next crash",
-    file: "src/engine/maintenance.ts",
+    file: "src/engine/flusher.ts",
     find: "      if (seq !== undefined && seq < oldest) oldest = seq;",
     replace: "      if (seq !== undefined && tree === flushed && seq < oldest) oldest = seq;",
     foundBy: "crash",

@@ -67,11 +67,24 @@ export const SMALL: EngineOptions = {
 
 /** A simulated world whose workers carry out table jobs on its own disk. */
 export function engineWorld(options: SimRuntimeOptions = {}): SimRuntime {
-  const world: SimRuntime = simRuntime({
-    ...options,
-    handler: (job) => runEngineJob(world.disk, OPERATORS, job as EngineJob),
-  });
+  const world: SimRuntime = simRuntime({ ...options, handler: (job) => jobHandler(world)(job) });
   return world;
+}
+
+/** Carries out jobs on a world's disk. A throttled job ends when its writes are paid for, on the world's clock. */
+export function jobHandler(world: SimRuntime): (job: unknown) => unknown {
+  return (message) => {
+    const job = message as EngineJob;
+    const result = runEngineJob(world.disk, OPERATORS, job);
+    const throttle = job.type === "files" ? undefined : job.throttle;
+    if (throttle === undefined || new Int32Array(throttle)[1] === 0) return result;
+    return paid(world, new Int32Array(throttle)).then(() => result);
+  };
+}
+
+/** Resolves when an account is not overdrawn, or there is no limit any more. */
+async function paid(world: SimRuntime, words: Int32Array): Promise<void> {
+  while (words[1] > 0 && words[0] < 0) await world.clock.sleep(10);
 }
 
 /** Opens an engine at `/data`. */

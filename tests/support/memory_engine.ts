@@ -11,6 +11,7 @@ import {
   type CheckpointInfo,
   type Engine,
   type EngineStats,
+  type JobInfo,
   KIND_DELETE,
   KIND_MERGE,
   type MadeCheckpoint,
@@ -366,9 +367,26 @@ export class MemoryEngine implements Engine {
       compactionsStopped: 0,
       snapshots: this.#checkpoints.size,
       snapshotBytes: 0,
+      jobsPending: 0,
+      jobsRunning: 0,
+      jobsCompleted: 0,
+      jobsFailed: 0,
+      workersActive: 0,
+      workersMax: 0,
+      workerQueueLength: 0,
+      workerRejections: 0,
+      jobLatencyMs: 0,
+      jobLatencyMsMax: 0,
+      compactionPendingBytes: 0,
       ...this.figures,
     };
   }
+
+  jobs(): readonly JobInfo[] {
+    return [];
+  }
+
+  setThrottle(): void {}
 
   treeStats(tree: Tree): TreeStats {
     return {

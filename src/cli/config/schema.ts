@@ -269,8 +269,31 @@ const compaction = z.strictObject({
       max: "1TiB",
     },
   ),
-  workers: integer("Threads for flushes and compactions.", { default: 2, min: 1, max: 64 }),
+  pending_slowdown: size(
+    "Bytes of a tenant that are still to be compacted at which its writes are slowed.",
+    { default: "64GiB", min: "1MiB", max: "64TiB" },
+  ),
+  pending_stop: size(
+    "Bytes of a tenant that are still to be compacted at which its writes wait.",
+    { default: "256GiB", min: "2MiB", max: "64TiB" },
+  ),
+  throttle: number(
+    "Megabytes a second that flushes and compactions write together; flushes go first. 0: no limit. 50 leaves a slow disk to its readers.",
+    { default: 0, min: 0, max: 100_000 },
+  ),
+  workers: integer("Threads for compactions; flushes have one more.", {
+    default: 2,
+    min: 1,
+    max: 64,
+  }),
 }).superRefine((options, context) => {
+  if (options.pending_stop <= options.pending_slowdown) {
+    context.addIssue({
+      code: "custom",
+      path: ["pending_stop"],
+      message: "must be above compaction.pending_slowdown",
+    });
+  }
   if (options.l0_slowdown < options.l0_trigger) {
     context.addIssue({
       code: "custom",
@@ -375,7 +398,6 @@ export const NOT_YET: Readonly<Record<string, string>> = {
   "sstable.l1_size": "sizes follow from sstable.l0_size and sstable.level_multiplier",
   "sstable.l2_size": "sizes follow from sstable.l0_size and sstable.level_multiplier",
   "sstable.index_interval": "the index has one entry for each block; see sstable.block_size",
-  "compaction.throttle": "compactions are not throttled yet",
   "metrics.port": "metrics are at /metrics on server.port",
   "metrics.path": "metrics are at /metrics on server.port",
 };

@@ -9,12 +9,13 @@ import type { Disk } from "../../runtime/mod.ts";
 import type { MergeOperator } from "../api.ts";
 import { type EntryCursor, MergingCursor } from "../cursor.ts";
 import { tablePath } from "../files.ts";
+import { type Supervised, supervisedDisk } from "../job_monitor.ts";
 import { Memtable, type SharedMemtable } from "../memtable/mod.ts";
 import { type FinishedTable, type TableOptions, TableReader, TableWriter } from "../sstable/mod.ts";
 import { mergeEntries } from "./merge.ts";
 
 /** What both jobs need. */
-export interface JobBase {
+export interface JobBase extends Omit<Supervised, "type"> {
   /** The directory of the tree. */
   readonly dir: string;
   /** Name of the tree's merge operator; empty for none. */
@@ -62,14 +63,17 @@ export interface TableJobResult {
 
 /**
  * Carries out one job; on failure it removes what it had written.
+ * @param waits  whether the thread may sleep to keep to the throttle: in a worker, not on the engine's own
  * @throws PairError InvalidArgument for an operator that this program does not have, CorruptedData or
  *   ChecksumFailed for a damaged input; DiskError
  */
 export function runTableJob(
-  disk: Disk,
+  machine: Disk,
   operators: readonly MergeOperator[],
   job: TableJob,
+  waits = false,
 ): TableJobResult {
+  const disk = supervisedDisk(machine, job, waits);
   const operator = findOperator(operators, job.operator);
   if (job.type === "flush") {
     const memtable = Memtable.fromShared(job.memtable);

@@ -3,6 +3,7 @@
  * the tree's strategy, `job.ts` carries it out in a worker.
  * @module
  */
+export { pendingBytes } from "./debt.ts";
 export {
   type CompactJob,
   findOperator,

@@ -1,0 +1,289 @@
+/**
+ * The compactor: tables become fewer, larger ones further down.
+ *
+ * Trees that may need it wait in one set, so that nothing is lost when all threads are busy (features X14).
+ * Whenever a thread is free the tree with most tables on level 0 is looked at: what to compact is picked
+ * at that moment, from the tables of that moment. Several compactions of one tree run side by side where
+ * they share neither tables nor ranges. Since merging takes a processor from those who read and write,
+ * a second one is started only when a tree is behind (RocksDB's rule, too).
+ *
+ * What failed because a table is damaged is not tried again: merging would spread the damage.
+ * @module
+ */
+import { PairError } from "../model/mod.ts";
+import {
+  checkPlan,
+  type CompactionPlan,
+  pickCompaction,
+  pickRange,
+  type PickState,
+  type RangeRequest,
+  spanOf,
+  type TableJobResult,
+} from "./compaction/mod.ts";
+import type { Jobs } from "./job_runner.ts";
+import {
+  install,
+  jobBase,
+  type MaintenanceEvents,
+  type MaintenanceParts,
+} from "./maintenance_parts.ts";
+import type { RunningCompaction, TreeState } from "./tree.ts";
+
+/** Compactions of one engine. */
+export class Compactor {
+  readonly #parts: MaintenanceParts;
+  readonly #jobs: Jobs;
+  readonly #events: MaintenanceEvents;
+  readonly #waiting = new Set<TreeState>();
+  #running = 0;
+  #stopped = false;
+  #paused = false;
+
+  /** Compactions done. */
+  compactions = 0;
+  /** Bytes of tables that they have read. */
+  bytesRead = 0;
+  /** Bytes of tables that they have written. */
+  bytesWritten = 0;
+
+  constructor(parts: MaintenanceParts, jobs: Jobs, events: MaintenanceEvents) {
+    this.#parts = parts;
+    this.#jobs = jobs;
+    this.#events = events;
+  }
+
+  /** Trees that wait to be looked at. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** While true nothing is started by itself; what runs goes on, and so does what somebody asks for. */
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  set paused(paused: boolean) {
+    this.#paused = paused;
+    this.#fill();
+  }
+
+  /** Starts nothing more, and has what runs given up. */
+  stop(): void {
+    this.#stopped = true;
+    this.#waiting.clear();
+    this.#jobs.cancel("compaction");
+  }
+
+  /** Has a tree looked at. */
+  schedule(tree: TreeState): void {
+    if (tree.dropped || this.#stopped || tree.compactionStopped !== undefined) return;
+    this.#waiting.add(tree);
+    this.#fill();
+  }
+
+  /**
+   * Merges what somebody asked for down to one level, step by step, while nothing else is compacted there.
+   * @param purgeBeforeMs  asked at each step: what was dead by then is dropped
+   */
+  async compact(
+    tree: TreeState,
+    request: Omit<RangeRequest, "firstFile">,
+    purgeBeforeMs: () => number,
+  ): Promise<void> {
+    const firstFile = this.#parts.manifest.state.nextFile;
+    while (tree.exclusive !== undefined) await tree.exclusive;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    tree.exclusive = promise;
+    try {
+      for (;;) {
+        while (tree.compacting.size > 0) await settled(tree);
+        if (this.#stopped) throw new PairError("Unavailable", "The engine is closed");
+        const options = tree.compaction(this.#parts.options.compaction);
+        const plan = tree.dropped
+          ? undefined
+          : pickRange(tree.version.metas, { ...request, firstFile }, options);
+        if (plan === undefined) return;
+        await this.#start(tree, plan, purgeBeforeMs());
+      }
+    } finally {
+      tree.exclusive = undefined;
+      resolve();
+      this.schedule(tree);
+    }
+  }
+
+  /** Starts what there are threads for. */
+  #fill(): void {
+    const { workers } = this.#parts.runtime;
+    if (this.#stopped || this.#paused || this.#parts.poisoned() !== undefined) return;
+    // During recovery the log is read, and nothing else.
+    if (this.#parts.log() === undefined) return;
+    for (let started = true; started;) {
+      started = false;
+      for (const tree of [...this.#waiting].sort((a, b) => level0(b) - level0(a))) {
+        if (this.#running >= workers.size) return;
+        if (this.#running > 0 && !this.#isBehind(tree)) continue;
+        if (this.#startNext(tree)) started = true;
+        else this.#waiting.delete(tree);
+      }
+    }
+  }
+
+  /** Starts a tree's most pressing compaction; false when it has none that could be started now. */
+  #startNext(tree: TreeState): boolean {
+    // What runs looks at the tree again when it ends.
+    if (tree.dropped || tree.exclusive !== undefined) return false;
+    if (tree.compactionStopped !== undefined) return false;
+    const compaction = tree.compaction(this.#parts.options.compaction);
+    const running = [...tree.compacting];
+    const tables = new Set(running.flatMap(({ inputs }) => inputs));
+    const plan = pickCompaction(tree.version.metas, this.#pickState(tree), compaction, {
+      tables,
+      running,
+    });
+    if (plan === undefined) return false;
+    this.#start(tree, plan).then(
+      () => this.schedule(tree),
+      (error) => this.#events.failed("compaction", tree, error),
+    );
+    return true;
+  }
+
+  #pickState(tree: TreeState): PickState {
+    const { runtime, snapshots } = this.#parts;
+    return {
+      lastKeys: tree.lastCompacted,
+      nowMs: runtime.clock.wallMs(),
+      purgeBeforeMs: this.#parts.purgeBeforeMs(),
+      oldestSnapshot: snapshots()[0] ?? Infinity,
+    };
+  }
+
+  #isBehind(tree: TreeState): boolean {
+    const { compaction, guards } = this.#parts.options;
+    const { l0Trigger, l0Slowdown } = tree.compaction(compaction);
+    return tree.pressure(compaction) >= l0Trigger + (l0Slowdown - l0Trigger) / 4 ||
+      tree.pendingBytes >= guards.pendingSlowdown / 4;
+  }
+
+  #start(
+    tree: TreeState,
+    plan: CompactionPlan,
+    purgeBeforeMs = this.#parts.purgeBeforeMs(),
+  ): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const running: RunningCompaction = {
+      inputs: plan.inputs.map(({ number }) => number),
+      outputLevel: plan.outputLevel,
+      ...spanOf(plan.inputs),
+      done: promise,
+    };
+    tree.compacting.add(running);
+    this.#running++;
+    return (async () => {
+      try {
+        await this.#compactOnce(tree, plan, purgeBeforeMs);
+      } catch (error) {
+        // At once it would fail again: it is scheduled anew after a while.
+        this.#waiting.delete(tree);
+        throw error;
+      } finally {
+        tree.compacting.delete(running);
+        this.#running--;
+        resolve();
+        this.#events.ended();
+        this.#fill();
+      }
+    })();
+  }
+
+  async #compactOnce(tree: TreeState, plan: CompactionPlan, purgeBeforeMs: number): Promise<void> {
+    const { runtime, manifest, tables, options } = this.#parts;
+    const startedMs = runtime.clock.monotonicMs();
+    const level = plan.outputLevel;
+    const bytes = plan.inputs.reduce((sum, { size }) => sum + size, 0);
+    const result = plan.trivialMove
+      ? { tables: plan.inputs, bytesRead: 0, purged: 0, floor: 0 }
+      : await this.#run(tree, plan, bytes, purgeBeforeMs);
+    if (tree.dropped) return;
+    const outputs = result.tables.map((table) => ({ ...table, level }));
+    const kept = new Map(tree.version.tables().map((table) => [table.meta.number, table]));
+    const placed = outputs.map((meta) => {
+      const moved = plan.trivialMove ? kept.get(meta.number) : undefined;
+      return moved === undefined ? tables.place(tree.id, tree.dir, meta) : { level, table: moved };
+    });
+    const removed = new Set(plan.inputs.map(({ number }) => number));
+    await manifest.commit(() => {
+      // Built for its checks, on what all edits before this one have left: a version that makes no
+      // sense must not become durable.
+      checkPlan(tree.version.metas, plan);
+      tree.version.with(removed, placed);
+      return {
+        remove: plan.inputs.map(({ number }) => ({ tree: tree.id, number })),
+        add: outputs.map((table) => ({ tree: tree.id, table })),
+        // With the edit that drops them: a new write of their keys has to know where theirs ended.
+        ...(result.floor > tree.purgeFloor
+          ? { purged: [{ tree: tree.id, floor: result.floor }] }
+          : {}),
+      };
+    });
+    tree.purgeFloor = Math.max(tree.purgeFloor, result.floor);
+    // A flush may have added a table meanwhile: build on the version of now.
+    install(tree, tree.version.with(removed, placed), options);
+    const [first] = plan.inputs;
+    if (first.level > 0) tree.lastCompacted.set(first.level, first.properties.largest);
+    this.compactions++;
+    this.bytesRead += result.bytesRead;
+    if (!plan.trivialMove) this.bytesWritten += outputs.reduce((sum, { size }) => sum + size, 0);
+    runtime.log.info("compacted", {
+      tree: tree.id,
+      to_level: level,
+      inputs: plan.inputs.length,
+      outputs: outputs.length,
+      bytes,
+      reason: plan.reason,
+      purged: result.purged,
+      moved: plan.trivialMove,
+      ms: Math.round(runtime.clock.monotonicMs() - startedMs),
+    });
+  }
+
+  async #run(
+    tree: TreeState,
+    plan: CompactionPlan,
+    bytes: number,
+    purgeBeforeMs: number,
+  ): Promise<TableJobResult> {
+    const target = plan.targetSize;
+    const inputs = plan.inputs.map(({ number, properties }) => ({
+      number,
+      entries: properties.entries,
+    }));
+    const result = await this.#jobs.run({
+      kind: "compaction",
+      tree: tree.id,
+      level: plan.inputs[0].level,
+      outputLevel: plan.outputLevel,
+      inputs: inputs.map(({ number }) => number),
+    }, {
+      type: "compact",
+      inputs,
+      bottom: plan.bottom,
+      purgeBeforeMs,
+      targetSize: target,
+      ...jobBase(this.#parts, tree, Math.ceil(bytes / target) + 1),
+    });
+    if (result.purged > 0) tree.purgedBeforeMs = Math.max(tree.purgedBeforeMs, purgeBeforeMs);
+    return result;
+  }
+}
+
+/** Waits for the compactions of a tree that run now. */
+export async function settled(tree: TreeState): Promise<void> {
+  await Promise.all([...tree.compacting].map(({ done }) => done));
+}
+
+function level0(tree: TreeState): number {
+  return tree.version.levels[0].length;
+}

@@ -1,0 +1,136 @@
+/**
+ * The flusher: frozen memtables become tables on level 0.
+ *
+ * The memtables of a tree are flushed one after the other, oldest first; different trees side by side, as
+ * many at a time as there are threads. Those that wait are kept here, not in the worker pool's queue, which
+ * may be full.
+ * @module
+ */
+import { type Jobs, reason } from "./job_runner.ts";
+import type { Memtable } from "./memtable/mod.ts";
+import { type FlushEvents, install, jobBase, type MaintenanceParts } from "./maintenance_parts.ts";
+import type { TreeState } from "./tree.ts";
+
+/** Flushes of one engine. */
+export class Flusher {
+  readonly #parts: MaintenanceParts;
+  readonly #jobs: Jobs;
+  readonly #events: FlushEvents;
+  readonly #waiting: (() => void)[] = [];
+  #slots: number;
+  #stopped = false;
+
+  /** Flushes done. */
+  flushes = 0;
+  /** Bytes of tables that they have written. */
+  bytesWritten = 0;
+
+  constructor(parts: MaintenanceParts, jobs: Jobs, events: FlushEvents) {
+    this.#parts = parts;
+    this.#jobs = jobs;
+    this.#events = events;
+    this.#slots = parts.runtime.workers.size + 1;
+  }
+
+  /** Flushes that wait for a thread. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Starts nothing more. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** Flushes what a tree has frozen, unless that is under way. */
+  schedule(tree: TreeState): void {
+    if (tree.immutables.length === 0 || tree.flushing !== undefined) return;
+    this.flushAll(tree).catch((error) => this.#events.failed("flush", tree, error));
+  }
+
+  /** Flushes the frozen memtables of a tree, oldest first; joins a run that is under way. */
+  flushAll(tree: TreeState): Promise<void> {
+    return tree.flushing ??= (async () => {
+      try {
+        while (tree.immutables.length > 0 && !this.#stopped && !tree.dropped) {
+          await this.#inTurn(tree);
+        }
+      } finally {
+        tree.flushing = undefined;
+        this.#events.ended();
+      }
+      this.#events.flushed(tree);
+    })();
+  }
+
+  /** Flushes a tree's oldest frozen memtable once a thread is free for it. */
+  async #inTurn(tree: TreeState): Promise<void> {
+    if (this.#slots > 0) this.#slots--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      if (tree.immutables.length === 0 || this.#stopped || tree.dropped) return;
+      await this.#flushOne(tree, tree.immutables[tree.immutables.length - 1]);
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#slots++;
+      else next();
+    }
+  }
+
+  /** Flushes one memtable, the oldest of its tree. */
+  async #flushOne(tree: TreeState, memtable: Memtable): Promise<void> {
+    const { runtime, manifest, options } = this.#parts;
+    // Snapshots taken from here on are at or above everything in the memtable.
+    await this.#parts.log()?.sync();
+    const startedMs = runtime.clock.monotonicMs();
+    const { tables } = await this.#jobs.run(
+      { kind: "flush", tree: tree.id, level: -1, outputLevel: 0, inputs: [] },
+      { type: "flush", memtable: memtable.share(), ...jobBase(this.#parts, tree, 1) },
+    );
+    if (tree.dropped) return;
+    const metas = tables.map((table) => ({ ...table, level: 0 }));
+    await manifest.commit(() => ({
+      add: metas.map((table) => ({ tree: tree.id, table })),
+      flushed: [{ tree: tree.id, seq: memtable.maxSeq }],
+      lastSeq: this.#parts.lastSeq(),
+      oldestLog: this.#oldestLogWithout(tree, memtable),
+    }));
+    const placed = metas.map((meta) => this.#parts.tables.place(tree.id, tree.dir, meta));
+    install(tree, tree.version.with(new Set(), placed), options);
+    tree.flushedSeq = memtable.maxSeq;
+    tree.immutables = tree.immutables.filter((other) => other !== memtable);
+    const bytes = metas.reduce((sum, { size }) => sum + size, 0);
+    this.flushes++;
+    this.bytesWritten += bytes;
+    this.#events.ended();
+    this.#removeOldSegments();
+    runtime.log.info("flushed", {
+      tree: tree.id,
+      entries: memtable.count,
+      bytes,
+      ms: Math.round(runtime.clock.monotonicMs() - startedMs),
+    });
+  }
+
+  /** The oldest segment still needed once a memtable is flushed. */
+  #oldestLogWithout(flushed: TreeState, memtable: Memtable): number | undefined {
+    const segments = this.#parts.log()?.segments;
+    if (segments === undefined) return undefined;
+    let oldest = Infinity;
+    for (const tree of this.#parts.trees.values()) {
+      const seq = tree.oldestUnflushed(tree === flushed ? memtable : undefined);
+      if (seq !== undefined && seq < oldest) oldest = seq;
+    }
+    return (segments.find(({ lastSeq }) => lastSeq >= oldest) ?? segments[segments.length - 1])
+      .number;
+  }
+
+  #removeOldSegments(): void {
+    try {
+      this.#parts.log()?.removeBelow(this.#parts.manifest.state.oldestLog);
+    } catch (error) {
+      // The next flush, or the next start, tries again; the manifest no longer needs the file.
+      this.#parts.runtime.log.warn("cannot remove a log segment", { error: reason(error) });
+    }
+  }
+}

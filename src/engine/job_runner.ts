@@ -1,0 +1,131 @@
+/**
+ * Jobs: table jobs on their way through the worker pool, from the plan to the result or the failure.
+ *
+ *     pending ──> running ──> completed
+ *                        └──> failed        what it wrote is removed; its owner plans it again
+ *
+ * A job is watched by its heartbeat and pays for its writes from the throttle. When its thread died, what
+ * it left behind is removed here, for it could not do so itself.
+ * @module
+ */
+import { PairError } from "../model/mod.ts";
+import type { Runtime } from "../runtime/mod.ts";
+import type { JobInfo, JobKind } from "./api.ts";
+import type { TableJob, TableJobResult } from "./compaction/mod.ts";
+import { tablePath } from "./files.ts";
+import { JobMonitor } from "./job_monitor.ts";
+import type { Throttle } from "./throttle.ts";
+
+/** What a job is for, to people. */
+export interface JobPlan {
+  readonly kind: JobKind;
+  readonly tree: number;
+  /** The level that is relieved; -1 for a flush. */
+  readonly level: number;
+  readonly outputLevel: number;
+  /** Numbers of the input tables. */
+  readonly inputs: readonly number[];
+}
+
+interface Entry extends JobInfo {
+  state: "pending" | "running";
+  readonly monitor: JobMonitor;
+}
+
+/** Runs and counts table jobs. */
+export class Jobs {
+  readonly #runtime: Runtime;
+  readonly #throttle: Throttle;
+  readonly #noted: (error: unknown) => unknown;
+  readonly #active = new Map<number, Entry>();
+  #nextId = 1;
+
+  /** Jobs that ended well. */
+  completed = 0;
+  /** Jobs that did not. */
+  failed = 0;
+
+  /** @param noted  counts damage, and hands the error on */
+  constructor(runtime: Runtime, throttle: Throttle, noted: (error: unknown) => unknown) {
+    this.#runtime = runtime;
+    this.#throttle = throttle;
+    this.#noted = noted;
+  }
+
+  /** Jobs that are not over. */
+  active(): JobInfo[] {
+    return [...this.#active.values()].map(({ monitor: _, ...info }) => {
+      return { ...info, inputs: [...info.inputs] };
+    });
+  }
+
+  /** Has the jobs of a tree, or of all, fail soon: nobody wants their results any more. */
+  cancel(kind: JobKind, tree?: number): void {
+    for (const entry of this.#active.values()) {
+      if (entry.kind === kind && (tree === undefined || entry.tree === tree)) entry.monitor.stop();
+    }
+  }
+
+  /** @throws PairError what the job failed with, or SSTableFailed for what the disk or the pool said */
+  async run(plan: JobPlan, job: TableJob): Promise<TableJobResult> {
+    const { clock, workers } = this.#runtime;
+    const monitor = new JobMonitor();
+    const id = this.#nextId++;
+    const entry: Entry = {
+      ...plan,
+      id,
+      state: "pending",
+      startedAtMs: clock.wallMs(),
+      monitor,
+    };
+    this.#active.set(id, entry);
+    this.#throttle.jobStarted();
+    const message = { ...job, monitor: monitor.shared, throttle: this.#throttle.shared };
+    try {
+      const urgent = plan.kind === "flush";
+      const result = await workers.run(message, { urgent, heartbeat: monitor.heartbeat });
+      this.completed++;
+      return result as TableJobResult;
+    } catch (error) {
+      this.failed++;
+      this.#removeOutputs(job);
+      throw this.#noted(restoreError(error));
+    } finally {
+      this.#throttle.jobEnded();
+      this.#active.delete(id);
+    }
+  }
+
+  /** What a job that threw has removed already, and one that died has not. */
+  #removeOutputs({ dir, firstOutput, outputs }: TableJob): void {
+    const { disk, log } = this.#runtime;
+    for (let number = firstOutput; number < firstOutput + outputs; number++) {
+      const file = tablePath(dir, number);
+      try {
+        if (disk.stat(file) !== undefined) disk.remove(file);
+      } catch (error) {
+        // It costs space, not data; the next start removes it.
+        log.warn("cannot remove a file", { file, error: reason(error) });
+      }
+    }
+  }
+}
+
+/** The PairError that crossed a thread boundary as plain fields, or one for what the disk or the pool said. */
+function restoreError(error: unknown): PairError {
+  if (error instanceof PairError) return error;
+  const fields = error as { error?: unknown; details?: unknown; errno?: unknown };
+  const cause = { cause: error };
+  if (typeof fields.error === "string") {
+    const details = fields.details as PairError["details"];
+    return new PairError(fields.error as PairError["error"], reason(error), details, cause);
+  }
+  const { errno } = fields;
+  const details: PairError["details"] = typeof errno === "string" ? { errno } : {};
+  return new PairError("SSTableFailed", `Cannot write a table: ${reason(error)}`, details, cause);
+}
+
+/** An error's message. */
+export function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,81 @@
+/**
+ * The parts of an engine that flushes and compactions work on.
+ * @module
+ */
+import type { PairError } from "../model/mod.ts";
+import type { Runtime } from "../runtime/mod.ts";
+import { pendingBytes, type TableJob } from "./compaction/mod.ts";
+import type { Files } from "./files.ts";
+import type { Manifest } from "./manifest/mod.ts";
+import type { EngineOptions } from "./options.ts";
+import type { TableStore } from "./table_store.ts";
+import type { TreeState } from "./tree.ts";
+import type { Version } from "./version.ts";
+import type { Log } from "./wal/mod.ts";
+
+/** What maintenance is made with. */
+export interface MaintenanceParts {
+  readonly runtime: Runtime;
+  readonly files: Files;
+  readonly options: EngineOptions;
+  readonly manifest: Manifest;
+  readonly tables: TableStore;
+  readonly trees: ReadonlyMap<number, TreeState>;
+  /** The open log; undefined during recovery, which keeps its segments itself. */
+  readonly log: () => Log | undefined;
+  readonly lastSeq: () => number;
+  /** Pinned sequences, ascending. */
+  readonly snapshots: () => number[];
+  /** Values that were dead by then may be dropped, ms since 1970. */
+  readonly purgeBeforeMs: () => number;
+  /** The failure after which nothing is written any more. */
+  readonly poisoned: () => Error | undefined;
+  /** Counts damage, and hands the error on. */
+  readonly noted: (error: unknown) => unknown;
+}
+
+/** What the flusher tells, too. */
+export interface FlushEvents extends MaintenanceEvents {
+  /** A tree has new tables on level 0. */
+  flushed(tree: TreeState): void;
+}
+
+/** What the flusher and the compactor tell whoever made them. */
+export interface MaintenanceEvents {
+  /** A flush or compaction has ended, well or not. */
+  ended(): void;
+  /** One has failed: it is to be tried again later. */
+  failed(what: "flush" | "compaction", tree: TreeState, error: unknown): void;
+}
+
+/** The fields that every job has. */
+export function jobBase(parts: MaintenanceParts, tree: TreeState, outputs: number): JobFields {
+  const { files, options, runtime, manifest, snapshots } = parts;
+  return {
+    dir: files.treeDir(tree.dir),
+    operator: tree.operator?.name ?? "",
+    snapshots: snapshots(),
+    table: options.table,
+    nowMs: runtime.clock.wallMs(),
+    firstOutput: manifest.nextFile(outputs),
+    outputs,
+  };
+}
+
+type JobFields = Pick<
+  TableJob,
+  "dir" | "operator" | "snapshots" | "table" | "nowMs" | "firstOutput" | "outputs"
+>;
+
+/** Makes a version the tree's present one. */
+export function install(tree: TreeState, next: Version, options: EngineOptions): void {
+  const previous = tree.version;
+  tree.version = next.acquire();
+  tree.pendingBytes = pendingBytes(next.metas, tree.compaction(options.compaction));
+  previous.release();
+}
+
+/** Whether an error says that bytes on disk are damaged. */
+export function isDamage(error: PairError): boolean {
+  return error.error === "ChecksumFailed" || error.error === "CorruptedData";
+}

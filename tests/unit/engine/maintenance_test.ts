@@ -1,0 +1,118 @@
+/**
+ * Maintenance under pressure: compactions side by side, a throttled disk, a pool that refuses, threads
+ * that die. On the simulated clock.
+ * @module
+ */
+import assert from "node:assert/strict";
+import { type Engine, KIND_PUT, type Tree } from "../../../src/engine/mod.ts";
+import { utf8 } from "../../../src/model/mod.ts";
+import { SimRandom, type SimRuntime, SimWorkers } from "../../../src/runtime/mod.ts";
+import { engineWorld, jobHandler, openTestEngine, SMALL } from "../../support/engine.ts";
+
+/** Writes as a client does that waits when it is told to; returns the longest wait, in ms. */
+async function fill(world: SimRuntime, engine: Engine, tree: Tree, count: number, seed = 1) {
+  const random = new SimRandom(seed);
+  let worstMs = 0;
+  for (let n = 0; n < count; n++) {
+    const startedMs = world.clock.monotonicMs();
+    for (let delayed = false;;) {
+      const held = engine.admit(tree, delayed);
+      if (held === undefined) break;
+      await held;
+      delayed = true;
+    }
+    const key = utf8(`k${String(random.below(5000)).padStart(5, "0")}`);
+    await engine.write([{ tree, kind: KIND_PUT, key, value: utf8("v".repeat(60)) }]);
+    worstMs = Math.max(worstMs, world.clock.monotonicMs() - startedMs);
+  }
+  return worstMs;
+}
+
+function tableFiles(world: SimRuntime): number {
+  return world.disk.list("/data/tenants")
+    .flatMap((dir) => world.disk.list(`/data/tenants/${dir}`))
+    .filter((name) => name.endsWith(".sst")).length;
+}
+
+Deno.test("compactions of one tree run side by side, and the tree stays in order", async () => {
+  const world = engineWorld({ delays: true, workerCount: 4, seed: 3 });
+  const options = {
+    ...SMALL,
+    compaction: { ...SMALL.compaction, l0Slowdown: 3, l0Stop: 1000 },
+    guards: { ...SMALL.guards, pendingSlowdown: 1000 },
+  };
+  const engine = await world.clock.runUntil(openTestEngine(world, options));
+  const tree = await world.clock.runUntil(engine.createTree("t"));
+  let most = 0;
+  const watch = (async () => {
+    for (let n = 0; n < 4000; n++) {
+      const jobs = engine.jobs().filter(({ kind }) => kind === "compaction");
+      most = Math.max(most, jobs.length);
+      const inputs = jobs.flatMap(({ inputs }) => inputs);
+      assert.equal(new Set(inputs).size, inputs.length, "no table is in two jobs");
+      await world.clock.sleep(1);
+    }
+  })();
+  await world.clock.runUntil(fill(world, engine, tree, 3000));
+  await world.clock.runUntil(watch);
+  assert.ok(most >= 2, `at most ${most} at a time`);
+  const { compactions, jobsFailed, jobsCompleted, flushes } = engine.stats();
+  assert.equal(jobsFailed, 0);
+  assert.ok(compactions > 20 && flushes > 20 && jobsCompleted >= flushes);
+  await world.clock.runUntil(engine.close());
+});
+
+Deno.test("a throttled engine writes no faster than it may, holds its writers back, and loses nothing", async () => {
+  const world = engineWorld({ delays: true, seed: 5 });
+  const options = {
+    ...SMALL,
+    compaction: { ...SMALL.compaction, l0Slowdown: 4, l0Stop: 6 },
+    guards: { ...SMALL.guards, throttle: 100_000 },
+  };
+  const engine = await world.clock.runUntil(openTestEngine(world, options));
+  const tree = await world.clock.runUntil(engine.createTree("t"));
+  const startedMs = world.clock.monotonicMs();
+  const worstMs = await world.clock.runUntil(fill(world, engine, tree, 3000));
+  const seconds = (world.clock.monotonicMs() - startedMs) / 1000;
+  const { flushBytesWritten, compactionBytesWritten, writeStalls } = engine.stats();
+  const written = flushBytesWritten + compactionBytesWritten;
+  assert.ok(written / seconds < 130_000, `${written} bytes in ${seconds} s`);
+  assert.ok(writeStalls > 0);
+  // The longest compaction here writes all of the 5000 keys: under half a megabyte.
+  assert.ok(worstMs < 10_000, `a write waited ${worstMs} ms`);
+  assert.ok(engine.treeStats(tree).tablesPerLevel[0] <= 8);
+  // Without the throttle the rest is done at once.
+  engine.setThrottle(0);
+  await world.clock.runUntil(engine.compact(tree));
+  assert.throws(() => engine.setThrottle(-1), { error: "InvalidArgument" });
+  await world.clock.runUntil(engine.close());
+});
+
+Deno.test("a pool that is full or whose threads die costs time, never work, and leaves no files behind", async () => {
+  const world = engineWorld({ delays: true, seed: 9 });
+  const workers = new SimWorkers({
+    handler: jobHandler(world),
+    size: 1,
+    queueCountMax: 1,
+    clock: world.clock,
+    random: world.random,
+    dies: (_, index) => index % 3 === 0,
+  });
+  const engine = await world.clock.runUntil(openTestEngine({ ...world, workers }));
+  const trees = [];
+  for (const name of ["a", "b", "c", "d"]) {
+    trees.push(await world.clock.runUntil(engine.createTree(name)));
+  }
+  await world.clock.runUntil(
+    Promise.all(trees.map((tree, i) => fill(world, engine, tree, 400, i + 1))),
+  );
+  await world.clock.advance(60_000);
+  const stats = engine.stats();
+  assert.ok(stats.jobsFailed > 3, `${stats.jobsFailed} failed`);
+  assert.ok(stats.jobsCompleted > 20 && stats.flushes > 10 && stats.compactions > 4);
+  assert.deepEqual([stats.jobsPending, stats.jobsRunning], [0, 0]);
+  assert.equal(stats.workersMax, 2);
+  assert.equal(tableFiles(world), stats.tables, "no orphans");
+  for (const tree of trees) assert.ok(engine.treeStats(tree).tablesPerLevel[0] < 2);
+  await world.clock.runUntil(engine.close());
+});

@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { JobMonitor, supervisedDisk } from "../../../src/engine/job_monitor.ts";
+import { charge, draw, Throttle } from "../../../src/engine/throttle.ts";
+import { PairError } from "../../../src/model/mod.ts";
+import { SimClock, SimDisk } from "../../../src/runtime/mod.ts";
+
+const MIB = 1 << 20;
+
+function words(throttle: Throttle): Int32Array<SharedArrayBuffer> {
+  return new Int32Array(throttle.shared);
+}
+
+Deno.test("Throttle: pays in by the clock while jobs run, and saves up a tenth of a second at most", async () => {
+  const clock = new SimClock();
+  const throttle = new Throttle(clock, 10 * MIB);
+  charge(words(throttle), 20 * MIB);
+  assert.equal(throttle.balance, -20 * MIB);
+  await clock.advance(5000);
+  assert.equal(throttle.balance, -20 * MIB, "nobody runs");
+  throttle.jobStarted();
+  await clock.advance(50);
+  assert.equal(throttle.balance, MIB, "the time before counts, up to the limit");
+  charge(words(throttle), 11 * MIB);
+  await clock.advance(500);
+  assert.equal(throttle.balance, -5 * MIB);
+  await clock.advance(10_000);
+  assert.equal(throttle.balance, MIB);
+  throttle.jobEnded();
+  assert.equal(clock.pendingCount, 0);
+});
+
+Deno.test("Throttle: over an hour of jobs no more is written than the rate allows", async () => {
+  const clock = new SimClock();
+  const rate = 3_000_000;
+  const throttle = new Throttle(clock, rate);
+  throttle.jobStarted();
+  let written = 0;
+  for (let n = 0; n < 3600; n++) {
+    // A job that writes whenever it may.
+    while (throttle.balance >= 0) {
+      charge(words(throttle), 262_144);
+      written += 262_144;
+    }
+    await clock.advance(1000);
+  }
+  throttle.jobEnded();
+  const mean = written / 3600;
+  assert.ok(mean < rate * 1.1 && mean > rate * 0.05, `${mean} a second`);
+});
+
+Deno.test("Throttle: without a rate nothing is counted and nobody waits; a rate of 0 sets all free", () => {
+  const throttle = new Throttle(new SimClock(), 0);
+  draw(words(throttle), 1e12, false, assert.fail);
+  assert.equal(throttle.balance, 0);
+  throttle.rate = MIB;
+  charge(words(throttle), 100 * MIB);
+  throttle.rate = 0;
+  assert.equal(throttle.balance, 0);
+  draw(words(throttle), MIB, false, assert.fail);
+});
+
+Deno.test("draw(): a compaction waits as soon as the account is overdrawn, a flush only after a second's worth", () => {
+  const throttle = new Throttle(new SimClock(), 4 * MIB);
+  const stop = () => {
+    throw new Error("it waits");
+  };
+  draw(words(throttle), 3 * MIB, true, stop);
+  draw(words(throttle), MIB, true, stop);
+  assert.equal(throttle.balance, -4 * MIB);
+  assert.throws(() => draw(words(throttle), 1, false, stop), /it waits/);
+  assert.throws(() => draw(words(throttle), MIB, true, stop), /it waits/);
+});
+
+Deno.test("supervisedDisk(): calls are heartbeats, appends are charged, and a job that was stopped ends", () => {
+  const throttle = new Throttle(new SimClock(), MIB);
+  const monitor = new JobMonitor();
+  const job = { type: "compact", monitor: monitor.shared, throttle: throttle.shared } as const;
+  const disk = supervisedDisk(new SimDisk(), job, false);
+  const file = disk.create("/f");
+  const beats = monitor.heartbeat[0];
+  file.append(new Uint8Array(4096));
+  file.syncNow();
+  file.close();
+  assert.ok(monitor.heartbeat[0] > beats);
+  assert.equal(throttle.balance, -4096);
+  const read = disk.openRead("/f");
+  const before = monitor.heartbeat[0];
+  assert.equal(read.readAt(new Uint8Array(10), 0), 10);
+  assert.ok(monitor.heartbeat[0] > before);
+  monitor.stop();
+  const stopped = (error: unknown) => error instanceof PairError && error.error === "Unavailable";
+  assert.throws(() => read.readAt(new Uint8Array(10), 0), stopped);
+  assert.throws(() => disk.create("/g"), stopped);
+  // What a job that gives up has to do still works.
+  disk.remove("/f");
+  read.close();
+});
