@@ -25,6 +25,7 @@ const BITS = wanted("corruption");
 /** What stores are made with. */
 const VARIANTS: Record<string, Partial<EngineOptions>> = {
   "small blocks": { table: { ...SMALL.table, blockSize: 128 } },
+  encryption: { encryption: { key: new Uint8Array(32).fill(7) } },
 };
 
 type Store = Map<string, Map<string, string>>;

@@ -73,6 +73,7 @@ export function makePlan(seed: number, batchCount = 60): Plan {
     memtableSize: 800 + random.below(2400),
     maxImmutables: 1 + random.below(3),
     blockCacheSize: random.below(2) * 8192,
+    ...(random.below(4) === 0 ? { encryption: { key: random.bytes(32) } } : {}),
     table: { ...SMALL.table, blockSize: 64 + random.below(600) },
     log: {
       ...SMALL.log,

@@ -127,7 +127,9 @@ async function check(each: Check, fate: Fate, random: SimRandom): Promise<void> 
   if (choice === 1) await engine.close();
   world = strike(world, choice === 1 ? "kill" : { seed: random.u32() });
   if (choice === 2) {
-    const problems = (await checkDirectory(world.disk, "/data")).filter((report) => report.problem);
+    const problems = (await checkDirectory(world.disk, "/data", plan.options.encryption)).filter((
+      report,
+    ) => report.problem);
     assert.deepEqual(problems, [], where);
   }
   engine = await openTestEngine(world, plan.options);

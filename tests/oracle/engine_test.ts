@@ -66,6 +66,7 @@ function makeOptions(random: SimRandom): EngineOptions {
       blockSize: 64 + random.below(1024),
       falsePositives: 0.01 + random.below(50) / 100,
     },
+    ...(random.below(4) === 0 ? { encryption: { key: random.bytes(32) } } : {}),
     rowCacheSize: [0, 1024, 8192, 1 << 20][random.below(4)],
     blockCacheSize: [0, 2048, 8192, 1 << 20][random.below(4)],
     log: {
