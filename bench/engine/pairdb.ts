@@ -22,7 +22,9 @@ async function open({ sync, dir }: { sync: boolean; dir: string }) {
     ...DEFAULT_ENGINE_OPTIONS,
     log: { ...DEFAULT_ENGINE_OPTIONS.log, syncMode: sync ? "always" : "none" },
     memtableSize: memtable,
-    blockCacheSize: cache,
+    // What the others have for blocks is for blocks and rows here.
+    blockCacheSize: cache / 2,
+    rowCacheSize: cache / 2,
     compaction: {
       ...DEFAULT_ENGINE_OPTIONS.compaction,
       ...(table === undefined ? {} : { targetTableSize: table, tableSizeMultiplier: 1 }),
