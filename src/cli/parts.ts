@@ -22,7 +22,12 @@ export function engineOptions(config: Config): EngineOptions {
     memtableSize: memory.max_size,
     maxImmutables: memory.num_mem_tables,
     memtableBudget: memory.total_size,
-    table: { blockSize: sstable.block_size, falsePositives: sstable.bloom_filter_fp },
+    table: {
+      blockSize: sstable.block_size,
+      falsePositives: sstable.bloom_filter_fp,
+      compression: sstable.compression_per_level,
+      partitionSize: sstable.partition_size,
+    },
     blockCacheSize,
     warmCache: cache.warm,
     rowCacheSize: Math.min(cache.row_cache_size, cache.max_size - blockCacheSize),

@@ -28,6 +28,7 @@ import {
   type MaintenanceEvents,
   type MaintenanceParts,
 } from "./maintenance_parts.ts";
+import { tableTimes } from "./table_jobs.ts";
 import type { RunningCompaction, TreeState } from "./tree.ts";
 
 /** Compactions of one engine. */
@@ -272,7 +273,13 @@ export class Compactor {
       bottom: plan.bottom,
       purgeBeforeMs,
       targetSize: target,
-      ...jobBase(this.#parts, tree, Math.ceil(bytes / target) + 1),
+      ...jobBase(
+        this.#parts,
+        tree,
+        Math.ceil(bytes / target) + 1,
+        plan.outputLevel,
+        tableTimes(plan.inputs),
+      ),
     });
     if (result.purged > 0) tree.purgedBeforeMs = Math.max(tree.purgedBeforeMs, purgeBeforeMs);
     return result;

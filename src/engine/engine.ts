@@ -54,7 +54,7 @@ import { Reads } from "./reads.ts";
 import { recover } from "./recovery.ts";
 import { LiveCursor, liveRange } from "./scan.ts";
 import { RowCache } from "./row_cache/mod.ts";
-import { BlockCache } from "./sstable/mod.ts";
+import { BlockCache, checkTableOptions } from "./sstable/mod.ts";
 import { TableStore } from "./table_store.ts";
 import { acceptsKind, newMemtable, TreeState } from "./tree.ts";
 import { changeOptions, NO_OPTIONS } from "./tree_options.ts";
@@ -70,7 +70,8 @@ const TICK_MS = 30_000;
  * @param root       the directory
  * @param operators  merge operators that trees may name; the workers must have the same
  * @throws PairError Unavailable when another process has the directory open, InvalidArgument when its
- *   format is newer than this program, CorruptedData when it is damaged; DiskError
+ *   format is newer than this program, its encryption key is missing or another one, or an option is out of its
+ *   range, CorruptedData when it is damaged; DiskError
  */
 export async function openEngine(
   runtime: Runtime,
@@ -78,6 +79,7 @@ export async function openEngine(
   options: EngineOptions = DEFAULT_ENGINE_OPTIONS,
   operators: readonly MergeOperator[] = [],
 ): Promise<Engine> {
+  checkTableOptions(options.table);
   const engine = new LsmEngine(runtime, root, options, operators);
   await engine.open();
   return engine;
@@ -140,8 +142,16 @@ class LsmEngine implements Engine {
     this.#cache = new BlockCache(options.blockCacheSize);
     this.#coldReads = new ColdReads(runtime.disk, runtime.clock);
     this.#reads = new Reads(this.#coldReads, this.#note);
+    const key = options.encryption?.key;
     const isTree = (id: number) => this.#trees.has(id);
-    this.#tables = new TableStore(runtime, this.#files, this.#cache, this.#coldReads, isTree);
+    this.#tables = new TableStore(
+      runtime,
+      this.#files,
+      this.#cache,
+      this.#coldReads,
+      key,
+      isTree,
+    );
     const { clock } = runtime;
     this.#rows = new RowCache(options.rowCacheSize, options.rowCache, () => clock.monotonicMs());
   }

@@ -9,6 +9,7 @@
 import { type Jobs, reason } from "./job_runner.ts";
 import type { Memtable } from "./memtable/mod.ts";
 import { type FlushEvents, install, jobBase, type MaintenanceParts } from "./maintenance_parts.ts";
+import { memtableTimes } from "./table_jobs.ts";
 import type { TreeState } from "./tree.ts";
 
 /** Flushes of one engine. */
@@ -85,7 +86,11 @@ export class Flusher {
     const startedMs = runtime.clock.monotonicMs();
     const { tables } = await this.#jobs.run(
       { kind: "flush", tree: tree.id, level: -1, outputLevel: 0, inputs: [] },
-      { type: "flush", memtable: memtable.share(), ...jobBase(this.#parts, tree, 1) },
+      {
+        type: "flush",
+        memtable: memtable.share(),
+        ...jobBase(this.#parts, tree, 1, 0, memtableTimes(memtable)),
+      },
     );
     if (tree.dropped) return;
     const metas = tables.map((table) => ({ ...table, level: 0 }));

@@ -12,10 +12,11 @@ import {
   parseManifestName,
   parseSegmentName,
   parseTableName,
+  parseTreeDirName,
   treeDirName,
 } from "./files.ts";
 import { applyEdits, ManifestState, readCurrent, readManifest } from "./manifest/mod.ts";
-import { TableReader } from "./sstable/mod.ts";
+import { type TableKey, TableReader } from "./sstable/mod.ts";
 import { findSegments, IGNORE, readSegment, replaySegment } from "./wal/mod.ts";
 
 /** What `check` says of one file. */
@@ -85,7 +86,11 @@ export async function checkDirectory(
     for (const tree of state.trees.values()) {
       for (const meta of tree.tables.values()) {
         const path = files.table(treeDirName(tree.name, tree.id), meta.number);
-        await attempt(path, "sstable", () => checkTable(disk, path, meta.number));
+        await attempt(
+          path,
+          "sstable",
+          () => checkTable(disk, path, meta.number, key && { key, tree: tree.id }),
+        );
       }
     }
     let log: ReturnType<typeof findSegments>["log"] = [];
@@ -141,10 +146,11 @@ function lockOrThrow(disk: Disk, files: Files) {
   }
 }
 
-/** Reads a whole table; returns its entries. */
-function checkTable(disk: Disk, path: string, number: number): number {
-  const reader = new TableReader(disk, path, number);
+/** Reads a whole table, twice: all its bytes, then all its entries. Returns how many there are. */
+function checkTable(disk: Disk, path: string, number: number, key: TableKey | undefined): number {
+  const reader = new TableReader(disk, path, number, undefined, key);
   try {
+    reader.verifyBody();
     // Two cursors, one entry apart, so that each entry can be held against the one before it.
     const cursor = reader.cursor();
     const behind = reader.cursor();
@@ -181,7 +187,7 @@ export type DumpItem = Readonly<Record<string, unknown>>;
 
 /**
  * Shows a log segment, table or manifest, item by item. The kind follows from the file's name.
- * @throws PairError InvalidArgument for another name, CorruptedData or ChecksumFailed where the file is
+ * @throws PairError InvalidArgument for another name, or a missing or wrong key, CorruptedData or ChecksumFailed where the file is
  *   damaged: what comes before the damage has been yielded; DiskError
  */
 export function* dumpFile(
@@ -194,7 +200,7 @@ export function* dumpFile(
   const table = parseTableName(name);
   const manifest = parseManifestName(name);
   if (segment !== undefined) yield* dumpSegment(disk, path, segment, key);
-  else if (table !== undefined) yield* dumpTable(disk, path, table);
+  else if (table !== undefined) yield* dumpTable(disk, path, table, key);
   else if (manifest !== undefined) {
     for (const edit of readManifest(disk, path, manifest, key).edits) yield plain(edit) as DumpItem;
   } else {
@@ -230,8 +236,15 @@ function* dumpSegment(
   }
 }
 
-function* dumpTable(disk: Disk, path: string, number: number): Generator<DumpItem> {
-  const reader = new TableReader(disk, path, number);
+function* dumpTable(
+  disk: Disk,
+  path: string,
+  number: number,
+  key: Uint8Array | undefined,
+): Generator<DumpItem> {
+  // A key is for one tree, and which one the table's directory says.
+  const tree = parseTreeDirName(path.split("/").at(-2) ?? "") ?? 0;
+  const reader = new TableReader(disk, path, number, undefined, key && { key, tree });
   try {
     yield {
       table: number,

@@ -90,7 +90,7 @@ export class Maintenance {
 
   /** Starts a new memtable; the full one waits for its flush. */
   freeze(tree: TreeState): void {
-    if (!tree.freeze()) return;
+    if (!tree.freeze(this.#parts.runtime.clock.wallMs())) return;
     this.#parts.log()?.rotate();
     this.flusher.schedule(tree);
     this.relieve();
@@ -115,7 +115,7 @@ export class Maintenance {
     for (const tree of this.#parts.trees.values()) {
       const oldest = tree.oldestUnflushed();
       if (oldest === undefined || oldest > limit || tree.immutables.length > 0) continue;
-      tree.freeze();
+      tree.freeze(this.#parts.runtime.clock.wallMs());
       this.flusher.schedule(tree);
     }
   }
@@ -145,7 +145,7 @@ export class Maintenance {
   }
 
   #flushReplayed(tree: TreeState): void {
-    tree.freeze();
+    tree.freeze(this.#parts.runtime.clock.wallMs());
     if (tree.flushing !== undefined) return;
     this.flusher.flushAll(tree).catch((error) => {
       this.#replayFailure ??= error;
@@ -156,7 +156,7 @@ export class Maintenance {
 
   /** Writes all that a tree has in memory now to tables. */
   async flush(tree: TreeState): Promise<void> {
-    if (tree.freeze()) this.#parts.log()?.rotate();
+    if (tree.freeze(this.#parts.runtime.clock.wallMs())) this.#parts.log()?.rotate();
     const [last] = tree.immutables;
     // Of a tree that is being dropped nothing is flushed any more: waiting for it would be for ever.
     while (last !== undefined && tree.immutables.includes(last) && !tree.dropped) {
@@ -202,7 +202,10 @@ export class Maintenance {
       total += tree.memtableBytes;
       if (largest === undefined || tree.active.bytes > largest.active.bytes) largest = tree;
     }
-    if (total > this.#parts.options.memtableBudget && largest?.freeze()) {
+    if (
+      total > this.#parts.options.memtableBudget &&
+      largest?.freeze(this.#parts.runtime.clock.wallMs())
+    ) {
       this.#parts.log()?.rotate();
       this.flusher.schedule(largest);
     }

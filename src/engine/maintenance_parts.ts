@@ -8,6 +8,7 @@ import { pendingBytes, type TableJob } from "./compaction/mod.ts";
 import type { Files } from "./files.ts";
 import type { Manifest } from "./manifest/mod.ts";
 import type { EngineOptions } from "./options.ts";
+import { type TableJobFields, tableJobFields, type WriteTimes } from "./table_jobs.ts";
 import type { TableStore } from "./table_store.ts";
 import type { TreeState } from "./tree.ts";
 import type { Version } from "./version.ts";
@@ -48,24 +49,28 @@ export interface MaintenanceEvents {
   failed(what: "flush" | "compaction", tree: TreeState, error: unknown): void;
 }
 
-/** The fields that every job has. */
-export function jobBase(parts: MaintenanceParts, tree: TreeState, outputs: number): JobFields {
+/** The fields that every job has, for `outputs` tables on a level whose entries were written within `times`. */
+export function jobBase(
+  parts: MaintenanceParts,
+  tree: TreeState,
+  outputs: number,
+  level: number,
+  times: WriteTimes,
+): JobFields {
   const { files, options, runtime, manifest, snapshots } = parts;
   return {
     dir: files.treeDir(tree.dir),
     operator: tree.operator?.name ?? "",
     snapshots: snapshots(),
-    table: options.table,
-    nowMs: runtime.clock.wallMs(),
+    ...tableJobFields(runtime, options, tree.id, level, outputs, times),
     firstOutput: manifest.nextFile(outputs),
     outputs,
   };
 }
 
-type JobFields = Pick<
-  TableJob,
-  "dir" | "operator" | "snapshots" | "table" | "nowMs" | "firstOutput" | "outputs"
->;
+type JobFields =
+  & Pick<TableJob, "dir" | "operator" | "snapshots" | "firstOutput" | "outputs">
+  & TableJobFields;
 
 /** Makes a version the tree's present one. */
 export function install(tree: TreeState, next: Version, options: EngineOptions): void {

@@ -53,5 +53,12 @@ export {
 } from "./options.ts";
 export type { SharedMemtable } from "./memtable/mod.ts";
 export type { RowCacheWeights } from "./row_cache/mod.ts";
-export type { FinishedTable, TableOptions, TableProperties } from "./sstable/mod.ts";
+export type {
+  Compression,
+  FinishedTable,
+  LevelTableOptions,
+  TableKey,
+  TableOptions,
+  TableProperties,
+} from "./sstable/mod.ts";
 export type { LogOptions, SyncMode } from "./wal/mod.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { DEFAULT_WEIGHTS, type RowCacheWeights } from "./row_cache/mod.ts";
-import type { TableOptions } from "./sstable/mod.ts";
+import type { LevelTableOptions } from "./sstable/mod.ts";
 import type { LogOptions } from "./wal/mod.ts";
 
 /**
@@ -66,7 +66,7 @@ export interface EngineOptions {
   readonly maxImmutables: number;
   /** All memtables together; beyond it the largest is flushed. */
   readonly memtableBudget: number;
-  readonly table: TableOptions;
+  readonly table: LevelTableOptions;
   readonly blockCacheSize: number;
   /** Whether the blocks that were in the cache at a close are read again, in the background, after an open. */
   readonly warmCache: boolean;
@@ -93,7 +93,12 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   memtableSize: 64 << 20,
   maxImmutables: 2,
   memtableBudget: 512 << 20,
-  table: { blockSize: 4096, falsePositives: 0.01 },
+  table: {
+    blockSize: 4096,
+    falsePositives: 0.01,
+    compression: ["none", "none", "lz4", "lz4", "zstd"],
+    partitionSize: 64 << 10,
+  },
   blockCacheSize: 256 << 20,
   warmCache: true,
   rowCacheSize: 256 << 20,

@@ -15,7 +15,7 @@ import {
   parseTreeDirName,
 } from "./files.ts";
 import type { ManifestState } from "./manifest/mod.ts";
-import { checkTableFormat } from "./sstable/mod.ts";
+import { checkTableFormat, provesKey } from "./sstable/mod.ts";
 import type { TreeState } from "./tree.ts";
 import {
   findSegments,
@@ -67,7 +67,7 @@ export async function recover(
   trees: ReadonlyMap<number, TreeState>,
   hooks: RecoveryHooks,
 ): Promise<Recovered> {
-  checkFormats(disk, files, trees);
+  checkFormats(disk, files, trees, hooks.key);
   const { log, stray, missing } = findSegments(disk, files, state.oldestLog, state.newestLog);
   if (hooks.strict) refuse(missing, "is missing, or emptied,");
   hooks.beforeReplay(highestFile(disk, files));
@@ -171,11 +171,21 @@ class Replay implements ReplayVisitor {
   }
 }
 
-/** A newer program's directory is refused before anything is written to it. */
-function checkFormats(disk: Disk, files: Files, trees: ReadonlyMap<number, TreeState>): void {
+/** A newer program's directory, or one with another key, is refused before anything is written to it. */
+function checkFormats(
+  disk: Disk,
+  files: Files,
+  trees: ReadonlyMap<number, TreeState>,
+  key: Uint8Array | undefined,
+): void {
+  // All were sealed with one key: the first that is sound tells.
+  let proven = false;
   for (const tree of trees.values()) {
     for (const { meta } of tree.version.tables()) {
-      checkTableFormat(disk, files.table(tree.dir, meta.number), meta.number);
+      const path = files.table(tree.dir, meta.number);
+      const sealed = checkTableFormat(disk, path, meta.number);
+      if (!sealed || proven) continue;
+      proven = provesKey(disk, path, meta.number, key && { key, tree: tree.id });
     }
   }
 }

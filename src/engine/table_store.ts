@@ -20,33 +20,40 @@ export class TableStore {
   readonly #files: Files;
   readonly #cache: BlockCache;
   readonly #coldReads: ColdReads;
+  readonly #key: Uint8Array | undefined;
   readonly #isTree: (id: number) => boolean;
   /** Tables in use, by directory. */
   readonly #used = new Map<string, number>();
   #closed = false;
 
-  /** @param isTree  whether a tree exists; one that does not was dropped */
+  /**
+   * @param key     what sealed tables are read with
+   * @param isTree  whether a tree exists; one that does not was dropped
+   */
   constructor(
     runtime: Runtime,
     files: Files,
     cache: BlockCache,
     coldReads: ColdReads,
+    key: Uint8Array | undefined,
     isTree: (id: number) => boolean,
   ) {
     this.#runtime = runtime;
     this.#files = files;
     this.#cache = cache;
     this.#coldReads = coldReads;
+    this.#key = key;
     this.#isTree = isTree;
   }
 
   /** A table at its level; its file goes when the last version that has it is released. */
   place(treeId: number, dir: string, meta: TableMeta): Placed {
     const path = this.#files.table(dir, meta.number);
+    const key = this.#key && { key: this.#key, tree: treeId };
     this.#used.set(dir, (this.#used.get(dir) ?? 0) + 1);
     const table = new LiveTable(
       meta,
-      () => new TableReader(this.#coldReads, path, meta.number, this.#cache),
+      () => new TableReader(this.#coldReads, path, meta.number, this.#cache, key),
       (unused) => {
         unused.close();
         if (this.#closed) return;

@@ -106,6 +106,9 @@ export class TreeState implements Tree {
     this.setOptions(meta.options);
     this.active = active;
     this.#rows = rows;
+    // What is in the log beyond the tables was written after what is in them.
+    const tables = version.tables().map((table) => table.meta.properties.maxTimeMs);
+    active.sinceMs = tables.reduce((a, b) => Math.max(a, b), meta.createdAtMs);
   }
 
   get options(): TreeOptions {
@@ -132,12 +135,17 @@ export class TreeState implements Tree {
     return this.#pressure;
   }
 
-  /** Starts a new memtable, the present one waits for its flush; false when there is nothing in it. */
-  freeze(): boolean {
+  /**
+   * Starts a new memtable, the present one waits for its flush; false when there is nothing in it.
+   * @param nowMs  wall time
+   */
+  freeze(nowMs: number): boolean {
     if (this.active.count === 0) return false;
     this.active.link();
+    this.active.untilMs = nowMs;
     this.immutables.unshift(this.active);
     this.active = newMemtable(this.id);
+    this.active.sinceMs = nowMs;
     return true;
   }
 
@@ -244,14 +252,14 @@ export class TreeState implements Tree {
     for (const table of levels[0]) {
       const { smallest, largest } = table.meta.properties;
       if (compareBytes(key, smallest) < 0 || compareBytes(key, largest) > 0) continue;
-      if (!table.reader.mayContain(hash1, hash2)) continue;
+      if (!table.reader.mayContain(hash1, hash2, key)) continue;
       if (search.takeFrom(table.reader.find(key, seq))) return search.value;
     }
     for (let level = 1; level < levels.length; level++) {
       const index = tableFor(levels[level], key);
       if (index < 0) continue;
       const { reader } = levels[level][index];
-      if (!reader.mayContain(hash1, hash2)) continue;
+      if (!reader.mayContain(hash1, hash2, key)) continue;
       if (search.takeFrom(reader.find(key, seq))) return search.value;
     }
     return search.end();

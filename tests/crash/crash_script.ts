@@ -74,7 +74,12 @@ export function makePlan(seed: number, batchCount = 60): Plan {
     maxImmutables: 1 + random.below(3),
     blockCacheSize: random.below(2) * 8192,
     ...(random.below(4) === 0 ? { encryption: { key: random.bytes(32) } } : {}),
-    table: { ...SMALL.table, blockSize: 64 + random.below(600) },
+    table: {
+      ...SMALL.table,
+      blockSize: 64 + random.below(600),
+      compression: [(["none", "lz4", "snappy", "zstd"] as const)[seed % 4]],
+      partitionSize: seed % 3 === 0 ? 1 : 65536,
+    },
     log: {
       ...SMALL.log,
       syncMode,

@@ -11,6 +11,7 @@ import { mixedBytes } from "../support/blocks.ts";
 import { appendOperator } from "../support/engine.ts";
 import { decodeFrame, decodeRecords } from "../support/wal.ts";
 import { firstSeed, reached, wanted } from "../support/ladder.ts";
+import { type Entry, ListCursor, orderEntries } from "../support/entries.ts";
 import { goldenFolder, readFolder, SIBLINGS, worldOn } from "../support/golden.ts";
 import { checkDirectory, dumpFile } from "../../src/engine/mod.ts";
 import { Files } from "../../src/engine/files.ts";
@@ -22,12 +23,21 @@ import { snappyDecompress } from "../../src/engine/sstable/codec/snappy.ts";
 import { BlockCursor } from "../../src/engine/sstable/block.ts";
 import {
   decodeFooter,
+  type Footer,
   FOOTER_SIZE,
   type Handle,
-  sealSection,
   sectionChecksum,
 } from "../../src/engine/sstable/format.ts";
-import { decodeProperties, TableReader } from "../../src/engine/sstable/mod.ts";
+import { BlockIndex } from "../../src/engine/sstable/index.ts";
+import {
+  decodeProperties,
+  type TableKey,
+  type TableOptions,
+  TableReader,
+  TableWriter,
+} from "../../src/engine/sstable/mod.ts";
+import type { TableSeal } from "../../src/engine/sstable/sealing.ts";
+import { SectionReader } from "../../src/engine/sstable/section_reader.ts";
 import {
   checkFrame,
   decodeHeader,
@@ -69,8 +79,6 @@ function golden(pattern: RegExp): Uint8Array<ArrayBuffer> {
 
 const SEGMENT = golden(/^wal\/000019/);
 const MANIFEST = golden(/^MANIFEST/);
-const TABLE = golden(/000011\.sst$/);
-const TABLE_NUMBER = 11;
 
 /** Some bytes changed, inserted, removed or doubled; numbers are often set to their extremes. */
 function mutate(random: SimRandom, valid: Uint8Array): Uint8Array<ArrayBuffer> {
@@ -236,79 +244,168 @@ for (const sealed of [false, true]) {
 
 // ---- tables
 
-fuzz("a footer", TABLE.slice(-FOOTER_SIZE), (bytes, random) => {
-  const footer = new Uint8Array(FOOTER_SIZE);
-  footer.set(bytes.subarray(0, FOOTER_SIZE));
-  const elsewhere = random.below(3) === 0 && bytes.length !== FOOTER_SIZE;
-  const at = elsewhere ? random.below(3000) : TABLE.length - FOOTER_SIZE;
-  if (random.below(2) === 0) {
-    footer.set(TABLE.slice(-8), 64);
-    putU32(footer, 60, sectionChecksum(TABLE_NUMBER, at, footer, 0, 60));
-  }
-  decodeFooter("a.sst", TABLE_NUMBER, at, footer);
-});
+/** A table as any bytes may change it. */
+interface Subject {
+  readonly what: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly number: number;
+  readonly key?: TableKey;
+}
 
-const FOOTER = decodeFooter(
-  "a.sst",
-  TABLE_NUMBER,
-  TABLE.length - FOOTER_SIZE,
-  TABLE.slice(-FOOTER_SIZE),
-);
-const section = ({ offset, size }: Handle) => TABLE.slice(offset, offset + size);
+const TABLE_KEY: TableKey = { key: new Uint8Array(32).fill(7), tree: 1 };
 
-fuzz("properties", section(FOOTER.properties), (bytes) => {
-  decodeProperties(new ByteReader(bytes, "properties"));
-});
+/** A table of the present format with every shape of entry. */
+function newTable(what: string, options: Partial<TableOptions>, seal?: TableSeal): Subject {
+  const disk = new SimDisk();
+  const writer = new TableWriter(
+    disk,
+    "/a.sst",
+    12,
+    { blockSize: 256, falsePositives: 0.01, compression: "none", partitionSize: 65536, ...options },
+    { seal },
+  );
+  const random = new SimRandom(12);
+  const entries: Entry[] = Array.from({ length: 120 }, (_, i) => ({
+    key: utf8(`key/${String(random.below(80)).padStart(3, "0")}`),
+    seq: i + 1,
+    kind: random.below(3) as 0 | 1 | 2,
+    value: utf8("value ".repeat(random.below(9))),
+  })).sort(orderEntries);
+  const input = new ListCursor(entries);
+  for (input.seekFirst(); input.valid; input.next()) writer.add(input);
+  writer.finish({ createdAtMs: 3, minTimeMs: 1, maxTimeMs: 2 });
+  const bytes = disk.readWhole("/a.sst");
+  return { what, bytes, number: 12, ...(seal === undefined ? {} : { key: TABLE_KEY }) };
+}
+
+const SUBJECTS: readonly Subject[] = [
+  { what: "a table of format 1", bytes: golden(/000011\.sst$/), number: 11 },
+  newTable("a table", {}),
+  newTable("a partitioned table", { partitionSize: 1 }),
+  newTable("a table of lz4", { compression: "lz4" }),
+  newTable("a partitioned table of snappy", { compression: "snappy", partitionSize: 1 }),
+  newTable("a table of zstd", { compression: "zstd" }),
+  newTable("a sealed table", { compression: "lz4" }, {
+    ...TABLE_KEY,
+    salt: new Uint8Array(16).fill(9),
+  }),
+];
 
 /** Reads all that a table gives. */
-function readTable(disk: SimDisk, path: string): void {
-  const reader = new TableReader(disk, path, TABLE_NUMBER);
+function readTable(bytes: Uint8Array, { number, key }: Subject): void {
+  const disk = new SimDisk();
+  disk.setBytes("/a.sst", bytes);
+  const reader = new TableReader(disk, "/a.sst", number, undefined, key);
   try {
-    reader.mayContain(1, 2);
     let entries = 0;
     const cursor = reader.cursor();
     for (cursor.seekFirst(); cursor.valid; cursor.next()) {
       assert.ok(++entries < 10_000, "a cursor comes to its end");
     }
-    for (const key of ["", "key/001", "key/020", "large", "z"]) reader.find(utf8(key), 50);
+    for (const text of ["", "key/001", "key/020", "large", "z"]) {
+      const key = utf8(text);
+      reader.mayContain(1, 2, key);
+      reader.find(key, 50);
+    }
+    reader.verifyBody();
   } finally {
     reader.close();
   }
 }
 
-fuzz("a table", TABLE, (bytes) => {
-  const disk = new SimDisk();
-  disk.setBytes("/a.sst", bytes);
-  readTable(disk, "/a.sst");
+fuzz("properties of version 1", section(SUBJECTS[0], footerOf(SUBJECTS[0]).properties), (bytes) => {
+  decodeProperties(new ByteReader(bytes, "properties"));
+});
+fuzz("properties", section(SUBJECTS[1], footerOf(SUBJECTS[1]).properties), (bytes) => {
+  decodeProperties(new ByteReader(bytes, "properties"));
 });
 
-// The first data block ends where the second begins: its trailer is five bytes.
-const FIRST_BLOCK: Handle = { offset: 0, size: firstBlockSize() };
-function firstBlockSize(): number {
-  const reader = new ByteReader(section(FOOTER.index), "index");
-  reader.varint();
-  reader.bytes();
-  assert.equal(reader.varint(), 0);
-  return reader.varint();
+function footerOf({ bytes, number }: Subject): Footer {
+  return decodeFooter("a.sst", number, bytes.length - FOOTER_SIZE, bytes.slice(-FOOTER_SIZE));
 }
 
-const SECTIONS = { ...FOOTER, "first data block": FIRST_BLOCK };
-for (const name of ["filter", "index", "properties", "first data block"] as const) {
-  const handle = SECTIONS[name];
-  fuzz(`a table whose ${name} changed, checksum made to fit`, section(handle), (bytes) => {
-    // The section keeps its place and length, so that only its content is strange.
-    const sealed = new Uint8Array(handle.size + 5);
-    sealed.set(bytes.subarray(0, handle.size));
-    sealSection(TABLE_NUMBER, handle.offset, sealed, handle.size);
-    const table = Uint8Array.from(TABLE);
-    table.set(sealed, handle.offset);
-    const disk = new SimDisk();
-    disk.setBytes("/a.sst", table);
-    readTable(disk, "/a.sst");
+function section({ bytes }: Subject, { offset, size }: Handle): Uint8Array<ArrayBuffer> {
+  return bytes.slice(offset, offset + size);
+}
+
+/** A table's bytes with another section in a place, and the checksum that it should have there. */
+function withSection(
+  { bytes, number }: Subject,
+  { offset, size }: Handle,
+  trailer: number,
+  content: Uint8Array,
+): Uint8Array {
+  const table = Uint8Array.from(bytes);
+  const place = table.subarray(offset, offset + size + trailer);
+  // The section keeps its place, its length and what its trailer says, so that only its content is strange.
+  place.set(content.subarray(0, size));
+  if (content.length > size) place.set(content.subarray(size, size + trailer - 4), size);
+  const end = size + trailer - 4;
+  putU32(place, end, sectionChecksum(number, offset, place, 0, end));
+  return table;
+}
+
+for (const subject of SUBJECTS) {
+  const { what, bytes: whole, number } = subject;
+  const footer = footerOf(subject);
+
+  fuzz(`the footer of ${what}`, whole.slice(-FOOTER_SIZE), (bytes, random) => {
+    const fuzzed = new Uint8Array(FOOTER_SIZE);
+    fuzzed.set(bytes.subarray(0, FOOTER_SIZE));
+    const elsewhere = random.below(3) === 0 && bytes.length !== FOOTER_SIZE;
+    const at = elsewhere ? random.below(3000) : whole.length - FOOTER_SIZE;
+    if (random.below(2) === 0) {
+      fuzzed.set(whole.slice(-8), 64);
+      putU32(fuzzed, 60, sectionChecksum(number, at, fuzzed, 0, 60));
+    }
+    decodeFooter("a.sst", number, at, fuzzed);
+    if (at === whole.length - FOOTER_SIZE) {
+      readTable(Uint8Array.of(...whole.slice(0, at), ...fuzzed), subject);
+    }
   });
+
+  fuzz(what, whole, (bytes) => readTable(bytes, subject));
+
+  // The first section stands at 0; where it ends, the index says, or the partition that says it.
+  const handles: Record<string, Handle> = {
+    index: footer.index,
+    properties: footer.properties,
+    ...(footer.filter.size > 0 ? { filter: footer.filter } : partitionsOf(subject, footer)),
+  };
+  if (footer.filter.size > 0 && subject.key === undefined) {
+    handles["first data block"] = entriesOf(subject, footer)[0];
+  }
+  for (const [name, handle] of Object.entries(handles)) {
+    const content = section(subject, { ...handle, size: handle.size + footer.trailer - 4 });
+    fuzz(`${what} whose ${name} changed, checksum made to fit`, content, (bytes, random) => {
+      // Half of them have a strange compression or raw length, too.
+      const kept = random.below(2) === 0 ? bytes.subarray(0, handle.size) : bytes;
+      readTable(withSection(subject, handle, footer.trailer, kept), subject);
+    });
+  }
 }
 
-fuzz("a block's cursor", section(FIRST_BLOCK), (bytes, random) => {
+/** Where the blocks, or partitions, of a table that is not sealed lie. */
+function entriesOf(subject: Subject, footer: Footer): Handle[] {
+  const raw = subject.what.includes("partitioned");
+  const disk = new SimDisk();
+  disk.setBytes("/a.sst", subject.bytes);
+  const file = disk.openRead("/a.sst");
+  const sections = new SectionReader(file, subject.number, subject.key);
+  const index = new BlockIndex(sections.read(footer.index), "index", subject.bytes.length, raw);
+  file.close();
+  return Array.from(index.sizes, (size, i) => ({ offset: index.offsets[i], size }));
+}
+
+function partitionsOf(subject: Subject, footer: Footer): Record<string, Handle> {
+  const all = entriesOf(subject, footer);
+  assert.ok(all.length > 2, "there are several");
+  return { "first partition": all[0], "last partition": all.at(-1)! };
+}
+
+const FIRST_BLOCK = section(SUBJECTS[1], entriesOf(SUBJECTS[1], footerOf(SUBJECTS[1]))[0]);
+
+fuzz("a block's cursor", FIRST_BLOCK, (bytes, random) => {
   const cursor = new BlockCursor();
   const framed = Uint8Array.of(...bytes, 0, 0, 0, 0, 0);
   cursor.load(framed, bytes.length, "a block");

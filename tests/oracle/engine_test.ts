@@ -56,6 +56,7 @@ function makeKeys(random: SimRandom): Keys {
 
 function makeOptions(random: SimRandom): EngineOptions {
   const modes = ["always", "batch", "none"] as const;
+  const codecs = ["none", "lz4", "snappy", "zstd"] as const;
   return {
     ...SMALL,
     memtableSize: 512 + random.below(8192),
@@ -65,9 +66,12 @@ function makeOptions(random: SimRandom): EngineOptions {
       ...SMALL.table,
       blockSize: 64 + random.below(1024),
       falsePositives: 0.01 + random.below(50) / 100,
+      compression: Array.from({ length: 1 + random.below(3) }, () => codecs[random.below(4)]),
+      partitionSize: random.below(2) === 0 ? 1 + random.below(40) : 65536,
     },
     ...(random.below(4) === 0 ? { encryption: { key: random.bytes(32) } } : {}),
     rowCacheSize: [0, 1024, 8192, 1 << 20][random.below(4)],
+    encryption: random.below(3) === 0 ? { key: random.bytes(32) } : undefined,
     blockCacheSize: [0, 2048, 8192, 1 << 20][random.below(4)],
     log: {
       ...SMALL.log,

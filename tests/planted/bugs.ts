@@ -354,8 +354,8 @@ export const BUGS: readonly Bug[] = [
     name: "do not verify a block",
     breaks: "damaged bytes are served as data",
     file: "src/engine/sstable/format.ts",
-    find: "  if (found !== expected) {\n    throw new PairError(",
-    replace: "  if (found !== expected && expected === -1) {\n    throw new PairError(",
+    find: "  if (found !== expected) throw checksumFailed(",
+    replace: "  if (found !== expected && expected === -1) throw checksumFailed(",
     foundBy: "corruption",
   },
   {
@@ -378,7 +378,7 @@ export const BUGS: readonly Bug[] = [
     name: "share cached blocks between tables",
     breaks: "a block of one table is served as another's",
     file: "src/engine/sstable/reader.ts",
-    find: "    this.#cached = cache?.register(this.blocks);",
+    find: "    this.#cached = cache?.register(this.blocks + this.partitions);",
     replace:
       "    this.#cached = cache && ((cache as unknown as { one: CachedBlocks }).one ??= cache.register(1000));",
     foundBy: "oracle",
@@ -387,8 +387,8 @@ export const BUGS: readonly Bug[] = [
     name: "miss keys in the filter",
     breaks: "a key that is there is not found",
     file: "src/engine/sstable/filter.ts",
-    find: "    for (let i = 0; i < this.#count; i++) {",
-    replace: "    for (let i = 1; i < this.#count; i++) {",
+    find: "    for (let i = from; i < to; i++) {",
+    replace: "    for (let i = from + 1; i < to; i++) {",
     foundBy: "oracle",
   },
   {
@@ -403,9 +403,9 @@ export const BUGS: readonly Bug[] = [
   {
     name: "search one block too late",
     breaks: "a key that ends a block is not found",
-    file: "src/engine/sstable/reader.ts",
-    find: "      if (compareBytes(this.#lastKeys[middle], key) < 0) low = middle + 1;",
-    replace: "      if (compareBytes(this.#lastKeys[middle], key) <= 0) low = middle + 1;",
+    file: "src/engine/sstable/index.ts",
+    find: "this.#ends[middle], key, 0, key.length) < 0) {",
+    replace: "this.#ends[middle], key, 0, key.length) <= 0) {",
     foundBy: "oracle",
   },
   {

@@ -49,7 +49,7 @@ const OPERATORS: readonly MergeOperator[] = [appendOperator, mortalOperator, rec
 export const SMALL: EngineOptions = {
   ...DEFAULT_ENGINE_OPTIONS,
   memtableSize: 2048,
-  table: { blockSize: 256, falsePositives: 0.05 },
+  table: { ...DEFAULT_ENGINE_OPTIONS.table, blockSize: 256, falsePositives: 0.05 },
   blockCacheSize: 4096,
   rowCacheSize: 8192,
   compaction: {

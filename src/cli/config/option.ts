@@ -102,6 +102,18 @@ export function textList(
   );
 }
 
+/** A list of some of a few words, at least one; in the environment and on the command line, with commas. */
+export function choiceList<const Choices extends readonly [string, ...string[]]>(
+  description: string,
+  choices: Choices,
+  { default: preset, maxItems }: { default: Choices[number][]; maxItems: number },
+) {
+  return z.array(z.enum(choices)).min(1).max(maxItems)
+    .default(preset as z.core.util.NoUndefined<Choices[number]>[]).meta(
+      meta("list", description, `a list of 1 to ${maxItems} of ${choices.join(", ")}`),
+    );
+}
+
 /** The value as `config print` and the documentation write it: what the option reads back. */
 export function formatOption(kind: OptionKind, value: unknown): unknown {
   if (kind === "size") return formatSize(value as number);

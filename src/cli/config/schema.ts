@@ -7,7 +7,17 @@
  * @module
  */
 import { z } from "zod";
-import { choice, duration, flag, integer, number, size, text, textList } from "./option.ts";
+import {
+  choice,
+  choiceList,
+  duration,
+  flag,
+  integer,
+  number,
+  size,
+  text,
+  textList,
+} from "./option.ts";
 
 /** Who this node is and where it listens. Per process, except `node_id`. */
 const server = z.strictObject({
@@ -170,6 +180,15 @@ const sstable = z.strictObject({
       min: 0.0001,
       max: 0.5,
     },
+  ),
+  compression_per_level: choiceList(
+    "Compression of tables, level by level from 0; the last holds for all deeper levels. lz4 and snappy cost little, zstd makes tables half as large again.",
+    ["none", "lz4", "snappy", "zstd"],
+    { default: ["none", "none", "lz4", "lz4", "zstd"], maxItems: 64 },
+  ),
+  partition_size: size(
+    "Partitions of the index and filter of a large table; whole, and in memory, they are in tables where both take less than 64 of them.",
+    { default: "64KiB", min: "4KiB", max: "1MiB" },
   ),
   l0_size: size(
     "Base of the target sizes of tables: on level n it is l0_size times level_multiplier to the power of n. Level 0 itself holds whole memtables.",

@@ -11,7 +11,13 @@ import { type EntryCursor, MergingCursor } from "../cursor.ts";
 import { tablePath } from "../files.ts";
 import { type Supervised, supervisedDisk } from "../job_monitor.ts";
 import { Memtable, type SharedMemtable } from "../memtable/mod.ts";
-import { type FinishedTable, type TableOptions, TableReader, TableWriter } from "../sstable/mod.ts";
+import {
+  type FinishedTable,
+  type TableKey,
+  type TableOptions,
+  TableReader,
+  TableWriter,
+} from "../sstable/mod.ts";
 import { mergeEntries } from "./merge.ts";
 
 /** What both jobs need. */
@@ -23,8 +29,13 @@ export interface JobBase extends Omit<Supervised, "type"> {
   /** Pinned sequences, ascending. */
   readonly snapshots: readonly number[];
   readonly table: TableOptions;
+  /** What the tables are sealed with, each with a salt of its own; undefined when they are not. */
+  readonly seal: (TableKey & { readonly salts: readonly Uint8Array[] }) | undefined;
   /** Wall time for the new tables' properties. */
   readonly nowMs: number;
+  /** Bounds of when the entries were written. */
+  readonly minTimeMs: number;
+  readonly maxTimeMs: number;
   /** The first of `outputs` file numbers that are reserved for the job. */
   readonly firstOutput: number;
   readonly outputs: number;
@@ -83,7 +94,8 @@ export function runTableJob(
   const readers: TableReader[] = [];
   try {
     for (const { number } of job.inputs) {
-      readers.push(new TableReader(disk, tablePath(job.dir, number), number));
+      const path = tablePath(job.dir, number);
+      readers.push(new TableReader(disk, path, number, undefined, job.seal));
     }
     const input = new MergingCursor(readers.map((reader) => reader.cursor()));
     const made = writeTables(disk, job, operator, input);
@@ -130,18 +142,24 @@ function writeTables(
   let purged = 0;
   let floor = 0;
   let writer: TableWriter | undefined;
+  const { table, seal, minTimeMs, maxTimeMs } = job;
+  const times = { createdAtMs: job.nowMs, minTimeMs, maxTimeMs };
+  const deadSince = operator?.deadSince?.bind(operator);
   const emit = (entry: EntryCursor) => {
     // The last reserved number takes all that is left; a key's versions never part.
     if (
       writer !== undefined && writer.size >= targetSize && finished.length + 1 < job.outputs &&
       writer.isNewKey(entry)
     ) {
-      finished.push(writer.finish(job.nowMs));
+      finished.push(writer.finish(times));
       writer = undefined;
     }
     if (writer === undefined) {
       const number = job.firstOutput + finished.length;
-      writer = new TableWriter(disk, tablePath(job.dir, number), number, job.table);
+      writer = new TableWriter(disk, tablePath(job.dir, number), number, table, {
+        seal: seal && { ...seal, salt: seal.salts[finished.length] },
+        deadSince,
+      });
     }
     writer.add(entry);
   };
@@ -157,7 +175,7 @@ function writeTables(
         floor = Math.max(floor, operator?.floor?.(valueBuffer, valueStart, valueEnd) ?? 0);
       },
     }, emit);
-    if (writer !== undefined) finished.push((writer as TableWriter).finish(job.nowMs));
+    if (writer !== undefined) finished.push((writer as TableWriter).finish(times));
     writer = undefined;
     if (finished.length > 0) disk.syncDir(job.dir);
     return { finished, read, purged, floor };

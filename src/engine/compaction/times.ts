@@ -9,26 +9,16 @@ const DEAD_SHARE = 1 / 4;
 
 /** The wall time of the newest write in a table, ms since 1970. */
 export function maxTimeOf({ properties }: TableMeta): number {
-  return timed(properties).maxTimeMs || properties.createdAtMs;
+  return properties.maxTimeMs || properties.createdAtMs;
 }
 
 /** Whether all that dies in a table was dead by then, and that is a good part of it. */
 export function isWorthPurging({ properties }: TableMeta, purgeBeforeMs: number): boolean {
-  const { mortal = 0, lastDeathMs = 0 } = timed(properties);
-  return lastDeathMs > 0 && lastDeathMs <= purgeBeforeMs &&
-    mortal >= DEAD_SHARE * properties.entries;
+  const { mortal, lastDeathMs, entries } = properties;
+  return lastDeathMs > 0 && lastDeathMs <= purgeBeforeMs && mortal >= DEAD_SHARE * entries;
 }
 
-/** Whether anything in a table dies some day; of an old table nobody knows. */
+/** Whether anything in a table dies some day. Of one of format 1, which counts no raw bytes, nobody knows. */
 export function mayHoldDead({ properties }: TableMeta): boolean {
-  return timed(properties).mortal !== 0;
-}
-
-/** The properties of tables that were written before there were these have none of them. */
-function timed(properties: object): {
-  readonly maxTimeMs?: number;
-  readonly mortal?: number;
-  readonly lastDeathMs?: number;
-} {
-  return properties;
+  return properties.mortal !== 0 || properties.rawBytes === 0;
 }

@@ -43,6 +43,10 @@ export interface SharedMemtable {
 
 /** A sorted buffer of entries; one writer, any number of cursors. */
 export class Memtable {
+  /** Its entries were written from here on; wall time in ms, for the table that it becomes. */
+  sinceMs = 0;
+  /** They were written up to here, once it is frozen. */
+  untilMs = 0;
   #arena: SharedArrayBuffer;
   #bytes: Uint8Array;
   #words: Uint32Array;

@@ -56,18 +56,16 @@ export class BlockBuilder {
     this.#count++;
   }
 
-  /** Ends the block, with `spare` bytes behind it for a trailer, and starts the next. Valid until then. */
-  finish(spare: number): { bytes: Uint8Array; size: number } {
+  /** Ends the block and starts the next: the bytes are valid until that has its first entry. */
+  finish(): Uint8Array {
     for (const restart of this.#restarts) this.#out.u32(restart);
     this.#out.u32(this.#restarts.length);
-    const size = this.#out.length;
-    for (let i = 0; i < spare; i++) this.#out.u8(0);
     const bytes = this.#out.view();
     this.#out.reset();
     this.#restarts.length = 0;
     this.#count = 0;
     this.#lastLength = 0;
-    return { bytes, size };
+    return bytes;
   }
 }
 

@@ -39,18 +39,23 @@ export class FilterBuilder {
     this.#count++;
   }
 
+  /** Keys so far. */
+  get count(): number {
+    return this.#count;
+  }
+
   /**
    * The filter's bytes.
    * @param falsePositives  the share of absent keys that may pass, in (0, 1)
-   * @param spare           zero bytes behind it, for a trailer
+   * @param from            the first key that it is of, by the order in which they were added
+   * @param to              the first key behind them
    */
-  finish(falsePositives: number, spare: number): Uint8Array<ArrayBuffer> {
-    const perKey = -Math.log(falsePositives) / Math.LN2 ** 2;
-    const probes = Math.min(30, Math.max(1, Math.round(perKey * Math.LN2)));
-    const size = Math.max(8, Math.ceil((this.#count * perKey) / 8));
-    const bytes = new Uint8Array(size + 1 + spare);
-    const bits = size * 8;
-    for (let i = 0; i < this.#count; i++) {
+  finish(falsePositives: number, from = 0, to = this.#count): Uint8Array<ArrayBuffer> {
+    const size = filterSize(to - from, falsePositives);
+    const probes = Math.min(30, Math.max(1, Math.round(bitsPerKey(falsePositives) * Math.LN2)));
+    const bytes = new Uint8Array(size);
+    const bits = (size - 1) * 8;
+    for (let i = from; i < to; i++) {
       let position = this.#hashes[i * 2];
       let step = this.#hashes[i * 2 + 1];
       for (let probe = 0; probe < probes; probe++) {
@@ -60,12 +65,21 @@ export class FilterBuilder {
         step = (step + probe) >>> 0;
       }
     }
-    bytes[size] = probes;
+    bytes[size - 1] = probes;
     return bytes;
   }
 }
 
-/** Whether a filter (its bytes, without spare) may have seen a key with these hash halves. */
+/** Bytes of the filter of so many keys. */
+export function filterSize(keys: number, falsePositives: number): number {
+  return Math.max(8, Math.ceil((keys * bitsPerKey(falsePositives)) / 8)) + 1;
+}
+
+function bitsPerKey(falsePositives: number): number {
+  return -Math.log(falsePositives) / Math.LN2 ** 2;
+}
+
+/** Whether a filter, which may have other bytes behind it, may have seen a key with these hash halves. */
 export function filterMayContain(
   filter: Uint8Array,
   size: number,

@@ -1,35 +1,48 @@
 /**
  * SSTable: one immutable, sorted file of entries.
  *
- *     +------------+-----+------------+--------+-------+------------+--------+
- *     | data block | ... | data block | filter | index | properties | footer |
- *     +------------+-----+------------+--------+-------+------------+--------+
+ *     +------------+-----+------------+-----------+-----+--------+-------+------------+--------+
+ *     | data block | ... | data block | partition | ... | filter | index | properties | footer |
+ *     +------------+-----+------------+-----------+-----+--------+-------+------------+--------+
  *
- * Each section but the footer ends in a five-byte trailer:
+ * A large table has partitions and no filter, a small one a filter and no partitions (index.ts).
+ * Each section but the footer ends in a trailer:
  *
- *     | bytes ... | compression u8 (0: none) | crc32c u32 |
+ *     | bytes ... | compression u8 | raw length u32 | crc32c u32 |           compression: 0 none, 1 lz4, 2 snappy, 3 zstd
  *
  * and the footer is the last 72 bytes:
  *
- *     0        6      10      16     20      26     30          36        44     52         56        60       64       72
- *     +--------+------+-------+------+-------+------+-----------+---------+------+----------+---------+--------+--------+
- *     | filter | its  | index | its  | props | its  | data end  | table   | zero | format   | zero    | crc32c | magic  |
- *     | u48    | u32  | u48   | u32  | u48   | u32  | u48       | u48 +2  | 8    | u32 = 1  | 4       | u32    | PAIRDBST |
- *     +--------+------+-------+------+-------+------+-----------+---------+------+----------+---------+--------+--------+
+ *     0        6      10      16     20      26     30          36     52         56           60       64       72
+ *     +--------+------+-------+------+-------+------+-----------+------+----------+------------+--------+--------+
+ *     | filter | its  | index | its  | props | its  | data end  | salt | format   | crc32c of  | crc32c | magic  |
+ *     | u48    | u32  | u48   | u32  | u48   | u32  | u48       | 16   | u32 = 2  | all before | u32    | PAIRDBST |
+ *     +--------+------+-------+------+-------+------+-----------+------+----------+------------+--------+--------+
  *
- * Every checksum starts from the table's number and the section's offset, so that a sound section in the
- * wrong place, or of another table, is found out. Section sizes do not count the trailer.
+ * The checksum of each section, and of the footer, starts from the table's number and the section's offset,
+ * so that a sound section in the wrong place, or of another table, is found out. The one of all bytes before the
+ * footer starts from nothing. Section sizes do not count the trailer.
+ *
+ * In a sealed table, one whose salt is not zero, each section is compressed, then encrypted with AES-256-GCM:
+ * sixteen bytes longer, its number and offset are the nonce, and what its trailer says of compression and raw
+ * length is authenticated with it (sealing.ts). The checksum is that of the sealed bytes.
+ *
+ * Format 1 has trailers without raw length (five bytes, compression 0), the table's number in place of the salt
+ * and zeros behind it, and zeros in place of the checksum of all; it is read, and not written any more.
  * Integers are little-endian. Byte by byte, with an example: docs/formats.md.
  * @module
  */
 import { crc32c, getU32, getU48, PairError, putU32, putU48 } from "../../model/mod.ts";
 
 /** The version that this program writes, and the newest that it reads. */
-export const TABLE_FORMAT = 1;
+export const TABLE_FORMAT = 2;
 /** Bytes behind each section. */
-export const TRAILER_SIZE = 5;
+export const TRAILER_SIZE = 9;
+/** Bytes behind each section in format 1. */
+export const TRAILER_SIZE_1 = 5;
 /** Bytes of the footer. */
 export const FOOTER_SIZE = 72;
+/** Bytes of a sealed table's salt. */
+export const SALT_SIZE = 16;
 /** Compression byte of a section stored as it is. */
 export const COMPRESSION_NONE = 0;
 
@@ -43,11 +56,27 @@ export interface Handle {
 
 /** What the footer says. */
 export interface Footer {
+  readonly format: number;
+  /** Of size 0 when the table is partitioned. */
   readonly filter: Handle;
   readonly index: Handle;
   readonly properties: Handle;
   /** Where the data blocks end. */
   readonly dataEnd: number;
+  /** Of a sealed table; undefined when it is not sealed. */
+  readonly salt: Uint8Array | undefined;
+  /** Checksum of all bytes before the footer; undefined in format 1. */
+  readonly body: number | undefined;
+  /** Bytes behind each section. */
+  readonly trailer: number;
+}
+
+/** A place in a table, as checksums and nonces have it: number and offset, six bytes each. */
+export function placeOf(table: number, offset: number): Uint8Array<ArrayBuffer> {
+  const place = new Uint8Array(12);
+  putU48(place, 0, table);
+  putU48(place, 6, offset);
+  return place;
 }
 
 /** The checksum of a section or footer: bytes, at their place in their table. */
@@ -58,16 +87,21 @@ export function sectionChecksum(
   start: number,
   end: number,
 ): number {
-  const place = new Uint8Array(12);
-  putU48(place, 0, table);
-  putU48(place, 6, offset);
-  return crc32c(bytes, start, end, crc32c(place));
+  return crc32c(bytes, start, end, crc32c(placeOf(table, offset)));
 }
 
-/** Writes a section's trailer behind its `size` bytes in `bytes`. */
-export function sealSection(table: number, offset: number, bytes: Uint8Array, size: number): void {
-  bytes[size] = COMPRESSION_NONE;
-  putU32(bytes, size + 1, sectionChecksum(table, offset, bytes, 0, size + 1));
+/**
+ * Completes the trailer behind `bytes[start, end)`, a section at `offset` in its file: compression and raw
+ * length are there, the checksum follows.
+ */
+export function sealTrailer(
+  table: number,
+  offset: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): void {
+  putU32(bytes, end + 5, sectionChecksum(table, offset, bytes, start, end + 5));
 }
 
 /**
@@ -79,25 +113,20 @@ export function verifySection(
   table: number,
   handle: Handle,
   bytes: Uint8Array,
+  trailer: number,
 ): void {
-  const expected = getU32(bytes, handle.size + 1);
-  const found = sectionChecksum(table, handle.offset, bytes, 0, handle.size + 1);
-  if (found !== expected) {
-    throw new PairError(
-      "ChecksumFailed",
-      `Cannot read ${path} at ${handle.offset}: checksum is ${hex(found)}, expected ${
-        hex(expected)
-      }`,
-      { file: path, offset: handle.offset, size: handle.size, found, expected },
-    );
-  }
-  if (bytes[handle.size] !== COMPRESSION_NONE) {
-    throw damaged(path, handle.offset, `compression ${bytes[handle.size]} is not known`);
-  }
+  const at = handle.size + trailer - 4;
+  const expected = getU32(bytes, at);
+  const found = sectionChecksum(table, handle.offset, bytes, 0, at);
+  if (found !== expected) throw checksumFailed(path, handle.offset, handle.size, found, expected);
 }
 
-/** The footer's bytes. */
-export function encodeFooter(table: number, at: number, footer: Footer): Uint8Array<ArrayBuffer> {
+/** The footer's bytes, of the present format. */
+export function encodeFooter(
+  table: number,
+  at: number,
+  footer: Omit<Footer, "format" | "trailer">,
+): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(FOOTER_SIZE);
   putU48(bytes, 0, footer.filter.offset);
   putU32(bytes, 6, footer.filter.size);
@@ -106,8 +135,9 @@ export function encodeFooter(table: number, at: number, footer: Footer): Uint8Ar
   putU48(bytes, 20, footer.properties.offset);
   putU32(bytes, 26, footer.properties.size);
   putU48(bytes, 30, footer.dataEnd);
-  putU48(bytes, 36, table);
+  if (footer.salt !== undefined) bytes.set(footer.salt, 36);
   putU32(bytes, 52, TABLE_FORMAT);
+  putU32(bytes, 56, footer.body ?? 0);
   putU32(bytes, 60, sectionChecksum(table, at, bytes, 0, 60));
   bytes.set(MAGIC, 64);
   return bytes;
@@ -135,14 +165,20 @@ export function decodeFooter(path: string, table: number, at: number, bytes: Uin
       { file: path, format },
     );
   }
+  const first = format === 1;
+  const salt = bytes.slice(36, 36 + SALT_SIZE);
   const footer: Footer = {
+    format,
     filter: { offset: getU48(bytes, 0), size: getU32(bytes, 6) },
     index: { offset: getU48(bytes, 10), size: getU32(bytes, 16) },
     properties: { offset: getU48(bytes, 20), size: getU32(bytes, 26) },
     dataEnd: getU48(bytes, 30),
+    salt: first || salt.every((byte) => byte === 0) ? undefined : salt,
+    body: first ? undefined : getU32(bytes, 56),
+    trailer: first ? TRAILER_SIZE_1 : TRAILER_SIZE,
   };
   for (const handle of [footer.filter, footer.index, footer.properties]) {
-    if (handle.offset < footer.dataEnd || handle.offset + handle.size + TRAILER_SIZE > at) {
+    if (handle.offset < footer.dataEnd || handle.offset + handle.size + footer.trailer > at) {
       throw damaged(path, at, "a section lies outside the file");
     }
   }
@@ -155,6 +191,21 @@ export function damaged(path: string, offset: number, why: string): PairError {
     file: path,
     offset,
   });
+}
+
+/** The error for bytes that have another checksum than they should. */
+export function checksumFailed(
+  path: string,
+  offset: number,
+  size: number,
+  found: number,
+  expected: number,
+): PairError {
+  return new PairError(
+    "ChecksumFailed",
+    `Cannot read ${path} at ${offset}: checksum is ${hex(found)}, expected ${hex(expected)}`,
+    { file: path, offset, size, found, expected },
+  );
 }
 
 function hex(value: number): string {

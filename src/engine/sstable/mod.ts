@@ -4,9 +4,17 @@
  */
 export { BlockCursor } from "./block.ts";
 export { BlockCache } from "./cache.ts";
+export { type Compression, COMPRESSIONS } from "./codec/mod.ts";
 export { filterHash1, filterHash2 } from "./filter.ts";
-export { TABLE_FORMAT } from "./format.ts";
+export { SALT_SIZE, TABLE_FORMAT } from "./format.ts";
+export {
+  checkTableOptions,
+  type LevelTableOptions,
+  type TableOptions,
+  tableOptionsFor,
+} from "./options.ts";
 export { decodeProperties, encodeProperties, type TableProperties } from "./properties.ts";
-export { checkTableFormat, TableReader } from "./reader.ts";
+export { checkTableFormat, provesKey, TableReader } from "./reader.ts";
+export type { TableKey } from "./sealing.ts";
 export { type TableCursor } from "./table_cursor.ts";
-export { type FinishedTable, type TableOptions, TableWriter } from "./writer.ts";
+export { type FinishedTable, type TableTimes, TableWriter } from "./writer.ts";

@@ -1,43 +1,64 @@
 /**
  * Table reader: point look-ups and cursors over one table file.
  *
- * Opening reads the footer, the properties, the index and the filter, which stay in memory; data
- * blocks are read when needed, verified, and kept by the block cache.
+ * Opening reads the footer, the properties, and the index and filter of a small table, which stay in memory.
+ * Data blocks, and the partitions of a large table's index and filter, are read when needed, verified, and kept
+ * by the block cache, each in its slot: the blocks by number, behind them the partitions.
  * @module
  */
-import { ByteReader, compareBytes, PairError } from "../../model/mod.ts";
-import { type Disk, DiskError, type ReadFile } from "../../runtime/mod.ts";
+import { ByteReader, PairError } from "../../model/mod.ts";
+import type { Disk, ReadFile } from "../../runtime/mod.ts";
 import type { EntryCursor } from "../cursor.ts";
 import type { BlockCursor } from "./block.ts";
 import type { BlockCache, CachedBlocks } from "./cache.ts";
 import { filterMayContain } from "./filter.ts";
-import {
-  damaged,
-  decodeFooter,
-  type Footer,
-  FOOTER_SIZE,
-  type Handle,
-  TRAILER_SIZE,
-  verifySection,
-} from "./format.ts";
+import { damaged, decodeFooter, FOOTER_SIZE, type Handle } from "./format.ts";
+import { BlockIndex, PartitionView } from "./index.ts";
 import { decodeProperties, type TableProperties } from "./properties.ts";
+import type { TableKey } from "./sealing.ts";
+import { SectionReader } from "./section_reader.ts";
 import { TableCursor } from "./table_cursor.ts";
 
 /**
  * Looks whether this program can read a table, without opening it.
+ * @returns whether the table is sealed
  * @throws PairError InvalidArgument when the format is newer. Damage passes: it is found when the table is
  *   read, and until then concerns nobody else; DiskError
  */
-export function checkTableFormat(disk: Disk, path: string, number: number): void {
+export function checkTableFormat(disk: Disk, path: string, number: number): boolean {
   const file = disk.openRead(path);
   try {
     const at = file.size - FOOTER_SIZE;
-    if (at < 0) return;
+    if (at < 0) return false;
     const bytes = new Uint8Array(FOOTER_SIZE);
     file.readAt(bytes, at);
-    decodeFooter(path, number, at, bytes);
+    return decodeFooter(path, number, at, bytes).salt !== undefined;
   } catch (error) {
     if (!(error instanceof PairError) || error.error === "InvalidArgument") throw error;
+    return false;
+  } finally {
+    file.close();
+  }
+}
+
+/**
+ * Whether a sealed table opens with a key: false when it is damaged, and tells nothing.
+ * @throws PairError InvalidArgument when there is no key, or it is another one; DiskError
+ */
+export function provesKey(
+  disk: Disk,
+  path: string,
+  number: number,
+  key: TableKey | undefined,
+): boolean {
+  const file = disk.openRead(path);
+  try {
+    const sections = new SectionReader(file, number, key);
+    sections.read(sections.footer.properties);
+    return true;
+  } catch (error) {
+    if (!(error instanceof PairError) || error.error === "InvalidArgument") throw error;
+    return false;
   } finally {
     file.close();
   }
@@ -50,54 +71,62 @@ export class TableReader {
   readonly properties: TableProperties;
   /** Data blocks. */
   readonly blocks: number;
+  /** Partitions of index and filter; 0 when both are in memory whole. */
+  readonly partitions: number;
 
   readonly #file: ReadFile;
+  readonly #sections: SectionReader;
   readonly #cache: BlockCache | undefined;
   readonly #cached: CachedBlocks | undefined;
+  /** Empty in a partitioned table. */
   readonly #filter: Uint8Array;
-  readonly #filterSize: number;
-  // The index: block i ends at key #lastKeys[i] and lies at #offsets[i], #sizes[i].
-  readonly #lastKeys: Uint8Array[] = [];
-  readonly #offsets: number[] = [];
-  readonly #sizes: number[] = [];
-  // Point look-ups share one cursor: they are synchronous, so no two overlap.
+  /** Of the blocks, or of the partitions. */
+  readonly #index: BlockIndex;
+  // Look-ups are synchronous, so that no two overlap: they share one cursor and one view of a partition.
   readonly #probe: TableCursor;
+  readonly #partition = new PartitionView();
 
   /**
-   * @param cache  keeps data blocks; without one every read goes to the file
+   * @param cache  keeps blocks; without one every read goes to the file
+   * @param key    of a sealed table
    * @throws PairError CorruptedData or ChecksumFailed with file and offset, InvalidArgument for a newer
-   *   format; DiskError
+   *   format or a sealed table without its key; DiskError
    */
   constructor(
     disk: Pick<Disk, "openRead">,
     path: string,
     number: number,
     cache?: BlockCache,
+    key?: TableKey,
   ) {
     this.number = number;
     this.path = path;
     this.#file = disk.openRead(path);
     try {
-      const footer = this.#readFooter();
-      const properties = this.#readSection(footer.properties);
-      const reader = new ByteReader(
-        properties,
+      this.#sections = new SectionReader(this.#file, number, key);
+      const { footer } = this.#sections;
+      const properties = new ByteReader(
+        this.#sections.read(footer.properties),
         `properties of ${path}`,
-        0,
-        footer.properties.size,
       );
-      this.properties = decodeProperties(reader);
-      reader.end();
-      this.#filter = this.#readSection(footer.filter);
-      this.#filterSize = footer.filter.size;
-      if (this.#filterSize < 2) throw damaged(path, footer.filter.offset, "the filter is empty");
-      this.blocks = this.#readIndex(footer);
+      this.properties = decodeProperties(properties);
+      properties.end();
+      const partitioned = footer.format > 1 && footer.filter.size === 0;
+      this.#filter = partitioned ? NO_BYTES : this.#sections.read(footer.filter);
+      if (!partitioned && this.#filter.length < 2) {
+        throw damaged(path, footer.filter.offset, "the filter is empty");
+      }
+      const limit = (partitioned ? footer.index.offset : footer.dataEnd) - footer.trailer;
+      const index = this.#sections.read(footer.index);
+      this.#index = new BlockIndex(index, `index of ${path}`, limit, partitioned);
+      this.partitions = partitioned ? this.#index.count : 0;
+      this.blocks = partitioned ? this.#index.firstBlocks[this.#index.count] : this.#index.count;
     } catch (error) {
       this.#file.close();
       throw error;
     }
     this.#cache = cache;
-    this.#cached = cache?.register(this.blocks);
+    this.#cached = cache?.register(this.blocks + this.partitions);
     this.#probe = new TableCursor(this);
   }
 
@@ -106,9 +135,17 @@ export class TableReader {
     return this.#file.size;
   }
 
-  /** Whether the filter lets a key with these hash halves through. */
-  mayContain(hash1: number, hash2: number): boolean {
-    return filterMayContain(this.#filter, this.#filterSize, hash1, hash2);
+  /**
+   * Whether the filter lets a key through.
+   * @param hash1  the halves of its hash
+   */
+  mayContain(hash1: number, hash2: number, key: Uint8Array): boolean {
+    if (this.partitions === 0) {
+      return filterMayContain(this.#filter, this.#filter.length, hash1, hash2);
+    }
+    const index = this.#index.find(key);
+    if (index === this.partitions) return false;
+    return this.#enterPartition(index).mayContain(hash1, hash2);
   }
 
   /**
@@ -128,24 +165,24 @@ export class TableReader {
 
   /** The first block that can hold `key` or a greater one; `blocks` when there is none. */
   blockFor(key: Uint8Array): number {
-    let low = 0;
-    let high = this.blocks;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (compareBytes(this.#lastKeys[middle], key) < 0) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    const found = this.#index.find(key);
+    if (this.partitions === 0) return found;
+    if (found === this.partitions) return this.blocks;
+    return this.#index.firstBlocks[found] + this.#enterPartition(found).find(key);
   }
 
   /** Puts a verified block under a cursor. */
   loadBlock(index: number, into: BlockCursor): void {
-    let bytes = this.#cached === undefined ? undefined : this.#cache!.get(this.#cached, index);
-    if (bytes === undefined) {
-      bytes = this.#readSection({ offset: this.#offsets[index], size: this.#sizes[index] });
-      if (this.#cached !== undefined) this.#cache!.put(this.#cached, index, bytes);
-    }
-    into.load(bytes, this.#sizes[index], this.path);
+    const bytes = this.#slot(index);
+    into.load(bytes, bytes.length, this.path);
+  }
+
+  /**
+   * Reads the whole file and compares its checksum; the cursors verify block by block.
+   * @throws PairError ChecksumFailed
+   */
+  verifyBody(): void {
+    this.#sections.verifyBody();
   }
 
   /** Data blocks that are in the cache now, ascending. */
@@ -162,59 +199,37 @@ export class TableReader {
     if (this.#cached !== undefined) this.#cache!.forget(this.#cached);
   }
 
-  #readFooter(): Footer {
-    const at = this.#file.size - FOOTER_SIZE;
-    if (at < 0) {
-      throw damaged(this.path, 0, `${this.#file.size} bytes are too few for an sstable`);
+  /** A slot's section, from the cache or the file. */
+  #slot(slot: number): Uint8Array {
+    let bytes = this.#cached === undefined ? undefined : this.#cache!.get(this.#cached, slot);
+    if (bytes === undefined) {
+      bytes = this.#sections.read(this.#locate(slot));
+      if (this.#cached !== undefined) this.#cache!.put(this.#cached, slot, bytes);
     }
-    const bytes = new Uint8Array(FOOTER_SIZE);
-    this.#read(bytes, at);
-    return decodeFooter(this.path, this.number, at, bytes);
-  }
-
-  #readSection(handle: Handle): Uint8Array {
-    const bytes = new Uint8Array(handle.size + TRAILER_SIZE);
-    this.#read(bytes, handle.offset);
-    verifySection(this.path, this.number, handle, bytes);
     return bytes;
   }
 
-  #read(into: Uint8Array, offset: number): void {
-    let count: number;
-    try {
-      count = this.#file.readAt(into, offset);
-    } catch (cause) {
-      if (!(cause instanceof DiskError)) throw cause;
-      throw new PairError(
-        "SSTableFailed",
-        `Cannot read ${this.path} at ${offset}: ${cause.errno}`,
-        {
-          file: this.path,
-          offset,
-          errno: cause.errno,
-        },
-        { cause },
-      );
+  /** Where a slot's section lies. */
+  #locate(slot: number): Handle {
+    const { offsets, sizes } = this.#index;
+    if (this.partitions === 0) return { offset: offsets[slot], size: sizes[slot] };
+    if (slot >= this.blocks) {
+      const index = slot - this.blocks;
+      return { offset: offsets[index], size: sizes[index] };
     }
-    if (count < into.length) throw damaged(this.path, offset, "the file ends before its section");
+    const index = this.#index.partitionOf(slot);
+    const partition = this.#enterPartition(index);
+    const { dataEnd, trailer } = this.#sections.footer;
+    partition.locate(slot - this.#index.firstBlocks[index], dataEnd - trailer);
+    return { offset: partition.offset, size: partition.size };
   }
 
-  #readIndex(footer: Footer): number {
-    const bytes = this.#readSection(footer.index);
-    const reader = new ByteReader(bytes, `index of ${this.path}`, 0, footer.index.size);
-    const count = reader.varint();
-    for (let i = 0; i < count; i++) {
-      const key = reader.bytes();
-      const offset = reader.varint();
-      const size = reader.varint();
-      if (offset + size + TRAILER_SIZE > footer.dataEnd) {
-        throw damaged(this.path, footer.index.offset, "a block lies outside the file");
-      }
-      this.#lastKeys.push(key);
-      this.#offsets.push(offset);
-      this.#sizes.push(size);
-    }
-    reader.end();
-    return count;
+  #enterPartition(index: number): PartitionView {
+    const bytes = this.#slot(this.blocks + index);
+    const { firstBlocks } = this.#index;
+    this.#partition.load(bytes, firstBlocks[index + 1] - firstBlocks[index], this.path);
+    return this.#partition;
   }
 }
+
+const NO_BYTES = new Uint8Array(0);

@@ -9,16 +9,29 @@ import type { AppendFile, Disk } from "../../runtime/mod.ts";
 import { KIND_DELETE, KIND_MERGE } from "../api.ts";
 import { compareRanges, type EntryCursor } from "../cursor.ts";
 import { BlockBuilder } from "./block.ts";
-import { FilterBuilder } from "./filter.ts";
-import { encodeFooter, FOOTER_SIZE, type Handle, sealSection, TRAILER_SIZE } from "./format.ts";
+import { FilterBuilder, filterSize } from "./filter.ts";
+import { encodeFooter, FOOTER_SIZE, type Handle } from "./format.ts";
+import { IndexBuilder } from "./index.ts";
+import { PARTITIONS_MIN, type TableOptions } from "./options.ts";
 import { encodeProperties, type TableProperties } from "./properties.ts";
+import { tableCipher, type TableSeal } from "./sealing.ts";
+import { SectionWriter } from "./section_writer.ts";
 
-/** How a table is made. */
-export interface TableOptions {
-  /** Data blocks are ended at this many bytes, uncompressed. */
-  readonly blockSize: number;
-  /** The share of absent keys that the filter lets through. */
-  readonly falsePositives: number;
+/** What a new table has beside its options. */
+export interface TableExtras {
+  /** Encrypts the table. */
+  readonly seal?: TableSeal | undefined;
+  /** When the value of a put dies, ms since 1970; 0 when something in it lives for ever. */
+  readonly deadSince?: ((value: Uint8Array, start: number, end: number) => number) | undefined;
+}
+
+/** Wall times of a new table, ms since 1970. */
+export interface TableTimes {
+  readonly createdAtMs: number;
+  /** No entry was written before. */
+  readonly minTimeMs: number;
+  /** No entry was written after. */
+  readonly maxTimeMs: number;
 }
 
 /** A finished table. */
@@ -29,21 +42,17 @@ export interface FinishedTable {
   readonly properties: TableProperties;
 }
 
-/** Bytes gathered before they go to the file in one append. */
-const WRITE_BUFFER = 256 * 1024;
-
 /** Writes one table. Add entries in order, then `finish`, or `abandon` on failure. */
 export class TableWriter {
   readonly #number: number;
   readonly #options: TableOptions;
+  readonly #extras: TableExtras;
   readonly #file: AppendFile;
   readonly #disk: Disk;
-  readonly #out = new ByteWriter(WRITE_BUFFER + 65536);
+  readonly #out: SectionWriter;
   readonly #block = new BlockBuilder();
   readonly #filter = new FilterBuilder();
-  readonly #index = new ByteWriter(4096);
-  #written = 0;
-  #blocks = 0;
+  readonly #index = new IndexBuilder();
   #smallest: Uint8Array | undefined;
   #entries = 0;
   #deletes = 0;
@@ -52,15 +61,28 @@ export class TableWriter {
   #maxSeq = 0;
   #keyBytes = 0;
   #valueBytes = 0;
+  #rawBytes = 0;
+  #mortal = 0;
+  #lastDeathMs = 0;
   #lastKey = new Uint8Array(256);
   #lastLength = -1;
 
   /** Creates the file. @throws DiskError */
-  constructor(disk: Disk, path: string, number: number, options: TableOptions) {
+  constructor(
+    disk: Disk,
+    path: string,
+    number: number,
+    options: TableOptions,
+    extras: TableExtras = {},
+  ) {
     this.#disk = disk;
     this.#number = number;
     this.#options = options;
+    this.#extras = extras;
     this.#file = disk.create(path);
+    const { seal } = extras;
+    const cipher = seal === undefined ? undefined : tableCipher(seal, seal.salt);
+    this.#out = new SectionWriter(number, this.#file, options.compression, cipher);
   }
 
   /** Entries so far. */
@@ -69,7 +91,7 @@ export class TableWriter {
   }
   /** Bytes of data so far; the file will be a little larger. */
   get size(): number {
-    return this.#written + this.#out.length + this.#block.size;
+    return this.#out.position + this.#block.size;
   }
 
   /** Whether the entry has another key than the one before it: only then may a table end before it. */
@@ -97,7 +119,8 @@ export class TableWriter {
     this.#block.add(entry);
     this.#entries++;
     if (entry.kind === KIND_DELETE) this.#deletes++;
-    if (entry.kind === KIND_MERGE) this.#merges++;
+    else if (entry.kind === KIND_MERGE) this.#merges++;
+    else if (this.#extras.deadSince !== undefined) this.#countMortal(entry);
     if (entry.seq < this.#minSeq) this.#minSeq = entry.seq;
     if (entry.seq > this.#maxSeq) this.#maxSeq = entry.seq;
     this.#keyBytes += length;
@@ -105,34 +128,39 @@ export class TableWriter {
     if (this.#block.size >= this.#options.blockSize) this.#endBlock();
   }
 
-  /**
-   * Writes what is left, syncs and closes the file.
-   * @param createdAtMs  wall time, for the properties
-   */
-  finish(createdAtMs: number): FinishedTable {
+  /** Writes what is left, syncs and closes the file. */
+  finish(times: TableTimes): FinishedTable {
     if (this.#block.count > 0) this.#endBlock();
-    const dataEnd = this.#written + this.#out.length;
-    const filterBytes = this.#filter.finish(this.#options.falsePositives, TRAILER_SIZE);
-    const filter = this.#section(filterBytes, filterBytes.length - TRAILER_SIZE);
-    const index = this.#writeSection(new ByteWriter().varint(this.#blocks).raw(this.#index.view()));
-    const properties: TableProperties = {
-      entries: this.#entries,
-      deletes: this.#deletes,
-      merges: this.#merges,
-      minSeq: this.#entries === 0 ? 0 : this.#minSeq,
-      maxSeq: this.#maxSeq,
-      keyBytes: this.#keyBytes,
-      valueBytes: this.#valueBytes,
-      createdAtMs,
-      smallest: this.#smallest ?? new Uint8Array(0),
-      largest: this.#lastKey.slice(0, Math.max(0, this.#lastLength)),
-    };
+    const dataEnd = this.#out.position;
+    const { falsePositives, partitionSize } = this.#options;
+    const size = filterSize(this.#filter.count, falsePositives) + this.#index.size;
+    let filter: Handle = { offset: dataEnd, size: 0 };
+    let index: Handle;
+    if (size <= partitionSize * PARTITIONS_MIN) {
+      const bits = this.#filter.finish(falsePositives);
+      // A good filter looks random: nothing to save.
+      filter = this.#out.write(bits, false);
+      index = this.#write(this.#index.whole());
+    } else {
+      const list = this.#index.partitioned(
+        Math.ceil(size / partitionSize),
+        (from, to) => this.#filter.finish(falsePositives, from, to),
+        (partition) => this.#write(partition),
+      );
+      filter = { offset: this.#out.position, size: 0 };
+      index = this.#write(list);
+    }
+    const properties = this.#properties(times);
     const propertyBytes = new ByteWriter();
     encodeProperties(propertyBytes, properties);
-    const handle = this.#writeSection(propertyBytes);
-    const at = this.#written + this.#out.length;
-    this.#out.raw(encodeFooter(this.#number, at, { filter, index, properties: handle, dataEnd }));
-    this.#drain();
+    const handle = this.#write(propertyBytes.view());
+    const at = this.#out.position;
+    this.#out.drain();
+    const salt = this.#extras.seal?.salt;
+    const { body } = this.#out;
+    this.#file.append(
+      encodeFooter(this.#number, at, { filter, index, properties: handle, dataEnd, salt, body }),
+    );
     this.#file.syncNow();
     this.#file.close();
     return { number: this.#number, size: at + FOOTER_SIZE, properties };
@@ -144,32 +172,42 @@ export class TableWriter {
     this.#disk.remove(this.#file.path);
   }
 
+  #properties({ createdAtMs, minTimeMs, maxTimeMs }: TableTimes): TableProperties {
+    return {
+      entries: this.#entries,
+      deletes: this.#deletes,
+      merges: this.#merges,
+      minSeq: this.#entries === 0 ? 0 : this.#minSeq,
+      maxSeq: this.#maxSeq,
+      keyBytes: this.#keyBytes,
+      valueBytes: this.#valueBytes,
+      createdAtMs,
+      smallest: this.#smallest ?? new Uint8Array(0),
+      largest: this.#lastKey.slice(0, Math.max(0, this.#lastLength)),
+      minTimeMs,
+      maxTimeMs,
+      mortal: this.#mortal,
+      lastDeathMs: this.#lastDeathMs,
+      rawBytes: this.#rawBytes,
+    };
+  }
+
+  #countMortal({ valueBuffer, valueStart, valueEnd }: EntryCursor): void {
+    const deadSinceMs = this.#extras.deadSince!(valueBuffer, valueStart, valueEnd);
+    if (deadSinceMs <= 0) return;
+    this.#mortal++;
+    if (deadSinceMs > this.#lastDeathMs) this.#lastDeathMs = deadSinceMs;
+  }
+
   #endBlock(): void {
-    const { bytes, size } = this.#block.finish(TRAILER_SIZE);
-    const handle = this.#section(bytes, size);
-    this.#index.bytes(this.#lastKey.subarray(0, this.#lastLength))
-      .varint(handle.offset).varint(handle.size);
-    this.#blocks++;
-    if (this.#out.length >= WRITE_BUFFER) this.#drain();
+    const block = this.#block.finish();
+    const handle = this.#write(block);
+    this.#rawBytes += block.length;
+    const lastKey = this.#lastKey.subarray(0, this.#lastLength);
+    this.#index.add(lastKey, handle.offset, handle.size, this.#filter.count);
   }
 
-  #writeSection(content: ByteWriter): Handle {
-    const size = content.length;
-    for (let i = 0; i < TRAILER_SIZE; i++) content.u8(0);
-    return this.#section(content.view(), size);
-  }
-
-  /** Seals a section that has room for its trailer, and queues it. */
-  #section(bytes: Uint8Array, size: number): Handle {
-    const offset = this.#written + this.#out.length;
-    sealSection(this.#number, offset, bytes, size);
-    this.#out.raw(bytes.subarray(0, size + TRAILER_SIZE));
-    return { offset, size };
-  }
-
-  #drain(): void {
-    this.#file.append(this.#out.view());
-    this.#written += this.#out.length;
-    this.#out.reset();
+  #write(section: Uint8Array): Handle {
+    return this.#out.write(section);
   }
 }

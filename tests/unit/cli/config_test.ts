@@ -82,6 +82,7 @@ const EDGES: [path: string, least: string, most: string, below: string, above: s
   ["mem_table.total_size", "1MiB", "64GiB", "1048575", "68719476737"],
   ["sstable.block_size", "4KiB", "64KiB", "4095", "65537"],
   ["sstable.bloom_filter_fp", "0.0001", "0.5", "0.00009", "0.51"],
+  ["sstable.partition_size", "4KiB", "1MiB", "4095", "1048577"],
   ["sstable.l0_size", "64KiB", "4GiB", "65535", "4294967297"],
   ["sstable.level_multiplier", "1", "10", "0", "11"],
   ["cache.max_size", "0", "1TiB", "-1", "1099511627777"],
@@ -96,6 +97,9 @@ const EDGES: [path: string, least: string, most: string, below: string, above: s
   ["compaction.l0_slowdown", "4", "11", "0", "1001"],
   ["compaction.l0_stop", "9", "1000", "1", "1001"],
   ["compaction.level_base_size", "1MiB", "1TiB", "1048575", "1099511627777"],
+  ["compaction.pending_slowdown", "1MiB", "255GiB", "1048575", "70368744177665"],
+  ["compaction.pending_stop", "65GiB", "64TiB", "2097151", "70368744177665"],
+  ["compaction.throttle", "0", "100000", "-1", "100001"],
   ["compaction.workers", "1", "64", "0", "65"],
 ];
 
@@ -132,6 +136,9 @@ Deno.test("options that are words refuse other words", () => {
     "server.allowed_hosts=a:80",
     "storage.data_dir=",
     "storage.data_dir=a\0b",
+    "sstable.compression_per_level=",
+    "sstable.compression_per_level=none,gzip",
+    "sstable.compression_per_level=none zstd",
     "commit_log.sync_mode=sometimes",
     "commit_log.recovery=maybe",
     "tenant.auto_create=yes",

@@ -9,7 +9,12 @@ import { LevelCursor } from "../../../src/engine/level_cursor.ts";
 import { Memtable } from "../../../src/engine/memtable/mod.ts";
 import { DEFAULT_ENGINE_OPTIONS } from "../../../src/engine/mod.ts";
 import { BlockBuilder, BlockCursor } from "../../../src/engine/sstable/block.ts";
-import { BlockCache, TableReader, TableWriter } from "../../../src/engine/sstable/mod.ts";
+import {
+  BlockCache,
+  tableOptionsFor,
+  TableReader,
+  TableWriter,
+} from "../../../src/engine/sstable/mod.ts";
 import { LiveTable } from "../../../src/engine/version.ts";
 import { compareBytes } from "../../../src/model/mod.ts";
 import { SimDisk, SimRandom } from "../../../src/runtime/mod.ts";
@@ -52,20 +57,20 @@ function blockCursor(entries: readonly Entry[]): EntryCursor {
   const builder = new BlockBuilder();
   const input = new ListCursor(entries);
   for (input.seekFirst(); input.valid; input.next()) builder.add(input);
-  const { bytes, size } = builder.finish(0);
+  const bytes = builder.finish();
   const cursor = new BlockCursor();
-  cursor.load(bytes.slice(), size, "a block");
+  cursor.load(bytes.slice(), bytes.length, "a block");
   return cursor;
 }
 
 function openTable(entries: readonly Entry[], cache?: BlockCache): TableReader {
   const disk = new SimDisk();
   disk.makeDir("/t");
-  const options = { ...DEFAULT_ENGINE_OPTIONS.table, blockSize: 128 };
+  const options = tableOptionsFor(0, { ...DEFAULT_ENGINE_OPTIONS.table, blockSize: 128 });
   const writer = new TableWriter(disk, "/t/1.sst", 1, options);
   const input = new ListCursor(entries);
   for (input.seekFirst(); input.valid; input.next()) writer.add(input);
-  writer.finish(0);
+  writer.finish({ createdAtMs: 0, minTimeMs: 0, maxTimeMs: 0 });
   return new TableReader(disk, "/t/1.sst", 1, cache);
 }
 
@@ -223,11 +228,11 @@ Deno.test("a block whose restarts do not fit its entries is damage, not a loop o
   }));
   const input = new ListCursor(entries);
   for (input.seekFirst(); input.valid; input.next()) builder.add(input);
-  const { bytes, size } = builder.finish(0);
+  const bytes = builder.finish();
   // The last of three restarts points a byte further.
   const bent = bytes.slice();
-  bent[size - 8]++;
+  bent[bent.length - 8]++;
   const cursor = new BlockCursor();
-  cursor.load(bent, size, "the block");
+  cursor.load(bent, bent.length, "the block");
   assert.throws(() => drainBack(cursor), { error: "CorruptedData" });
 });

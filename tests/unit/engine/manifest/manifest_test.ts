@@ -29,6 +29,11 @@ const properties = fc.record({
   createdAtMs: number,
   smallest: key,
   largest: key,
+  minTimeMs: number,
+  maxTimeMs: number,
+  mortal: number,
+  lastDeathMs: number,
+  rawBytes: number,
 }, PLAIN);
 
 const table = fc.record({ level: fc.nat(63), number, size: number, properties }, PLAIN);

@@ -10,10 +10,10 @@ function build(builder: BlockBuilder, entries: readonly Entry[]): BlockCursor {
   for (input.seekFirst(); input.valid; input.next()) builder.add(input);
   assert.equal(builder.count, entries.length);
   const predicted = builder.size;
-  const { bytes, size } = builder.finish(5);
-  assert.equal(size, predicted);
+  const bytes = builder.finish();
+  assert.equal(bytes.length, predicted);
   const cursor = new BlockCursor();
-  cursor.load(bytes.slice(), size, "a block");
+  cursor.load(bytes.slice(), bytes.length, "a block");
   return cursor;
 }
 
@@ -113,8 +113,8 @@ Deno.test("a cursor takes another block, and forgets the one before", () => {
   const input = new ListCursor([put("c", 3)]);
   input.seekFirst();
   other.add(input);
-  const { bytes, size } = other.finish(0);
-  first.load(bytes, size, "another");
+  const bytes = other.finish();
+  first.load(bytes, bytes.length, "another");
   assert.equal(first.valid, false);
   first.seekFirst();
   assert.deepEqual(drain(first), [put("c", 3)]);

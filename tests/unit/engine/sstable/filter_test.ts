@@ -10,7 +10,7 @@ import { utf8 } from "../../../../src/model/mod.ts";
 function build(keys: readonly Uint8Array[], falsePositives: number): Uint8Array {
   const builder = new FilterBuilder();
   for (const key of keys) builder.add(key, 0, key.length);
-  return builder.finish(falsePositives, 0);
+  return builder.finish(falsePositives);
 }
 
 function mayContain(filter: Uint8Array, key: Uint8Array): boolean {

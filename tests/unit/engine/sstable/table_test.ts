@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import {
   filterHash1,
   filterHash2,
+  type TableOptions,
   TableReader,
   TableWriter,
 } from "../../../../src/engine/sstable/mod.ts";
@@ -17,7 +18,13 @@ import {
   parseEntry,
 } from "../../../support/entries.ts";
 
-const OPTIONS = { blockSize: 256, falsePositives: 0.01 };
+const OPTIONS: TableOptions = {
+  blockSize: 256,
+  falsePositives: 0.01,
+  compression: "none",
+  partitionSize: 65536,
+};
+const TIMES = { createdAtMs: 1234, minTimeMs: 1000, maxTimeMs: 1200 };
 const PATH = "/t/000007.sst";
 
 function writeTable(disk: SimDisk, entries: readonly Entry[], options = OPTIONS) {
@@ -25,7 +32,7 @@ function writeTable(disk: SimDisk, entries: readonly Entry[], options = OPTIONS)
   const writer = new TableWriter(disk, PATH, 7, options);
   const input = new ListCursor(entries);
   for (input.seekFirst(); input.valid; input.next()) writer.add(input);
-  const finished = writer.finish(1234);
+  const finished = writer.finish(TIMES);
   assert.equal(disk.stat(PATH)!.size, finished.size);
   return finished;
 }
@@ -59,7 +66,7 @@ function checkLookups(reader: TableReader, entries: readonly Entry[]): void {
     const key = Uint8Array.fromHex(hex);
     if (keys.has(hex)) {
       const hash1 = filterHash1(key, 0, key.length);
-      assert.ok(reader.mayContain(hash1, filterHash2(key, 0, key.length)));
+      assert.ok(reader.mayContain(hash1, filterHash2(key, 0, key.length), key));
     }
     const versions = entries.filter((entry) => compareBytes(entry.key, key) === 0);
     for (const seq of [Infinity, ...versions.flatMap((entry) => [entry.seq, entry.seq - 1])]) {
@@ -136,7 +143,10 @@ Deno.test("properties count what went in", () => {
     maxSeq: 12,
     keyBytes: 6,
     valueBytes: 5,
-    createdAtMs: 1234,
+    ...TIMES,
+    mortal: 0,
+    lastDeathMs: 0,
+    rawBytes: 38,
     smallest: utf8("a"),
     largest: utf8("ccc"),
   });

@@ -1,0 +1,133 @@
+/**
+ * The way back: a table's sections out of its file, verified, decrypted and decompressed.
+ * @module
+ */
+import { crc32c, getU32, PairError } from "../../model/mod.ts";
+import { type Cipher, DiskError, type ReadFile } from "../../runtime/mod.ts";
+import { COMPRESSIONS, decompress } from "./codec/mod.ts";
+import {
+  checksumFailed,
+  COMPRESSION_NONE,
+  damaged,
+  decodeFooter,
+  type Footer,
+  FOOTER_SIZE,
+  type Handle,
+  placeOf,
+  verifySection,
+} from "./format.ts";
+import { keyRefused, tableCipher, type TableKey } from "./sealing.ts";
+
+/** Bytes read at once where the whole file is. */
+const WHOLE_STEP = 256 * 1024;
+
+/** Reads the sections of one table. */
+export class SectionReader {
+  readonly footer: Footer;
+  readonly #file: ReadFile;
+  readonly #table: number;
+  readonly #cipher: Cipher | undefined;
+
+  /**
+   * Reads the footer.
+   * @param table  the table's number
+   * @throws PairError CorruptedData for a damaged footer, InvalidArgument for a newer format, or for a sealed
+   *   table without a key; SSTableFailed when the disk fails
+   */
+  constructor(file: ReadFile, table: number, key: TableKey | undefined) {
+    this.#file = file;
+    this.#table = table;
+    const at = file.size - FOOTER_SIZE;
+    if (at < 0) throw damaged(file.path, 0, `${file.size} bytes are too few for an sstable`);
+    const bytes = new Uint8Array(FOOTER_SIZE);
+    this.#read(bytes, at);
+    this.footer = decodeFooter(file.path, table, at, bytes);
+    const { salt } = this.footer;
+    if (salt !== undefined) {
+      if (key === undefined) throw keyRefused(file.path, false);
+      this.#cipher = tableCipher(key, salt);
+    }
+  }
+
+  /**
+   * The bytes of a section, as they were before compression.
+   * @throws PairError ChecksumFailed or CorruptedData with file and offset; SSTableFailed when the disk fails
+   */
+  read(handle: Handle): Uint8Array {
+    const bytes = new Uint8Array(handle.size + this.footer.trailer);
+    this.#read(bytes, handle.offset);
+    return this.#decode(handle, bytes);
+  }
+
+  /**
+   * Checks the checksum of the whole file; what format 1 does not have, passes.
+   * @throws PairError ChecksumFailed; SSTableFailed when the disk fails
+   */
+  verifyBody(): void {
+    const { body } = this.footer;
+    if (body === undefined) return;
+    const end = this.#file.size - FOOTER_SIZE;
+    const bytes = new Uint8Array(Math.min(WHOLE_STEP, end));
+    let found = 0;
+    for (let at = 0; at < end; at += bytes.length) {
+      const part = bytes.subarray(0, Math.min(bytes.length, end - at));
+      this.#read(part, at);
+      found = crc32c(part, 0, part.length, found);
+    }
+    if (found !== body) throw checksumFailed(this.#file.path, 0, end, found, body);
+  }
+
+  /** Verifies, decrypts and decompresses a section that was read with its trailer. */
+  #decode(handle: Handle, bytes: Uint8Array): Uint8Array {
+    const { path } = this.#file;
+    const { offset, size } = handle;
+    const { trailer, format } = this.footer;
+    verifySection(path, this.#table, handle, bytes, trailer);
+    const compression = bytes[size];
+    const length = format === 1 ? size : getU32(bytes, size + 1);
+    let stored = bytes;
+    let end = size;
+    if (this.#cipher !== undefined) {
+      const bound = bytes.subarray(size, size + 5);
+      const place = placeOf(this.#table, offset);
+      const opened = this.#cipher.open(place, bytes.subarray(0, size), bound);
+      if (opened === undefined) {
+        // The first section that is read tells a wrong key from damage.
+        if (handle === this.footer.properties) throw keyRefused(path, true);
+        throw damaged(path, offset, "its seal is broken");
+      }
+      stored = opened;
+      end = opened.length;
+    }
+    if (compression === COMPRESSION_NONE) {
+      if (end !== length) throw damaged(path, offset, `it has ${end} bytes, not ${length}`);
+      return end === stored.length ? stored : stored.subarray(0, end);
+    }
+    if (format === 1 || compression >= COMPRESSIONS.length) {
+      throw damaged(path, offset, `compression ${compression} is not known`);
+    }
+    const raw = decompress(compression, stored, 0, end, length);
+    if (raw === undefined) {
+      throw damaged(
+        path,
+        offset,
+        `it does not decompress to ${length} bytes of ${COMPRESSIONS[compression]}`,
+      );
+    }
+    return raw;
+  }
+
+  #read(into: Uint8Array, offset: number): void {
+    const { path } = this.#file;
+    let count: number;
+    try {
+      count = this.#file.readAt(into, offset);
+    } catch (cause) {
+      if (!(cause instanceof DiskError)) throw cause;
+      const details = { file: path, offset, errno: cause.errno };
+      const message = `Cannot read ${path} at ${offset}: ${cause.errno}`;
+      throw new PairError("SSTableFailed", message, details, { cause });
+    }
+    if (count < into.length) throw damaged(path, offset, "the file ends before its section");
+  }
+}
