@@ -126,7 +126,8 @@ export function findSegments(
     if (expected !== newest || first?.previous === expected) throw gone(files, expected);
   }
   const last = log.at(-1);
-  if (newest > 0) miss(newest, 0);
+  // An edit may have said that the log is needed from a segment on before one said that this is the newest.
+  if (newest > 0 && newest >= oldest) miss(newest, 0);
   // A segment was durable to its end before the next one was known.
   if (last !== undefined && last.number < newest) {
     log[log.length - 1] = { ...last, limit: Infinity };
