@@ -4,11 +4,11 @@
  */
 import type { Disk } from "../runtime/mod.ts";
 import type { MergeOperator } from "./api.ts";
-import { type FileJob, runFileJob } from "./checkpoint/mod.ts";
+import { type FileJob, runFileJob, runSyncJob, type SyncJob } from "./checkpoint/mod.ts";
 import { runTableJob, type TableJob } from "./compaction/mod.ts";
 
 /** A message to a worker. */
-export type EngineJob = TableJob | FileJob;
+export type EngineJob = TableJob | FileJob | SyncJob;
 
 /**
  * Carries out one job; what a worker's handler calls.
@@ -21,5 +21,7 @@ export function runEngineJob(
   job: EngineJob,
   waits = false,
 ): unknown {
-  return job.type === "files" ? runFileJob(disk, job) : runTableJob(disk, operators, job, waits);
+  if (job.type === "files") return runFileJob(disk, job);
+  if (job.type === "sync") return runSyncJob(disk, job);
+  return runTableJob(disk, operators, job, waits);
 }

@@ -29,6 +29,7 @@ export {
   restoreCheckpoint,
   SNAPSHOT_FILE,
   SNAPSHOT_FORMAT,
+  type SyncJob,
   type Transferred,
   type Verified,
   verifyCheckpoint,

@@ -76,7 +76,7 @@ export function jobHandler(world: SimRuntime): (job: unknown) => unknown {
   return (message) => {
     const job = message as EngineJob;
     const result = runEngineJob(world.disk, OPERATORS, job);
-    const throttle = job.type === "files" ? undefined : job.throttle;
+    const throttle = "throttle" in job ? job.throttle : undefined;
     if (throttle === undefined || new Int32Array(throttle)[1] === 0) return result;
     return paid(world, new Int32Array(throttle)).then(() => result);
   };

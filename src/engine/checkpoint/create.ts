@@ -22,7 +22,7 @@ import { Files, makeDirDurably, manifestName, treeDirName } from "../files.ts";
 import { type Manifest, ManifestState, writeManifest } from "../manifest/mod.ts";
 import type { TreeState } from "../tree.ts";
 import type { Log, Segment } from "../wal/mod.ts";
-import { digestFile, type FileDigest, fileJobs, type FileTask } from "./file_jobs.ts";
+import { digestFile, type FileDigest, fileJobs, type FileTask, type SyncJob } from "./file_jobs.ts";
 import {
   type CheckpointFile,
   encodeInventory,
@@ -46,6 +46,9 @@ import {
   removeLeftovers,
 } from "./place.ts";
 import { type Verified, verifyCheckpoint } from "./verify.ts";
+
+/** Directories that one job syncs. */
+const SYNC_DIRS = 64;
 
 /** The parts of an engine that checkpoints are made of. */
 export interface CheckpointParts {
@@ -237,7 +240,6 @@ export class Checkpoints {
   /** Fills the directory that is to become a checkpoint; everything but its own name is durable on return. */
   async #fill(making: Files, origin: Origin) {
     const { runtime, files } = this.#parts;
-    makeDirDurably(this.#disk, making.root);
     this.#disk.makeDir(making.walDir);
     this.#disk.makeDir(making.treesDir);
     await this.#leaveDamageBehind();
@@ -282,11 +284,9 @@ export class Checkpoints {
       files: [...found].map(([path, digest]): CheckpointFile => ({ path, ...digest }))
         .sort((a, b) => (a.path < b.path ? -1 : 1)),
     };
-    for (const dir of dirs) {
-      this.#disk.syncDir(dir);
-      await this.#goOn();
-    }
     writeInventory(this.#disk, making.root, inventory);
+    const written = [manifestName(moment.manifest), "CURRENT", SNAPSHOT_FILE];
+    await this.#sync(written.map((name) => `${making.root}/${name}`), [...dirs, making.root]);
     this.#digests = found;
     const { count, copiedBytes } = linked;
     return { inventory, linked: count, copiedBytes, digestedBytes, pinnedMs };
@@ -418,6 +418,19 @@ export class Checkpoints {
     return digests;
   }
 
+  /** Has workers make files and directories durable: a sync can take as long as the disk pleases. */
+  async #sync(files: readonly string[], dirs: readonly string[]): Promise<void> {
+    for (let from = 0; from < dirs.length; from += SYNC_DIRS) {
+      this.#checkGoOn();
+      const job: SyncJob = {
+        type: "sync",
+        files: from === 0 ? files : [],
+        dirs: dirs.slice(from, from + SYNC_DIRS),
+      };
+      await this.#parts.runtime.workers.run(job, { urgent: true });
+    }
+  }
+
   /** Lets others run, and gives up when the engine closes. */
   async #goOn(): Promise<void> {
     await this.#pause();
@@ -505,16 +518,14 @@ export function describe(name: string, dir: string, found: Inventory | Error): C
   };
 }
 
-/** Writes the inventory, which makes a directory a checkpoint. Durable on return. */
+/** Writes the inventory, which makes a directory a checkpoint. Nothing is synced. */
 export function writeInventory(disk: Disk, dir: string, inventory: Inventory): void {
   const file = disk.create(`${dir}/${SNAPSHOT_FILE}`);
   try {
     file.append(encodeInventory(inventory));
-    file.syncNow();
   } finally {
     file.close();
   }
-  disk.syncDir(dir);
 }
 
 function pathOf(treeDir: string, number: number): string {

@@ -1,6 +1,6 @@
 /**
- * Digesting and copying whole files: what takes long in a checkpoint, and so runs in worker threads
- * while a node serves.
+ * Digesting, copying and syncing whole files: what takes long in a checkpoint, and so runs in worker
+ * threads while a node serves.
  * @module
  */
 import { type Disk, DiskError, sha256 } from "../../runtime/mod.ts";
@@ -25,6 +25,19 @@ export interface FileTask {
 export interface FileJob {
   readonly type: "files";
   readonly tasks: readonly FileTask[];
+}
+
+/** A message to a worker: files and directories to make durable. */
+export interface SyncJob {
+  readonly type: "sync";
+  readonly files: readonly string[];
+  readonly dirs: readonly string[];
+}
+
+/** Carries out a job. @throws DiskError */
+export function runSyncJob(disk: Disk, job: SyncJob): void {
+  for (const file of job.files) disk.syncFile(file);
+  for (const dir of job.dirs) disk.syncDir(dir);
 }
 
 /** What a file is. */

@@ -8,7 +8,14 @@ export {
   Checkpoints,
   type MadeCheckpoint,
 } from "./create.ts";
-export { type FileDigest, type FileJob, type FileTask, runFileJob } from "./file_jobs.ts";
+export {
+  type FileDigest,
+  type FileJob,
+  type FileTask,
+  runFileJob,
+  runSyncJob,
+  type SyncJob,
+} from "./file_jobs.ts";
 export {
   type CheckpointFile,
   type Inventory,

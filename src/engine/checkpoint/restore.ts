@@ -16,7 +16,7 @@ import { Files, makeDirDurably, parentOf } from "../files.ts";
 import { describe, restate, writeInventory } from "./create.ts";
 import type { CheckpointInfo } from "./create.ts";
 import { digestFile } from "./file_jobs.ts";
-import { type CheckpointFile, type Inventory, readInventory } from "./inventory.ts";
+import { type CheckpointFile, type Inventory, readInventory, SNAPSHOT_FILE } from "./inventory.ts";
 import {
   alreadyThere,
   cannotLink,
@@ -133,6 +133,8 @@ export async function copyCheckpoint(
       return { path: `${from}/${file.path}`, link: false };
     });
     writeInventory(disk, making, inventory);
+    disk.syncFile(`${making}/${SNAPSHOT_FILE}`);
+    disk.syncDir(making);
     if (disk.stat(dir) !== undefined) throw alreadyThere(dir);
     publish(disk, place, name);
     return { inventory, ...done, dir, previous: base?.dir };

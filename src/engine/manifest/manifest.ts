@@ -242,8 +242,9 @@ export class Manifest {
 }
 
 /**
- * Writes a manifest that holds a state, and makes it the current one of a directory. Durable on return.
- * @throws DiskError EEXIST when the manifest is there
+ * Writes a manifest that holds a state, and a CURRENT that names it, into a directory that has neither and
+ * that nobody opens yet. Nothing is synced: that is the caller's.
+ * @throws DiskError EEXIST when one of them is there
  */
 export function writeManifest(
   disk: Disk,
@@ -252,13 +253,18 @@ export function writeManifest(
   state: ManifestState,
   sealing?: Sealing,
 ): void {
-  const file = disk.create(files.manifest(number));
+  const { header, first } = encodeBeginning(number, state, sealing);
+  createWith(disk, files.manifest(number), header, first);
+  createWith(disk, files.current, utf8(currentText(manifestName(number))));
+}
+
+function createWith(disk: Disk, path: string, ...parts: Uint8Array[]): void {
+  const file = disk.create(path);
   try {
-    begin(file, number, state, sealing);
+    for (const part of parts) file.append(part);
   } finally {
     file.close();
   }
-  makeCurrent(disk, files, number);
 }
 
 /** The beginning of every manifest: the state that later edits change. The bytes are durable on return. */

@@ -289,6 +289,32 @@ Deno.test("a loss that was reported once is not carried on into a checkpoint", a
   assert.deepEqual(await restored(world, dir), left);
 });
 
+Deno.test("a checkpoint of an encrypted store is encrypted, and restores with the key only", async () => {
+  const world = engineWorld();
+  const key = new Uint8Array(32).fill(7);
+  const options = { ...SMALL, encryption: { key } };
+  const engine = await openTestEngine(world, options);
+  for (let n = 0; n < 40; n++) await put(engine, "a", `k${n}`, `secret ${n}`);
+  await engine.flush();
+  for (let n = 0; n < 5; n++) await put(engine, "a", `k${n}`, `secret again ${n}`);
+  const before = contents(engine);
+  const { dir } = await engine.checkpoint("s");
+  assert.deepEqual((await engine.verifyCheckpoint("s")).problems, []);
+  await engine.close();
+  for (const path of filesBelow(world, dir).filter((path) => /wal$|MANIFEST/.test(path))) {
+    const text = new TextDecoder("latin1").decode(world.disk.readWhole(path));
+    assert.ok(!text.includes("secret"), path);
+  }
+  await restoreCheckpoint(world.disk, dir, "/restored", NOTHING);
+  const open = (options: typeof SMALL) => openEngine(world, "/restored", options, [appendOperator]);
+  await assert.rejects(open(SMALL), { error: "InvalidArgument" });
+  const other = { ...SMALL, encryption: { key: new Uint8Array(32).fill(8) } };
+  await assert.rejects(open(other), { error: "InvalidArgument" });
+  const restored = await open(options);
+  assert.deepEqual(contents(restored), before);
+  await restored.close();
+});
+
 Deno.test("closing the engine ends a checkpoint that is being made; nothing of it stays", async () => {
   for (let steps = 0; steps < 30; steps++) {
     const world = engineWorld({ delays: false });
