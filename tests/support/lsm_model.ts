@@ -25,6 +25,7 @@ export const ENTRY_BYTES = 100;
 interface ModelTable {
   readonly meta: TableMeta;
   readonly entries: ReadonlyMap<number, number>;
+  readonly first: number;
 }
 
 function keyOf(key: number): Uint8Array {
@@ -63,7 +64,7 @@ export class ModelTree {
     }
     levels[0].sort((a, b) => b.properties.maxSeq - a.properties.maxSeq);
     for (const level of levels.slice(1)) {
-      level.sort((a, b) => compareBytes(a.properties.smallest, b.properties.smallest));
+      level.sort((a, b) => this.#firstKey(a) - this.#firstKey(b));
     }
     return levels;
   }
@@ -83,6 +84,10 @@ export class ModelTree {
   /** Bytes of all tables. */
   get bytes(): number {
     return this.levels.flat().reduce((sum, { size }) => sum + size, 0);
+  }
+
+  #firstKey({ number }: TableMeta): number {
+    return this.tables.get(number)!.first;
   }
 
   /** Writes keys as one flushed table. */
@@ -125,8 +130,9 @@ export class ModelTree {
     const [first] = plan.inputs;
     if (first.level > 0) this.#lastKeys.set(first.level, first.properties.largest);
     if (plan.trivialMove) {
-      for (const { meta, entries } of inputs) {
-        this.tables.set(meta.number, { meta: { ...meta, level: plan.outputLevel }, entries });
+      for (const table of inputs) {
+        const meta = { ...table.meta, level: plan.outputLevel };
+        this.tables.set(meta.number, { ...table, meta });
       }
       return;
     }
@@ -196,8 +202,8 @@ export class ModelTree {
         keyBytes: 0,
         valueBytes: 0,
         createdAtMs: timeMs,
-        minTimeMs: 0,
-        maxTimeMs: 0,
+        minTimeMs: timeMs,
+        maxTimeMs: timeMs,
         mortal: 0,
         lastDeathMs: 0,
         rawBytes: 0,
@@ -205,6 +211,6 @@ export class ModelTree {
         largest: keyOf(Math.max(...keys)),
       },
     };
-    this.tables.set(number, { meta, entries });
+    this.tables.set(number, { meta, entries, first: Math.min(...keys) });
   }
 }

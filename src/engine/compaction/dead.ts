@@ -20,7 +20,14 @@ import {
   planOf,
 } from "./plan.ts";
 import { mergeRuns, runsOf } from "./runs.ts";
-import { isWorthPurging } from "./times.ts";
+
+/** The part of a table's entries that has to be dead for it to be worth rewriting. */
+const DEAD_SHARE = 1 / 4;
+
+/** Whether anything in a table dies some day. Tables of the first format do not say: anything may. */
+export function mayHoldDead({ properties }: TableMeta): boolean {
+  return properties.mortal > 0 || properties.rawBytes === 0;
+}
 
 /** The compaction that drops most of the dead; undefined when none is worth it. The oldest data first. */
 export function pickDead(
@@ -42,9 +49,10 @@ export function pickDead(
 }
 
 /** What a snapshot may see is not dropped: to rewrite it would change nothing, again and again. */
-function isDue(table: TableMeta, state: PickState): boolean {
-  return table.properties.maxSeq <= state.oldestSnapshot &&
-    isWorthPurging(table, state.purgeBeforeMs);
+function isDue({ properties }: TableMeta, state: PickState): boolean {
+  const { entries, maxSeq, mortal, lastDeathMs } = properties;
+  return maxSeq <= state.oldestSnapshot && mortal >= DEAD_SHARE * entries && lastDeathMs > 0 &&
+    lastDeathMs <= state.purgeBeforeMs;
 }
 
 function pickInPlace(

@@ -15,6 +15,7 @@ import { compareBytes } from "../../model/mod.ts";
 import type { CompactOptions } from "../api.ts";
 import type { TableMeta } from "../manifest/mod.ts";
 import type { CompactionOptions } from "../options.ts";
+import { mayHoldDead } from "./dead.ts";
 import {
   type Busy,
   bytesOf,
@@ -28,7 +29,6 @@ import {
   spanOf,
   targetSize,
 } from "./plan.ts";
-import { mayHoldDead } from "./times.ts";
 
 /** Target sizes of tables that a step which begins on level 0 may take before it goes one level at a time. */
 const STEP_TABLES = 32;

@@ -12,7 +12,6 @@ import type { CompactionOptions } from "../options.ts";
 import type { Busy, CompactionPlan, Levels, PickState } from "./plan.ts";
 import { mergeRuns, runsOf, stretches } from "./runs.ts";
 import { pickTier } from "./size_tiered.ts";
-import { maxTimeOf } from "./times.ts";
 
 /** The most pressing compaction of a tree with time windows. */
 export function pickTimeWindow(
@@ -40,10 +39,15 @@ export function windowsOf(
   runs: readonly { readonly tables: readonly TableMeta[] }[],
   windowMs: number,
 ): number[] {
-  const windows = runs.map(({ tables }) =>
-    Math.floor(Math.max(...tables.map(maxTimeOf)) / windowMs)
-  );
+  const windows = runs.map(({ tables }) => Math.floor(newestTime(tables) / windowMs));
   // From the oldest on: a newer run is of the same window or a later one.
   for (let i = windows.length - 2; i >= 0; i--) windows[i] = Math.max(windows[i], windows[i + 1]);
   return windows;
+}
+
+/** When the newest entry of a run was written, ms since 1970. */
+function newestTime(tables: readonly TableMeta[]): number {
+  let newest = 0;
+  for (const { properties } of tables) newest = Math.max(newest, properties.maxTimeMs);
+  return newest;
 }

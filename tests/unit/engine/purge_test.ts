@@ -2,7 +2,12 @@
  * What is dead goes, and does not come back: a node on the real engine, in a simulated world.
  */
 import assert from "node:assert/strict";
-import type { Engine, EngineOptions, Tree } from "../../../src/engine/mod.ts";
+import {
+  COMPACTION_STRATEGIES,
+  type Engine,
+  type EngineOptions,
+  type Tree,
+} from "../../../src/engine/mod.ts";
 import { compareClocks, encodeKey } from "../../../src/model/mod.ts";
 import { openStorageNode, type StorageNode } from "../../../src/node/mod.ts";
 import type { SimRuntime } from "../../../src/runtime/mod.ts";
@@ -232,3 +237,30 @@ Deno.test("an operator's purge drops what is dead by now, in its range and nowhe
   assert.ok(tree.purgeFloor >= 2);
   await it.node.close();
 });
+
+for (const strategy of COMPACTION_STRATEGIES) {
+  Deno.test(`${strategy}: what is dead goes by itself, with nothing written any more`, async () => {
+    const it = await open(engineWorld(), {
+      ...SMALL,
+      compaction: { ...SMALL.compaction, strategy, tombstoneGraceMs: GRACE },
+    });
+    for (let i = 0; i < 60; i++) {
+      const value = bytes("v".repeat(40));
+      await it.node.put("t", { key: `short ${i}`, value, ttlMs: 1000 });
+      await it.node.put("t", { key: `deleted ${i}`, value });
+      await it.node.delete("t", { key: `deleted ${i}` });
+    }
+    await it.node.put("t", { key: "stays", value: bytes("v") });
+    await it.node.flush("t");
+    const full = it.engine.treeStats(treeOf(it.engine)).tableBytes;
+    await it.world.clock.advance(GRACE - 60_000);
+    assert.ok(it.engine.treeStats(treeOf(it.engine)).tableBytes > full / 8, "the grace runs");
+    await it.world.clock.advance(180_000);
+    assert.ok(it.engine.treeStats(treeOf(it.engine)).tableBytes < full / 8, "all but one are gone");
+    assert.equal(text((await it.node.get("t", "stays"))?.winner.value), "v");
+    const { compactions } = it.engine.stats();
+    await it.world.clock.advance(DAY);
+    assert.equal(it.engine.stats().compactions, compactions, "and then there is rest");
+    await it.node.close();
+  });
+}

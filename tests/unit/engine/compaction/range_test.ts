@@ -60,8 +60,18 @@ Deno.test("pickRange(): the bottom is written again for deletes, once", () => {
   assert.deepEqual(pick([table]), [[3], 2]);
   assert.equal(pick([table], { firstFile: 3 }), undefined, "made by this very request");
   assert.equal(pick([tableMeta(3, ["a", "b"], { level: 2 })]), undefined);
+  const having = (fields: Partial<TableMeta["properties"]>) => {
+    const meta = tableMeta(3, ["a", "b"], { level: 2 });
+    return [{ ...meta, properties: { ...meta.properties, ...fields } }];
+  };
+  assert.equal(pick(having({ rawBytes: 5 }), { purge: true }), undefined);
+  assert.equal(pick(having({ rawBytes: 5, mortal: 1, lastDeathMs: 9 })), undefined);
+  assert.deepEqual(pick(having({ rawBytes: 5, mortal: 1, lastDeathMs: 9 }), { purge: true }), [
+    [3],
+    2,
+  ]);
   // Of a table whose properties do not tell, an operator's purge looks at every value.
-  assert.deepEqual(pick([tableMeta(3, ["a", "b"], { level: 2 })], { purge: true }), [[3], 2]);
+  assert.deepEqual(pick(having({ rawBytes: 0 }), { purge: true }), [[3], 2]);
 });
 
 Deno.test("pickRange(): what is newer than the request is left alone", () => {
