@@ -6,17 +6,24 @@ import type { EngineOptions } from "../engine/mod.ts";
 import type { PortLimits } from "../rpc/mod.ts";
 import type { Config } from "./config/mod.ts";
 
-/** What the engine is opened with. */
-export function engineOptions(config: Config): EngineOptions {
+/**
+ * What the engine is opened with.
+ * @param key  the store's key; undefined when it is not encrypted
+ */
+export function engineOptions(config: Config, key?: Uint8Array): EngineOptions {
   const { commit_log: log, mem_table: memory, sstable, cache, compaction } = config;
   const blockCacheSize = Math.min(cache.block_cache_size, cache.max_size);
   return {
+    ...(key === undefined ? {} : { encryption: { key } }),
     log: {
       syncMode: log.sync_mode,
       syncIntervalMs: log.sync_interval,
       syncEvery: log.sync_every,
       segmentSize: log.segment_size,
       segmentAgeMs: log.max_segment_age,
+      archive: log.archive,
+      archiveMaxAgeMs: log.max_age,
+      archiveMaxSegments: log.archive_max_segments,
     },
     recovery: log.recovery,
     memtableSize: memory.max_size,

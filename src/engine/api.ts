@@ -135,6 +135,9 @@ export interface EngineStats {
   lastSequence: number;
   walBytes: number;
   walSegments: number;
+  /** Segments that are kept though nothing needs them, and their bytes. */
+  walArchivedSegments: number;
+  walArchivedBytes: number;
   memtableBytes: number;
   tableBytes: number;
   tables: number;

@@ -292,7 +292,8 @@ class LsmEngine implements Engine {
     const oldestLog = segments[0].number;
     const newestLog = segments[segments.length - 1].number;
     await this.#manifest.commit(() => ({ oldestLog, newestLog, lastSeq: this.#lastSeq }));
-    for (const number of found.stray) this.#tables.removeFile(files.segment(number));
+    for (const number of found.stray) this.#removeStray(number, state.oldestLog);
+    this.#attempt(files.archiveDir, () => this.#log!.archive.purge());
     this.#tables.removeOrphans(this.#trees.values(), this.#manifest.number, firstNew);
     await this.#checkpoints.removeLeftovers();
     const quarantine = disk.stat(files.quarantineDir) === undefined
@@ -363,6 +364,23 @@ class LsmEngine implements Engine {
   #tick(): void {
     for (const tree of this.#trees.values()) this.#maintenance.schedule(tree);
     this.#cancelTick = this.#runtime.clock.after(TICK_MS, () => this.#tick());
+  }
+
+  /** A segment that is not part of the log: one that a crash kept from being removed, or that was never finished. */
+  #removeStray(number: number, oldestLog: number): void {
+    const path = this.#files.segment(number);
+    if (number >= oldestLog) this.#tables.removeFile(path);
+    else this.#attempt(path, () => this.#log!.archive.take(number));
+  }
+
+  /** Does what the next start can do as well. */
+  #attempt(path: string, action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#runtime.log.warn("cannot remove a file", { file: path, error: reason });
+    }
   }
 
   trees(): readonly Tree[] {
@@ -663,6 +681,8 @@ class LsmEngine implements Engine {
       lastSequence: this.#lastSeq,
       walBytes: log.bytes,
       walSegments: log.segments.length,
+      walArchivedSegments: log.archive.segments,
+      walArchivedBytes: log.archive.bytes,
       memtableBytes: sum(trees, (tree) => tree.memtableBytes),
       tableBytes: sum(trees, (tree) => tree.tableBytes),
       tables: sum(trees, (tree) => tree.tables),

@@ -2,7 +2,7 @@
  * File names of a data directory, and the rules for reading them back.
  *
  *     data/  LOCK  CURRENT  MANIFEST-000007
- *            wal/000123.wal   tenants/<tree>/000045.sst   quarantine/000122.wal
+ *            wal/000123.wal   wal/archive/000122-1767225600000.wal   tenants/<tree>/000045.sst   quarantine/000122.wal
  *            snapshots/<name>/   RESTORING
  *
  * All numbers come from one counter that never goes back, so a name is never used twice. A name is
@@ -64,6 +64,13 @@ export class Files {
   get restoring(): string {
     return `${this.root}/RESTORING`;
   }
+  get archiveDir(): string {
+    return `${this.walDir}/archive`;
+  }
+  /** Where a segment goes that is kept though it is not needed. */
+  archived(segment: number, atMs: number): string {
+    return `${this.archiveDir}/${digits(segment)}-${atMs}.wal`;
+  }
   treeDir(name: string): string {
     return `${this.treesDir}/${name}`;
   }
@@ -116,6 +123,21 @@ export function parseManifestName(name: string): number | undefined {
 /** The number in a segment's name; undefined when it is none. */
 export function parseSegmentName(name: string): number | undefined {
   return parse(/^(\d{6,15})\.wal$/, name);
+}
+
+/** What the name of an archived segment says. */
+export interface ArchivedName {
+  readonly number: number;
+  /** Wall time, in ms, at which it was archived. */
+  readonly atMs: number;
+}
+
+/** Reads the name of an archived segment; undefined when it is none. */
+export function parseArchivedName(name: string): ArchivedName | undefined {
+  const parts = /^(\d{6,15})-(0|[1-9]\d{0,14})\.wal$/.exec(name);
+  if (parts === null) return undefined;
+  const number = parseSegmentName(`${parts[1]}.wal`);
+  return number === undefined ? undefined : { number, atMs: Number(parts[2]) };
 }
 
 /** The number in a table's name; undefined when it is none. */

@@ -9,6 +9,7 @@ import { type EntryKind, KIND_DELETE, KIND_MERGE } from "./api.ts";
 import { compareEntries } from "./cursor.ts";
 import {
   Files,
+  parseArchivedName,
   parseManifestName,
   parseSegmentName,
   parseTableName,
@@ -27,6 +28,8 @@ export interface FileReport {
   readonly items: number;
   /** What is wrong; undefined when nothing is. */
   readonly problem: string | undefined;
+  /** What is worth knowing and nothing wrong: the torn tail of a crash. */
+  readonly note?: string;
 }
 
 /** How files are read from outside. */
@@ -59,15 +62,27 @@ export async function checkDirectory(
       file: string,
       kind: FileReport["kind"],
       read: () => number | Promise<number>,
+      note?: () => string | undefined,
     ): Promise<void> => {
       try {
-        reports.push({ file, kind, items: await read(), problem: undefined });
+        const items = await read();
+        const said = note?.();
+        reports.push({
+          file,
+          kind,
+          items,
+          problem: undefined,
+          ...(said === undefined ? {} : { note: said }),
+        });
       } catch (error) {
         if (!(error instanceof PairError || error instanceof DiskError)) throw error;
         if (error instanceof PairError && isRefusal(error)) throw error;
         reports.push({ file, kind, items: 0, problem: error.message });
       }
     };
+    let torn = 0;
+    const tornTail = () =>
+      torn === 0 ? undefined : `a crash tore its last ${torn} bytes, which were never acknowledged`;
     let number: number | undefined;
     await attempt(files.current, "current", () => {
       number = readCurrent(disk, files);
@@ -79,10 +94,11 @@ export async function checkDirectory(
     if (number === undefined) return reports;
     const manifest = files.manifest(number);
     await attempt(manifest, "manifest", () => {
-      const { edits } = readManifest(disk, manifest, number!, key);
+      const { edits, tornBytes } = readManifest(disk, manifest, number!, key);
+      torn = tornBytes;
       applyEdits(state, manifest, edits);
       return edits.length;
-    });
+    }, tornTail);
     for (const tree of state.trees.values()) {
       for (const meta of tree.tables.values()) {
         const path = files.table(treeDirName(tree.name, tree.id), meta.number);
@@ -107,6 +123,7 @@ export async function checkDirectory(
       await attempt(segment.path, "wal", async () => {
         const result = await replaySegment(disk, segment, lastSeq, IGNORE, { key });
         lastSeq = result.segment.lastSeq;
+        torn = result.tornBytes;
         const [loss] = result.losses;
         if (loss !== undefined) {
           throw new PairError(
@@ -115,7 +132,7 @@ export async function checkDirectory(
           );
         }
         return result.records;
-      });
+      }, tornTail);
     }
     const flushed = [...state.trees.values()].map((tree) => tree.flushedSeq);
     const explained = reports.some(({ kind, problem }) => kind === "wal" && problem !== undefined);
@@ -196,7 +213,7 @@ export function* dumpFile(
   { key }: InspectOptions = {},
 ): Generator<DumpItem> {
   const name = path.slice(path.lastIndexOf("/") + 1);
-  const segment = parseSegmentName(name);
+  const segment = parseSegmentName(name) ?? parseArchivedName(name)?.number;
   const table = parseTableName(name);
   const manifest = parseManifestName(name);
   if (segment !== undefined) yield* dumpSegment(disk, path, segment, key);

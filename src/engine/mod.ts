@@ -62,4 +62,4 @@ export type {
   TableOptions,
   TableProperties,
 } from "./sstable/mod.ts";
-export type { LogOptions, SyncMode } from "./wal/mod.ts";
+export type { ArchiveOptions, LogOptions, SyncMode } from "./wal/mod.ts";

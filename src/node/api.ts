@@ -157,6 +157,8 @@ export interface NodeStatus {
   readonly walBytes: number;
   /** Files of the write-ahead log. */
   readonly walSegments: number;
+  readonly walArchivedSegments: number;
+  readonly walArchivedBytes: number;
   /** Of all SSTables. */
   readonly tableBytes: number;
   /** SSTables. */

@@ -270,6 +270,8 @@ class EngineNode implements StorageNode {
       memtableBytes: counters.memtableBytes,
       walBytes: counters.walBytes,
       walSegments: counters.walSegments,
+      walArchivedSegments: counters.walArchivedSegments,
+      walArchivedBytes: counters.walArchivedBytes,
       tableBytes: counters.tableBytes,
       tables: counters.tables,
       tablesPerLevel: [...tablesPerLevel],

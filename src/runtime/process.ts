@@ -23,6 +23,8 @@ export interface Process {
   readChunks(path: string | "-"): AsyncIterable<Uint8Array>;
   /** Bytes of a file; undefined when that cannot be told, as for a pipe. */
   fileSize(path: string): number | undefined;
+  /** A file's permission bits; undefined where there are none, and when there is no such file. */
+  fileMode(path: string): number | undefined;
   /** A file's text; throws an Error whose message names the path. */
   readText(path: string): string;
   /** Calls `run` at SIGINT or SIGTERM. Returns a way to stop listening. Does not keep the program alive. */

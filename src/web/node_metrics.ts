@@ -58,6 +58,8 @@ function figures(status: NodeStatus): Sample[] {
     gauge("memtable_bytes", status.memtableBytes, "Bytes in memtables."),
     gauge("wal_bytes", status.walBytes, "Bytes in the write-ahead log."),
     gauge("wal_segments", status.walSegments, "Segments of the write-ahead log."),
+    gauge("wal_archived_segments", status.walArchivedSegments, "Log segments kept in the archive."),
+    gauge("wal_archived_bytes", status.walArchivedBytes, "Bytes of archived log segments."),
     gauge("table_bytes", status.tableBytes, "Bytes in SSTables."),
     gauge("tables", status.tables, "SSTables."),
     gauge("disk_total_bytes", status.diskTotalBytes, "Size of the data directory's file system."),

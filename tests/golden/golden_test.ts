@@ -100,6 +100,9 @@ for (const { version, name, path } of STORES) {
     const disk = diskWith(readFolder(path));
     const reports = await checkDirectory(disk, "/data");
     assert.deepEqual(reports.filter((report) => report.problem !== undefined), []);
+    const torn = reports.filter((report) => report.note !== undefined);
+    assert.equal(torn.length, name === "torn" ? 1 : 0);
+    for (const { kind, note } of torn) assert.match(`${kind}: ${note}`, /wal: a crash tore its last/);
     // CURRENT, the manifest, four tables, the log, its three segments.
     assert.equal(reports.length, 10);
   });

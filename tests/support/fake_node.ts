@@ -258,6 +258,8 @@ export class FakeNode implements StorageNode {
       memtableBytes: 10,
       walBytes: 20,
       walSegments: 1,
+      walArchivedSegments: 0,
+      walArchivedBytes: 0,
       tableBytes: 2 ** 40,
       tables: 3,
       tablesPerLevel: [2, 1],

@@ -339,6 +339,8 @@ export class MemoryEngine implements Engine {
       lastSequence: this.#lastSequence,
       walBytes: memtableBytes,
       walSegments: 1,
+      walArchivedSegments: 0,
+      walArchivedBytes: 0,
       memtableBytes,
       tableBytes: 0,
       tables: 0,

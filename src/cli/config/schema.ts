@@ -132,10 +132,37 @@ const commitLog = z.strictObject({
     min: 1,
     max: 10_000_000,
   }),
+  archive: flag(
+    "Keep log segments that are not needed any more in wal/archive, until max_age or archive_max_segments; else they are removed.",
+    false,
+  ),
+  max_age: duration("Age at which an archived segment is removed, looked at with each flush.", {
+    default: "168h",
+    min: "1s",
+    max: "87600h",
+  }),
+  archive_max_segments: integer("Most archived segments that are kept; the oldest go first.", {
+    default: 16,
+    min: 1,
+    max: 1_000_000,
+  }),
   recovery: choice(
     "Damage in the middle of the log at start: salvage skips it, names the loss and serves the rest; strict refuses to start.",
     ["salvage", "strict"],
     "salvage",
+  ),
+});
+
+/** Encryption at rest. */
+const encryption = z.strictObject({
+  key_file: text(
+    "File of 64 hexadecimal digits: the key that log, manifest and tables are encrypted with from then on. Empty: no encryption. Without the file the data is lost.",
+    {
+      default: "",
+      // deno-lint-ignore no-control-regex -- a NUL ends a path for the system: it must not get there
+      pattern: /^[^\x00]{0,4096}$/,
+      expects: "a path of up to 4096 characters",
+    },
   ),
 });
 
@@ -367,6 +394,7 @@ export const SECTIONS = {
   compaction: { title: "Merging tables in the background", schema: compaction },
   tenant: { title: "Tenants", schema: tenant },
   metrics: { title: "Figures for Prometheus", schema: metrics },
+  encryption: { title: "Encryption at rest", schema: encryption },
   logging: { title: "What the node says about itself, on standard error", schema: logging },
 } as const;
 
@@ -375,6 +403,7 @@ export const configSchema = z.strictObject({
   server: server.prefault({}),
   storage: storage.prefault({}),
   commit_log: commitLog.prefault({}),
+  encryption: encryption.prefault({}),
   mem_table: memTable.prefault({}),
   sstable: sstable.prefault({}),
   cache: cache.prefault({}),
@@ -410,8 +439,6 @@ export const NOT_YET: Readonly<Record<string, string>> = {
   "gossip": "this version runs single nodes, not clusters",
   "storage.commit_log_dir": "the log is in the wal folder of storage.data_dir",
   "storage.sstable_dir": "tables are in the tenants folder of storage.data_dir",
-  "commit_log.max_age":
-    "log segments go as soon as their writes are in tables; see commit_log.max_segment_age for rotation",
   "commit_log.buffer_size": "the log's buffer grows with the group of writes",
   "mem_table.flush_threshold": "memtables are flushed at mem_table.max_size",
   "sstable.l1_size": "sizes follow from sstable.l0_size and sstable.level_multiplier",

@@ -23,6 +23,7 @@ import {
 } from "../../runtime/mod.ts";
 import type { OriginTag } from "../api.ts";
 import type { Files } from "../files.ts";
+import { Archive, type ArchiveOptions } from "./archive.ts";
 import {
   checkFrame,
   encodeHeader,
@@ -48,7 +49,7 @@ const BUFFER_BYTES_KEPT = 8 << 20;
 export type SyncMode = "always" | "batch" | "none";
 
 /** How the log behaves. */
-export interface LogOptions {
+export interface LogOptions extends ArchiveOptions {
   /** `always`: before the acknowledgement. `batch`: within `syncIntervalMs` or `syncEvery` writes. `none`: when the system pleases. */
   readonly syncMode: SyncMode;
   /** Mode `batch`: the longest time that a write waits for its sync. */
@@ -105,6 +106,8 @@ export class Log {
   readonly #files: Files;
   readonly #options: LogOptions;
   readonly #hooks: LogHooks;
+  /** Where segments go that are not needed any more. */
+  readonly archive: Archive;
 
   // Two buffers take turns: one fills while the other is appended.
   #filling = new Uint8Array(BUFFER_BYTES);
@@ -167,6 +170,7 @@ export class Log {
     this.#files = files;
     this.#options = options;
     this.#hooks = hooks;
+    this.archive = new Archive(world.disk, world.clock, files, options);
     this.#lastSeq = lastSeq;
     this.segments.push(...existing);
     this.#openSegment(existing.at(-1), lastSeq);
@@ -262,7 +266,7 @@ export class Log {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Removes segments whose number is below `number`, damaged ones into quarantine; never the open one. */
+  /** Archives or removes segments whose number is below `number`, damaged ones into quarantine; never the open one. */
   removeBelow(number: number): void {
     while (this.#holds === 0 && this.segments.length > 1 && this.segments[0].number < number) {
       const [segment] = this.segments;
@@ -272,10 +276,11 @@ export class Log {
         this.#disk.rename(path, this.#files.quarantined(segment.number));
         this.#disk.syncDir(this.#files.quarantineDir);
       } else {
-        this.#disk.remove(path);
+        this.archive.take(segment.number);
       }
       this.segments.shift();
     }
+    this.archive.purge();
   }
 
   /** Writes what is queued and a close frame, syncs, closes. */

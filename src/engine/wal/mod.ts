@@ -3,6 +3,7 @@
  * @module
  */
 export { type LoggedMutation, WAL_FORMAT } from "./format.ts";
+export type { ArchiveOptions } from "./archive.ts";
 export { Log, type LogHooks, type LogOptions, type Segment, type SyncMode } from "./log.ts";
 export {
   findSegments,

@@ -30,6 +30,7 @@ export function denoProcess(): Process {
     readChunks,
     fileSize,
     readText,
+    fileMode,
     onTerminate,
     onUncaught,
     cwd: () => Deno.cwd(),
@@ -105,6 +106,15 @@ function fileSize(path: string): number | undefined {
   } catch {
     // Reading the file will say what is wrong with it.
     return undefined;
+  }
+}
+
+function fileMode(path: string): number | undefined {
+  try {
+    return Deno.statSync(path).mode ?? undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
   }
 }
 

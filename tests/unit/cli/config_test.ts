@@ -77,6 +77,8 @@ const EDGES: [path: string, least: string, most: string, below: string, above: s
   ["commit_log.max_segment_age", "1s", "168h", "999ms", "604800001ms"],
   ["commit_log.sync_interval", "1ms", "1m", "0ms", "60001ms"],
   ["commit_log.sync_every", "1", "10000000", "0", "10000001"],
+  ["commit_log.max_age", "1s", "87600h", "999ms", "315360000001ms"],
+  ["commit_log.archive_max_segments", "1", "1000000", "0", "1000001"],
   ["mem_table.max_size", "64KiB", "1GiB", "65535", "1073741825"],
   ["mem_table.num_mem_tables", "1", "16", "0", "17"],
   ["mem_table.total_size", "1MiB", "64GiB", "1048575", "68719476737"],

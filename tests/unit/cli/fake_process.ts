@@ -23,6 +23,8 @@ export function fakeProcess(
     onErr?: (text: string) => void;
     /** Bytes that a read gives at a time; the default is small and odd, to cut lines in all places. */
     chunkBytes?: number;
+    /** Permission bits by path; 0600 where nothing is said. */
+    modes?: Record<string, number>;
   } = {},
 ): FakeProcess {
   const env = world.env ?? {};
@@ -62,6 +64,7 @@ export function fakeProcess(
       for (let at = 0; at < bytes.length; at += size) yield bytes.slice(at, at + size);
     },
     fileSize: (path) => files[path] === undefined ? undefined : bytesOf(path).length,
+    fileMode: (path) => files[path] === undefined ? undefined : (world.modes?.[path] ?? 0o600),
     readText: (path) => new TextDecoder().decode(bytesOf(path)),
     onTerminate: (run) => {
       listeners.terminate = run;

@@ -94,6 +94,8 @@ Deno.test("status() has the figures of the engine, the disk and the node", async
     memtableBytes: stats.memtableBytes,
     walBytes: stats.walBytes,
     walSegments: 1,
+    walArchivedSegments: 0,
+    walArchivedBytes: 0,
     tableBytes: 0,
     tables: 0,
     tablesPerLevel: [],

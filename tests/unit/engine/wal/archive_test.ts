@@ -1,0 +1,142 @@
+/**
+ * Log segments that are not needed any more: kept where nothing replays them, up to an age and a number,
+ * by the same rules while the store is open and when it is opened.
+ * @module
+ */
+import assert from "node:assert/strict";
+import { Files, parseArchivedName } from "../../../../src/engine/files.ts";
+import {
+  checkDirectory,
+  dumpFile,
+  type Engine,
+  type EngineOptions,
+  KIND_PUT,
+} from "../../../../src/engine/mod.ts";
+import { utf8 } from "../../../../src/model/mod.ts";
+import type { SimRuntime } from "../../../../src/runtime/mod.ts";
+import { engineWorld, openTestEngine, SMALL } from "../../../support/engine.ts";
+
+const FILES = new Files("/data");
+const HOUR = 3_600_000;
+
+function keeping(most: number, maxAgeMs = 24 * HOUR, archive = true): EngineOptions {
+  return {
+    ...SMALL,
+    log: { ...SMALL.log, archive, archiveMaxSegments: most, archiveMaxAgeMs: maxAgeMs },
+  };
+}
+
+/** Writes and flushes: each time a segment is no longer needed. */
+async function rounds(engine: Engine, count: number): Promise<void> {
+  const tree = engine.tree("t") ?? await engine.createTree("t");
+  for (let n = 0; n < count; n++) {
+    await engine.write([{ tree, kind: KIND_PUT, key: utf8("key"), value: utf8(`value ${n}`) }]);
+    await engine.flush();
+  }
+}
+
+function archived(world: SimRuntime): number[] {
+  if (world.disk.stat(FILES.archiveDir) === undefined) return [];
+  return world.disk.list(FILES.archiveDir).map((name) => parseArchivedName(name)!.number);
+}
+
+Deno.test("without archiving segments are removed", async () => {
+  const world = engineWorld();
+  const engine = await openTestEngine(world, keeping(5, HOUR, false));
+  await rounds(engine, 5);
+  assert.equal(world.disk.stat(FILES.archiveDir), undefined);
+  assert.ok(world.disk.list("/data/wal").length <= 2);
+  assert.equal(engine.stats().walArchivedSegments, 0);
+  await engine.close();
+});
+
+Deno.test("archived segments are whole, counted, and the oldest beyond the number go", async () => {
+  const world = engineWorld();
+  const engine = await openTestEngine(world, keeping(3));
+  await rounds(engine, 8);
+  const kept = archived(world);
+  assert.equal(kept.length, 3);
+  assert.ok(kept[0] > 3, `the newest are kept: ${kept}`);
+  const { walArchivedSegments, walArchivedBytes } = engine.stats();
+  const paths = world.disk.list(FILES.archiveDir).map((name) => `${FILES.archiveDir}/${name}`);
+  assert.equal(walArchivedSegments, 3);
+  assert.equal(walArchivedBytes, paths.reduce((sum, path) => sum + world.disk.stat(path)!.size, 0));
+  for (const path of paths) {
+    assert.ok([...dumpFile(world.disk, path)].some(({ key }) => key === "key"), path);
+  }
+  await engine.close();
+});
+
+Deno.test("they go by age, with the next flush or at the next start, also once archiving is off", async () => {
+  const world = engineWorld();
+  let engine = await openTestEngine(world, keeping(100, HOUR));
+  await rounds(engine, 3);
+  const old = archived(world);
+  assert.equal(old.length, 3);
+  await world.clock.advance(HOUR + 1);
+  await rounds(engine, 1);
+  assert.ok(archived(world).every((number) => !old.includes(number)));
+  assert.ok(archived(world).length > 0);
+  await engine.close();
+  await world.clock.advance(HOUR + 1);
+  engine = await openTestEngine(world, keeping(100, HOUR, false));
+  assert.deepEqual(archived(world), []);
+  assert.equal(engine.stats().walArchivedSegments, 0);
+  await engine.close();
+});
+
+Deno.test("the archive is never replayed, and what else lies in it stays", async () => {
+  const world = engineWorld();
+  let engine = await openTestEngine(world, keeping(100));
+  await rounds(engine, 4);
+  await engine.close();
+  const strange = [`${FILES.archiveDir}/000001.wal`, `${FILES.archiveDir}/notes.txt`];
+  for (const path of strange) world.disk.setBytes(path, Uint8Array.of(1));
+  engine = await openTestEngine(world, keeping(1));
+  assert.equal(engine.recovery.records, 0, "all was in tables");
+  assert.equal(engine.stats().walArchivedSegments, 1);
+  for (const path of strange) assert.notEqual(world.disk.stat(path), undefined);
+  await engine.close();
+  const reports = await checkDirectory(world.disk, "/data");
+  assert.deepEqual(reports.filter(({ problem }) => problem), []);
+});
+
+Deno.test("a crash at any point of archiving loses nothing and leaves no segment twice", async () => {
+  for (let stop = 0;; stop++) {
+    const world = engineWorld();
+    const engine = await openTestEngine(world, keeping(2));
+    await engine.createTree("t");
+    world.disk.stopAtMutation(world.disk.mutationCount + stop);
+    let written = -1;
+    try {
+      for (let n = 0; n < 5; n++) {
+        const value = utf8(String(n));
+        await engine.write([{ tree: engine.tree("t")!, kind: KIND_PUT, key: utf8("n"), value }]);
+        written = n;
+        await engine.flush();
+      }
+      await engine.close();
+    } catch (error) {
+      if (!world.disk.stopped) throw error;
+    }
+    if (!world.disk.stopped) {
+      assert.ok(stop > 40);
+      break;
+    }
+    for (const policy of ["drop", "keep", { seed: stop }] as const) {
+      const after = engineWorld({ image: world.disk.snapshotImage() });
+      after.disk.crash(policy);
+      const again = await openTestEngine(after, keeping(2));
+      assert.deepEqual(again.recovery.losses, [], `stop ${stop}`);
+      const found = again.get(again.tree("t")!, utf8("n"));
+      const n = found === undefined ? -1 : Number(new TextDecoder().decode(found));
+      assert.ok(n >= written, `stop ${stop}: ${n} of ${written}`);
+      const live = after.disk.list("/data/wal");
+      for (const number of archived(after)) {
+        assert.ok(!live.includes(`${String(number).padStart(6, "0")}.wal`), `stop ${stop}`);
+      }
+      assert.ok(archived(after).length <= 2);
+      await again.close();
+    }
+  }
+});
