@@ -11,16 +11,23 @@ import {
 import { PairError } from "../../model/mod.ts";
 import { readIdentity } from "../../node/mod.ts";
 import { denoDisk, type Disk } from "../../runtime/mod.ts";
+import { keyOf } from "../key_file.ts";
 import { print, type Shell } from "../shell.ts";
 import { oneLine } from "../text.ts";
+
+/** Flags of `check` and `dump`. */
+export interface KeyFlags {
+  readonly keyFile?: string;
+}
 
 /**
  * Prints a line for each file.
  * @throws PairError CorruptedData (2007) when any is damaged
  */
-export async function check(shell: Shell, dir: string): Promise<number> {
+export async function check(shell: Shell, dir: string, flags: KeyFlags = {}): Promise<number> {
   const disk = denoDisk();
-  const reports: Report[] = [...await checkDirectory(disk, dir)];
+  const key = keyOf(shell.process, flags.keyFile);
+  const reports: Report[] = [...await checkDirectory(disk, dir, { key })];
   if (disk.stat(`${dir}/${SNAPSHOT_FILE}`) === undefined) reports.push(checkIdentity(disk, dir));
   else reports.push(await checkSnapshot(disk, dir));
   print(shell, reports.map(describe), reports);
@@ -63,8 +70,10 @@ function checkIdentity(disk: Disk, dir: string): Report {
   }
 }
 
-function describe({ file, kind, items, problem }: Report): string {
+function describe({ file, kind, items, problem, note }: Report): string {
   return problem === undefined
-    ? `OK       ${kind.padEnd(8)} ${oneLine(file)} (${items} items)`
+    ? `OK       ${kind.padEnd(8)} ${oneLine(file)} (${items} items${
+      note === undefined ? "" : `; ${note}`
+    })`
     : `DAMAGED  ${kind.padEnd(8)} ${oneLine(file)}: ${oneLine(problem)}`;
 }

@@ -4,13 +4,16 @@
  */
 import { dumpFile, type DumpItem } from "../../engine/mod.ts";
 import { denoDisk } from "../../runtime/mod.ts";
+import { keyOf } from "../key_file.ts";
 import type { Shell } from "../shell.ts";
 import { oneLine } from "../text.ts";
+import type { KeyFlags } from "./check.ts";
 
 /** Prints a line for each item; before an error, all items in front of the damage. */
-export function dump(shell: Shell, file: string): number {
+export function dump(shell: Shell, file: string, flags: KeyFlags = {}): number {
+  const key = keyOf(shell.process, flags.keyFile);
   const format = shell.output === "json" ? JSON.stringify : describe;
-  for (const item of dumpFile(denoDisk(), file)) shell.process.out(`${format(item)}\n`);
+  for (const item of dumpFile(denoDisk(), file, { key })) shell.process.out(`${format(item)}\n`);
   return 0;
 }
 

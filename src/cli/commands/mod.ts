@@ -254,11 +254,13 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
   command(program, "check <dir>", "Verify every checksum in a closed data directory", async (
     shell,
     [dir],
-  ) => (await import("./check.ts")).check(shell, dir));
+    flags,
+  ) => (await import("./check.ts")).check(shell, dir, flags)).addOption(keyFileOption());
   command(program, "dump <file>", "Show a log segment, a table or a manifest", async (
     shell,
     [file],
-  ) => (await import("./dump.ts")).dump(shell, file));
+    flags,
+  ) => (await import("./dump.ts")).dump(shell, file, flags)).addOption(keyFileOption());
   command(
     program,
     "version",
@@ -338,6 +340,10 @@ function consistencyOption(): Option {
     "any",
     "serial",
   ]);
+}
+
+function keyFileOption(): Option {
+  return new Option("--key-file <file>", "the key of an encrypted store: 64 hexadecimal digits");
 }
 
 function configOption(): Option {

@@ -15,6 +15,7 @@ import { openPort, type Port } from "../../rpc/mod.ts";
 import { createLog, denoClock, type Log, type Process, type Runtime } from "../../runtime/mod.ts";
 import { type Config, resolveConfig, type Setting } from "../config/mod.ts";
 import { isBrokenPipe, stackOf } from "../failure.ts";
+import { readKeyFile } from "../key_file.ts";
 import { engineOptions, portLimits } from "../parts.ts";
 import type { Shell } from "../shell.ts";
 import { VERSION } from "../version.ts";
@@ -34,7 +35,11 @@ export interface ServeFlags extends ConfigFlags {
 export async function serve(shell: Shell, flags: ServeFlags): Promise<number> {
   const { process } = shell;
   const config = resolveConfig(settingsOf(shell, flags, flagSettings(flags)));
+  const keyFile = readKeyFile(process, config.encryption.key_file);
   const log = openLog(process, config);
+  if (keyFile?.exposed === true) {
+    log.warn("key_file_exposed", { file: config.encryption.key_file });
+  }
   const stopWatching = process.onUncaught((error) => {
     log.error("uncaught_error", { error: describe(error), stack: stackOf(error) });
     process.exit(1);
@@ -42,7 +47,7 @@ export async function serve(shell: Shell, flags: ServeFlags): Promise<number> {
   const terminated = onTermination(process, log);
   const runtime = machine({ workers: config.compaction.workers, log });
   try {
-    await runNode(process, config, runtime, terminated.signalled);
+    await runNode(process, config, runtime, terminated.signalled, keyFile?.key);
     log.info("stopped");
     return 0;
   } finally {
@@ -57,12 +62,13 @@ async function runNode(
   config: Config,
   runtime: Runtime,
   signalled: Promise<void>,
+  key: Uint8Array | undefined,
 ): Promise<void> {
   const node = await openNode(runtime, {
     dataDir: absolute(process, config.storage.data_dir),
     nodeId: config.server.node_id || undefined,
     version: VERSION,
-    engine: engineOptions(config),
+    engine: engineOptions(config, key),
     tenantAutoCreate: config.tenant.auto_create,
     diskThresholds: { degraded: config.storage.max_disk_usage },
   });
