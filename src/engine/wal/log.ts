@@ -39,6 +39,7 @@ import {
   TYPE_BATCH,
   TYPE_CLOSE,
 } from "./format.ts";
+import { SyncPacer } from "./sync_pacer.ts";
 
 /** Bytes of a fresh group buffer. */
 const BUFFER_BYTES = 64 * 1024;
@@ -131,6 +132,7 @@ export class Log {
   // Modes `batch` and `none`: the sync under way beside the loop. One at a time, for when two overlap
   // only one of them may be told that bytes were lost.
   #syncing: Promise<void> | undefined;
+  readonly #pacer = new SyncPacer();
   #rotate = false;
   /** Those who wait for the next segment, to look at the store at that moment. */
   readonly #cuts: { take: () => void; reject: (error: unknown) => void }[] = [];
@@ -368,12 +370,23 @@ export class Log {
     if (due) {
       await this.#nextSegment();
     } else if (this.#options.syncMode === "always") {
-      await this.#file.sync();
+      await this.#syncGroup(group.records);
       this.#synced = segment.bytes;
     } else if (this.#options.syncMode === "batch") {
       this.#scheduleSync(group.records);
     }
     this.#hooks.committed(group.lastSeq);
+  }
+
+  /** Mode `always`: one sync, on this thread or another. */
+  #syncGroup(records: number): Promise<void> | undefined {
+    const startedMs = this.#clock.monotonicMs();
+    if (!this.#pacer.waitsHere(records)) {
+      return this.#file.sync().then(() => this.#pacer.away(this.#clock.monotonicMs() - startedMs));
+    }
+    this.#file.syncNow();
+    this.#pacer.here(this.#clock.monotonicMs() - startedMs);
+    return undefined;
   }
 
   /** Makes the present segment durable, closes it, and begins the next one. An empty one stays. */
