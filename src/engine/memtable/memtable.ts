@@ -29,7 +29,7 @@ const FIRST_CAPACITY = 4096;
 const SMALL_CAPACITY = 1 << 20;
 const LARGE_CAPACITY = 72 << 20;
 /** Ranges up to this length are copied byte by byte. */
-const COPY_BYTES_MAX = 128;
+const COPY_BYTES_MAX = 48;
 /** What an entry can take beside its key and value: header, tower, alignment. */
 const NODE_OVERHEAD = NODE_HEADER + 4 * MAX_HEIGHT + 3;
 
@@ -201,19 +201,24 @@ export class Memtable {
     if (this.#placed === 0) return;
     if (this.#placedInOrder) {
       for (let node = this.#firstPlaced; node < this.#used; node = this.#nodeEnd(node)) {
-        this.#linkLast(node);
+        this.#linkLast(node, this.#words[(node >> 2) + 1] & 0xff);
       }
     } else {
       const nodes = new Uint32Array(this.#placed);
       const starts = new Uint32Array(this.#placed);
       const lengths = new Uint32Array(this.#placed);
+      // Nodes are linked in an order that memory does not have them in: all that is read of them then is
+      // gathered while going through them in theirs.
+      const heights = new Uint8Array(this.#placed);
       for (let i = 0, node = this.#firstPlaced; node < this.#used; i++) {
         nodes[i] = node;
         starts[i] = this.keyStart(node);
         lengths[i] = this.#words[(node >> 2) + 2];
+        heights[i] = this.#words[(node >> 2) + 1];
         node = this.#nodeEnd(node);
       }
-      for (const i of sortKeys(this.#bytes, starts, lengths)) this.#linkLast(nodes[i]);
+      const order = sortKeys(this.#bytes, starts, lengths);
+      for (let i = 0; i < order.length; i++) this.#linkLast(nodes[order[i]], heights[order[i]]);
     }
     this.#placed = 0;
     this.#placedInOrder = true;
@@ -360,9 +365,8 @@ export class Memtable {
   }
 
   /** Links a node behind all others. */
-  #linkLast(node: number): void {
+  #linkLast(node: number, height: number): void {
     const words = this.#words;
-    const height = words[(node >> 2) + 1] & 0xff;
     while (this.#height < height) this.#path[this.#height++] = HEAD;
     for (let level = 0; level < height; level++) {
       words[(this.#path[level] + NODE_HEADER >> 2) + level] = node;

@@ -35,6 +35,8 @@ class KeySorter {
   // What a pass distributes into.
   #orderTo: Uint32Array<ArrayBuffer>;
   #wordsTo: Uint32Array<ArrayBuffer>;
+  // By key: the second word of the range that is sorted. In here, so that runs are found without the keys.
+  readonly #low: Uint32Array;
   readonly #counts = new Uint32Array(4 * RADIX);
   readonly #compare: (a: number, b: number) => number;
 
@@ -46,6 +48,7 @@ class KeySorter {
     this.#order = new Uint32Array(count);
     this.#orderTo = new Uint32Array(count);
     this.#words = new Uint32Array(count);
+    this.#low = new Uint32Array(count);
     this.#wordsTo = new Uint32Array(count);
     this.#compare = (a, b) => {
       const shared = Math.min(lengths[a], lengths[b]);
@@ -70,6 +73,7 @@ class KeySorter {
     if (to - from < RADIX_MIN) return this.#compareRange(from, to);
     const at = this.#sharedLength(from, to, depth);
     this.#loadWords(from, to, at + 4);
+    for (let i = from; i < to; i++) this.#low[this.#order[i]] = this.#words[i];
     this.#distribute(from, to);
     this.#loadWords(from, to, at);
     this.#distribute(from, to);
@@ -79,17 +83,19 @@ class KeySorter {
   /** Sorts what is equal in the eight bytes from `at` on. */
   #sortRuns(from: number, to: number, at: number): void {
     const order = this.#order;
+    const words = this.#words;
+    const lows = this.#low;
     const lengths = this.#lengths;
     for (let start = from; start < to;) {
       const first = order[start];
-      const high = this.#word(first, at);
-      const low = this.#word(first, at + 4);
+      const high = words[start];
+      const low = lows[first];
       let shortest = lengths[first];
       let longest = shortest;
       let end = start + 1;
       for (; end < to; end++) {
         const other = order[end];
-        if (this.#word(other, at) !== high || this.#word(other, at + 4) !== low) break;
+        if (words[end] !== high || lows[other] !== low) break;
         const length = lengths[other];
         if (length < shortest) shortest = length;
         if (length > longest) longest = length;
