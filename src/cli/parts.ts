@@ -11,7 +11,7 @@ import type { Config } from "./config/mod.ts";
  * @param key  the store's key; undefined when it is not encrypted
  */
 export function engineOptions(config: Config, key?: Uint8Array): EngineOptions {
-  const { commit_log: log, mem_table: memory, sstable, cache, compaction } = config;
+  const { storage, commit_log: log, mem_table: memory, sstable, cache, compaction } = config;
   const blockCacheSize = Math.min(cache.block_cache_size, cache.max_size);
   return {
     ...(key === undefined ? {} : { encryption: { key } }),
@@ -54,6 +54,7 @@ export function engineOptions(config: Config, key?: Uint8Array): EngineOptions {
       targetTableSize: sstable.l0_size * sstable.level_multiplier,
       tableSizeMultiplier: sstable.level_multiplier,
     },
+    maxOpenFiles: storage.max_open_files,
     guards: {
       throttle: compaction.throttle * 1_000_000,
       pendingSlowdown: compaction.pending_slowdown,

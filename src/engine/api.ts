@@ -177,6 +177,9 @@ export interface EngineStats {
   snapshots: number;
   /** Bytes of files that only they still hold: what deleting all of them would free. */
   snapshotBytes: number;
+  /** Tables that are open for reading, and how often one had to be opened again. */
+  openFiles: number;
+  reopenedFiles: number;
   /** Flushes and trees in want of a compaction that wait for a thread. */
   jobsPending: number;
   jobsRunning: number;

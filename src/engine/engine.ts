@@ -14,7 +14,7 @@
  */
 import { PairError } from "../model/mod.ts";
 import type { Cancel, DiskLock, Runtime } from "../runtime/mod.ts";
-import { DiskError, KEY_BYTES } from "../runtime/mod.ts";
+import { DiskError, FilePool, KEY_BYTES } from "../runtime/mod.ts";
 import {
   type CompactOptions,
   type Engine,
@@ -90,6 +90,7 @@ class LsmEngine implements Engine {
   readonly #files: Files;
   readonly #options: EngineOptions;
   readonly #limits: DebtLimits;
+  readonly #pool: FilePool;
   readonly #operators: readonly MergeOperator[];
   readonly #cache: BlockCache;
   readonly #rows: RowCache;
@@ -129,7 +130,8 @@ class LsmEngine implements Engine {
     options: EngineOptions,
     operators: readonly MergeOperator[],
   ) {
-    this.#runtime = runtime;
+    this.#pool = new FilePool(runtime.disk, options.maxOpenFiles);
+    this.#runtime = { ...runtime, disk: this.#pool };
     this.#files = new Files(root);
     this.#options = options;
     this.#limits = {
@@ -140,12 +142,12 @@ class LsmEngine implements Engine {
     this.#operators = operators;
     this.#purgeClock = new PurgeClock(runtime.clock);
     this.#cache = new BlockCache(options.blockCacheSize);
-    this.#coldReads = new ColdReads(runtime.disk, runtime.clock);
+    this.#coldReads = new ColdReads(this.#pool, runtime.clock);
     this.#reads = new Reads(this.#coldReads, this.#note);
     const key = options.encryption?.key;
     const isTree = (id: number) => this.#trees.has(id);
     this.#tables = new TableStore(
-      runtime,
+      this.#runtime,
       this.#files,
       this.#cache,
       this.#coldReads,
@@ -213,6 +215,7 @@ class LsmEngine implements Engine {
       snapshots: () => [...this.#snapshots.keys()].sort((a, b) => a - b),
       purgeBeforeMs: () => this.#purgeBeforeMs(),
       poisoned: () => this.poisoned,
+      relieveDescriptors: () => this.#pool.relieve(),
       noted: (error) => this.#noted(error),
     });
     this.#checkpoints = new Checkpoints({
@@ -714,6 +717,8 @@ class LsmEngine implements Engine {
       ),
       snapshots: checkpoints.count,
       snapshotBytes: checkpoints.heldBytes,
+      openFiles: this.#pool.openCount,
+      reopenedFiles: this.#pool.reopened,
       jobsPending: counts.pending,
       jobsRunning: jobs.length,
       jobsCompleted: counts.completed,

@@ -16,6 +16,13 @@ import { tablePath } from "./files.ts";
 import { JobMonitor } from "./job_monitor.ts";
 import type { Throttle } from "./throttle.ts";
 
+/** What jobs are run with; see `MaintenanceParts`. */
+export interface JobParts {
+  readonly runtime: Runtime;
+  readonly noted: (error: unknown) => unknown;
+  readonly relieveDescriptors: () => void;
+}
+
 /** What a job is for, to people. */
 export interface JobPlan {
   readonly kind: JobKind;
@@ -34,9 +41,8 @@ interface Entry extends JobInfo {
 
 /** Runs and counts table jobs. */
 export class Jobs {
-  readonly #runtime: Runtime;
+  readonly #parts: JobParts;
   readonly #throttle: Throttle;
-  readonly #noted: (error: unknown) => unknown;
   readonly #active = new Map<number, Entry>();
   #nextId = 1;
 
@@ -45,11 +51,9 @@ export class Jobs {
   /** Jobs that did not. */
   failed = 0;
 
-  /** @param noted  counts damage, and hands the error on */
-  constructor(runtime: Runtime, throttle: Throttle, noted: (error: unknown) => unknown) {
-    this.#runtime = runtime;
+  constructor(parts: JobParts, throttle: Throttle) {
+    this.#parts = parts;
     this.#throttle = throttle;
-    this.#noted = noted;
   }
 
   /** Jobs that are not over. */
@@ -68,7 +72,7 @@ export class Jobs {
 
   /** @throws PairError what the job failed with, or SSTableFailed for what the disk or the pool said */
   async run(plan: JobPlan, job: TableJob): Promise<TableJobResult> {
-    const { clock, workers } = this.#runtime;
+    const { clock, workers } = this.#parts.runtime;
     const monitor = new JobMonitor();
     const id = this.#nextId++;
     const entry: Entry = {
@@ -89,7 +93,9 @@ export class Jobs {
     } catch (error) {
       this.failed++;
       this.#removeOutputs(job);
-      throw this.#noted(restoreError(error));
+      const restored = restoreError(error);
+      if (restored.details.errno === "EMFILE") this.#parts.relieveDescriptors();
+      throw this.#parts.noted(restored);
     } finally {
       this.#throttle.jobEnded();
       this.#active.delete(id);
@@ -98,7 +104,7 @@ export class Jobs {
 
   /** What a job that threw has removed already, and one that died has not. */
   #removeOutputs({ dir, firstOutput, outputs }: TableJob): void {
-    const { disk, log } = this.#runtime;
+    const { disk, log } = this.#parts.runtime;
     for (let number = firstOutput; number < firstOutput + outputs; number++) {
       const file = tablePath(dir, number);
       try {

@@ -46,7 +46,7 @@ export class Maintenance {
     this.#parts = parts;
     const { runtime, options } = parts;
     this.throttle = new Throttle(runtime.clock, options.guards.throttle);
-    this.#jobs = new Jobs(runtime, this.throttle, parts.noted);
+    this.#jobs = new Jobs(parts, this.throttle);
     const events = {
       ended: () => this.#signalProgress(),
       failed: (what: "flush" | "compaction", tree: TreeState, error: unknown) =>

@@ -31,6 +31,8 @@ export interface MaintenanceParts {
   readonly purgeBeforeMs: () => number;
   /** The failure after which nothing is written any more. */
   readonly poisoned: () => Error | undefined;
+  /** Has readers give descriptors back: a job had none. */
+  readonly relieveDescriptors: () => void;
   /** Counts damage, and hands the error on. */
   readonly noted: (error: unknown) => unknown;
 }

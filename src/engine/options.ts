@@ -78,6 +78,8 @@ export interface EngineOptions {
   /** Encryption at rest: a key of 32 bytes. What is written from now on is encrypted; undefined: nothing is. */
   readonly encryption?: { readonly key: Uint8Array } | undefined;
   readonly guards: GuardOptions;
+  /** Tables that are kept open for reading at a time; others are opened again when they are read. */
+  readonly maxOpenFiles: number;
 }
 
 /** What applies where nothing else is said. */
@@ -117,5 +119,6 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
     targetTableSize: 128 << 20,
     tableSizeMultiplier: 2,
   },
+  maxOpenFiles: 1000,
   guards: { throttle: 0, pendingSlowdown: 64 * 2 ** 30, pendingStop: 256 * 2 ** 30 },
 };

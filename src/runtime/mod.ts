@@ -7,6 +7,7 @@ export * from "./clock.ts";
 export * from "./crypto.ts";
 export * from "./disk.ts";
 export * from "./disk_layer.ts";
+export * from "./file_pool.ts";
 export * from "./log.ts";
 export * from "./network.ts";
 export * from "./process.ts";

@@ -80,6 +80,7 @@ const GAUGES = [
   "readLatencyMs",
   "quarantinedFiles",
   "compactionsStopped",
+  "openFiles",
   "jobsPending",
   "jobsRunning",
   "workersActive",

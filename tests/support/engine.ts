@@ -13,7 +13,12 @@ import {
   runEngineJob,
 } from "../../src/engine/mod.ts";
 import { reconcileOperator, utf8 } from "../../src/model/mod.ts";
-import { type SimRuntime, simRuntime, type SimRuntimeOptions } from "../../src/runtime/mod.ts";
+import {
+  type Runtime,
+  type SimRuntime,
+  simRuntime,
+  type SimRuntimeOptions,
+} from "../../src/runtime/mod.ts";
 
 /** Concatenates: base, then each operand in order, with commas between. */
 export const appendOperator: MergeOperator = {
@@ -89,7 +94,7 @@ async function paid(world: SimRuntime, words: Int32Array): Promise<void> {
 
 /** Opens an engine at `/data`. */
 export function openTestEngine(
-  world: SimRuntime,
+  world: Runtime,
   options: EngineOptions = SMALL,
 ): Promise<Engine> {
   return openEngine(world, "/data", options, OPERATORS);

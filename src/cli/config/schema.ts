@@ -99,6 +99,10 @@ const storage = z.strictObject({
     pattern: /^[^\x00]{1,4096}$/,
     expects: "a path of 1 to 4096 characters",
   }),
+  max_open_files: integer(
+    "Tables that are kept open at a time; others are opened again when they are read. Stay below half of what the system allows the process.",
+    { default: 1000, min: 16, max: 1_000_000 },
+  ),
   max_disk_usage: number(
     "Share of the disk in use above which the node reports itself degraded. No write is refused for it yet.",
     { default: 0.9, min: 0.1, max: 1 },
