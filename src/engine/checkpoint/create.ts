@@ -232,7 +232,7 @@ export class Checkpoints {
       });
       return { ...info, ...figures };
     } catch (error) {
-      this.#giveUp(making.root, dir);
+      this.#giveUp(making.root);
       throw restate(error, dir);
     }
   }
@@ -442,9 +442,9 @@ export class Checkpoints {
   }
 
   /** Removes what a failed making leaves, as well as it can: the next one removes the rest. */
-  #giveUp(...dirs: string[]): void {
+  #giveUp(making: string): void {
     try {
-      for (const dir of dirs) this.#disk.removeDir(dir);
+      this.#disk.removeDir(making);
     } catch (error) {
       this.#parts.runtime.log.warn("cannot remove an unfinished snapshot", {
         error: error instanceof Error ? error.message : String(error),

@@ -72,10 +72,16 @@ export async function removeLeftovers(disk: Disk, place: string, pause: Pause): 
   }
 }
 
-/** Gives a finished checkpoint its name. Durable on return. */
+/** Gives a finished checkpoint its name. Durable on return; on failure it has the old name again. */
 export function publish(disk: Disk, place: string, name: string): void {
-  disk.rename(makingDir(place, name), `${place}/${name}`);
-  disk.syncDir(place);
+  const making = makingDir(place, name);
+  disk.rename(making, `${place}/${name}`);
+  try {
+    disk.syncDir(place);
+  } catch (error) {
+    disk.rename(`${place}/${name}`, making);
+    throw error;
+  }
 }
 
 /**

@@ -62,11 +62,13 @@ export async function restoreCheckpoint(
   const { inventory, problems } = await verifyCheckpoint(disk, from);
   if (problems.length > 0) throw damaged(from, problems);
   const files = new Files(to);
+  let begun = false;
   let lock: DiskLock | undefined;
   try {
     makeDirDurably(disk, to);
     lock = lockTarget(disk, files);
     begin(disk, files);
+    begun = true;
     const done = transfer(disk, inventory, to, (file) => {
       return { path: `${from}/${file.path}`, link: options.copy !== true };
     });
@@ -75,10 +77,12 @@ export async function restoreCheckpoint(
     disk.syncDir(to);
     return { inventory, ...done };
   } catch (error) {
-    // Without the mark nothing in there is ours.
-    if (lock !== undefined) {
+    // Before that nothing in there is ours.
+    if (begun) {
       giveUp(() => {
-        if (disk.stat(files.restoring) !== undefined) clear(disk, files);
+        // The mark may be gone already; what was reported as failed must not pass for restored.
+        if (disk.stat(files.restoring) === undefined) disk.create(files.restoring).close();
+        clear(disk, files);
       });
     }
     throw restate(error, to, "restore to");

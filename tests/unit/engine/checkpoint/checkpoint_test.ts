@@ -16,7 +16,7 @@ import {
   verifyCheckpoint,
 } from "../../../../src/engine/mod.ts";
 import { fromUtf8, utf8 } from "../../../../src/model/mod.ts";
-import { type SimRuntime } from "../../../../src/runtime/mod.ts";
+import type { SimDisk, SimRuntime } from "../../../../src/runtime/mod.ts";
 import { appendOperator, engineWorld, openTestEngine, SMALL } from "../../../support/engine.ts";
 
 const ORIGIN = { node: "n1", store: "0123456789abcdef0123456789abcdef" };
@@ -301,7 +301,7 @@ Deno.test("a checkpoint of an encrypted store is encrypted, and restores with th
   const { dir } = await engine.checkpoint("s");
   assert.deepEqual((await engine.verifyCheckpoint("s")).problems, []);
   await engine.close();
-  for (const path of filesBelow(world, dir).filter((path) => /wal$|MANIFEST/.test(path))) {
+  for (const path of filesBelow(world, dir).filter((path) => /wal$|sst$|MANIFEST/.test(path))) {
     const text = new TextDecoder("latin1").decode(world.disk.readWhole(path));
     assert.ok(!text.includes("secret"), path);
   }
@@ -456,6 +456,55 @@ Deno.test("a copy shares with the one before what is the same, and is the same i
   assert.deepEqual((await verifyCheckpoint(disk, "/backup/two")).problems, []);
   assert.deepEqual(await restored(world, "/backup/two"), state);
   assert.deepEqual(checkpointsIn(disk, "/backup").map(({ name }) => name), ["two"]);
+});
+
+Deno.test("a failure at any call of a restoring or copying leaves nothing that passes for whole", async () => {
+  const world = engineWorld();
+  const engine = await filled(world);
+  const before = contents(engine);
+  const { dir } = await engine.checkpoint("s");
+  await engine.close();
+  const image = world.disk.snapshotImage();
+  const works = {
+    restore: (disk: SimDisk) => restoreCheckpoint(disk, dir, "/new/r", NOTHING),
+    "restore --copy": (disk: SimDisk) =>
+      restoreCheckpoint(disk, dir, "/new/r", NOTHING, { copy: true }),
+    copy: (disk: SimDisk) => copyCheckpoint(disk, dir, "/new", "r"),
+  };
+  for (const [what, work] of Object.entries(works)) {
+    for (const errno of ["EIO", "ENOSPC", "EROFS"] as const) {
+      let tried = 0;
+      for (let at = 0;; at++) {
+        const there = engineWorld({ image, delays: false });
+        const { disk } = there;
+        disk.crash("keep");
+        const first = disk.callCount;
+        let failed = "";
+        disk.hook = ({ op, path, index }) => {
+          if (index - first < at || failed !== "" || op === "stat") return undefined;
+          failed = `${what}: ${errno} at ${op} ${path}`;
+          return errno;
+        };
+        const error = await work(disk).then(() => undefined, (error) => error);
+        disk.hook = undefined;
+        if (failed === "") break;
+        tried++;
+        assert.ok(error instanceof Error, `${failed}: nobody was told`);
+        if (what === "copy") assert.deepEqual(checkpointsIn(disk, "/new"), [], failed);
+        else if (disk.stat("/new/r/CURRENT") !== undefined) {
+          await assert.rejects(openEngine(there, "/new/r", SMALL, [appendOperator]), failed);
+        }
+        await work(disk);
+        if (what === "copy") await restoreCheckpoint(disk, "/new/r", "/again", NOTHING);
+        const copy = await openEngine(there, what === "copy" ? "/again" : "/new/r", SMALL, [
+          appendOperator,
+        ]);
+        assert.deepEqual(contents(copy), before, failed);
+        await copy.close();
+      }
+      assert.ok(tried > 20, `${what}, ${errno}: ${tried} calls`);
+    }
+  }
 });
 
 Deno.test("a copy refuses a taken name, another store's copy to share with, and damage", async () => {
