@@ -72,14 +72,14 @@ function say(text: string): void {
   for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
 }
 
-/** Runs one test file to its end. */
+/** Runs test files to their end. */
 async function test(
-  file: string,
+  files: readonly string[],
   env: Record<string, string>,
 ): Promise<{ success: boolean; output: string; seconds: number }> {
   const from = performance.now();
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["test", "--allow-all", "--no-check", "--frozen", file],
+    args: ["test", "--allow-all", "--no-check", "--frozen", ...files],
     cwd: ROOT,
     env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...env },
     stdin: "null",
@@ -101,7 +101,7 @@ async function runPart(each: Progress): Promise<void> {
   each.parts++;
   each.underWay += part;
   const env = { PAIRDB_LADDER_SEED: String(seed), PAIRDB_LADDER_COUNT: String(part) };
-  const { success, output, seconds } = await test(row.file, env);
+  const { success, output, seconds } = await test(row.files, env);
   each.underWay -= part;
   each.seconds += seconds;
   const figures = readLadderLine(output, name);
@@ -113,7 +113,9 @@ async function runPart(each: Progress): Promise<void> {
   const failure: Failure = { row: name, seed, count: part, text: output.slice(at, at + 4000) };
   each.failures.push(failure);
   say(
-    `FAILED: PAIRDB_LADDER_SEED=${seed} PAIRDB_LADDER_COUNT=${part} deno test -A ${row.file}\n${failure.text}`,
+    `FAILED: PAIRDB_LADDER_SEED=${seed} PAIRDB_LADDER_COUNT=${part} deno test -A ${
+      row.files.join(" ")
+    }\n${failure.text}`,
   );
 }
 
@@ -171,7 +173,7 @@ const ticker = setInterval(() => say(progressLine()), 60_000);
 await Promise.all(Array.from({ length: jobs }, () => work()));
 clearInterval(ticker);
 {
-  const { success, output, seconds } = await test(PLANTED, { PAIRDB_PLANTED: "all" });
+  const { success, output, seconds } = await test([PLANTED], { PAIRDB_PLANTED: "all" });
   const found = output.split("\n").filter((line) => line.startsWith("planted ")).join("\n");
   planted = { success, seconds: Math.round(seconds), text: success ? found : output.slice(-4000) };
   say(planted.text);

@@ -89,11 +89,12 @@ export function grouped(value: number): string {
   return String(value).replaceAll(/\B(?=(\d{3})+$)/g, ",");
 }
 
-/** The figures that a suite printed; undefined when it ended without. */
+/** How far the suites of a row came, as they printed it: the least of them; undefined when none did. */
 export function readLadderLine(output: string, row: string): { count: number } | undefined {
+  let least: number | undefined;
   for (const [, json] of output.matchAll(/^ladder (\{.*\})$/gm)) {
     const figures = JSON.parse(json) as { row: string; count: number };
-    if (figures.row === row) return figures;
+    if (figures.row === row) least = Math.min(least ?? Infinity, figures.count);
   }
-  return undefined;
+  return least === undefined ? undefined : { count: least };
 }

@@ -24,7 +24,13 @@ const BITS = wanted("corruption");
 
 /** What stores are made with. */
 const VARIANTS: Record<string, Partial<EngineOptions>> = {
-  "small blocks": { table: { ...SMALL.table, blockSize: 128 } },
+  "small blocks": { table: { ...SMALL.table, blockSize: 128, compression: ["none"] } },
+  "compression and partitions": {
+    table: { ...SMALL.table, compression: ["snappy", "lz4", "zstd"], partitionSize: 1 },
+  },
+  "compression by zstd": {
+    table: { ...SMALL.table, compression: ["zstd"] },
+  },
   encryption: { encryption: { key: new Uint8Array(32).fill(7) } },
 };
 

@@ -23,7 +23,7 @@ export interface Row {
   /** In the nightly run. */
   readonly second: number;
   /** Where the suite is. */
-  readonly file: string;
+  readonly files: readonly string[];
   /** What one process of the nightly run takes on, so that it lasts about a minute. */
   readonly part: number;
   /** Seeds from one part to the next; more than a part can use. */
@@ -38,7 +38,7 @@ export const ROWS = {
     unit: "crash states",
     first: 5000,
     second: 250_000,
-    file: "tests/crash/engine_crash_test.ts",
+    files: ["tests/crash/engine_crash_test.ts"],
     part: 15_000,
     stride: 10_000,
   },
@@ -46,7 +46,7 @@ export const ROWS = {
     unit: "kill -9 cycles",
     first: 20,
     second: 500,
-    file: "tests/crash/kill9_test.ts",
+    files: ["tests/crash/kill9_test.ts"],
     part: 25,
     stride: 1,
   },
@@ -54,7 +54,7 @@ export const ROWS = {
     unit: "flipped bits of each byte",
     first: 1,
     second: 8,
-    file: "tests/crash/corruption_test.ts",
+    files: ["tests/crash/corruption_test.ts", "tests/crash/corruption_formats_test.ts"],
     part: 8,
     stride: 1,
     finite: true,
@@ -63,7 +63,7 @@ export const ROWS = {
     unit: "failed hits of each I/O call site",
     first: 1,
     second: 100,
-    file: "tests/crash/io_errors_test.ts",
+    files: ["tests/crash/io_errors_test.ts"],
     part: 10,
     stride: 10,
     finite: true,
@@ -72,7 +72,7 @@ export const ROWS = {
     unit: "inputs of each decoder",
     first: 20_000,
     second: 5_000_000,
-    file: "tests/fuzz/engine_decoders_test.ts",
+    files: ["tests/fuzz/engine_decoders_test.ts"],
     part: 50_000,
     stride: 50_000,
   },
@@ -80,7 +80,7 @@ export const ROWS = {
     unit: "operations against the oracle",
     first: 200_000,
     second: 50_000_000,
-    file: "tests/oracle/engine_test.ts",
+    files: ["tests/oracle/engine_test.ts"],
     part: 1_000_000,
     stride: 100_000,
   },

@@ -9,7 +9,7 @@ import {
   tableOf,
 } from "../../../tools/nightly_plan.ts";
 
-const ROW: Row = { unit: "things", first: 1, second: 100, file: "a", part: 20, stride: 50 };
+const ROW: Row = { unit: "things", first: 1, second: 100, files: ["a"], part: 20, stride: 50 };
 
 Deno.test("the nightly run takes the row that is furthest behind, and more when there is time", () => {
   const a = startOf("a", ROW);
