@@ -29,6 +29,7 @@
  * @module
  */
 import { type EntryKind, KIND_PUT } from "../api.ts";
+import { Copies } from "../copies.ts";
 import { Arena, UNIT_SHIFT } from "./arena.ts";
 import { AHEAD, PERIOD, SAMPLE } from "./rules.ts";
 import { Sketch } from "./sketch.ts";
@@ -62,6 +63,7 @@ export class RowCache {
   readonly #capacity: number;
   readonly #arena: Arena;
   readonly #weights: Weights;
+  readonly #copies = new Copies();
   // Buckets of two words each: position (0: none), hash.
   readonly #shards: Uint32Array[] = [];
   readonly #counts = new Uint32Array(SHARDS);
@@ -140,7 +142,7 @@ export class RowCache {
     this.#touch(words, w);
     this.#trial?.access(words[w + 1]);
     const start = (w << 2) + HEADER + key.length;
-    return this.#arena.bytes[segment].slice(start, start + words[w + 4]);
+    return this.#copies.copy(this.#arena.bytes[segment], start, start + words[w + 4]);
   }
 
   /**
