@@ -33,6 +33,8 @@ export interface EntryCursor {
   next(): void;
   /** Moves back by one. Only from a valid position. */
   prev(): void;
+  /** Gives up what it holds, to cursors that come later. It is not used any more then, and not closed twice. */
+  close(): void;
 }
 
 /** Compares two ranges as unsigned bytes. */
@@ -54,8 +56,11 @@ export function compareRanges(
   return aLength - bLength;
 }
 
-/** Orders two valid cursors by the entries that they stand on. */
-export function compareEntries(a: EntryCursor, b: EntryCursor): number {
+/** What decides the place of an entry among others. */
+export type EntryPlace = Pick<EntryCursor, "keyBuffer" | "keyStart" | "keyEnd" | "seq">;
+
+/** Orders two entries. */
+export function compareEntries(a: EntryPlace, b: EntryPlace): number {
   return compareRanges(
     a.keyBuffer,
     a.keyStart,
@@ -67,16 +72,45 @@ export function compareEntries(a: EntryCursor, b: EntryCursor): number {
 }
 
 /**
+ * One of the cursors that are merged, with the place of its entry beside it: comparing entries asks the
+ * cursor, which may be of any kind and have others below it, once for each of its steps.
+ */
+class Source implements EntryPlace {
+  readonly cursor: EntryCursor;
+  keyBuffer: Uint8Array = NO_BYTES;
+  keyStart = 0;
+  keyEnd = 0;
+  seq = 0;
+
+  constructor(cursor: EntryCursor) {
+    this.cursor = cursor;
+  }
+
+  /** Looks where the cursor stands now; false when that is nowhere. */
+  look(): boolean {
+    const { cursor } = this;
+    if (!cursor.valid) return false;
+    this.keyBuffer = cursor.keyBuffer;
+    this.keyStart = cursor.keyStart;
+    this.keyEnd = cursor.keyEnd;
+    this.seq = cursor.seq;
+    return true;
+  }
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+/**
  * Several cursors as one. A binary heap of the valid ones; on top the least when it goes forwards, the
  * greatest when it goes backwards. Turning round costs a seek in each of them.
  */
 export class MergingCursor implements EntryCursor {
-  readonly #all: readonly EntryCursor[];
-  readonly #heap: EntryCursor[] = [];
+  readonly #all: readonly Source[];
+  readonly #heap: Source[] = [];
   #backwards = false;
 
   constructor(cursors: readonly EntryCursor[]) {
-    this.#all = cursors;
+    this.#all = cursors.map((cursor) => new Source(cursor));
   }
 
   get valid(): boolean {
@@ -95,55 +129,60 @@ export class MergingCursor implements EntryCursor {
     return this.#heap[0].seq;
   }
   get kind(): EntryKind {
-    return this.#heap[0].kind;
+    return this.#heap[0].cursor.kind;
   }
   get valueBuffer(): Uint8Array {
-    return this.#heap[0].valueBuffer;
+    return this.#heap[0].cursor.valueBuffer;
   }
   get valueStart(): number {
-    return this.#heap[0].valueStart;
+    return this.#heap[0].cursor.valueStart;
   }
   get valueEnd(): number {
-    return this.#heap[0].valueEnd;
+    return this.#heap[0].cursor.valueEnd;
   }
 
   seekFirst(): void {
-    for (const cursor of this.#all) cursor.seekFirst();
+    for (const { cursor } of this.#all) cursor.seekFirst();
     this.#build(false);
   }
 
   seek(key: Uint8Array, seq: number): void {
-    for (const cursor of this.#all) cursor.seek(key, seq);
+    for (const { cursor } of this.#all) cursor.seek(key, seq);
     this.#build(false);
   }
 
   seekLast(): void {
-    for (const cursor of this.#all) cursor.seekLast();
+    for (const { cursor } of this.#all) cursor.seekLast();
     this.#build(true);
   }
 
   seekBefore(key: Uint8Array): void {
-    for (const cursor of this.#all) cursor.seekBefore(key);
+    for (const { cursor } of this.#all) cursor.seekBefore(key);
     this.#build(true);
   }
 
   next(): void {
     if (this.#backwards) return this.#turn();
     const top = this.#heap[0];
-    top.next();
+    top.cursor.next();
     this.#settle(top);
   }
 
   prev(): void {
     if (!this.#backwards) return this.#turn();
     const top = this.#heap[0];
-    top.prev();
+    top.cursor.prev();
     this.#settle(top);
   }
 
+  close(): void {
+    this.#heap.length = 0;
+    for (const { cursor } of this.#all) cursor.close();
+  }
+
   /** Puts the top, which has moved, where it belongs now. */
-  #settle(top: EntryCursor): void {
-    if (!top.valid) {
+  #settle(top: Source): void {
+    if (!top.look()) {
       const last = this.#heap.pop()!;
       if (this.#heap.length === 0) return;
       this.#heap[0] = last;
@@ -157,10 +196,10 @@ export class MergingCursor implements EntryCursor {
    */
   #turn(): void {
     const backwards = !this.#backwards;
-    const top = this.#heap[0];
+    const top = this.#heap[0].cursor;
     const key = top.keyBuffer.slice(top.keyStart, top.keyEnd);
     const { seq } = top;
-    for (const cursor of this.#all) {
+    for (const { cursor } of this.#all) {
       if (cursor === top) continue;
       cursor.seek(key, seq);
       if (!backwards) continue;
@@ -175,25 +214,24 @@ export class MergingCursor implements EntryCursor {
   #build(backwards: boolean): void {
     this.#backwards = backwards;
     this.#heap.length = 0;
-    for (const cursor of this.#all) if (cursor.valid) this.#heap.push(cursor);
+    for (const source of this.#all) if (source.look()) this.#heap.push(source);
     for (let i = (this.#heap.length >> 1) - 1; i >= 0; i--) this.#sink(i);
   }
 
   #sink(at: number): void {
     const heap = this.#heap;
     const item = heap[at];
+    const sign = this.#backwards ? -1 : 1;
     for (;;) {
       let child = 2 * at + 1;
       if (child >= heap.length) break;
-      if (child + 1 < heap.length && this.#order(heap[child + 1], heap[child]) < 0) child++;
-      if (this.#order(item, heap[child]) <= 0) break;
+      if (child + 1 < heap.length && compareEntries(heap[child + 1], heap[child]) * sign < 0) {
+        child++;
+      }
+      if (compareEntries(item, heap[child]) * sign <= 0) break;
       heap[at] = heap[child];
       at = child;
     }
     heap[at] = item;
-  }
-
-  #order(a: EntryCursor, b: EntryCursor): number {
-    return this.#backwards ? compareEntries(b, a) : compareEntries(a, b);
   }
 }

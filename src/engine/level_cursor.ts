@@ -93,6 +93,11 @@ export class LevelCursor implements EntryCursor {
     this.#skipEmptyBack();
   }
 
+  close(): void {
+    this.#current?.close();
+    this.#current = undefined;
+  }
+
   /** The first table whose greatest key is `key` or more. */
   #reaching(key: Uint8Array): number {
     return Math.min(this.#to, Math.max(this.#from, firstReaching(this.#level, key)));
@@ -101,6 +106,8 @@ export class LevelCursor implements EntryCursor {
   #enter(index: number): void {
     if (index !== this.#index || this.#current === undefined) {
       const isInside = index >= this.#from && index < this.#to;
+      // Opening the next may fail, and this one must not be closed twice.
+      this.close();
       this.#current = isInside ? this.#level[index].reader.cursor() : undefined;
     }
     this.#index = index;

@@ -27,6 +27,8 @@ const READ_AHEAD = 64 * 1024;
 /** ...and how many such pieces are kept for the steps to come, in case the block cache does not. */
 const CHUNKS_KEPT = 16;
 
+/** Arrays up to this length the engine of the language allocates in its heap, which is quick. */
+const IN_HEAP_MAX = 64;
 const NO_BYTES = new Uint8Array(0);
 
 /** What a scan shows, prefix and all worked out to key bytes. */
@@ -85,7 +87,7 @@ export class LiveCursor implements ScanCursor {
   #lost = false;
   #stash: Stash | undefined;
   // The key in hand; its value is a range of what the input showed, or of what an operator made.
-  #key = new Uint8Array(64);
+  #key = NO_BYTES;
   #keyLength = -1;
   /** The key in hand is not dealt with yet. */
   #inWork = false;
@@ -102,7 +104,8 @@ export class LiveCursor implements ScanCursor {
   }
 
   get key(): Uint8Array {
-    return this.#key.subarray(0, this.#keyLength);
+    const length = this.#keyLength;
+    return this.#key.length === length ? this.#key : this.#key.subarray(0, length);
   }
 
   get value(): Uint8Array {
@@ -135,6 +138,7 @@ export class LiveCursor implements ScanCursor {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#input.close();
     this.#parts.release();
   }
 
@@ -304,8 +308,11 @@ export class LiveCursor implements ScanCursor {
     const length = keyEnd - keyStart;
     this.#inWork = true;
     this.#keyLength = length;
-    if (length > this.#key.length) this.#key = new Uint8Array(length * 2);
-    const key = this.#key;
+    let key = this.#key;
+    // Of the same length, where that is cheap: then it can be shown as it is.
+    if (length > key.length || (length < key.length && length <= IN_HEAP_MAX)) {
+      this.#key = key = new Uint8Array(length);
+    }
     for (let i = 0; i < length; i++) key[i] = keyBuffer[keyStart + i];
   }
 

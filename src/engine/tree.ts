@@ -274,24 +274,18 @@ export class TreeState implements Tree {
     // What comes into an empty memtable later is newer than any moment that is pinned now.
     if (this.active.count > 0) cursors.push(this.active.cursor());
     for (const memtable of this.immutables) cursors.push(memtable.cursor());
-    const { levels } = version;
-    for (const table of levels[0]) {
-      const { smallest, largest } = table.meta.properties;
-      if (start !== undefined && compareBytes(largest, start) < 0) continue;
-      if (end !== undefined && compareBytes(smallest, end) >= 0) continue;
-      // One that is not open yet is opened at the first step, which may wait for the disk.
-      cursors.push(table.isOpen ? table.reader.cursor() : new LevelCursor([table], 0, 1));
-    }
-    for (let i = 1; i < levels.length; i++) {
-      const level = levels[i];
-      const from = start === undefined ? 0 : firstReaching(level, start);
-      let to = level.length;
+    for (const run of version.runs) {
+      const from = start === undefined ? 0 : firstReaching(run, start);
+      let to = run.length;
       if (end !== undefined) {
         // The first that reaches the end may begin before it.
-        to = firstReaching(level, end);
-        if (to < level.length && compareBytes(level[to].meta.properties.smallest, end) < 0) to++;
+        to = firstReaching(run, end);
+        if (to < run.length && compareBytes(run[to].meta.properties.smallest, end) < 0) to++;
       }
-      if (from < to) cursors.push(new LevelCursor(level, from, to));
+      if (from >= to) continue;
+      // One that is not open yet is opened at the first step, which may wait for the disk.
+      const only = to - from === 1 && run[from].isOpen;
+      cursors.push(only ? run[from].reader.cursor() : new LevelCursor(run, from, to));
     }
     return cursors.length === 1 ? cursors[0] : new MergingCursor(cursors);
   }

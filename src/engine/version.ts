@@ -71,6 +71,7 @@ export class Version {
   /** Level 0 newest first; the others by key, without overlaps. */
   readonly levels: readonly (readonly LiveTable[])[];
   #references = 0;
+  #runs: readonly (readonly LiveTable[])[] | undefined;
   #metas: readonly (readonly TableMeta[])[] | undefined;
 
   /**
@@ -115,6 +116,14 @@ export class Version {
     );
   }
 
+  /**
+   * All tables in as few runs as do it, each by key and without overlaps: what a scan merges. Those of level 0
+   * that were written in the order of their keys are one.
+   */
+  get runs(): readonly (readonly LiveTable[])[] {
+    return this.#runs ??= [...disjointRuns(this.levels[0]), ...this.levels.slice(1)];
+  }
+
   /** All tables. */
   tables(): LiveTable[] {
     return this.levels.flat();
@@ -136,6 +145,21 @@ export class Version {
   release(): void {
     if (--this.#references === 0) { for (const table of this.tables()) table.release(); }
   }
+}
+
+/** Puts tables together whose ranges do not overlap: the fewest runs (interval partitioning). */
+function disjointRuns(tables: readonly LiveTable[]): LiveTable[][] {
+  const runs: LiveTable[][] = [];
+  const byStart = tables.toSorted((a, b) =>
+    compareBytes(a.meta.properties.smallest, b.meta.properties.smallest)
+  );
+  for (const table of byStart) {
+    const { smallest } = table.meta.properties;
+    const run = runs.find((run) => compareBytes(run.at(-1)!.meta.properties.largest, smallest) < 0);
+    if (run === undefined) runs.push([table]);
+    else run.push(table);
+  }
+  return runs;
 }
 
 /** The table of a sorted level whose range holds `key`; -1 when there is none. */

@@ -110,6 +110,9 @@ export class ListCursor implements EntryCursor {
   prev(): void {
     this.#at--;
   }
+  close(): void {
+    this.#at = -1;
+  }
 }
 
 /** A table as the picker and versions see it. */

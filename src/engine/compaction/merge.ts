@@ -53,6 +53,7 @@ class HeldEntry implements EntryCursor {
   seekBefore(): void {}
   next(): void {}
   prev(): void {}
+  close(): void {}
 }
 
 /**

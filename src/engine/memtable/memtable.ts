@@ -493,4 +493,7 @@ class MemtableCursor implements EntryCursor {
   prev(): void {
     this.#node = this.#table.previous(this.#node);
   }
+  close(): void {
+    this.#node = 0;
+  }
 }

@@ -208,6 +208,10 @@ export class BlockCursor implements EntryCursor {
     this.valid = true;
   }
 
+  close(): void {
+    this.valid = false;
+  }
+
   next(): void {
     const bytes = this.valueBuffer;
     let at = this.#next;

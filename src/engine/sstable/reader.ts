@@ -64,6 +64,9 @@ export function provesKey(
   }
 }
 
+/** Cursors that a table keeps for the next scans. */
+const SPARE_CURSORS = 4;
+
 /** An open table. */
 export class TableReader {
   readonly number: number;
@@ -84,6 +87,8 @@ export class TableReader {
   readonly #index: BlockIndex;
   // Look-ups are synchronous, so that no two overlap: they share one cursor and one view of a partition.
   readonly #probe: TableCursor;
+  // Making a cursor takes as long as some of its steps, and short scans make many.
+  readonly #spare: TableCursor[] = [];
   readonly #partition = new PartitionView();
 
   /**
@@ -160,7 +165,12 @@ export class TableReader {
 
   /** A cursor of its own over all entries. */
   cursor(): EntryCursor {
-    return new TableCursor(this);
+    return this.#spare.pop() ?? new TableCursor(this);
+  }
+
+  /** Takes back a cursor that nobody uses any more, for the next who asks for one. */
+  giveBack(cursor: TableCursor): void {
+    if (this.#spare.length < SPARE_CURSORS) this.#spare.push(cursor);
   }
 
   /** The first block that can hold `key` or a greater one; `blocks` when there is none. */

@@ -89,6 +89,11 @@ export class TableCursor implements EntryCursor {
     if (!this.#block.valid && this.#enter(this.#index - 1)) this.#block.seekLast();
   }
 
+  close(): void {
+    this.#block.close();
+    this.#table.giveBack(this);
+  }
+
   /** Loads a block; outside the table the cursor becomes invalid. */
   #enter(index: number): boolean {
     if (index < 0 || index >= this.#table.blocks) {

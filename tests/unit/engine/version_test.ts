@@ -60,6 +60,17 @@ Deno.test("tables that overlap below level 0 make no version", () => {
   assert.equal(version.levels[3].length, 3);
 });
 
+Deno.test("tables of level 0 that do not overlap are one run", () => {
+  const level0: [string, string][] = [["m", "p"], ["a", "c"], ["p", "t"], ["d", "l"], ["b", "z"]];
+  const version = new Version([
+    ...level0.map((range, i) => ({ level: 0, table: live(i + 1, range) })),
+    { level: 1, table: live(9, ["m", "p"]) },
+    { level: 1, table: live(8, ["a", "c"]) },
+  ]);
+  assert.deepEqual(version.runs.map(numbers), [[2, 4, 1], [5], [3], [8, 9]]);
+  assert.deepEqual(new Version([]).runs, []);
+});
+
 Deno.test("tableFor() finds the one table of a level that can hold a key", () => {
   const level = [live(1, ["b", "d"]), live(2, ["f", "f"]), live(3, ["h", "k"])];
   const found: Record<string, number> = {

@@ -173,6 +173,23 @@ Deno.test("seek() moves over blocks to the first entry at or after a key", () =>
   reader.close();
 });
 
+Deno.test("a cursor that was closed serves the next, and stands nowhere until that seeks", () => {
+  const entries = randomEntries(4, 300, 100);
+  const reader = openTable(entries);
+  const first = reader.cursor();
+  const other = reader.cursor();
+  first.seekFirst();
+  other.seekLast();
+  first.close();
+  const second = reader.cursor();
+  assert.equal(second, first);
+  assert.equal(second.valid, false);
+  assert.notEqual(reader.cursor(), other);
+  second.seekFirst();
+  assert.deepEqual(drain(second), entries);
+  assert.deepEqual(entryAt(other), entries.at(-1));
+});
+
 Deno.test("look-ups through a cache give the same, and read each block once", () => {
   const entries = randomEntries(5, 600, 200);
   const cache = new BlockCache(1 << 20);
