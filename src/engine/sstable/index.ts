@@ -31,6 +31,10 @@ export class BlockIndex {
   readonly #bytes: Uint8Array;
   readonly #starts: Uint32Array;
   readonly #ends: Uint32Array;
+  // All keys begin with the same #shared bytes; #heads[i] is what follows them in key i, as a number. A search
+  // compares numbers that lie close together, and keys only where their heads are equal.
+  readonly #shared: number;
+  readonly #heads: Float64Array;
 
   /**
    * @param limit        where the sections end that it may name
@@ -67,18 +71,51 @@ export class BlockIndex {
       this.firstBlocks[i + 1] = blocks;
     }
     reader.end();
+    this.#shared = count === 0 ? 0 : sharedLength(
+      bytes.subarray(this.#starts[0], this.#ends[0]),
+      bytes.subarray(this.#starts[count - 1], this.#ends[count - 1]),
+    );
+    this.#heads = new Float64Array(count);
+    for (let i = 0; i < count; i++) {
+      this.#heads[i] = headOf(bytes, this.#starts[i] + this.#shared, this.#ends[i]);
+    }
   }
 
   /** The first entry that ends at `key` or a greater one; `count` when there is none. */
   find(key: Uint8Array): number {
-    let low = 0;
-    let high = this.count;
+    const { count } = this;
+    if (count === 0) return 0;
+    const first = this.#starts[0];
+    const shared = this.#shared;
+    const most = Math.min(shared, key.length);
+    const order = compareRanges(this.#bytes, first, first + shared, key, 0, most);
+    if (order !== 0) return order < 0 ? count : 0;
+    const head = headOf(key, shared, key.length);
+    let low = this.#firstHead(head);
+    let high = low;
+    // Mostly there is one with the same head, or none.
+    for (let step = 1; high < count && this.#heads[high] === head; step *= 2) {
+      high = Math.min(count, high + step);
+    }
     while (low < high) {
       const middle = (low + high) >> 1;
       const start = this.#starts[middle];
       if (compareRanges(this.#bytes, start, this.#ends[middle], key, 0, key.length) < 0) {
         low = middle + 1;
       } else high = middle;
+    }
+    return low;
+  }
+
+  /** The first entry whose key's head is `head` or more; `count` when there is none. */
+  #firstHead(head: number): number {
+    const heads = this.#heads;
+    let low = 0;
+    let high = heads.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (heads[middle] < head) low = middle + 1;
+      else high = middle;
     }
     return low;
   }
@@ -94,6 +131,21 @@ export class BlockIndex {
     }
     return low;
   }
+}
+
+/** How many bytes two keys have in common at their start. */
+function sharedLength(a: Uint8Array, b: Uint8Array): number {
+  const most = Math.min(a.length, b.length);
+  let shared = 0;
+  while (shared < most && a[shared] === b[shared]) shared++;
+  return shared;
+}
+
+/** The first six of some bytes as a number, with zeros where they end: of greater bytes it is not less. */
+function headOf(bytes: Uint8Array, start: number, end: number): number {
+  let head = 0;
+  for (let at = start; at < start + 6; at++) head = head * 256 + (at < end ? bytes[at] : 0);
+  return head;
 }
 
 const NO_BYTES = new Uint8Array(0);
