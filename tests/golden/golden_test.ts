@@ -28,7 +28,7 @@ import {
 } from "../support/golden.ts";
 
 /** Format versions that this program reads. */
-const VERSIONS = [1];
+const VERSIONS = [1, 2];
 const STORES = VERSIONS.flatMap((version) =>
   ["closed", "torn"].map((name) => ({ version, name, path: `${goldenFolder(version)}/${name}` }))
 );

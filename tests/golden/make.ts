@@ -32,7 +32,7 @@ import {
   worldOn,
 } from "../support/golden.ts";
 
-const VERSION = 1;
+const VERSION = 2;
 
 const put = (tree: Tree, key: string, value: string | Uint8Array): Mutation => ({
   tree,
