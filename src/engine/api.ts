@@ -180,6 +180,8 @@ export interface EngineStats {
   /** Tables that are open for reading, and how often one had to be opened again. */
   openFiles: number;
   reopenedFiles: number;
+  /** Times that a compaction was not begun because its output might not fit on the disk. */
+  compactionsDeferred: number;
   /** Flushes and trees in want of a compaction that wait for a thread. */
   jobsPending: number;
   jobsRunning: number;

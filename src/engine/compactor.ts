@@ -21,7 +21,7 @@ import {
   spanOf,
   type TableJobResult,
 } from "./compaction/mod.ts";
-import type { Jobs } from "./job_runner.ts";
+import { type Jobs, reason } from "./job_runner.ts";
 import {
   install,
   jobBase,
@@ -31,6 +31,9 @@ import {
 import { tableTimes } from "./table_jobs.ts";
 import type { RunningCompaction, TreeState } from "./tree.ts";
 
+/** Room that compactions leave on the disk for the log and for flushes, in bytes. */
+const SPACE_KEPT = 1 << 20;
+
 /** Compactions of one engine. */
 export class Compactor {
   readonly #parts: MaintenanceParts;
@@ -38,11 +41,15 @@ export class Compactor {
   readonly #events: MaintenanceEvents;
   readonly #waiting = new Set<TreeState>();
   #running = 0;
+  /** What running compactions may still write. */
+  #runningBytes = 0;
   #stopped = false;
   #paused = false;
 
   /** Compactions done. */
   compactions = 0;
+  /** Times that one was not begun because its output might not fit on the disk. */
+  deferred = 0;
   /** Bytes of tables that they have read. */
   bytesRead = 0;
   /** Bytes of tables that they have written. */
@@ -105,6 +112,7 @@ export class Compactor {
           ? undefined
           : pickRange(tree.version.metas, { ...request, firstFile }, options);
         if (plan === undefined) return;
+        if (!this.#fits(plan)) throw this.#tooFull(plan);
         await this.#start(tree, plan, purgeBeforeMs());
       }
     } finally {
@@ -144,6 +152,10 @@ export class Compactor {
       running,
     });
     if (plan === undefined) return false;
+    if (!this.#fits(plan)) {
+      this.deferred++;
+      return false;
+    }
     this.#start(tree, plan).then(
       () => this.schedule(tree),
       (error) => this.#events.failed("compaction", tree, error),
@@ -159,6 +171,31 @@ export class Compactor {
       purgeBeforeMs: this.#parts.purgeBeforeMs(),
       oldestSnapshot: snapshots()[0] ?? Infinity,
     };
+  }
+
+  /**
+   * Whether there is room for what a plan may write, beside what runs may still write: inputs go only
+   * when outputs are there. What does not fit is looked at again at the next tick.
+   */
+  #fits(plan: CompactionPlan): boolean {
+    if (plan.trivialMove) return true;
+    let free: number;
+    try {
+      const { disk } = this.#parts.runtime;
+      free = disk.space(this.#parts.files.root).freeBytes;
+    } catch (error) {
+      // A disk that cannot be measured may be well; when not, the job says so.
+      this.#parts.runtime.log.warn("cannot measure the disk", { error: reason(error) });
+      return true;
+    }
+    return bytesOf(plan) + this.#runningBytes + SPACE_KEPT <= free;
+  }
+
+  #tooFull(plan: CompactionPlan): PairError {
+    const bytes = bytesOf(plan);
+    return new PairError("DiskFull", `Cannot compact: the disk has no room for ${bytes} bytes`, {
+      bytes,
+    });
   }
 
   #isBehind(tree: TreeState): boolean {
@@ -182,6 +219,8 @@ export class Compactor {
     };
     tree.compacting.add(running);
     this.#running++;
+    const bytes = plan.trivialMove ? 0 : bytesOf(plan);
+    this.#runningBytes += bytes;
     return (async () => {
       try {
         await this.#compactOnce(tree, plan, purgeBeforeMs);
@@ -192,6 +231,7 @@ export class Compactor {
       } finally {
         tree.compacting.delete(running);
         this.#running--;
+        this.#runningBytes -= bytes;
         resolve();
         this.#events.ended();
         this.#fill();
@@ -203,7 +243,7 @@ export class Compactor {
     const { runtime, manifest, tables, options } = this.#parts;
     const startedMs = runtime.clock.monotonicMs();
     const level = plan.outputLevel;
-    const bytes = plan.inputs.reduce((sum, { size }) => sum + size, 0);
+    const bytes = bytesOf(plan);
     const result = plan.trivialMove
       ? { tables: plan.inputs, bytesRead: 0, purged: 0, floor: 0 }
       : await this.#run(tree, plan, bytes, purgeBeforeMs);
@@ -289,6 +329,11 @@ export class Compactor {
 /** Waits for the compactions of a tree that run now. */
 export async function settled(tree: TreeState): Promise<void> {
   await Promise.all([...tree.compacting].map(({ done }) => done));
+}
+
+/** What a plan writes at most, about. */
+function bytesOf({ inputs }: CompactionPlan): number {
+  return inputs.reduce((sum, { size }) => sum + size, 0);
 }
 
 function level0(tree: TreeState): number {

@@ -717,6 +717,7 @@ class LsmEngine implements Engine {
       ),
       snapshots: checkpoints.count,
       snapshotBytes: checkpoints.heldBytes,
+      compactionsDeferred: compactor.deferred,
       openFiles: this.#pool.openCount,
       reopenedFiles: this.#pool.reopened,
       jobsPending: counts.pending,

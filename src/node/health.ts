@@ -9,12 +9,7 @@
 import type { Engine } from "../engine/mod.ts";
 import { type Clock, type Disk, DiskError } from "../runtime/mod.ts";
 import type { Health } from "./api.ts";
-
-/** Shares of the disk, from 0 to 1. */
-export interface DiskThresholds {
-  /** Above this share of the disk in use the node is degraded. */
-  readonly degraded: number;
-}
+import type { DiskSpace, DiskThresholds } from "./disk_guard.ts";
 
 /** As the design documents have it: from 90 % on large writes are to be refused (features D2). */
 export const DEFAULT_DISK_THRESHOLDS: DiskThresholds = { degraded: 0.9 };
@@ -28,12 +23,6 @@ export interface HealthSources {
   readonly thresholds: DiskThresholds;
   /** The share of its memory that the process uses, from 0 to 1; absent: not reported. */
   readonly memoryUsage: (() => number) | undefined;
-}
-
-/** Bytes of the file system under the data directory. */
-export interface DiskSpace {
-  readonly totalBytes: number;
-  readonly freeBytes: number;
 }
 
 /** How long a measured disk stands, ms: health is asked for far more often than disks fill. */

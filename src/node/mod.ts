@@ -3,7 +3,8 @@
  * @module
  */
 export * from "./api.ts";
-export { DEFAULT_DISK_THRESHOLDS, type DiskThresholds } from "./health.ts";
+export type { DiskThresholds } from "./disk_guard.ts";
+export { DEFAULT_DISK_THRESHOLDS } from "./health.ts";
 export { claimIdentity, type Identity, readIdentity } from "./identity.ts";
 export { valueBytes } from "./reads.ts";
 export { type Restored, restoreNode, type RestoreOptions } from "./restore.ts";

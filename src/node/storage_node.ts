@@ -33,7 +33,8 @@ import type {
   TenantOptions,
   WriteResult,
 } from "./api.ts";
-import { DEFAULT_DISK_THRESHOLDS, type DiskThresholds, HealthMonitor } from "./health.ts";
+import { DISK_STATES, DiskGuard, type DiskThresholds, estimateWrite } from "./disk_guard.ts";
+import { DEFAULT_DISK_THRESHOLDS, HealthMonitor } from "./health.ts";
 import { getKey, KeyScan, NO_KEYS, readKey, readKeys } from "./reads.ts";
 import { Tenants } from "./tenants.ts";
 import {
@@ -89,6 +90,7 @@ class EngineNode implements StorageNode {
   #tenants: Tenants;
   #writes: WritePath;
   #monitor: HealthMonitor;
+  #disk: DiskGuard;
   #startedAtMs: number;
   #closing: Promise<void> | undefined;
   #lastNowMs = 0;
@@ -104,12 +106,14 @@ class EngineNode implements StorageNode {
     const thresholds = options.diskThresholds ?? DEFAULT_DISK_THRESHOLDS;
     const { clock, disk } = runtime;
     this.#monitor = new HealthMonitor({ engine, clock, disk, dataDir, thresholds, memoryUsage });
+    this.#disk = new DiskGuard(() => this.#monitor.space(), thresholds, runtime.log);
     this.#startedAtMs = clock.monotonicMs();
   }
 
   async put(tenant: string, input: PutInput): Promise<WriteResult> {
     this.#checkUse(tenant);
     const item = checkPut(input, this.#nowMs());
+    this.#disk.admit("put", estimateWrite(item.key.length + item.value.length));
     return await this.#change(tenant, (tree) => this.#writes.put(tree, item));
   }
 
@@ -134,6 +138,7 @@ class EngineNode implements StorageNode {
     this.#checkUse(tenant);
     const key = encodeKey(input.key);
     const context = checkContext(input.context);
+    this.#disk.admit("delete", estimateWrite(key.length));
     // No tenant is made only to delete from it.
     const absent = { clock: EMPTY_CLOCK, timestampMs: this.#writes.stamp(), existed: false };
     return await this.#change(tenant, (tree) => this.#writes.delete(tree, key, context), absent);
@@ -146,6 +151,8 @@ class EngineNode implements StorageNode {
   ): Promise<{ results: readonly WriteResult[]; unchanged: number }> {
     this.#checkUse(tenant);
     const checked = checkBatch(items, this.#nowMs());
+    const bytes = checked.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
+    this.#disk.admit("put", estimateWrite(bytes, checked.length));
     const skipUnchanged = options.skipUnchanged ?? false;
     return await this.#change(
       tenant,
@@ -186,6 +193,8 @@ class EngineNode implements StorageNode {
   ): Promise<WriteResult> {
     this.#checkUse(tenant);
     const replica = checkReplica(write);
+    const bytes = replica.key.length + (replica.value?.length ?? 0);
+    this.#disk.admit(replica.value === undefined ? "delete" : "put", estimateWrite(bytes));
     return await this.#change(
       tenant,
       (tree) => this.#writes.applyReplica(tree, replica, origin),
@@ -280,7 +289,12 @@ class EngineNode implements StorageNode {
       lastSequence: counters.lastSequence,
       snapshots: counters.snapshots,
       snapshotBytes: counters.snapshotBytes,
-      counters,
+      counters: {
+        ...counters,
+        diskState: DISK_STATES.indexOf(this.#disk.state),
+        diskThrottled: this.#disk.throttled,
+        diskRefused: this.#disk.refused,
+      },
     };
   }
 

@@ -81,6 +81,7 @@ const GAUGES = [
   "quarantinedFiles",
   "compactionsStopped",
   "openFiles",
+  "diskState",
   "jobsPending",
   "jobsRunning",
   "workersActive",

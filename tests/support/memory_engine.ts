@@ -369,6 +369,7 @@ export class MemoryEngine implements Engine {
       compactionsStopped: 0,
       snapshots: this.#checkpoints.size,
       snapshotBytes: 0,
+      compactionsDeferred: 0,
       openFiles: 0,
       reopenedFiles: 0,
       jobsPending: 0,

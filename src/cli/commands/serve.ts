@@ -70,7 +70,7 @@ async function runNode(
     version: VERSION,
     engine: engineOptions(config, key),
     tenantAutoCreate: config.tenant.auto_create,
-    diskThresholds: { degraded: config.storage.max_disk_usage },
+    diskThresholds: { degraded: config.storage.max_disk_usage, strict: config.disk.strict },
   });
   try {
     const port = await open(config, runtime, node);

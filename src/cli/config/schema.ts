@@ -104,9 +104,14 @@ const storage = z.strictObject({
     { default: 1000, min: 16, max: 1_000_000 },
   ),
   max_disk_usage: number(
-    "Share of the disk in use above which the node reports itself degraded. No write is refused for it yet.",
+    "Share of the disk in use from which writes over 64 KiB are refused (2003) and the node is degraded. From halfway to all of it on, 0.95 by default, puts are refused (2002); deletes go on.",
     { default: 0.9, min: 0.1, max: 1 },
   ),
+});
+
+/** What a filling disk takes. */
+const disk = z.strictObject({
+  strict: flag("Whether a disk that is full for puts refuses deletes too.", false),
 });
 
 /** The write-ahead log: what makes an acknowledged write last. */
@@ -388,6 +393,7 @@ const logging = z.strictObject({
 export const SECTIONS = {
   server: { title: "Who this node is and where it listens", schema: server },
   storage: { title: "Where data lives", schema: storage },
+  disk: { title: "What a filling disk takes", schema: disk },
   commit_log: { title: "The write-ahead log", schema: commitLog },
   mem_table: { title: "Memory for writes", schema: memTable },
   sstable: {
@@ -406,6 +412,7 @@ export const SECTIONS = {
 export const configSchema = z.strictObject({
   server: server.prefault({}),
   storage: storage.prefault({}),
+  disk: disk.prefault({}),
   commit_log: commitLog.prefault({}),
   encryption: encryption.prefault({}),
   mem_table: memTable.prefault({}),

@@ -1,0 +1,157 @@
+/**
+ * The disk guard: which writes a filling disk still takes, decided before any work is done for them.
+ *
+ *     in use      state      puts                       deletes
+ *     < 80 %      normal     yes                        yes
+ *     ≥ 80 %      warn       yes, somebody is told      yes
+ *     ≥ 90 %      throttle   over 64 KiB: 2003          yes
+ *     ≥ 95 %      full       2002                       yes, down to the reserve: then 2002
+ *
+ * So a full disk can be emptied: deletes, drops of tenants, flushes and compactions go on (features X17).
+ * The reserve, a hundredth of the disk and 1 GiB at most, is theirs alone, and the log's: a log that cannot
+ * be written ends all writes until the next start. Whoever wants the letter of the design documents
+ * is `strict`: a full disk takes nothing.
+ *
+ * A state is left only when two hundredths less than where it begins are in use, so that a node on the edge
+ * does not answer one way and the other.
+ * @module
+ */
+import { PairError } from "../model/mod.ts";
+import { DiskError, type Log } from "../runtime/mod.ts";
+
+/** Bytes of the file system under the data directory. */
+export interface DiskSpace {
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+}
+
+/** Shares of the disk, from 0 to 1, and what a full one takes. */
+export interface DiskThresholds {
+  /** From here on large writes are refused and the node is degraded. The warning comes 0.1 before it. */
+  readonly degraded: number;
+  /** From here on puts are refused. Default: half of the way from `degraded` to 1. */
+  readonly full?: number | undefined;
+  /** A full disk takes no deletes either. Default false. */
+  readonly strict?: boolean | undefined;
+}
+
+/** How full the disk is. */
+export type DiskState = "normal" | "warn" | "throttle" | "full";
+
+/** Writes that are estimated at more are large. */
+export const LARGE_WRITE_BYTES = 64 * 1024;
+/** How far below a threshold the use must fall for its state to end. */
+const HYSTERESIS = 0.02;
+/** The share of the disk that puts never get, and the most it comes to. */
+const RESERVE_SHARE = 0.01;
+const RESERVE_BYTES_MAX = 2 ** 30;
+/** What the log, a memtable and a table add to a key and its value. */
+const LOG_OVERHEAD = 48;
+const MEMTABLE_OVERHEAD = 64;
+
+/** From empty to full. */
+export const DISK_STATES: readonly DiskState[] = ["normal", "warn", "throttle", "full"];
+
+/**
+ * What a write will take on the disk until it is compacted: once in the log, once in a table, and a fifth
+ * more (features D3).
+ * @param bytes  of the key and the value
+ */
+export function estimateWrite(bytes: number, entries = 1): number {
+  return Math.ceil(1.2 * (2 * bytes + entries * (LOG_OVERHEAD + MEMTABLE_OVERHEAD)));
+}
+
+/** Decides by what is measured. */
+export class DiskGuard {
+  readonly #measure: () => DiskSpace | DiskError;
+  readonly #thresholds: readonly number[];
+  readonly #strict: boolean;
+  readonly #log: Log;
+  #seen: DiskSpace | DiskError | undefined;
+  #state = 0;
+  /** Estimates of what was let in since the disk was measured. */
+  #sinceBytes = 0;
+
+  /** Writes refused as large (2003). */
+  throttled = 0;
+  /** Writes refused because the disk is full (2002). */
+  refused = 0;
+
+  /** @param measure  the disk; the same object for as long as the measurement is */
+  constructor(measure: () => DiskSpace | DiskError, thresholds: DiskThresholds, log: Log) {
+    const { degraded, full = (1 + degraded) / 2, strict = false } = thresholds;
+    this.#measure = measure;
+    this.#thresholds = [0, degraded - 0.1, degraded, full];
+    this.#strict = strict;
+    this.#log = log;
+  }
+
+  /** The state now. */
+  get state(): DiskState {
+    this.#look();
+    return DISK_STATES[this.#state];
+  }
+
+  /**
+   * Lets a write through.
+   * @param bytes  its estimate, see {@link estimateWrite}
+   * @throws PairError DiskFull (2002), DiskThrottled (2003)
+   */
+  admit(kind: "put" | "delete", bytes: number): void {
+    const space = this.#look();
+    // A disk that cannot be measured may be well; health tells of it.
+    if (space === undefined) return;
+    this.#sinceBytes += bytes;
+    const free = space.freeBytes - this.#sinceBytes;
+    const reserve = Math.min(RESERVE_BYTES_MAX, space.totalBytes * RESERVE_SHARE);
+    const isFull = DISK_STATES[this.#state] === "full";
+    if (free < reserve || (isFull && (kind === "put" || this.#strict))) {
+      this.#sinceBytes -= bytes;
+      this.refused++;
+      throw new PairError(
+        "DiskFull",
+        `Cannot write: the disk is ${percent(space)} % full. Deletes and drops make room`,
+        { totalBytes: space.totalBytes, freeBytes: space.freeBytes },
+      );
+    }
+    if (kind === "put" && DISK_STATES[this.#state] === "throttle" && bytes > LARGE_WRITE_BYTES) {
+      this.#sinceBytes -= bytes;
+      this.throttled++;
+      throw new PairError(
+        "DiskThrottled",
+        `Cannot write ${bytes} bytes: the disk is ${
+          percent(space)
+        } % full and takes small writes only`,
+        { totalBytes: space.totalBytes, freeBytes: space.freeBytes, bytes },
+      );
+    }
+  }
+
+  /** Takes in a new measurement; undefined when the disk cannot be measured. */
+  #look(): DiskSpace | undefined {
+    const space = this.#measure();
+    if (space instanceof DiskError) return undefined;
+    if (space !== this.#seen) {
+      this.#seen = space;
+      this.#sinceBytes = 0;
+    }
+    const { totalBytes, freeBytes } = space;
+    const usage = totalBytes === 0 ? 0 : 1 - (freeBytes - this.#sinceBytes) / totalBytes;
+    let next = this.#state;
+    while (next + 1 < DISK_STATES.length && usage >= this.#thresholds[next + 1]) next++;
+    while (next > 0 && usage < this.#thresholds[next] - HYSTERESIS) next--;
+    if (next !== this.#state) {
+      const level = next > this.#state ? "warn" : "info";
+      this.#state = next;
+      this.#log[level]("node.disk", {
+        state: DISK_STATES[next],
+        usage: Math.round(usage * 1000) / 1000,
+      });
+    }
+    return space;
+  }
+}
+
+function percent({ totalBytes, freeBytes }: DiskSpace): number {
+  return Math.floor((1 - freeBytes / totalBytes) * 100);
+}

@@ -1,0 +1,152 @@
+/**
+ * A node whose disk runs full: writers are told in time, nothing is lost, and it can be emptied.
+ * @module
+ */
+import assert from "node:assert/strict";
+import { DEFAULT_ENGINE_OPTIONS, openEngine } from "../../../src/engine/mod.ts";
+import { PairError, reconcileOperator } from "../../../src/model/mod.ts";
+import { openStorageNode, type StorageNode } from "../../../src/node/mod.ts";
+import type { SimRuntime } from "../../../src/runtime/mod.ts";
+import { engineWorld } from "../../support/engine.ts";
+import { bytes } from "../../support/node.ts";
+
+const CAPACITY = 8 << 20;
+const OPTIONS = {
+  ...DEFAULT_ENGINE_OPTIONS,
+  log: { ...DEFAULT_ENGINE_OPTIONS.log, segmentSize: 128 << 10 },
+  memtableSize: 64 << 10,
+  table: { ...DEFAULT_ENGINE_OPTIONS.table, compression: ["none"] as const },
+  compaction: {
+    ...DEFAULT_ENGINE_OPTIONS.compaction,
+    baseLevelSize: 512 << 10,
+    targetTableSize: 128 << 10,
+  },
+};
+
+async function open(world: SimRuntime, l0Trigger = 4): Promise<StorageNode> {
+  const compaction = { ...OPTIONS.compaction, l0Trigger, l0Slowdown: 100, l0Stop: 200 };
+  const options = { ...OPTIONS, compaction };
+  const engine = await openEngine(world, "/data", options, [reconcileOperator]);
+  return openStorageNode({
+    engine,
+    runtime: world,
+    nodeId: "n1",
+    version: "0.0.0-test",
+    dataDir: "/data",
+    tenantAutoCreate: true,
+  });
+}
+
+/** Puts until the node refuses; returns how many it took, and the code of the refusal. */
+async function fill(world: SimRuntime, node: StorageNode, tenant: string) {
+  for (let n = 0; n < 100_000; n++) {
+    try {
+      const value = bytes(`${n}`.padEnd(1000));
+      await world.clock.runUntil(node.put(tenant, { key: `k${n}`, value }));
+    } catch (error) {
+      assert.ok(error instanceof PairError, String(error));
+      return { count: n, code: error.code };
+    }
+    // Time passes for measurements, flushes and compactions.
+    if (n % 20 === 0) await world.clock.advance(200);
+  }
+  return { count: 100_000, code: 0 };
+}
+
+function check(node: StorageNode, tenant: string, count: number): void {
+  for (let n = 0; n < count; n += 7) {
+    const value = node.get(tenant, `k${n}`)?.winner.value;
+    assert.equal(value && new TextDecoder().decode(value).trimEnd(), `${n}`, `${tenant} k${n}`);
+  }
+}
+
+Deno.test("a disk that runs full stops puts in time, takes deletes, and is back once there is room", async () => {
+  const world = engineWorld({ capacityBytes: CAPACITY });
+  let node = await open(world);
+  // A first tenant, to be dropped later.
+  for (let n = 0; n < 1500; n++) {
+    const value = bytes(`${n}`.padEnd(1000));
+    await world.clock.runUntil(node.put("old", { key: `k${n}`, value }));
+    if (n % 20 === 0) await world.clock.advance(200);
+  }
+  const first = await fill(world, node, "shop");
+  assert.equal(first.code, 2002);
+  assert.ok(first.count > 2000, `${first.count} puts fit`);
+  assert.equal(node.health().status, "degraded", "not unhealthy: the log is well");
+  check(node, "shop", first.count);
+  check(node, "old", 1500);
+  const { counters } = node.status();
+  assert.ok(counters.diskRefused > 0 && counters.diskState > 0);
+
+  // Deletes go on, are durable, and so is all else.
+  for (let n = 0; n < 50; n++) {
+    await world.clock.runUntil(node.delete("shop", { key: `k${n * 7}` }));
+  }
+  assert.equal(node.get("shop", "k7"), undefined);
+  await world.clock.runUntil(node.close());
+  node = await open(world);
+  assert.equal(node.get("shop", "k7"), undefined);
+  assert.ok(node.get("shop", "k8") !== undefined);
+
+  // Dropping a tenant makes room: the node takes writes again, without a restart.
+  await world.clock.advance(2000);
+  const again = await fill(world, node, "again");
+  assert.equal(again.code, 2002);
+  await world.clock.runUntil(node.dropTenant("old"));
+  await world.clock.advance(60_000);
+  await world.clock.runUntil(node.put("shop", { key: "more", value: bytes("v") }));
+  check(node, "again", again.count);
+  assert.equal(node.health().status, "healthy");
+  await world.clock.runUntil(node.close());
+});
+
+Deno.test("flushes and compactions that meet a full disk are tried again, and lose nothing", async () => {
+  const world = engineWorld();
+  const node = await open(world);
+  let failing = true;
+  let failed = 0;
+  world.disk.hook = ({ op, path }) => {
+    if (!failing || op !== "append" || !path.endsWith(".sst")) return undefined;
+    failed++;
+    return "ENOSPC";
+  };
+  for (let n = 0; n < 110; n++) {
+    await world.clock.runUntil(
+      node.put("shop", { key: `k${n}`, value: bytes(`${n}`.padEnd(1000)) }),
+    );
+  }
+  await world.clock.advance(10_000);
+  assert.ok(failed >= 5, `${failed} attempts`);
+  assert.equal(node.status().tables, 0);
+  check(node, "shop", 110);
+  failing = false;
+  await world.clock.advance(5000);
+  assert.ok(node.status().tables > 0);
+  const tables = world.disk.list("/data/tenants")
+    .flatMap((dir) => world.disk.list(`/data/tenants/${dir}`))
+    .filter((name) => name.endsWith(".sst"));
+  assert.equal(tables.length, node.status().tables, "no orphans");
+  check(node, "shop", 110);
+  assert.equal(node.health().status, "healthy");
+  await world.clock.runUntil(node.close());
+});
+
+Deno.test("a compaction that would not fit is not begun, and is when there is room", async () => {
+  const world = engineWorld();
+  const node = await open(world, 100);
+  for (let round = 0; round < 3; round++) {
+    for (let n = 0; n < 200; n++) {
+      const value = bytes(`${n}`.padEnd(1000));
+      await world.clock.runUntil(node.put("shop", { key: `k${n}`, value }));
+    }
+    await world.clock.runUntil(node.flush("shop"));
+  }
+  const { diskFreeBytes, diskTotalBytes } = node.status();
+  world.disk.capacityBytes = diskTotalBytes - diskFreeBytes + (1 << 20) + 1000;
+  await assert.rejects(world.clock.runUntil(node.compact("shop")), { code: 2002 });
+  check(node, "shop", 200);
+  world.disk.capacityBytes = undefined;
+  await world.clock.runUntil(node.compact("shop"));
+  check(node, "shop", 200);
+  await world.clock.runUntil(node.close());
+});
