@@ -94,7 +94,7 @@ async function stores(): Promise<{ stores: Store[]; missing: string[] }> {
       () => false,
     );
     if (node === undefined || !installed) {
-      missing.push(`${name} (Node, and npm ci --prefix bench/engine/peers)`);
+      missing.push(`${name} (Node, and npm install --no-package-lock --prefix bench/engine/peers)`);
     } else {
       found.push(inJavaScript(name, node, [`${HERE}${script}`], { PAIRDB_BENCH_PEERS: peers }));
     }
