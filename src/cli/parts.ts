@@ -54,6 +54,7 @@ export function engineOptions(config: Config, key?: Uint8Array): EngineOptions {
       targetTableSize: sstable.l0_size * sstable.level_multiplier,
       tableSizeMultiplier: sstable.level_multiplier,
     },
+    memoryBudget: config.memory.budget,
     maxOpenFiles: storage.max_open_files,
     guards: {
       throttle: compaction.throttle * 1_000_000,

@@ -180,6 +180,9 @@ export interface EngineStats {
   /** Tables that are open for reading, and how often one had to be opened again. */
   openFiles: number;
   reopenedFiles: number;
+  /** Bytes that memtables and caches may take together, and how near they are: 0 normal to 3, where writes are refused. */
+  memoryBudget: number;
+  memoryLevel: number;
   /** Times that a compaction was not begun because its output might not fit on the disk. */
   compactionsDeferred: number;
   /** Flushes and trees in want of a compaction that wait for a thread. */
@@ -273,6 +276,7 @@ export interface Engine {
    * promises and is visible to reads from then on.
    * Until then only `getPending` sees it.
    * @throws PairError CommitLogFailed when the log is poisoned, MemTableFailed when memory is out,
+   *   ResourceExhausted when it is short,
    *   Unavailable when the engine is closed
    */
   write(mutations: readonly Mutation[], tag?: OriginTag): Promise<void>;

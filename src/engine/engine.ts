@@ -48,7 +48,8 @@ import { ColdReads } from "./cold_reads.ts";
 import { Maintenance } from "./maintenance.ts";
 import { isDamage } from "./maintenance_parts.ts";
 import { Manifest } from "./manifest/mod.ts";
-import { DEFAULT_ENGINE_OPTIONS, type EngineOptions } from "./options.ts";
+import { MEMORY_LEVELS, MemoryBudget, type MemoryOrders } from "./memory_budget.ts";
+import { DEFAULT_ENGINE_OPTIONS, type EngineOptions, withinBudget } from "./options.ts";
 import { PurgeClock } from "./purge_clock.ts";
 import { Reads } from "./reads.ts";
 import { recover } from "./recovery.ts";
@@ -91,6 +92,9 @@ class LsmEngine implements Engine {
   readonly #options: EngineOptions;
   readonly #limits: DebtLimits;
   readonly #pool: FilePool;
+  readonly #memory: MemoryBudget;
+  /** Bytes written between two looks at memory and log. */
+  readonly #reliefBytes: number;
   readonly #operators: readonly MergeOperator[];
   readonly #cache: BlockCache;
   readonly #rows: RowCache;
@@ -133,7 +137,9 @@ class LsmEngine implements Engine {
     this.#pool = new FilePool(runtime.disk, options.maxOpenFiles);
     this.#runtime = { ...runtime, disk: this.#pool };
     this.#files = new Files(root);
-    this.#options = options;
+    this.#options = options = withinBudget(options);
+    this.#memory = new MemoryBudget(options.memoryBudget);
+    this.#reliefBytes = Math.min(options.memtableSize / 4, options.memoryBudget / 32);
     this.#limits = {
       ...options.compaction,
       ...options.guards,
@@ -215,6 +221,7 @@ class LsmEngine implements Engine {
       snapshots: () => [...this.#snapshots.keys()].sort((a, b) => a - b),
       purgeBeforeMs: () => this.#purgeBeforeMs(),
       poisoned: () => this.poisoned,
+      lookAtMemory: () => this.#lookAtMemory(),
       relieveDescriptors: () => this.#pool.relieve(),
       noted: (error) => this.#noted(error),
     });
@@ -501,6 +508,15 @@ class LsmEngine implements Engine {
     this.#checkOpen();
     if (this.poisoned !== undefined) throw this.poisoned;
     if (mutations.length === 0) return Promise.resolve();
+    if (this.#maintenance.refusesWrites) {
+      throw new PairError(
+        "ResourceExhausted",
+        "Cannot write now: memory is short. Try again later",
+        {
+          budget: this.#memory.budget,
+        },
+      );
+    }
     const records = mutations.map(({ tree, kind, key, value }) => {
       const state = this.#state(tree);
       if (!acceptsKind(state, kind)) {
@@ -534,7 +550,7 @@ class LsmEngine implements Engine {
       if (tree.active.bytes >= this.#options.memtableSize) this.#maintenance.freeze(tree);
     }
     // Small trees never fill a memtable: what all hold together is looked at now and then.
-    if (this.#sinceRelief >= this.#options.memtableSize / 4) {
+    if (this.#sinceRelief >= this.#reliefBytes) {
       this.#sinceRelief = 0;
       this.#maintenance.relieve();
     }
@@ -718,6 +734,8 @@ class LsmEngine implements Engine {
       snapshots: checkpoints.count,
       snapshotBytes: checkpoints.heldBytes,
       compactionsDeferred: compactor.deferred,
+      memoryBudget: this.#memory.budget,
+      memoryLevel: MEMORY_LEVELS.indexOf(this.#memory.level),
       openFiles: this.#pool.openCount,
       reopenedFiles: this.#pool.reopened,
       jobsPending: counts.pending,
@@ -772,6 +790,17 @@ class LsmEngine implements Engine {
       await this.#manifest.close();
       this.#release();
     }
+  }
+
+  #lookAtMemory(): MemoryOrders {
+    let memtables = 0;
+    for (const tree of this.#trees.values()) memtables += tree.memtableBytes;
+    const orders = this.#memory.look(
+      { memtables, blockCache: this.#cache.bytes, rowCache: this.#rows.stats.bytes },
+      this.#runtime.clock.monotonicMs(),
+    );
+    this.#cache.capacity = Math.floor(this.#options.blockCacheSize * orders.cacheShare);
+    return orders;
   }
 
   // ---- trees, tables, files

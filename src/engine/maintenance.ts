@@ -17,6 +17,7 @@ import { Compactor, settled } from "./compactor.ts";
 import { Flusher } from "./flusher.ts";
 import { Jobs, reason } from "./job_runner.ts";
 import { isDamage, type MaintenanceParts } from "./maintenance_parts.ts";
+import type { MemoryLevel } from "./memory_budget.ts";
 import { Throttle } from "./throttle.ts";
 import type { TreeState } from "./tree.ts";
 
@@ -26,6 +27,8 @@ const SEGMENTS_MAX = 16;
 const LOG_SEGMENTS_FULL = 2;
 /** Pause before failed background work is tried again, in ms. */
 const RETRY_MS = 1000;
+/** Time between two looks at memory that is short, in ms. */
+const LOOK_MS = 1000;
 /** The longest that writers wait before they look again, in ms. */
 const PROGRESS_MS_MAX = 500;
 
@@ -40,6 +43,9 @@ export class Maintenance {
   #progress = Promise.withResolvers<void>();
   #cancelProgress: Cancel | undefined;
   #stopped = false;
+  #cancelLook: Cancel | undefined;
+  #memoryLevel: MemoryLevel = "normal";
+  #refusesWrites = false;
   #replayFailure: unknown;
 
   constructor(parts: MaintenanceParts) {
@@ -100,6 +106,12 @@ export class Maintenance {
   relieve(): void {
     this.#relieveLog();
     this.#relieveMemory();
+    this.#relievePressure();
+  }
+
+  /** Whether memory is so short that no write may be taken. */
+  get refusesWrites(): boolean {
+    return this.#refusesWrites;
   }
 
   /** Flushes the trees that hold back segments beyond what the log may have. */
@@ -184,6 +196,7 @@ export class Maintenance {
     this.#signalProgress();
     await Promise.all([...this.#parts.trees.values()].map((tree) => this.settle(tree)));
     this.#cancelProgress?.();
+    this.#cancelLook?.();
   }
 
   /** Wakes the writers that wait for room. */
@@ -206,6 +219,36 @@ export class Maintenance {
       total > this.#parts.options.memtableBudget &&
       largest?.freeze(this.#parts.runtime.clock.wallMs())
     ) {
+      this.#parts.log()?.rotate();
+      this.flusher.schedule(largest);
+    }
+  }
+
+  /** Carries out what the memory budget asks for; looks again every second until all is calm. */
+  #relievePressure(): void {
+    const { runtime, trees } = this.#parts;
+    const { level, flushEarly, pauseCompaction, refuseWrites } = this.#parts.lookAtMemory();
+    if (level !== this.#memoryLevel) {
+      runtime.log[level === "critical" ? "error" : "info"]("memory", { level });
+      this.#memoryLevel = level;
+    }
+    this.#refusesWrites = refuseWrites;
+    if (this.compactor.paused !== pauseCompaction) this.compactor.paused = pauseCompaction;
+    this.#cancelLook?.();
+    this.#cancelLook = undefined;
+    if (level === "normal" || this.#stopped) return;
+    this.#cancelLook = runtime.clock.after(LOOK_MS, () => this.#relievePressure());
+    if (!flushEarly) return;
+    let frozen = 0;
+    let active = 0;
+    let largest: TreeState | undefined;
+    for (const tree of trees.values()) {
+      frozen += tree.memtableBytes - tree.active.bytes;
+      active += tree.active.bytes;
+      if (largest === undefined || tree.active.bytes > largest.active.bytes) largest = tree;
+    }
+    // As long as more than half waits for its flush, freezing more of it makes tables small, not memory free.
+    if (frozen < active && largest?.freeze(runtime.clock.wallMs())) {
       this.#parts.log()?.rotate();
       this.flusher.schedule(largest);
     }

@@ -6,6 +6,7 @@ import type { PairError } from "../model/mod.ts";
 import type { Runtime } from "../runtime/mod.ts";
 import { pendingBytes, type TableJob } from "./compaction/mod.ts";
 import type { Files } from "./files.ts";
+import type { MemoryOrders } from "./memory_budget.ts";
 import type { Manifest } from "./manifest/mod.ts";
 import type { EngineOptions } from "./options.ts";
 import { type TableJobFields, tableJobFields, type WriteTimes } from "./table_jobs.ts";
@@ -31,6 +32,8 @@ export interface MaintenanceParts {
   readonly purgeBeforeMs: () => number;
   /** The failure after which nothing is written any more. */
   readonly poisoned: () => Error | undefined;
+  /** Looks at the use of memory, and makes the caches as large as they may be. */
+  readonly lookAtMemory: () => MemoryOrders;
   /** Has readers give descriptors back: a job had none. */
   readonly relieveDescriptors: () => void;
   /** Counts damage, and hands the error on. */

@@ -78,6 +78,11 @@ export interface EngineOptions {
   /** Encryption at rest: a key of 32 bytes. What is written from now on is encrypted; undefined: nothing is. */
   readonly encryption?: { readonly key: Uint8Array } | undefined;
   readonly guards: GuardOptions;
+  /**
+   * Memory of memtables, block cache and row cache together; 0: what they may have each, in sum, and two
+   * memtables. Less than that makes each of them smaller in proportion.
+   */
+  readonly memoryBudget: number;
   /** Tables that are kept open for reading at a time; others are opened again when they are read. */
   readonly maxOpenFiles: number;
 }
@@ -119,6 +124,26 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
     targetTableSize: 128 << 20,
     tableSizeMultiplier: 2,
   },
+  memoryBudget: 0,
   maxOpenFiles: 1000,
   guards: { throttle: 0, pendingSlowdown: 64 * 2 ** 30, pendingStop: 256 * 2 ** 30 },
 };
+
+/** The least that a budget comes to where none is set. */
+const BUDGET_MIN = 64 << 20;
+
+/** Options whose parts keep to their budget, and that say what it is. */
+export function withinBudget(options: EngineOptions): EngineOptions {
+  const { memtableBudget, memtableSize, blockCacheSize, rowCacheSize, memoryBudget } = options;
+  const sum = memtableBudget + blockCacheSize + rowCacheSize + 2 * memtableSize;
+  if (memoryBudget === 0) return { ...options, memoryBudget: Math.max(BUDGET_MIN, sum) };
+  const scale = memoryBudget / sum;
+  if (scale >= 1) return options;
+  return {
+    ...options,
+    memtableBudget: Math.floor(memtableBudget * scale),
+    memtableSize: Math.ceil(memtableSize * scale),
+    blockCacheSize: Math.floor(blockCacheSize * scale),
+    rowCacheSize: Math.floor(rowCacheSize * scale),
+  };
+}

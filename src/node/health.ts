@@ -81,9 +81,13 @@ export class HealthMonitor {
 
   /** Damage that was set aside waits for somebody to look at it. */
   #judgeFiles(): readonly string[] {
-    const { quarantinedFiles, compactionsStopped, checksumFailures } = this.#sources.engine.stats();
+    const { quarantinedFiles, compactionsStopped, checksumFailures, memoryLevel } = this.#sources
+      .engine.stats();
     const reasons: string[] = [];
     if (checksumFailures > 0) reasons.push(`damaged data was met: ${checksumFailures} times`);
+    if (memoryLevel >= 3) {
+      reasons.push("memory is short: writes are refused until flushes catch up");
+    }
     if (quarantinedFiles > 0) {
       reasons.push(`damaged log segments in quarantine: ${quarantinedFiles}`);
     }

@@ -81,6 +81,8 @@ const GAUGES = [
   "quarantinedFiles",
   "compactionsStopped",
   "openFiles",
+  "memoryBudget",
+  "memoryLevel",
   "diskState",
   "jobsPending",
   "jobsRunning",

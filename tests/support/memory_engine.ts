@@ -370,6 +370,8 @@ export class MemoryEngine implements Engine {
       snapshots: this.#checkpoints.size,
       snapshotBytes: 0,
       compactionsDeferred: 0,
+      memoryBudget: 0,
+      memoryLevel: 0,
       openFiles: 0,
       reopenedFiles: 0,
       jobsPending: 0,

@@ -114,6 +114,14 @@ const disk = z.strictObject({
   strict: flag("Whether a disk that is full for puts refuses deletes too.", false),
 });
 
+/** Memory as a whole. */
+const memory = z.strictObject({
+  budget: size(
+    "Memory of memtables, block cache and row cache together; what each may have shrinks in proportion. 0: the sum of what each may have.",
+    { default: "0", min: "0", max: "1TiB" },
+  ),
+});
+
 /** The write-ahead log: what makes an acknowledged write last. */
 const commitLog = z.strictObject({
   segment_size: size("Size at which the log goes on in a new file.", {
@@ -393,6 +401,7 @@ const logging = z.strictObject({
 export const SECTIONS = {
   server: { title: "Who this node is and where it listens", schema: server },
   storage: { title: "Where data lives", schema: storage },
+  memory: { title: "Memory as a whole", schema: memory },
   disk: { title: "What a filling disk takes", schema: disk },
   commit_log: { title: "The write-ahead log", schema: commitLog },
   mem_table: { title: "Memory for writes", schema: memTable },
@@ -412,6 +421,7 @@ export const SECTIONS = {
 export const configSchema = z.strictObject({
   server: server.prefault({}),
   storage: storage.prefault({}),
+  memory: memory.prefault({}),
   disk: disk.prefault({}),
   commit_log: commitLog.prefault({}),
   encryption: encryption.prefault({}),

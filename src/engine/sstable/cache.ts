@@ -24,7 +24,7 @@ const VACANT: CachedBlocks = Object.freeze({
 
 /** Blocks in memory. */
 export class BlockCache {
-  readonly #capacity: number;
+  #capacity: number;
   // The ring: entry i is block #indexes[i] of table #owners[i].
   readonly #owners: CachedBlocks[] = [];
   readonly #indexes: number[] = [];
@@ -47,6 +47,14 @@ export class BlockCache {
   /** Bytes kept at most. */
   get capacity(): number {
     return this.#capacity;
+  }
+  /** What is over a smaller one goes at once. */
+  set capacity(bytes: number) {
+    this.#capacity = bytes;
+    if (this.#bytes <= bytes) return;
+    while (this.#bytes > bytes) this.#evict();
+    // The places that became vacant.
+    this.#dropDead();
   }
   /** Bytes kept now. */
   get bytes(): number {

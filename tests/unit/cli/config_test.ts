@@ -74,6 +74,7 @@ const EDGES: [path: string, least: string, most: string, below: string, above: s
   ["server.shutdown_timeout", "0ms", "1h", "-1ms", "3600001ms"],
   ["storage.max_open_files", "16", "1000000", "15", "1000001"],
   ["storage.max_disk_usage", "0.1", "1", "0.09", "1.01"],
+  ["memory.budget", "0", "1TiB", "-1", "1099511627777"],
   ["commit_log.segment_size", "1MiB", "16GiB", "1048575", "17179869185"],
   ["commit_log.max_segment_age", "1s", "168h", "999ms", "604800001ms"],
   ["commit_log.sync_interval", "1ms", "1m", "0ms", "60001ms"],
