@@ -90,6 +90,8 @@ export class TableReader {
   // Making a cursor takes as long as some of its steps, and short scans make many.
   readonly #spare: TableCursor[] = [];
   readonly #partition = new PartitionView();
+  /** The partition that the view looks into; -1 for none. */
+  #entered = -1;
 
   /**
    * @param cache  keeps blocks; without one every read goes to the file
@@ -235,9 +237,13 @@ export class TableReader {
   }
 
   #enterPartition(index: number): PartitionView {
+    // A walk without a cache, a compaction's, looks up block after block in one partition.
+    if (this.#cached === undefined && index === this.#entered) return this.#partition;
+    this.#entered = -1;
     const bytes = this.#slot(this.blocks + index);
     const { firstBlocks } = this.#index;
     this.#partition.load(bytes, firstBlocks[index + 1] - firstBlocks[index], this.path);
+    this.#entered = index;
     return this.#partition;
   }
 }

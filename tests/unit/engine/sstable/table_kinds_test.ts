@@ -139,6 +139,20 @@ for (const kind of KINDS) {
   });
 }
 
+Deno.test("a walk without a cache reads each block and each partition once", () => {
+  const disk = new SimDisk();
+  write(disk, rows(10, 3000), {
+    options: { ...KINDS[0].options, partitionSize: 200 },
+    seal: undefined,
+  });
+  const reader = open(disk);
+  assert.ok(reader.partitions > 20 && reader.partitions < reader.blocks / 3);
+  const opened = disk.count("readAt");
+  all(reader);
+  assert.equal(disk.count("readAt") - opened, reader.blocks + reader.partitions);
+  reader.close();
+});
+
 Deno.test("compression saves space, and what it saves nothing on is stored as it is", () => {
   const sizeOf = (entries: readonly Entry[], compression: Compression) =>
     write(new SimDisk(), entries, {
