@@ -32,13 +32,19 @@ function examples(): Example[] {
   }));
 }
 
+/** `closed/...` is in the store of format version 1, `v2/closed/...` in that of version 2. */
+function pathOf(file: string): string {
+  const [, version, rest] = /^(?:v(\d+)\/)?(.*)$/.exec(file)!;
+  return `${goldenFolder(Number(version ?? 1))}/${rest}`;
+}
+
 const EXAMPLES = examples();
 
 Deno.test("docs/formats.md shows the bytes that are there", () => {
   assert.equal(EXAMPLES.length, PAGE.match(/^```hex/gm)?.length, "every block is read");
   assert.ok(EXAMPLES.length >= 15);
   for (const { file, offset, bytes } of EXAMPLES) {
-    const golden = Deno.readFileSync(`${goldenFolder(1)}/${file}`);
+    const golden = Deno.readFileSync(pathOf(file));
     assert.deepEqual(
       bytes.toHex(),
       golden.slice(offset, offset + bytes.length).toHex(),
@@ -48,15 +54,17 @@ Deno.test("docs/formats.md shows the bytes that are there", () => {
 });
 
 Deno.test("docs/formats.md shows one table, CURRENT and IDENTITY whole", () => {
-  for (const file of ["tenants/notes~2/000022.sst", "CURRENT", "IDENTITY"]) {
-    const shown = EXAMPLES.filter((example) => example.file === `closed/${file}`)
+  for (
+    const file of ["v2/closed/tenants/notes~2/000024.sst", "closed/CURRENT", "closed/IDENTITY"]
+  ) {
+    const shown = EXAMPLES.filter((example) => example.file === file)
       .sort((a, b) => a.offset - b.offset);
     let end = 0;
     for (const { offset, bytes } of shown) {
       assert.equal(offset, end, `${file}: nothing is left out before ${offset}`);
       end = offset + bytes.length;
     }
-    assert.equal(end, Deno.statSync(`${goldenFolder(1)}/closed/${file}`).size);
+    assert.equal(end, Deno.statSync(pathOf(file)).size);
   }
 });
 

@@ -24,8 +24,8 @@ import {
   contents,
   type Expected,
   GOLDEN_OPERATORS,
-  GOLDEN_OPTIONS,
   goldenFolder,
+  goldenOptions,
   openGolden,
   readDisk,
   SIBLINGS,
@@ -96,9 +96,10 @@ async function secondLife(engine: Engine): Promise<void> {
   await engine.write([put(plain, "bytes", Uint8Array.of(0, 255, 10)), put(plain, "ключ", "UTF-8")]);
 }
 
-async function make(end: "closed" | "torn"): Promise<void> {
+async function make(end: "closed" | "torn" | "sealed"): Promise<void> {
   const disk = new SimDisk();
-  const open = () => openEngine(worldOn(disk), "/data", GOLDEN_OPTIONS, GOLDEN_OPERATORS);
+  const options = goldenOptions(end);
+  const open = () => openEngine(worldOn(disk), "/data", options, GOLDEN_OPERATORS);
   let engine = await open();
   const identity = claimIdentity(worldOn(disk), "/data", "golden-1");
   await firstLife(engine);
@@ -125,7 +126,7 @@ async function make(end: "closed" | "torn"): Promise<void> {
   }
   const copy = new SimDisk();
   for (const [path, bytes] of files) copy.setBytes(`/data/${path}`, bytes);
-  const reopened = await openGolden(copy);
+  const reopened = await openGolden(copy, "/data", options);
   assert.deepEqual(contents(reopened), trees);
   const { segments, records, tornBytes } = reopened.recovery;
   const expected: Expected = {
@@ -149,4 +150,5 @@ if (import.meta.main) {
   }
   await make("closed");
   await make("torn");
+  await make("sealed");
 }

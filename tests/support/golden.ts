@@ -29,6 +29,19 @@ export const GOLDEN_OPTIONS: EngineOptions = {
   compaction: { ...SMALL.compaction, l0Trigger: 1000, targetTableSize: 900 },
 };
 
+/** The key of the golden stores that are encrypted. */
+export const GOLDEN_KEY = Uint8Array.from({ length: 32 }, (_, i) => i);
+
+/** What a golden store is written and read with: `sealed` is encrypted, compressed and in partitions. */
+export function goldenOptions(store: string): EngineOptions {
+  if (store !== "sealed") return GOLDEN_OPTIONS;
+  return {
+    ...GOLDEN_OPTIONS,
+    encryption: { key: GOLDEN_KEY },
+    table: { ...GOLDEN_OPTIONS.table, compression: ["zstd", "lz4"], partitionSize: 1 },
+  };
+}
+
 /** What a store must hold: beside its files in `<store>.json`. */
 export interface Expected {
   /** What the last process that wrote it left behind. */
