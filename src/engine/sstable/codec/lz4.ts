@@ -8,7 +8,7 @@
  * least 12 bytes before the end and the last 5 bytes are literals, as other decoders expect.
  * @module
  */
-import { HASH_MULTIPLIER, HASH_SHIFT, MatchTable } from "./match_table.ts";
+import { HASH_MULTIPLIER, HASH_SHIFT, matchEnd, MatchTable } from "./match_table.ts";
 
 const MATCH_MIN = 4;
 const DISTANCE_MAX = 0xffff;
@@ -39,6 +39,8 @@ export class Lz4Encoder {
     limit: number,
   ): number {
     const { slots } = this.#table;
+    const memory = this.#table.memoryOf(from);
+    const origin = from.byteOffset;
     const shift = this.#table.enter(start, end - start);
     const matchLimit = end - LITERAL_TAIL;
     const searchLimit = end - MATCH_MARGIN;
@@ -48,26 +50,24 @@ export class Lz4Encoder {
     let room = limit - at;
     let probes = 1 << SKIP_TRIGGER;
     while (position <= searchLimit) {
-      const word = from[position] | (from[position + 1] << 8) | (from[position + 2] << 16) |
-        (from[position + 3] << 24);
+      const word = memory.getInt32(position + origin, true);
       const hash = Math.imul(word, HASH_MULTIPLIER) >>> HASH_SHIFT;
       let match = slots[hash] - shift;
       slots[hash] = position + shift;
       if (
         match < start || position - match > DISTANCE_MAX ||
-        word !== (from[match] | (from[match + 1] << 8) | (from[match + 2] << 16) |
-            (from[match + 3] << 24))
+        word !== memory.getInt32(match + origin, true)
       ) {
         position += probes++ >>> SKIP_TRIGGER;
         if (position - anchor > room) return -1;
         continue;
       }
-      let behind = position + MATCH_MIN;
-      let matchEnd = match + MATCH_MIN;
-      while (behind < matchLimit && from[behind] === from[matchEnd]) {
-        behind++;
-        matchEnd++;
-      }
+      const behind = matchEnd(
+        memory,
+        position + MATCH_MIN + origin,
+        match + MATCH_MIN + origin,
+        matchLimit + origin,
+      ) - origin;
       while (position > anchor && match > start && from[position - 1] === from[match - 1]) {
         position--;
         match--;
@@ -99,8 +99,7 @@ export class Lz4Encoder {
       if (position <= searchLimit) {
         // One more place inside the match, so that what follows it is found again.
         const inside = position - 2;
-        const seen = from[inside] | (from[inside + 1] << 8) | (from[inside + 2] << 16) |
-          (from[inside + 3] << 24);
+        const seen = memory.getInt32(inside + origin, true);
         slots[Math.imul(seen, HASH_MULTIPLIER) >>> HASH_SHIFT] = inside + shift;
       }
     }
@@ -129,6 +128,8 @@ export function lz4Decompress(
   limit: number,
 ): boolean {
   const first = at;
+  const input = new DataView(from.buffer, from.byteOffset, from.byteLength);
+  const output = new DataView(into.buffer, into.byteOffset, into.byteLength);
   while (start < end) {
     const token = from[start++];
     let literals = token >>> 4;
@@ -145,7 +146,13 @@ export function lz4Decompress(
       into.set(from.subarray(start, start + literals), at);
       start += literals;
       at += literals;
-    } else for (const stop = at + literals; at < stop;) into[at++] = from[start++];
+    } else {
+      const stop = at + literals;
+      for (; at + 4 <= stop; at += 4, start += 4) {
+        output.setInt32(at, input.getInt32(start, true), true);
+      }
+      while (at < stop) into[at++] = from[start++];
+    }
     if (start === end) return at === limit && (token & 15) === 0;
 
     if (end - start < 2) return false;
@@ -166,7 +173,16 @@ export function lz4Decompress(
     if (length >= BULK_COPY && distance >= length) {
       into.copyWithin(at, match, match + length);
       at += length;
-    } else for (const stop = at + length; at < stop;) into[at++] = into[match++];
+    } else {
+      const stop = at + length;
+      // Four bytes at once read nothing that they have written themselves.
+      if (distance >= 4) {
+        for (; at + 4 <= stop; at += 4, match += 4) {
+          output.setInt32(at, output.getInt32(match, true), true);
+        }
+      }
+      while (at < stop) into[at++] = into[match++];
+    }
   }
   // An empty input, or one whose last sequence has a match.
   return false;

@@ -19,6 +19,13 @@ export class MatchTable {
   /** Position plus {@link MatchTable.enter}'s offset, by hash; anything less is of an earlier block. */
   readonly slots = new Int32Array(1 << BITS);
   #base = 1;
+  #view: DataView = new DataView(new ArrayBuffer(0));
+
+  /** The memory behind an array, all of it: four bytes in one load. Kept, for blocks come from one buffer. */
+  memoryOf(bytes: Uint8Array): DataView {
+    if (this.#view.buffer !== bytes.buffer) this.#view = new DataView(bytes.buffer);
+    return this.#view;
+  }
 
   /**
    * Starts a block.
@@ -35,4 +42,23 @@ export class MatchTable {
     this.#base += length;
     return offset;
   }
+}
+
+/**
+ * How far two places of a memory hold the same, four bytes at a time.
+ * @param a      a place
+ * @param b      a place before it
+ * @param limit  where `a` must end
+ * @returns where `a` ends
+ */
+export function matchEnd(memory: DataView, a: number, b: number, limit: number): number {
+  for (; a + 4 <= limit; a += 4, b += 4) {
+    const difference = memory.getInt32(a, true) ^ memory.getInt32(b, true);
+    if (difference !== 0) return a + ((31 - Math.clz32(difference & -difference)) >>> 3);
+  }
+  while (a < limit && memory.getUint8(a) === memory.getUint8(b)) {
+    a++;
+    b++;
+  }
+  return a;
 }

@@ -8,7 +8,7 @@
  *              | (length - 1) << 2 | 3  u8 | offset u32 |                         read, never written
  * @module
  */
-import { HASH_MULTIPLIER, HASH_SHIFT, MatchTable } from "./match_table.ts";
+import { HASH_MULTIPLIER, HASH_SHIFT, matchEnd, MatchTable } from "./match_table.ts";
 
 const MATCH_MIN = 4;
 const DISTANCE_MAX = 0xffff;
@@ -37,6 +37,8 @@ export class SnappyEncoder {
     limit: number,
   ): number {
     const { slots } = this.#table;
+    const memory = this.#table.memoryOf(from);
+    const origin = from.byteOffset;
     const shift = this.#table.enter(start, end - start);
     if (at + 5 > limit) return -1;
     let length = end - start;
@@ -53,26 +55,24 @@ export class SnappyEncoder {
     let room = limit - at;
     let probes = 1 << SKIP_TRIGGER;
     while (position <= searchLimit) {
-      const word = from[position] | (from[position + 1] << 8) | (from[position + 2] << 16) |
-        (from[position + 3] << 24);
+      const word = memory.getInt32(position + origin, true);
       const hash = Math.imul(word, HASH_MULTIPLIER) >>> HASH_SHIFT;
       let match = slots[hash] - shift;
       slots[hash] = position + shift;
       if (
         match < start || position - match > DISTANCE_MAX ||
-        word !== (from[match] | (from[match + 1] << 8) | (from[match + 2] << 16) |
-            (from[match + 3] << 24))
+        word !== memory.getInt32(match + origin, true)
       ) {
         position += probes++ >>> SKIP_TRIGGER;
         if (position - anchor > room) return -1;
         continue;
       }
-      let behind = position + MATCH_MIN;
-      let matchEnd = match + MATCH_MIN;
-      while (behind < end && from[behind] === from[matchEnd]) {
-        behind++;
-        matchEnd++;
-      }
+      const behind = matchEnd(
+        memory,
+        position + MATCH_MIN + origin,
+        match + MATCH_MIN + origin,
+        end + origin,
+      ) - origin;
       while (position > anchor && match > start && from[position - 1] === from[match - 1]) {
         position--;
         match--;
@@ -111,8 +111,7 @@ export class SnappyEncoder {
       if (position <= searchLimit) {
         // One more place inside the match, so that what follows it is found again.
         const inside = position - 1;
-        const seen = from[inside] | (from[inside + 1] << 8) | (from[inside + 2] << 16) |
-          (from[inside + 3] << 24);
+        const seen = memory.getInt32(inside + origin, true);
         slots[Math.imul(seen, HASH_MULTIPLIER) >>> HASH_SHIFT] = inside + shift;
       }
     }
@@ -135,6 +134,8 @@ export function snappyDecompress(
   limit: number,
 ): boolean {
   const first = at;
+  const input = new DataView(from.buffer, from.byteOffset, from.byteLength);
+  const output = new DataView(into.buffer, into.byteOffset, into.byteLength);
   let declared = 0;
   for (let scale = 1;; scale *= 0x80) {
     if (start >= end || scale > 2 ** 28) return false;
@@ -162,7 +163,13 @@ export function snappyDecompress(
         into.set(from.subarray(start, start + length), at);
         start += length;
         at += length;
-      } else for (const stop = at + length; at < stop;) into[at++] = from[start++];
+      } else {
+        const stop = at + length;
+        for (; at + 4 <= stop; at += 4, start += 4) {
+          output.setInt32(at, input.getInt32(start, true), true);
+        }
+        while (at < stop) into[at++] = from[start++];
+      }
       continue;
     }
     let length: number;
@@ -184,7 +191,16 @@ export function snappyDecompress(
     if (length >= BULK_COPY && distance >= length) {
       into.copyWithin(at, match, match + length);
       at += length;
-    } else for (const stop = at + length; at < stop;) into[at++] = into[match++];
+    } else {
+      const stop = at + length;
+      // Four bytes at once read nothing that they have written themselves.
+      if (distance >= 4) {
+        for (; at + 4 <= stop; at += 4, match += 4) {
+          output.setInt32(at, output.getInt32(match, true), true);
+        }
+      }
+      while (at < stop) into[at++] = into[match++];
+    }
   }
   return at === limit;
 }
