@@ -2,8 +2,8 @@
  * The engine: many trees over one log, one manifest, one block cache.
  *
  * A write takes its sequences, goes into memtables and into the log's queue in one synchronous step, and
- * becomes visible to reads when its group is committed. Background work per tree (one flush, one
- * compaction) runs as jobs in worker threads; only this thread makes their output part of the store,
+ * becomes visible to reads when its group is committed. Background work (flushes, and compactions
+ * side by side where they do not meet) runs as jobs in worker threads; only this thread makes their output part of the store,
  * through the manifest.
  *
  * Invariants
