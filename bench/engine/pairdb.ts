@@ -56,10 +56,10 @@ async function open({ sync, dir }: { sync: boolean; dir: string }) {
     async settle() {
       await engine.flush();
       if (table !== undefined) await engine.compact();
-      // A compaction that is due starts at the end of a flush: wait until none has run for a moment.
-      for (let before = -1; before !== engine.stats().compactions;) {
-        before = engine.stats().compactions;
-        await new Promise((resolve) => setTimeout(resolve, 500));
+      // What is due starts behind what is done: over when there was nothing for two looks.
+      for (let idle = 0; idle < 2;) {
+        idle = engine.jobs().length === 0 ? idle + 1 : 0;
+        await new Promise((resolve) => setTimeout(resolve, 20));
       }
     },
     counters() {

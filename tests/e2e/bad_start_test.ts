@@ -82,9 +82,9 @@ Deno.test("serve: a data directory in use is left alone, and its node goes on", 
 async function raiseFormat(path: string, at: number, checksumAt: number): Promise<void> {
   const bytes = await Deno.readFile(path);
   const view = new DataView(bytes.buffer);
-  assert.equal(view.getUint32(at, true), 1, `${path} has no format 1 at ${at}`);
+  assert.equal(view.getUint32(at, true), 2, `${path} has no format 2 at ${at}`);
   assert.equal(view.getUint32(checksumAt, true), crc32c(bytes.subarray(0, checksumAt)));
-  view.setUint32(at, 2, true);
+  view.setUint32(at, 3, true);
   view.setUint32(checksumAt, crc32c(bytes.subarray(0, checksumAt)), true);
   await Deno.writeFile(path, bytes);
 }
@@ -104,7 +104,7 @@ Deno.test("serve: a directory of a newer format is refused as it is", async (t) 
     withData(async (data, directory) => {
       const path = await onlyFile(data, /^MANIFEST-/);
       const sound = await Deno.readFile(path);
-      await raiseFormat(path, 8, 16);
+      await raiseFormat(path, 8, 36);
       await refuses(directory, ["--data", data], newer);
       await Deno.writeFile(path, sound);
       await assertIntact(data);
@@ -113,7 +113,7 @@ Deno.test("serve: a directory of a newer format is refused as it is", async (t) 
     withData(async (data, directory) => {
       const path = await onlyFile(`${data}/wal`, /\.wal$/);
       const sound = await Deno.readFile(path);
-      await raiseFormat(path, 8, 40);
+      await raiseFormat(path, 8, 60);
       await refuses(directory, ["--data", data], newer);
       await Deno.writeFile(path, sound);
       await assertIntact(data);
