@@ -77,7 +77,7 @@ export class SimFile {
 
   /** Replaces the bytes by durable ones, without disturbing clones. */
   replace(bytes: Uint8Array): void {
-    this.#buffer = Uint8Array.from(bytes);
+    this.#buffer = new Uint8Array(bytes);
     this.#size = bytes.length;
     this.#unsynced = [];
   }
@@ -126,7 +126,7 @@ function survivingBytes(
   unsynced: readonly Extent[],
   random: Random | undefined,
 ): Uint8Array<ArrayBuffer> {
-  const left = Uint8Array.from(visible);
+  const left = new Uint8Array(visible);
   let size = visible.length;
   for (const { start, end } of unsynced.toReversed()) {
     left.fill(0, start, end);
