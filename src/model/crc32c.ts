@@ -25,6 +25,24 @@ const TABLES = ((): Uint32Array => {
 })();
 
 /**
+ * The checksum of a number as six little-endian bytes, as `putU48` writes them, without writing them.
+ * @param seed  as for {@link crc32c}
+ */
+export function crc32cU48(value: number, seed = 0): number {
+  const t = TABLES;
+  let crc = ~seed;
+  const low = value % 2 ** 32;
+  const high = Math.floor(value / 2 ** 32);
+  for (let shift = 0; shift < 32; shift += 8) {
+    crc = t[(crc ^ (low >>> shift)) & 0xff] ^ (crc >>> 8);
+  }
+  for (let shift = 0; shift < 16; shift += 8) {
+    crc = t[(crc ^ (high >>> shift)) & 0xff] ^ (crc >>> 8);
+  }
+  return ~crc >>> 0;
+}
+
+/**
  * The checksum of `bytes[start, end)`.
  * @param seed  the checksum of what went before, to go on from it
  * @returns an unsigned 32-bit integer

@@ -31,7 +31,7 @@
  * Integers are little-endian. Byte by byte, with an example: docs/formats.md.
  * @module
  */
-import { crc32c, getU32, getU48, PairError, putU32, putU48 } from "../../model/mod.ts";
+import { crc32c, crc32cU48, getU32, getU48, PairError, putU32, putU48 } from "../../model/mod.ts";
 
 /** The version that this program writes, and the newest that it reads. */
 export const TABLE_FORMAT = 2;
@@ -71,7 +71,7 @@ export interface Footer {
   readonly trailer: number;
 }
 
-/** A place in a table, as checksums and nonces have it: number and offset, six bytes each. */
+/** A place in a table as a nonce: number and offset, six bytes each. Checksums begin with the same bytes. */
 export function placeOf(table: number, offset: number): Uint8Array<ArrayBuffer> {
   const place = new Uint8Array(12);
   putU48(place, 0, table);
@@ -87,7 +87,7 @@ export function sectionChecksum(
   start: number,
   end: number,
 ): number {
-  return crc32c(bytes, start, end, crc32c(placeOf(table, offset)));
+  return crc32c(bytes, start, end, crc32cU48(offset, crc32cU48(table)));
 }
 
 /**
