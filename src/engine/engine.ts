@@ -262,7 +262,7 @@ class LsmEngine implements Engine {
           findOperator(this.#operators, record.operator),
           new Version(placed),
           record.flushedSeq,
-          newMemtable(record.id),
+          newMemtable(record.id, this.#options.memtableSize),
           this.#rows,
         ),
       );
@@ -438,7 +438,7 @@ class LsmEngine implements Engine {
       operator,
       new Version([]),
       0,
-      newMemtable(meta.id),
+      newMemtable(meta.id, this.#options.memtableSize),
       this.#rows,
     );
     this.#addTree(tree);
@@ -473,7 +473,7 @@ class LsmEngine implements Engine {
     this.#trees.delete(tree.id);
     this.#rows.dropTree(tree.id);
     tree.immutables = [];
-    tree.active = newMemtable(tree.id);
+    tree.active = newMemtable(tree.id, this.#options.memtableSize);
     tree.version.release();
     if (tree.version.tables().length === 0) this.#tables.removeTreeDir(tree.dir);
   }

@@ -144,7 +144,7 @@ export class TreeState implements Tree {
     this.active.link();
     this.active.untilMs = nowMs;
     this.immutables.unshift(this.active);
-    this.active = newMemtable(this.id);
+    this.active = newMemtable(this.id, this.active.fullBytes);
     this.active.sinceMs = nowMs;
     return true;
   }
@@ -397,7 +397,10 @@ export function acceptsKind(tree: TreeState, kind: EntryKind): boolean {
   return kind === KIND_PUT || kind === KIND_DELETE || tree.operator !== undefined;
 }
 
-/** A new, empty memtable; its tower heights differ from tree to tree. */
-export function newMemtable(tree: number): Memtable {
-  return new Memtable(Math.imul(tree + 1, 0x9e3779b1));
+/**
+ * A new, empty memtable; its tower heights differ from tree to tree.
+ * @param fullBytes  the size at which it will be frozen
+ */
+export function newMemtable(tree: number, fullBytes: number): Memtable {
+  return new Memtable(Math.imul(tree + 1, 0x9e3779b1), fullBytes);
 }

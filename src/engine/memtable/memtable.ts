@@ -4,7 +4,7 @@
  * A skip list (Pugh, "Skip Lists: A Probabilistic Alternative to Balanced Trees", 1990; probability
  * 0.5, at most 16 levels) in one SharedArrayBuffer. References are byte offsets, 4-aligned, 0 for
  * none. The arena starts small and doubles, so that ten thousand small trees cost little; a large one is
- * had whole.
+ * had whole. Words are copied as this machine keeps them, which is little-endian wherever Deno runs.
  *
  *     node:  0         4                              8          12           16
  *            +---------+------------------------------+----------+------------+-----------------+-----+-------+
@@ -24,12 +24,11 @@ import { sortKeys } from "./sort_keys.ts";
 const MAX_HEIGHT = 16;
 const NODE_HEADER = 16;
 const HEAD = 8;
-const FIRST_CAPACITY = 4096;
-/** An arena that outgrows this is given room for a whole memtable of the usual size, see `reserve`. */
+const PAGE = 4096;
+const FIRST_CAPACITY = PAGE;
+/** An arena that outgrows this is given room for a whole memtable, see `reserve`. */
 const SMALL_CAPACITY = 1 << 20;
-const LARGE_CAPACITY = 72 << 20;
-/** Ranges up to this length are copied byte by byte. */
-const COPY_BYTES_MAX = 48;
+const FULL_BYTES = 64 << 20;
 /** What an entry can take beside its key and value: header, tower, alignment. */
 const NODE_OVERHEAD = NODE_HEADER + 4 * MAX_HEIGHT + 3;
 
@@ -62,11 +61,20 @@ export class Memtable {
   #placed = 0;
   #firstPlaced = 0;
   #placedInOrder = true;
+  // What `place` was last given, and the whole words of the buffer that it lies in.
+  #source: Uint8Array = NOTHING;
+  #sourceWords: Uint32Array = new Uint32Array(0);
   #chance: number;
+  /** The size at which it will be frozen, about. */
+  readonly fullBytes: number;
 
-  /** @param seed  for the tower heights; any 32-bit integer but 0 */
-  constructor(seed = 0x9e3779b9) {
+  /**
+   * @param seed       for the tower heights; any 32-bit integer but 0
+   * @param fullBytes  see the field
+   */
+  constructor(seed = 0x9e3779b9, fullBytes = FULL_BYTES) {
     this.#chance = seed | 0 || 1;
+    this.fullBytes = fullBytes;
     this.#arena = new SharedArrayBuffer(FIRST_CAPACITY);
     this.#bytes = new Uint8Array(this.#arena);
     this.#words = new Uint32Array(this.#arena);
@@ -118,8 +126,9 @@ export class Memtable {
     if (needed <= this.#arena.byteLength) return;
     let capacity = this.#arena.byteLength;
     // Memory that nobody has written to costs addresses only. Doubling all the way would copy tens of
-    // megabytes in one step, for which everything else would have to wait.
-    if (needed > SMALL_CAPACITY && needed <= LARGE_CAPACITY) capacity = LARGE_CAPACITY;
+    // megabytes in one step, for which everything else would have to wait. An eighth more is for the last entry.
+    const whole = Math.ceil(this.fullBytes * 9 / 8 / PAGE) * PAGE;
+    if (needed > SMALL_CAPACITY && needed <= whole) capacity = whole;
     while (capacity < needed) capacity *= 2;
     const arena = new SharedArrayBuffer(capacity);
     const bytes = new Uint8Array(arena);
@@ -179,15 +188,15 @@ export class Memtable {
     const node = this.#used;
     const height = this.#randomHeight();
     const words = this.#words;
-    const arena = this.#bytes;
     const w = node >> 2;
     words[w] = seq % 2 ** 32;
     words[w + 1] = (Math.floor(seq / 2 ** 32) << 16) | (kind << 8) | height;
     words[w + 2] = keyEnd - keyStart;
     words[w + 3] = valueEnd - valueStart;
     let at = node + NODE_HEADER + 4 * height;
-    at = copyBytes(bytes, keyStart, keyEnd, arena, at);
-    at = copyBytes(bytes, valueStart, valueEnd, arena, at);
+    if (bytes !== this.#source) this.#setSource(bytes);
+    at = this.#copy(keyStart, keyEnd, at);
+    at = this.#copy(valueStart, valueEnd, at);
     this.#used = (at + 3) & ~3;
     if (this.#placed++ === 0) this.#firstPlaced = node;
     else if (this.#placedInOrder) this.#placedInOrder = this.#follows(this.#last, node);
@@ -364,6 +373,41 @@ export class Memtable {
     ) || this.seq(b) - this.seq(a);
   }
 
+  #setSource(bytes: Uint8Array): void {
+    this.#source = bytes;
+    const { buffer, byteOffset, length } = bytes;
+    this.#sourceWords = new Uint32Array(buffer, 0, (byteOffset + length) >> 2);
+  }
+
+  /**
+   * Copies a range of `#source` to `at` in the arena; returns where it ends. By words, each put together
+   * from the two that its bytes lie in: a byte at a time takes longer, and so does a view of the range.
+   */
+  #copy(start: number, end: number, at: number): number {
+    const source = this.#source;
+    const arena = this.#bytes;
+    while ((at & 3) !== 0 && start < end) arena[at++] = source[start++];
+    const from = this.#sourceWords;
+    const into = this.#words;
+    const offset = source.byteOffset + start;
+    const shift = (offset & 3) << 3;
+    let f = offset >> 2;
+    // The last word of an odd range lies half in a word that the source may not have whole.
+    const count = Math.min((end - start) >> 2, from.length - f - 1);
+    if (count > 0) {
+      let low = from[f];
+      for (let i = at >> 2, last = i + count; i < last; i++) {
+        const high = from[++f];
+        into[i] = shift === 0 ? low : (low >>> shift) | (high << (32 - shift));
+        low = high;
+      }
+      start += count * 4;
+      at += count * 4;
+    }
+    while (start < end) arena[at++] = source[start++];
+    return at;
+  }
+
   /** Links a node behind all others. */
   #linkLast(node: number, height: number): void {
     const words = this.#words;
@@ -424,21 +468,7 @@ export class Memtable {
   }
 }
 
-/** Copies a range; returns where it ends. Short ones byte by byte: a view of the range would cost more. */
-function copyBytes(
-  from: Uint8Array,
-  start: number,
-  end: number,
-  into: Uint8Array,
-  at: number,
-): number {
-  if (end - start > COPY_BYTES_MAX) {
-    into.set(from.subarray(start, end), at);
-    return at + end - start;
-  }
-  for (let i = start; i < end; i++) into[at++] = from[i];
-  return at;
-}
+const NOTHING = new Uint8Array(0);
 
 class MemtableCursor implements EntryCursor {
   readonly #table: Memtable;
