@@ -46,6 +46,11 @@ export interface Workers {
    *   when the thread dies (the pool starts another), the job hangs, the queue is full or the pool closes
    */
   run(job: unknown, options?: JobOptions): Promise<unknown>;
+  /**
+   * Starts all threads, one after the other, for a program that will need them. Each holds up the event
+   * loop for tens of milliseconds, which by default the first jobs meet.
+   */
+  prepare(): void;
   /** Figures for people and metrics. */
   stats(): WorkerStats;
   /** Refuses new jobs, waits for the running ones, ends the threads. */

@@ -1,7 +1,7 @@
 /**
  * Threads of the machine: a pool of workers that outlives its workers.
  *
- * A worker starts when a job finds no free one. When it dies its job is rejected, and the next job
+ * A worker starts when a job finds no free one, or beforehand with `prepare`. When it dies its job is rejected, and the next job
  * starts another, so that one that cannot start fails one job each time instead of spinning.
  *
  * Ways to die, and what tells us (measured with Deno 2.9.6):
@@ -127,6 +127,17 @@ class DenoWorkers implements Workers {
       this.#queue.push({ message, urgent, heartbeat, submittedMs, resolve, reject });
       this.#startJobs();
     });
+  }
+
+  prepare(): void {
+    if (this.#closing !== undefined || this.#threads.size > this.size) return;
+    try {
+      this.#spawn();
+    } catch {
+      // The first job that needs the thread will tell.
+      return;
+    }
+    setTimeout(() => this.prepare());
   }
 
   stats(): WorkerStats {

@@ -87,6 +87,9 @@ export class SimWorkers implements Workers {
     });
   }
 
+  /** There are no threads. */
+  prepare(): void {}
+
   stats(): WorkerStats {
     return this.#counters.stats(this.#queue);
   }
