@@ -53,6 +53,7 @@ import { DEFAULT_ENGINE_OPTIONS, type EngineOptions, withinBudget } from "./opti
 import { PurgeClock } from "./purge_clock.ts";
 import { Reads } from "./reads.ts";
 import { recover } from "./recovery.ts";
+import { Removals } from "./removals.ts";
 import { LiveCursor, liveRange } from "./scan.ts";
 import { RowCache } from "./row_cache/mod.ts";
 import { BlockCache, checkTableOptions } from "./sstable/mod.ts";
@@ -104,6 +105,7 @@ class LsmEngine implements Engine {
   readonly #snapshots = new Map<number, { count: number; sinceMs: number }>();
   readonly #purgeClock: PurgeClock;
   #cancelTick: Cancel | undefined;
+  readonly #removals: Removals;
   readonly #tables: TableStore;
   #checkpoints!: Checkpoints;
   readonly #coldReads: ColdReads;
@@ -152,11 +154,13 @@ class LsmEngine implements Engine {
     this.#reads = new Reads(this.#coldReads, this.#note);
     const key = options.encryption?.key;
     const isTree = (id: number) => this.#trees.has(id);
+    this.#removals = new Removals(this.#runtime);
     this.#tables = new TableStore(
-      this.#runtime,
+      this.#pool,
       this.#files,
       this.#cache,
       this.#coldReads,
+      this.#removals,
       key,
       isTree,
     );
@@ -192,6 +196,7 @@ class LsmEngine implements Engine {
       // The caller needs this error, not what closing a half open directory would add.
       await this.#maintenance?.stop();
       await Promise.allSettled([this.#log?.close(), this.#manifest?.close()]);
+      await this.#removals.settle();
       this.#release();
       throw error;
     }
@@ -223,6 +228,7 @@ class LsmEngine implements Engine {
       poisoned: () => this.poisoned,
       lookAtMemory: () => this.#lookAtMemory(),
       relieveDescriptors: () => this.#pool.relieve(),
+      remove: (path) => this.#removals.file(path),
       noted: (error) => this.#noted(error),
     });
     this.#checkpoints = new Checkpoints({
@@ -248,7 +254,7 @@ class LsmEngine implements Engine {
     for (const dir of [files.walDir, files.treesDir]) disk.makeDir(dir);
     // A start that was killed may have made the directory and not come to sync its name.
     if (isNew) disk.syncDir(parentOf(files.root));
-    this.#manifest.onObsolete = (path) => this.#tables.removeFile(path);
+    this.#manifest.onObsolete = (path) => this.#removals.file(path);
     for (const record of state.trees.values()) {
       const dir = treeDirName(record.name, record.id);
       const placed = [...record.tables.values()].map((meta) =>
@@ -294,6 +300,7 @@ class LsmEngine implements Engine {
       {
         nextNumber: () => this.#manifest.nextFile(),
         opened: (newestLog) => this.#manifest.commit(() => ({ newestLog })),
+        remove: (path) => this.#removals.file(path),
         committed: (lastSeq) => this.#visible = lastSeq,
       },
       key,
@@ -306,6 +313,7 @@ class LsmEngine implements Engine {
     this.#attempt(files.archiveDir, () => this.#log!.archive.purge());
     this.#tables.removeOrphans(this.#trees.values(), this.#manifest.number, firstNew);
     await this.#checkpoints.removeLeftovers();
+    await this.#removals.settle();
     const quarantine = disk.stat(files.quarantineDir) === undefined
       ? []
       : disk.list(files.quarantineDir);
@@ -379,7 +387,7 @@ class LsmEngine implements Engine {
   /** A segment that is not part of the log: one that a crash kept from being removed, or that was never finished. */
   #removeStray(number: number, oldestLog: number): void {
     const path = this.#files.segment(number);
-    if (number >= oldestLog) this.#tables.removeFile(path);
+    if (number >= oldestLog) this.#removals.file(path);
     else this.#attempt(path, () => this.#log!.archive.take(number));
   }
 
@@ -661,6 +669,8 @@ class LsmEngine implements Engine {
         purgeBeforeMs,
       );
     }
+    // Whoever asks for a compaction may be short of space.
+    await this.#removals.settle();
   }
 
   checkpoint(name: string, origin: Origin = NO_ORIGIN): Promise<MadeCheckpoint> {
@@ -788,6 +798,7 @@ class LsmEngine implements Engine {
       if (this.poisoned === undefined) this.#saveWarm();
     } finally {
       await this.#manifest.close();
+      await this.#removals.settle();
       this.#release();
     }
   }

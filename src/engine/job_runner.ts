@@ -21,6 +21,7 @@ export interface JobParts {
   readonly runtime: Runtime;
   readonly noted: (error: unknown) => unknown;
   readonly relieveDescriptors: () => void;
+  readonly remove: (path: string) => void;
 }
 
 /** What a job is for, to people. */
@@ -108,10 +109,10 @@ export class Jobs {
     for (let number = firstOutput; number < firstOutput + outputs; number++) {
       const file = tablePath(dir, number);
       try {
-        if (disk.stat(file) !== undefined) disk.remove(file);
+        if (disk.stat(file) !== undefined) this.#parts.remove(file);
       } catch (error) {
         // It costs space, not data; the next start removes it.
-        log.warn("cannot remove a file", { file, error: reason(error) });
+        log.warn("cannot look for a file", { file, error: reason(error) });
       }
     }
   }

@@ -36,6 +36,8 @@ export interface MaintenanceParts {
   readonly lookAtMemory: () => MemoryOrders;
   /** Has readers give descriptors back: a job had none. */
   readonly relieveDescriptors: () => void;
+  /** Removes a file that is not needed any more, in its own time. */
+  readonly remove: (path: string) => void;
   /** Counts damage, and hands the error on. */
   readonly noted: (error: unknown) => unknown;
 }

@@ -1,25 +1,24 @@
 /**
- * Table files: how live tables are opened, and how files that nobody needs any more go away.
- *
- * Removing is never urgent: what cannot be removed now costs space, not data, and the next start tries
- * again. So a failure here is logged and not raised.
+ * Table files: how live tables are opened, and when their files go.
  * @module
  */
 import { PairError } from "../model/mod.ts";
-import type { Runtime } from "../runtime/mod.ts";
+import type { Disk } from "../runtime/mod.ts";
 import type { ColdReads } from "./cold_reads.ts";
 import { type Files, parseTableName, parseTreeDirName } from "./files.ts";
 import { manifestFiles, type TableMeta } from "./manifest/mod.ts";
+import type { Removals } from "./removals.ts";
 import { type BlockCache, TableReader } from "./sstable/mod.ts";
 import type { TreeState } from "./tree.ts";
 import { LiveTable, type Placed } from "./version.ts";
 
 /** The table files of one engine. */
 export class TableStore {
-  readonly #runtime: Runtime;
+  readonly #disk: Disk;
   readonly #files: Files;
   readonly #cache: BlockCache;
   readonly #coldReads: ColdReads;
+  readonly #removals: Removals;
   readonly #key: Uint8Array | undefined;
   readonly #isTree: (id: number) => boolean;
   /** Tables in use, by directory. */
@@ -31,17 +30,19 @@ export class TableStore {
    * @param isTree  whether a tree exists; one that does not was dropped
    */
   constructor(
-    runtime: Runtime,
+    disk: Disk,
     files: Files,
     cache: BlockCache,
     coldReads: ColdReads,
+    removals: Removals,
     key: Uint8Array | undefined,
     isTree: (id: number) => boolean,
   ) {
-    this.#runtime = runtime;
+    this.#disk = disk;
     this.#files = files;
     this.#cache = cache;
     this.#coldReads = coldReads;
+    this.#removals = removals;
     this.#key = key;
     this.#isTree = isTree;
   }
@@ -59,7 +60,7 @@ export class TableStore {
         if (this.#closed) return;
         const left = this.#used.get(dir)! - 1;
         this.#used.set(dir, left);
-        this.removeFile(path);
+        this.#removals.file(path);
         // A dropped tree's directory goes with the last table that somebody read.
         if (left === 0 && !this.#isTree(treeId)) this.removeTreeDir(dir);
       },
@@ -70,7 +71,7 @@ export class TableStore {
   /** @throws PairError CorruptedData when a table's file is missing or has another size */
   checkPresent(dir: string, meta: TableMeta): void {
     const path = this.#files.table(dir, meta.number);
-    const size = this.#runtime.disk.stat(path)?.size;
+    const size = this.#disk.stat(path)?.size;
     if (size === meta.size) return;
     const state = size === undefined ? "it is missing" : `it has ${size} bytes, not ${meta.size}`;
     throw new PairError("CorruptedData", `Cannot open ${path}: ${state}`, {
@@ -84,7 +85,7 @@ export class TableStore {
    * @param firstNew  files from this number on are being made by this process
    */
   removeOrphans(trees: Iterable<TreeState>, manifest: number, firstNew: number): void {
-    const { disk } = this.#runtime;
+    const disk = this.#disk;
     const live = new Map([...trees].map((tree) => [tree.dir, tree]));
     for (const dir of disk.list(this.#files.treesDir)) {
       const tree = live.get(dir);
@@ -97,37 +98,22 @@ export class TableStore {
       for (const name of disk.list(this.#files.treeDir(dir))) {
         const number = parseTableName(name);
         if (number !== undefined && number < firstNew && !numbers.has(number)) {
-          this.removeFile(this.#files.table(dir, number));
+          this.#removals.file(this.#files.table(dir, number));
         }
       }
     }
     for (const number of manifestFiles(disk, this.#files)) {
-      if (number !== manifest) this.removeFile(this.#files.manifest(number));
+      if (number !== manifest) this.#removals.file(this.#files.manifest(number));
     }
-  }
-
-  /** Removes a file that no edit names any more. */
-  removeFile(path: string): void {
-    this.#attempt(path, () => this.#runtime.disk.remove(path));
   }
 
   /** Removes the directory of a dropped tree. */
   removeTreeDir(dir: string): void {
-    const path = this.#files.treeDir(dir);
-    this.#attempt(path, () => this.#runtime.disk.removeDir(path));
+    this.#removals.directory(this.#files.treeDir(dir));
   }
 
   /** From here on tables are closed and their files stay. */
   close(): void {
     this.#closed = true;
-  }
-
-  #attempt(path: string, remove: () => void): void {
-    try {
-      remove();
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#runtime.log.warn("cannot remove a file", { file: path, error: reason });
-    }
   }
 }

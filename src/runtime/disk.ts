@@ -109,6 +109,8 @@ export interface Disk {
   link(from: string, to: string): void;
   /** Removes a file. ENOENT when there is none. */
   remove(path: string): void;
+  /** The same without blocking the event loop: to free a large file takes the system tens of milliseconds. */
+  removeAsync(path: string): Promise<void>;
   /** Removes a directory and all in it; does nothing when it is not there. */
   removeDir(path: string): void;
   /** Makes the names in a directory durable. */

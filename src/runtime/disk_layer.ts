@@ -40,6 +40,9 @@ export class DiskLayer implements Disk {
   remove(path: string): void {
     this.below.remove(path);
   }
+  removeAsync(path: string): Promise<void> {
+    return this.below.removeAsync(path);
+  }
   removeDir(path: string): void {
     this.below.removeDir(path);
   }

@@ -43,6 +43,7 @@ import {
   type Pause,
   pauseEvery,
   publish,
+  removeAll,
   removeLeftovers,
 } from "./place.ts";
 import { type Verified, verifyCheckpoint } from "./verify.ts";
@@ -159,13 +160,13 @@ export class Checkpoints {
   async delete(name: string): Promise<void> {
     this.#mustFind(name);
     this.#inventories().delete(name);
-    await deleteFrom(this.#disk, this.#place, name, this.#pause);
+    await deleteFrom(this.#disk, this.#place, name);
   }
 
   /** Removes what a crash has left of one that was being made or deleted. */
   async removeLeftovers(): Promise<void> {
     try {
-      await removeLeftovers(this.#disk, this.#place, this.#pause);
+      await removeLeftovers(this.#disk, this.#place);
     } catch (error) {
       if (!(error instanceof DiskError)) throw error;
       // It costs space, not data; the next checkpoint tries again.
@@ -210,7 +211,7 @@ export class Checkpoints {
     const making = new Files(makingDir(this.#place, name));
     try {
       makeDirDurably(this.#disk, this.#place);
-      await removeLeftovers(this.#disk, this.#place, this.#pause);
+      await removeLeftovers(this.#disk, this.#place);
       const made = await this.#fill(making, origin);
       this.#checkGoOn();
       publish(this.#disk, this.#place, name);
@@ -232,7 +233,7 @@ export class Checkpoints {
       });
       return { ...info, ...figures };
     } catch (error) {
-      this.#giveUp(making.root);
+      await this.#giveUp(making.root);
       throw restate(error, dir);
     }
   }
@@ -442,9 +443,9 @@ export class Checkpoints {
   }
 
   /** Removes what a failed making leaves, as well as it can: the next one removes the rest. */
-  #giveUp(making: string): void {
+  async #giveUp(making: string): Promise<void> {
     try {
-      this.#disk.removeDir(making);
+      await removeAll(this.#disk, making);
     } catch (error) {
       this.#parts.runtime.log.warn("cannot remove an unfinished snapshot", {
         error: error instanceof Error ? error.message : String(error),

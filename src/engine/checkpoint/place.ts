@@ -63,11 +63,11 @@ export function namesIn(disk: Disk, place: string): string[] {
 }
 
 /** Removes what unfinished makings and deletions have left. */
-export async function removeLeftovers(disk: Disk, place: string, pause: Pause): Promise<void> {
+export async function removeLeftovers(disk: Disk, place: string): Promise<void> {
   if (disk.stat(place)?.kind !== "directory") return;
   for (const name of disk.list(place)) {
     if (name.startsWith(MAKING) || name.startsWith(DELETING)) {
-      await removeSlowly(disk, `${place}/${name}`, pause);
+      await removeAll(disk, `${place}/${name}`);
     }
   }
 }
@@ -88,21 +88,16 @@ export function publish(disk: Disk, place: string, name: string): void {
  * Deletes a checkpoint. From the first moment on it is gone, for good once this has resolved.
  * @throws PairError InvalidArgument when there is none; DiskError
  */
-export async function deleteFrom(
-  disk: Disk,
-  place: string,
-  name: string,
-  pause: Pause,
-): Promise<void> {
+export async function deleteFrom(disk: Disk, place: string, name: string): Promise<void> {
   checkName(name);
   const dir = `${place}/${name}`;
   if (disk.stat(dir)?.kind !== "directory") throw noSuch(name);
   const gone = `${place}/${DELETING}${name}`;
   // A deletion of an earlier one of the name may have been cut short.
-  await removeSlowly(disk, gone, pause);
+  await removeAll(disk, gone);
   disk.rename(dir, gone);
   disk.syncDir(place);
-  await removeSlowly(disk, gone, pause);
+  await removeAll(disk, gone);
 }
 
 /** The error for a name that has no checkpoint. */
@@ -120,11 +115,10 @@ export function alreadyThere(dir: string): PairError {
 }
 
 /** Removes a checkpoint's directory and all in it; the many files in it one by one. */
-async function removeSlowly(disk: Disk, dir: string, pause: Pause): Promise<void> {
+export async function removeAll(disk: Disk, dir: string): Promise<void> {
   if (disk.stat(dir) === undefined) return;
   for (const path of ownFiles(disk, dir)) {
-    disk.remove(path);
-    await pause();
+    await disk.removeAsync(path);
   }
   disk.removeDir(dir);
 }

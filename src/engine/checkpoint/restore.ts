@@ -124,7 +124,7 @@ export async function copyCheckpoint(
   try {
     makeDirDurably(disk, place);
     lock = lockTarget(disk, new Files(place));
-    await removeLeftovers(disk, place, () => undefined);
+    await removeLeftovers(disk, place);
     const had = new Map((base?.inventory.files ?? []).map((file) => [file.path, file]));
     const making = makingDir(place, name);
     makeDirDurably(disk, making);

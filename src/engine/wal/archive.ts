@@ -23,13 +23,22 @@ export class Archive {
   readonly #clock: Clock;
   readonly #files: Files;
   readonly #options: ArchiveOptions;
+  readonly #remove: (path: string) => void;
 
   /** Segments in it. */
   segments = 0;
   /** Their bytes. */
   bytes = 0;
 
-  constructor(disk: Disk, clock: Clock, files: Files, options: ArchiveOptions) {
+  /** @param remove  removes a file, in its own time */
+  constructor(
+    disk: Disk,
+    clock: Clock,
+    files: Files,
+    options: ArchiveOptions,
+    remove: (path: string) => void,
+  ) {
+    this.#remove = remove;
     this.#disk = disk;
     this.#clock = clock;
     this.#files = files;
@@ -39,7 +48,7 @@ export class Archive {
   /** Takes a segment out of the log: into the archive, or away. Durable on return when it was archived. */
   take(number: number): void {
     const path = this.#files.segment(number);
-    if (!this.#options.archive) return this.#disk.remove(path);
+    if (!this.#options.archive) return this.#remove(path);
     const { walDir, archiveDir } = this.#files;
     if (this.#disk.stat(archiveDir) === undefined) {
       this.#disk.makeDir(archiveDir);
@@ -65,7 +74,7 @@ export class Archive {
     this.segments = 0;
     this.bytes = 0;
     for (const [i, { path, atMs }] of found.entries()) {
-      if (i < surplus || atMs < oldest) this.#disk.remove(path);
+      if (i < surplus || atMs < oldest) this.#remove(path);
       else {
         this.segments++;
         this.bytes += this.#disk.stat(path)?.size ?? 0;

@@ -79,6 +79,8 @@ export interface LogHooks {
   nextNumber(): number;
   /** A segment is durable and about to be written to; resolves when the manifest knows of it. */
   opened(number: number): Promise<void>;
+  /** Removes a file that is not needed any more, in its own time. */
+  remove(path: string): void;
   /** Told the last sequence of each group before its writers are. */
   committed(lastSeq: number): void;
 }
@@ -172,7 +174,13 @@ export class Log {
     this.#files = files;
     this.#options = options;
     this.#hooks = hooks;
-    this.archive = new Archive(world.disk, world.clock, files, options);
+    this.archive = new Archive(
+      world.disk,
+      world.clock,
+      files,
+      options,
+      (path) => hooks.remove(path),
+    );
     this.#lastSeq = lastSeq;
     this.segments.push(...existing);
     this.#openSegment(existing.at(-1), lastSeq);

@@ -33,6 +33,7 @@ export function denoDisk(): Disk {
     rename: (from, to) => attempt("rename", from, () => Deno.renameSync(from, to)),
     link: (from, to) => attempt("link", from, () => Deno.linkSync(from, to)),
     remove,
+    removeAsync,
     removeDir,
     syncDir,
     syncFile,
@@ -203,6 +204,15 @@ function remove(path: string): void {
     if (Deno.lstatSync(path).isDirectory) throw new DiskError("remove", path, "EISDIR");
     Deno.removeSync(path);
   });
+}
+
+async function removeAsync(path: string): Promise<void> {
+  try {
+    if (Deno.lstatSync(path).isDirectory) throw new DiskError("removeAsync", path, "EISDIR");
+    await Deno.remove(path);
+  } catch (error) {
+    throw diskError("removeAsync", path, error);
+  }
 }
 
 function removeDir(path: string): void {

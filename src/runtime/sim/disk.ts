@@ -40,6 +40,7 @@ export type SimDiskMutatingOp =
   | "rename"
   | "link"
   | "remove"
+  | "removeAsync"
   | "removeDir"
   | "syncDir"
   | "syncFile"
@@ -66,6 +67,7 @@ const MUTATING: Readonly<Record<SimDiskMutatingOp, true>> = {
   rename: true,
   link: true,
   remove: true,
+  removeAsync: true,
   removeDir: true,
   syncDir: true,
   syncFile: true,
@@ -97,11 +99,11 @@ export type CrashPolicy = "drop" | "keep" | { readonly seed: number };
 
 /** How to make a {@link SimDisk}. */
 export interface SimDiskOptions {
-  /** With one, `sync` and `readAtAsync` take virtual time; without, they resolve by a microtask. */
+  /** With one, calls that return a promise take virtual time; without, they resolve by a microtask. */
   readonly clock?: Clock;
   /** Chooses delays and where short writes are cut; by default seeded with 0. */
   readonly random?: Random;
-  /** The most a sync takes, in ms of the clock. Default 5. */
+  /** The most a sync or a removal takes, in ms of the clock. Default 5. */
   readonly syncDelayMsMax?: number;
   /** The most an asynchronous read takes, in ms of the clock. Default 1. */
   readonly readDelayMsMax?: number;
@@ -319,9 +321,20 @@ export class SimDisk implements Disk {
   }
 
   remove(path: string): void {
-    this.#enter("remove", path);
-    this.#file("remove", path);
-    const { parent, name } = this.#parent("remove", path);
+    this.#remove("remove", path);
+  }
+
+  async removeAsync(path: string): Promise<void> {
+    const epoch = this.#epoch;
+    await this.#delay(this.#syncDelayMsMax);
+    if (this.#stopped === undefined && epoch !== this.#epoch) throw deadHandle("removeAsync", path);
+    this.#remove("removeAsync", path);
+  }
+
+  #remove(op: "remove" | "removeAsync", path: string): void {
+    this.#enter(op, path);
+    this.#file(op, path);
+    const { parent, name } = this.#parent(op, path);
     this.#tree.change({ dir: parent, name, node: undefined });
   }
 

@@ -277,6 +277,18 @@ export const DISK_CASES: Readonly<Record<string, DiskCase>> = {
     assert.deepEqual(disk.readWhole(`${dir}/f`), pattern(3, 100));
   },
 
+  "removeAsync removes a file, and nothing else": async (disk, dir) => {
+    write(disk, `${dir}/f`, pattern(3));
+    write(disk, `${dir}/g`, pattern(3));
+    await disk.removeAsync(`${dir}/f`);
+    assert.deepEqual(disk.list(dir), ["g"]);
+    const rejects = (path: string, errno: string) =>
+      assert.rejects(disk.removeAsync(path), { name: "DiskError", call: "removeAsync", errno });
+    await rejects(`${dir}/f`, "ENOENT");
+    await rejects(dir, "EISDIR");
+    assert.deepEqual(disk.list(dir), ["g"]);
+  },
+
   "removeDir removes all below and may be repeated": (disk, dir) => {
     disk.makeDir(`${dir}/a/b/c`);
     write(disk, `${dir}/a/f`, pattern(1));

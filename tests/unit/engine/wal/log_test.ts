@@ -52,6 +52,7 @@ class Bench {
           if (delays) await this.world.clock.sleep(1);
           this.known = number;
         },
+        remove: (path) => this.world.disk.remove(path),
         committed: (seq) => {
           assert.ok(seq > this.committed, "commits rise");
           this.committed = seq;
@@ -362,7 +363,12 @@ Deno.test("segments below a number are removed, a damaged one is kept aside, nev
     OPTIONS,
     [old(1, false), old(2, true), old(3, false)],
     3,
-    { nextNumber: () => 4, opened: () => Promise.resolve(), committed: () => {} },
+    {
+      nextNumber: () => 4,
+      opened: () => Promise.resolve(),
+      remove: (path) => world.disk.remove(path),
+      committed: () => {},
+    },
   );
   log.removeBelow(3);
   assert.deepEqual(world.disk.list("/data/wal"), ["000003.wal", "000004.wal"]);

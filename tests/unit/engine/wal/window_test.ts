@@ -27,7 +27,12 @@ async function written(): Promise<SimDisk> {
     { ...DEFAULT_ENGINE_OPTIONS.log, segmentSize: 4000 },
     [],
     0,
-    { nextNumber: () => ++number, opened: () => Promise.resolve(), committed: () => {} },
+    {
+      nextNumber: () => ++number,
+      opened: () => Promise.resolve(),
+      remove: () => {},
+      committed: () => {},
+    },
   );
   const random = new SimRandom(5);
   for (let seq = 1; seq <= 60; seq++) {
