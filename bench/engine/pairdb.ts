@@ -17,6 +17,8 @@ const spec: Spec = JSON.parse(Deno.args[0]);
 
 async function open({ sync, dir }: { sync: boolean; dir: string }) {
   const world = machine({ workers: 2 });
+  // As `serve` does; the threads are there before the first row.
+  if (spec.group !== "reopen") await world.workers.prepare();
   const { memtable, cache, table } = spec.set;
   const options: EngineOptions = {
     ...DEFAULT_ENGINE_OPTIONS,

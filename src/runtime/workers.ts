@@ -48,9 +48,9 @@ export interface Workers {
   run(job: unknown, options?: JobOptions): Promise<unknown>;
   /**
    * Starts all threads, one after the other, for a program that will need them. Each holds up the event
-   * loop for tens of milliseconds, which by default the first jobs meet.
+   * loop for tens of milliseconds, which by default the first jobs meet. Never rejects.
    */
-  prepare(): void;
+  prepare(): Promise<void>;
   /** Figures for people and metrics. */
   stats(): WorkerStats;
   /** Refuses new jobs, waits for the running ones, ends the threads. */

@@ -76,7 +76,7 @@ async function runNode(
     const port = await open(config, runtime, node);
     try {
       announce(process, config, runtime.log, node, port);
-      runtime.workers.prepare();
+      void runtime.workers.prepare();
       await signalled;
     } finally {
       await port.close();

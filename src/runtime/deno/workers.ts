@@ -129,15 +129,16 @@ class DenoWorkers implements Workers {
     });
   }
 
-  prepare(): void {
-    if (this.#closing !== undefined || this.#threads.size > this.size) return;
-    try {
-      this.#spawn();
-    } catch {
-      // The first job that needs the thread will tell.
-      return;
+  async prepare(): Promise<void> {
+    while (this.#closing === undefined && this.#threads.size <= this.size) {
+      try {
+        this.#spawn();
+      } catch {
+        // The first job that needs the thread will tell.
+        return;
+      }
+      await new Promise((resolve) => setTimeout(resolve));
     }
-    setTimeout(() => this.prepare());
   }
 
   stats(): WorkerStats {

@@ -88,7 +88,9 @@ export class SimWorkers implements Workers {
   }
 
   /** There are no threads. */
-  prepare(): void {}
+  prepare(): Promise<void> {
+    return Promise.resolve();
+  }
 
   stats(): WorkerStats {
     return this.#counters.stats(this.#queue);

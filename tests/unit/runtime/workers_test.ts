@@ -74,19 +74,16 @@ Deno.test("denoWorkers: threads start when they are needed, and are used again",
 });
 
 Deno.test("denoWorkers: prepare() starts every thread once, one after the other", async () => {
-  const all = Promise.withResolvers<void>();
   let spawned = 0;
   const counted = () => {
-    if (++spawned === 3) all.resolve();
+    spawned++;
     return spawn();
   };
   await withPool({ size: 2, spawn: counted }, async (pool) => {
-    pool.prepare();
-    pool.prepare();
+    const prepared = [pool.prepare(), pool.prepare()];
     assert.ok(spawned < 3, "not all at once");
-    await all.promise;
-    // What would start a fourth would do so in the next turn.
-    await new Promise((resolve) => setTimeout(resolve));
+    await Promise.all(prepared);
+    assert.equal(spawned, 3);
     await Promise.all([pool.run({ do: "count" }), pool.run({ do: "count" })]);
     assert.equal(spawned, 3);
   });
