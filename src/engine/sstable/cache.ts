@@ -7,10 +7,13 @@
  * @module
  */
 
+const USED = 1;
+const WALKED = 2;
+
 /** One table's blocks. */
 export interface CachedBlocks {
   readonly blocks: (Uint8Array | undefined)[];
-  /** 1 where the block was used since the hand came by. */
+  /** {@link USED} where the block was used since the hand came by; {@link WALKED} where a walk passed one that is not here. */
   readonly used: Uint8Array;
   alive: boolean;
 }
@@ -82,8 +85,18 @@ export class BlockCache {
       return undefined;
     }
     this.#hits++;
-    table.used[index] = 1;
+    table.used[index] = USED;
     return block;
+  }
+
+  /**
+   * Whether a block that a long walk has read is to be kept: when one has come by before, and there is room
+   * without dropping another. A walk that comes once has no use for it, and must not push out what others use.
+   */
+  admits(table: CachedBlocks, index: number, bytes: number): boolean {
+    const before = table.used[index] === WALKED;
+    table.used[index] = WALKED;
+    return before && this.#bytes + bytes <= this.#capacity;
   }
 
   /** Keeps a block that is not here yet. */
@@ -123,7 +136,7 @@ export class BlockCache {
       const table = this.#owners[place];
       const index = this.#indexes[place];
       if (table === VACANT) continue;
-      if (table.alive && table.used[index] === 1) {
+      if (table.alive && table.used[index] === USED) {
         table.used[index] = 0;
         continue;
       }

@@ -15,6 +15,7 @@ import { filterMayContain } from "./filter.ts";
 import { damaged, decodeFooter, FOOTER_SIZE, type Handle } from "./format.ts";
 import { BlockIndex, PartitionView } from "./index.ts";
 import { decodeProperties, type TableProperties } from "./properties.ts";
+import type { ReadAhead } from "./read_ahead.ts";
 import type { TableKey } from "./sealing.ts";
 import { SectionReader } from "./section_reader.ts";
 import { TableCursor } from "./table_cursor.ts";
@@ -67,6 +68,13 @@ export function provesKey(
 /** Cursors that a table keeps for the next scans. */
 const SPARE_CURSORS = 4;
 
+/** Where tables are opened from. */
+export interface TableFiles {
+  openRead(path: string): ReadFile;
+  /** Whether reads take so long that they should not be made larger. */
+  readonly isSlow?: boolean;
+}
+
 /** An open table. */
 export class TableReader {
   readonly number: number;
@@ -77,6 +85,7 @@ export class TableReader {
   /** Partitions of index and filter; 0 when both are in memory whole. */
   readonly partitions: number;
 
+  readonly #files: TableFiles;
   readonly #file: ReadFile;
   readonly #sections: SectionReader;
   readonly #cache: BlockCache | undefined;
@@ -100,7 +109,7 @@ export class TableReader {
    *   format or a sealed table without its key; DiskError
    */
   constructor(
-    disk: Pick<Disk, "openRead">,
+    files: TableFiles,
     path: string,
     number: number,
     cache?: BlockCache,
@@ -108,7 +117,8 @@ export class TableReader {
   ) {
     this.number = number;
     this.path = path;
-    this.#file = disk.openRead(path);
+    this.#files = files;
+    this.#file = files.openRead(path);
     try {
       this.#sections = new SectionReader(this.#file, number, key);
       const { footer } = this.#sections;
@@ -183,9 +193,12 @@ export class TableReader {
     return this.#index.firstBlocks[found] + this.#enterPartition(found).find(key);
   }
 
-  /** Puts a verified block under a cursor. */
-  loadBlock(index: number, into: BlockCursor): void {
-    const bytes = this.#slot(index);
+  /**
+   * Puts a verified block under a cursor.
+   * @param ahead  of a cursor that came here from the block before
+   */
+  loadBlock(index: number, into: BlockCursor, ahead?: ReadAhead): void {
+    const bytes = ahead === undefined ? this.#slot(index) : this.#nextSlot(index, ahead);
     into.load(bytes, bytes.length, this.path);
   }
 
@@ -217,6 +230,22 @@ export class TableReader {
     if (bytes === undefined) {
       bytes = this.#sections.read(this.#locate(slot));
       if (this.#cached !== undefined) this.#cache!.put(this.#cached, slot, bytes);
+    }
+    return bytes;
+  }
+
+  /** A block's section on a walk: from the cache, the file, or what was read ahead. */
+  #nextSlot(slot: number, ahead: ReadAhead): Uint8Array {
+    const goesOn = ahead.goesOn();
+    // Where the disk is slow, whoever fetches from it reads ahead.
+    if (!goesOn || this.#cached?.blocks[slot] !== undefined || this.#files.isSlow === true) {
+      return this.#slot(slot);
+    }
+    const bytes = this.#sections.readOn(this.#locate(slot), ahead);
+    if (this.#cached !== undefined && this.#cache!.admits(this.#cached, slot, bytes.length)) {
+      // A view would keep the whole piece that was read.
+      const own = bytes.length === bytes.buffer.byteLength ? bytes : bytes.slice();
+      this.#cache!.put(this.#cached, slot, own);
     }
     return bytes;
   }

@@ -16,6 +16,7 @@ import {
   placeOf,
   verifySection,
 } from "./format.ts";
+import type { ReadAhead } from "./read_ahead.ts";
 import { keyRefused, tableCipher, type TableKey } from "./sealing.ts";
 
 /** Bytes read at once where the whole file is. */
@@ -27,6 +28,7 @@ export class SectionReader {
   readonly #file: ReadFile;
   readonly #table: number;
   readonly #cipher: Cipher | undefined;
+  readonly #readPiece = (into: Uint8Array, offset: number) => this.#read(into, offset);
 
   /**
    * Reads the footer.
@@ -57,6 +59,28 @@ export class SectionReader {
     const bytes = new Uint8Array(handle.size + this.footer.trailer);
     this.#read(bytes, handle.offset);
     return this.#decode(handle, bytes);
+  }
+
+  /**
+   * The same for a data block on a walk, which goes on to the blocks behind it.
+   * @param ahead  the walk's
+   */
+  readOn(handle: Handle, ahead: ReadAhead): Uint8Array {
+    const { offset } = handle;
+    const count = handle.size + this.footer.trailer;
+    let bytes = ahead.take(offset, count);
+    if (bytes === undefined) {
+      try {
+        ahead.fill(this.#readPiece, offset, this.footer.dataEnd);
+      } catch (error) {
+        // What lies further on may be unreadable where this block is not.
+        if (!(error instanceof PairError)) throw error;
+        return this.read(handle);
+      }
+      bytes = ahead.take(offset, count);
+    }
+    // A block larger than a piece is read alone.
+    return bytes === undefined ? this.read(handle) : this.#decode(handle, bytes);
   }
 
   /**

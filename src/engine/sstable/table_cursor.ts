@@ -5,12 +5,14 @@
 import type { EntryKind } from "../api.ts";
 import type { EntryCursor } from "../cursor.ts";
 import { BlockCursor } from "./block.ts";
+import { ReadAhead } from "./read_ahead.ts";
 import type { TableReader } from "./reader.ts";
 
 /** A cursor over a table, block after block. */
 export class TableCursor implements EntryCursor {
   readonly #table: TableReader;
   readonly #block = new BlockCursor();
+  readonly #ahead = new ReadAhead();
   #index = -1;
 
   constructor(table: TableReader) {
@@ -81,7 +83,7 @@ export class TableCursor implements EntryCursor {
 
   next(): void {
     this.#block.next();
-    if (!this.#block.valid && this.#enter(this.#index + 1)) this.#block.seekFirst();
+    if (!this.#block.valid && this.#enter(this.#index + 1, this.#ahead)) this.#block.seekFirst();
   }
 
   prev(): void {
@@ -91,11 +93,15 @@ export class TableCursor implements EntryCursor {
 
   close(): void {
     this.#block.close();
+    this.#ahead.drop();
     this.#table.giveBack(this);
   }
 
-  /** Loads a block; outside the table the cursor becomes invalid. */
-  #enter(index: number): boolean {
+  /**
+   * Loads a block; outside the table the cursor becomes invalid.
+   * @param ahead  when the cursor comes from the block before
+   */
+  #enter(index: number, ahead?: ReadAhead): boolean {
     if (index < 0 || index >= this.#table.blocks) {
       this.#block.valid = false;
       this.#index = -1;
@@ -103,7 +109,8 @@ export class TableCursor implements EntryCursor {
     }
     if (index !== this.#index) {
       this.#index = -1;
-      this.#table.loadBlock(index, this.#block);
+      if (ahead === undefined) this.#ahead.begins();
+      this.#table.loadBlock(index, this.#block, ahead);
       this.#index = index;
     }
     return true;

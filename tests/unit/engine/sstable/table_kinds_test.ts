@@ -19,8 +19,8 @@ import {
 } from "../../../../src/engine/sstable/mod.ts";
 import type { TableSeal } from "../../../../src/engine/sstable/sealing.ts";
 import { DEFAULT_ENGINE_OPTIONS } from "../../../../src/engine/mod.ts";
-import { utf8 } from "../../../../src/model/mod.ts";
-import { SimDisk, SimRandom } from "../../../../src/runtime/mod.ts";
+import { type PairError, utf8 } from "../../../../src/model/mod.ts";
+import { DiskError, type ReadFile, SimDisk, SimRandom } from "../../../../src/runtime/mod.ts";
 import {
   drain,
   type Entry,
@@ -139,7 +139,7 @@ for (const kind of KINDS) {
   });
 }
 
-Deno.test("a walk without a cache reads each block and each partition once", () => {
+Deno.test("a walk without a cache reads each partition once, and blocks by the piece", () => {
   const disk = new SimDisk();
   write(disk, rows(10, 3000), {
     options: { ...KINDS[0].options, partitionSize: 200 },
@@ -149,7 +149,60 @@ Deno.test("a walk without a cache reads each block and each partition once", () 
   assert.ok(reader.partitions > 20 && reader.partitions < reader.blocks / 3);
   const opened = disk.count("readAt");
   all(reader);
-  assert.equal(disk.count("readAt") - opened, reader.blocks + reader.partitions);
+  // The first blocks one by one, in case that they are all that is wanted.
+  const reads = disk.count("readAt") - opened - reader.partitions;
+  const dataBytes = disk.stat(PATH)!.size;
+  assert.ok(reads >= 5 && reads <= 5 + 2 + dataBytes / (32 * 1024), `${reads} reads`);
+  reader.close();
+});
+
+Deno.test("a second walk keeps what it reads ahead while there is room, and pushes nothing out", () => {
+  const disk = new SimDisk();
+  write(disk, rows(10, 3000), { ...KINDS[0], seal: undefined });
+  const cache = new BlockCache(40_000);
+  const reader = open(disk, undefined, cache);
+  const walked = all(reader);
+  assert.equal(reader.cachedBlocks().length, 5, "those that it read one by one");
+  assert.deepEqual(all(reader), walked);
+  const kept = reader.cachedBlocks();
+  assert.ok(kept.length > 5 && kept.length < reader.blocks, `${kept.length} blocks`);
+  assert.deepEqual(kept, Array.from(kept, (_, i) => i), "the first ones");
+  assert.deepEqual(all(reader), walked, "the same from the cache and the file");
+  assert.deepEqual(reader.cachedBlocks(), kept);
+  reader.close();
+});
+
+Deno.test("a walk that reads ahead comes up to what cannot be read, and no further", () => {
+  const disk = new SimDisk();
+  const entries = rows(10, 3000);
+  write(disk, entries, { ...KINDS[0], seal: undefined });
+  const bad = disk.stat(PATH)!.size >> 1;
+  const below = disk.openRead(PATH);
+  // A sector that cannot be read, and all reads that it is a part of.
+  const file: ReadFile = {
+    path: PATH,
+    size: below.size,
+    readAt: (into, offset) => {
+      if (offset <= bad && bad < offset + into.length) throw new DiskError("readAt", PATH, "EIO");
+      return below.readAt(into, offset);
+    },
+    readAtAsync: (into, offset) => below.readAtAsync(into, offset),
+    close: () => below.close(),
+  };
+  const reader = new TableReader({ openRead: () => file }, PATH, 7);
+  const seen: Entry[] = [];
+  const cursor = reader.cursor();
+  let failure: PairError | undefined;
+  try {
+    for (cursor.seekFirst(); cursor.valid; cursor.next()) seen.push(entryAt(cursor));
+  } catch (error) {
+    failure = error as PairError;
+  }
+  assert.equal(failure?.error, "SSTableFailed");
+  const { offset } = failure.details as { offset: number };
+  assert.ok(offset <= bad && bad < offset + 1000, `the block at ${offset} has ${bad}`);
+  assert.ok(seen.length > 1000, `${seen.length} entries before it`);
+  assert.deepEqual(seen, entries.toSorted(orderEntries).slice(0, seen.length));
   reader.close();
 });
 
