@@ -33,6 +33,8 @@ export interface DiskThresholds {
   readonly full?: number | undefined;
   /** A full disk takes no deletes either. Default false. */
   readonly strict?: boolean | undefined;
+  /** How long a measurement of the disk stands, ms; what is let in meanwhile is estimated. Default 1000. */
+  readonly checkIntervalMs?: number | undefined;
 }
 
 /** How full the disk is. */

@@ -25,8 +25,8 @@ export interface HealthSources {
   readonly memoryUsage: (() => number) | undefined;
 }
 
-/** How long a measured disk stands, ms: health is asked for far more often than disks fill. */
-const SPACE_MAX_AGE_MS = 1000;
+/** How long a measured disk stands by default, ms: health is asked for far more often than disks fill. */
+const CHECK_INTERVAL_MS = 1000;
 
 /** Losses that are named one by one; the rest is counted. */
 const LOSSES_NAMED_MAX = 8;
@@ -40,11 +40,12 @@ export class HealthMonitor {
     this.#sources = sources;
   }
 
-  /** The disk, as measured within the last second. */
+  /** The disk, as measured within the check interval. */
   space(): DiskSpace | DiskError {
-    const { clock, disk, dataDir } = this.#sources;
+    const { clock, disk, dataDir, thresholds } = this.#sources;
+    const intervalMs = thresholds.checkIntervalMs ?? CHECK_INTERVAL_MS;
     const nowMs = clock.monotonicMs();
-    if (this.#space === undefined || nowMs - this.#space.atMs >= SPACE_MAX_AGE_MS) {
+    if (this.#space === undefined || nowMs - this.#space.atMs >= intervalMs) {
       this.#space = { atMs: nowMs, space: measure(disk, dataDir) };
     }
     return this.#space.space;

@@ -70,7 +70,11 @@ async function runNode(
     version: VERSION,
     engine: engineOptions(config, key),
     tenantAutoCreate: config.tenant.auto_create,
-    diskThresholds: { degraded: config.storage.max_disk_usage, strict: config.disk.strict },
+    diskThresholds: {
+      degraded: config.storage.max_disk_usage,
+      strict: config.disk.strict,
+      checkIntervalMs: config.disk.check_interval,
+    },
   });
   try {
     const port = await open(config, runtime, node);

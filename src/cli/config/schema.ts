@@ -112,6 +112,10 @@ const storage = z.strictObject({
 /** What a filling disk takes. */
 const disk = z.strictObject({
   strict: flag("Whether a disk that is full for puts refuses deletes too.", false),
+  check_interval: duration(
+    "How often the disk is measured; what is written in between is estimated. Longer: files of other programs are noticed later.",
+    { default: "1s", min: "100ms", max: "1m" },
+  ),
 });
 
 /** Memory as a whole. */

@@ -75,6 +75,7 @@ const EDGES: [path: string, least: string, most: string, below: string, above: s
   ["storage.max_open_files", "16", "1000000", "15", "1000001"],
   ["storage.max_disk_usage", "0.1", "1", "0.09", "1.01"],
   ["memory.budget", "0", "1TiB", "-1", "1099511627777"],
+  ["disk.check_interval", "100ms", "1m", "99ms", "60001ms"],
   ["commit_log.segment_size", "1MiB", "16GiB", "1048575", "17179869185"],
   ["commit_log.max_segment_age", "1s", "168h", "999ms", "604800001ms"],
   ["commit_log.sync_interval", "1ms", "1m", "0ms", "60001ms"],

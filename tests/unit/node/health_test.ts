@@ -30,6 +30,18 @@ Deno.test("health() is degraded above the disk threshold, and measures once a se
   assert.equal(strict.node.health().status, "degraded");
 });
 
+Deno.test("the disk is measured at the interval that is asked for", async () => {
+  const { node, world } = testNode({ diskThresholds: { degraded: 0.9, checkIntervalMs: 200 } });
+  node.health();
+  const measured = world.disk.count("space");
+  await world.clock.advance(199);
+  node.health();
+  assert.equal(world.disk.count("space"), measured);
+  await world.clock.advance(1);
+  node.health();
+  assert.equal(world.disk.count("space"), measured + 1);
+});
+
 Deno.test("health() is degraded when the disk cannot be measured", () => {
   const { node, world } = testNode();
   world.disk.hook = ({ op }) => op === "space" ? "EIO" : undefined;
