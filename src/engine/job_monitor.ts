@@ -33,7 +33,7 @@ export interface Supervised {
   readonly monitor?: SharedArrayBuffer;
   /** Of a `Throttle`; absent: no limit. */
   readonly throttle?: SharedArrayBuffer;
-  readonly type: "flush" | "compact";
+  readonly type: "flush" | "compact" | "files";
 }
 
 /**

@@ -6,6 +6,7 @@ import type { Disk } from "../runtime/mod.ts";
 import type { MergeOperator } from "./api.ts";
 import { type FileJob, runFileJob, runSyncJob, type SyncJob } from "./checkpoint/mod.ts";
 import { runTableJob, type TableJob } from "./compaction/mod.ts";
+import { supervisedDisk } from "./job_monitor.ts";
 
 /** A message to a worker. */
 export type EngineJob = TableJob | FileJob | SyncJob;
@@ -21,7 +22,7 @@ export function runEngineJob(
   job: EngineJob,
   waits = false,
 ): unknown {
-  if (job.type === "files") return runFileJob(disk, job);
+  if (job.type === "files") return runFileJob(supervisedDisk(disk, job, waits), job);
   if (job.type === "sync") return runSyncJob(disk, job);
   return runTableJob(disk, operators, job, waits);
 }

@@ -1,6 +1,6 @@
 /**
- * The worker of supervision_test.ts: does table jobs, unless a file `misbehave` in the data directory says how
- * to go wrong. It then takes the file away, begins the job's table, and goes wrong; the next job is done well.
+ * The worker of supervision_test.ts: does jobs, unless a file `misbehave` in the data directory says how to go
+ * wrong. It then takes the file away, begins the table of a table job, and goes wrong; the next job is done well.
  * @module
  */
 import { type EngineJob, runEngineJob } from "../../src/engine/mod.ts";
@@ -10,17 +10,22 @@ const disk = denoDisk();
 
 serveWorker((message) => {
   const job = message as EngineJob;
-  if ("firstOutput" in job) {
-    const order = `${job.dir}/../../misbehave`;
-    if (disk.stat(order) !== undefined) {
-      const how = new TextDecoder().decode(disk.readWhole(order));
-      disk.remove(order);
-      disk.create(`${job.dir}/${String(job.firstOutput).padStart(6, "0")}.sst`)
-        .append(new Uint8Array(1000));
-      return misbehave(how);
-    }
+  const root = job.type === "files"
+    ? job.tasks[0].from.replace(/\/snapshots\/.*/, "")
+    : "dir" in job
+    ? `${job.dir}/../..`
+    : undefined;
+  const order = `${root}/misbehave`;
+  if (root === undefined || disk.stat(order) === undefined) {
+    return runEngineJob(disk, [], job, true);
   }
-  return runEngineJob(disk, [], job, true);
+  const how = new TextDecoder().decode(disk.readWhole(order));
+  disk.remove(order);
+  if ("firstOutput" in job) {
+    disk.create(`${job.dir}/${String(job.firstOutput).padStart(6, "0")}.sst`)
+      .append(new Uint8Array(1000));
+  }
+  return misbehave(how);
 });
 
 function misbehave(how: string): unknown {

@@ -19,10 +19,18 @@
 import { PairError } from "../../model/mod.ts";
 import { type Disk, DiskError, type Runtime } from "../../runtime/mod.ts";
 import { Files, makeDirDurably, manifestName, treeDirName } from "../files.ts";
+import { JobMonitor } from "../job_monitor.ts";
 import { type Manifest, ManifestState, writeManifest } from "../manifest/mod.ts";
 import type { TreeState } from "../tree.ts";
 import type { Log, Segment } from "../wal/mod.ts";
-import { digestFile, type FileDigest, fileJobs, type FileTask, type SyncJob } from "./file_jobs.ts";
+import {
+  digestFile,
+  type FileDigest,
+  type FileJob,
+  fileJobs,
+  type FileTask,
+  type SyncJob,
+} from "./file_jobs.ts";
 import {
   type CheckpointFile,
   encodeInventory,
@@ -414,7 +422,10 @@ export class Checkpoints {
     const digests: FileDigest[] = [];
     for (const job of fileJobs(tasks)) {
       this.#checkGoOn();
-      digests.push(...await this.#parts.runtime.workers.run(job) as FileDigest[]);
+      const { shared, heartbeat } = new JobMonitor();
+      const message: FileJob = { ...job, monitor: shared };
+      const done = await this.#parts.runtime.workers.run(message, { heartbeat });
+      digests.push(...done as FileDigest[]);
     }
     return digests;
   }

@@ -25,6 +25,8 @@ export interface FileTask {
 export interface FileJob {
   readonly type: "files";
   readonly tasks: readonly FileTask[];
+  /** Of a `JobMonitor`; absent: nobody watches. */
+  readonly monitor?: SharedArrayBuffer;
 }
 
 /** A message to a worker: files and directories to make durable. */

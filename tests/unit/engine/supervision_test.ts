@@ -57,3 +57,28 @@ for (const how of ["throw", "hang", "loop", "exit", "uncaught", "heap", "buffers
     }
   });
 }
+
+for (const how of ["throw", "hang", "exit"]) {
+  Deno.test(`a thread that goes wrong (${how}) while it digests costs the snapshot a second try`, async () => {
+    const root = await Deno.makeTempDir({ prefix: "pairdb_supervision_" });
+    const workers = denoWorkers({
+      size: 1,
+      spawn: () => workerThread(new URL("../../support/bad_worker.ts", import.meta.url), 64),
+      stallMsMax: 500,
+    });
+    try {
+      const engine = await openEngine(denoRuntime({ workers }), root, OPTIONS);
+      const tree = await engine.createTree("t");
+      await engine.write([{ tree, kind: KIND_PUT, key: utf8("k"), value: utf8("v") }]);
+      await engine.flush();
+      Deno.writeTextFileSync(`${root}/misbehave`, how);
+      await assert.rejects(engine.checkpoint("one"));
+      assert.deepEqual([...Deno.readDirSync(`${root}/snapshots`)], [], "nothing is left of it");
+      assert.ok((await engine.checkpoint("one")).digestedBytes > 0);
+      await engine.close();
+    } finally {
+      await workers.close();
+      await Deno.remove(root, { recursive: true });
+    }
+  });
+}
