@@ -45,6 +45,9 @@ export const SUITES = {
     filter: "/a list of versions|a frame and its records/",
   },
   wal: { file: "tests/unit/engine/wal/log_test.ts" },
+  directory: { file: "tests/unit/engine/directory_test.ts" },
+  memtable: { file: "tests/unit/engine/memtable/memtable_test.ts" },
+  tables: { file: "tests/unit/engine/sstable/table_kinds_test.ts" },
 } satisfies Record<string, Suite>;
 
 /** One planted bug. */
@@ -576,5 +579,30 @@ export const BUGS: readonly Bug[] = [
     replace:
       "  raw(count: number): Uint8Array {\n    new Uint8Array(Math.min(count, 2 ** 31));\n    this.#need(count);",
     foundBy: "fuzz",
+  },
+  {
+    name: "give the directory back while files are still removed",
+    breaks: "files go that the next process has made its own",
+    file: "src/engine/engine.ts",
+    find: "      await this.#manifest.close();\n      await this.#removals.settle();",
+    replace: "      await this.#manifest.close();",
+    foundBy: "directory",
+  },
+  {
+    name: "copy replayed entries as if their bytes lay on whole words",
+    breaks: "recovery puts wrong bytes into memtables",
+    file: "src/engine/memtable/memtable.ts",
+    find: "    const shift = (offset & 3) << 3;",
+    replace: "    const shift = 0;",
+    foundBy: "memtable",
+  },
+  {
+    name: "end a walk's scan where what lies ahead cannot be read",
+    breaks: "a bad sector hides the entries before it",
+    file: "src/engine/sstable/section_reader.ts",
+    find:
+      "        if (!(error instanceof PairError)) throw error;\n        return this.read(handle);",
+    replace: "        throw error;",
+    foundBy: "tables",
   },
 ];

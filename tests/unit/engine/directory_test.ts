@@ -41,6 +41,31 @@ Deno.test("a directory is opened once in a process; closing, or failing to open,
   await (await openTestEngine(world)).close();
 });
 
+Deno.test("close() ends with the last removal: afterwards the directory is somebody else's", async () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const world = engineWorld({ delays: true, seed });
+    const { clock, disk } = world;
+    const engine = await clock.runUntil(openTestEngine(world));
+    await clock.runUntil(engine.createTree("t"));
+    const fill = async () => {
+      for (let i = 0; i < 100; i++) {
+        await clock.runUntil(put(engine, `key ${i}`, "v".repeat(90)));
+      }
+      await clock.runUntil(engine.compact());
+    };
+    await fill();
+    // Keeps its tables until it is closed, which leaves them all to be removed at once.
+    const cursor = engine.scan(engine.tree("t")!, {});
+    await fill();
+    cursor.close();
+    await clock.runUntil(engine.close());
+    const { callCount } = disk;
+    await clock.advance(10_000);
+    assert.equal(disk.callCount, callCount, `seed ${seed}`);
+    assert.ok(disk.count("removeAsync") > 0);
+  }
+});
+
 Deno.test("a directory is opened by one process", async () => {
   const dir = Deno.makeTempDirSync();
   const start = async () => {
