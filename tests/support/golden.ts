@@ -8,9 +8,16 @@ import {
   type EngineOptions,
   openEngine,
   runEngineJob,
+  type TreeOptions,
 } from "../../src/engine/mod.ts";
 import { fromUtf8, PairError, reconcileOperator, utf8, type Version } from "../../src/model/mod.ts";
-import { type Disk, type Runtime, SimDisk, simRuntime, SimWorkers } from "../../src/runtime/mod.ts";
+import {
+  type Disk,
+  SimDisk,
+  type SimRuntime,
+  simRuntime,
+  SimWorkers,
+} from "../../src/runtime/mod.ts";
 import { appendOperator, SMALL } from "./engine.ts";
 
 /** Folder of the stores that a format version wrote. */
@@ -32,25 +39,44 @@ export const GOLDEN_OPTIONS: EngineOptions = {
 /** The key of the golden stores that are encrypted. */
 export const GOLDEN_KEY = Uint8Array.from({ length: 32 }, (_, i) => i);
 
-/** What a golden store is written and read with: `sealed` is encrypted, compressed and in partitions. */
+/**
+ * What a golden store is written and read with: `sealed` is encrypted, compressed and in partitions, `packed`
+ * in partitions, `mixed` encrypted.
+ */
 export function goldenOptions(store: string): EngineOptions {
+  const { table } = GOLDEN_OPTIONS;
+  const encryption = { key: GOLDEN_KEY };
+  if (store === "packed") return { ...GOLDEN_OPTIONS, table: { ...table, partitionSize: 1 } };
+  if (store === "mixed") return { ...GOLDEN_OPTIONS, encryption };
   if (store !== "sealed") return GOLDEN_OPTIONS;
   return {
     ...GOLDEN_OPTIONS,
-    encryption: { key: GOLDEN_KEY },
-    table: { ...GOLDEN_OPTIONS.table, compression: ["zstd", "lz4"], partitionSize: 1 },
+    encryption,
+    table: { ...table, compression: ["zstd", "lz4"], partitionSize: 1 },
   };
 }
 
+/** What can be read in a store. */
+export interface Content {
+  /** Values by key by tree, as {@link show} shows bytes. */
+  readonly trees: Record<string, Record<string, string>>;
+  /** By tree, what it has of its own; absent in the first stores, where no tree has anything. */
+  readonly own?: Record<string, { options: TreeOptions; purgeFloor: number }>;
+}
+
 /** What a store must hold: beside its files in `<store>.json`. */
-export interface Expected {
+export interface Expected extends Content {
   /** What the last process that wrote it left behind. */
   readonly recovery: { segments: number; records: number; tornBytes: number };
   /** Tables by level, by tree. */
   readonly levels: Record<string, number[]>;
-  /** Values by key by tree, as {@link show} shows bytes. */
-  readonly trees: Record<string, Record<string, string>>;
   readonly identity: { nodeId: string; incarnation: string };
+  /** A snapshot in it. */
+  readonly snapshot?: Content & {
+    readonly name: string;
+    readonly sequence: number;
+    readonly createdAtMs: number;
+  };
 }
 
 /** Bytes as text where that is readable, as `hex:` and digits otherwise. */
@@ -80,6 +106,15 @@ export function contents(engine: Engine): Record<string, Record<string, string>>
     trees[tree.name] = values;
   }
   return trees;
+}
+
+/** What trees have of their own: options, and floors. Trees with neither are left out. */
+export function ownOf(engine: Engine): NonNullable<Content["own"]> {
+  const own: NonNullable<Content["own"]> = {};
+  for (const { name, options, purgeFloor } of engine.trees()) {
+    if (Object.keys(options).length > 0 || purgeFloor > 0) own[name] = { options, purgeFloor };
+  }
+  return own;
 }
 
 /** Files below a folder of the machine, by their path in it. */
@@ -113,7 +148,7 @@ export function diskWith(files: ReadonlyMap<string, Uint8Array>): SimDisk {
 }
 
 /** A simulated world on the given disk, whose workers carry out table jobs on it. */
-export function worldOn(disk: Disk): Runtime {
+export function worldOn(disk: Disk): Omit<SimRuntime, "disk"> & { readonly disk: Disk } {
   const world = simRuntime();
   const handler = (job: unknown) => runEngineJob(disk, GOLDEN_OPERATORS, job as EngineJob);
   return { ...world, disk, workers: new SimWorkers({ handler }) };
@@ -128,7 +163,7 @@ export function openGolden(
   return openEngine(worldOn(disk), root, options, GOLDEN_OPERATORS);
 }
 
-/** Siblings in every shape that the codec knows, in canonical order. */
+/** Siblings in every shape that the codec knows, in canonical order; but see {@link OUTSIDE}. */
 export const SIBLINGS: readonly Version[] = [
   {
     clock: { entries: [{ node: "n1", counter: 2 }], dots: [{ node: "n2", counter: 300 }] },
@@ -143,6 +178,17 @@ export const SIBLINGS: readonly Version[] = [
     value: utf8("hello"),
     timestampMs: Date.UTC(2026, 0, 1) + 1,
     expiresAtMs: Date.UTC(2026, 1, 1),
+  },
+];
+
+/** A version whose clock came whole from outside, so that no event in it is its own. */
+export const OUTSIDE: readonly Version[] = [
+  {
+    clock: { entries: [{ node: "n1", counter: 1 }, { node: "\u00f6", counter: 2 }], dots: [] },
+    dot: undefined,
+    value: utf8("came whole"),
+    timestampMs: Date.UTC(2026, 0, 1),
+    expiresAtMs: 0,
   },
 ];
 
