@@ -1,21 +1,24 @@
 /**
- * CRC32C (Castagnoli), the checksum of everything on disk. Slicing by 8 after Kounavis and Berry,
- * "A Systematic Approach to Building High Performance Software-Based CRC Generators", 2005.
- * Check value: crc32c("123456789") = 0xE3069283.
+ * CRC32C (Castagnoli), the checksum of everything on disk. Slicing by 8, and by 16 where there is much of
+ * it, after Kounavis and Berry, "A Systematic Approach to Building High Performance Software-Based CRC
+ * Generators", 2005. Check value: crc32c("123456789") = 0xE3069283.
  * @module
  */
 
 const POLYNOMIAL = 0x82f63b78;
+const SLICES = 16;
+/** From this many bytes on a view that reads four at once is worth making. */
+const LONG_BYTES = 256;
 
-// Eight tables of 256, end to end: table k gives the effect of a byte that lies k bytes further on.
-const TABLES = ((): Uint32Array => {
-  const tables = new Uint32Array(8 * 256);
+// Tables of 256, end to end: table k gives the effect of a byte that lies k bytes further on.
+const TABLES = ((): Int32Array => {
+  const tables = new Int32Array(SLICES * 256);
   for (let byte = 0; byte < 256; byte++) {
     let crc = byte;
     for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ POLYNOMIAL : crc >>> 1;
     tables[byte] = crc;
   }
-  for (let slice = 1; slice < 8; slice++) {
+  for (let slice = 1; slice < SLICES; slice++) {
     for (let byte = 0; byte < 256; byte++) {
       const previous = tables[(slice - 1) * 256 + byte];
       tables[slice * 256 + byte] = tables[previous & 0xff] ^ (previous >>> 8);
@@ -51,6 +54,10 @@ export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length, seed = 
   const t = TABLES;
   let crc = ~seed;
   let i = start;
+  if (end - start >= LONG_BYTES) {
+    i = end - (end - start) % SLICES;
+    crc = crcOfSixteens(crc, new DataView(bytes.buffer, bytes.byteOffset + start, i - start));
+  }
   for (; i + 8 <= end; i += 8) {
     const low = crc ^
       (bytes[i] | (bytes[i + 1] << 8) | (bytes[i + 2] << 16) | (bytes[i + 3] << 24));
@@ -60,4 +67,25 @@ export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length, seed = 
   }
   for (; i < end; i++) crc = t[(crc ^ bytes[i]) & 0xff] ^ (crc >>> 8);
   return ~crc >>> 0;
+}
+
+/** Goes on with a checksum, not yet complemented, over a multiple of 16 bytes. */
+function crcOfSixteens(seed: number, bytes: DataView): number {
+  const t = TABLES;
+  let crc = seed;
+  for (let i = 0; i < bytes.byteLength; i += SLICES) {
+    const a = crc ^ bytes.getInt32(i, true);
+    const b = bytes.getInt32(i + 4, true);
+    const c = bytes.getInt32(i + 8, true);
+    const d = bytes.getInt32(i + 12, true);
+    crc = t[3840 + (a & 0xff)] ^ t[3584 + ((a >>> 8) & 0xff)] ^
+      t[3328 + ((a >>> 16) & 0xff)] ^ t[3072 + (a >>> 24)] ^
+      t[2816 + (b & 0xff)] ^ t[2560 + ((b >>> 8) & 0xff)] ^
+      t[2304 + ((b >>> 16) & 0xff)] ^ t[2048 + (b >>> 24)] ^
+      t[1792 + (c & 0xff)] ^ t[1536 + ((c >>> 8) & 0xff)] ^
+      t[1280 + ((c >>> 16) & 0xff)] ^ t[1024 + (c >>> 24)] ^
+      t[768 + (d & 0xff)] ^ t[512 + ((d >>> 8) & 0xff)] ^
+      t[256 + ((d >>> 16) & 0xff)] ^ t[d >>> 24];
+  }
+  return crc;
 }

@@ -10,6 +10,21 @@ Deno.test("crc32c() gives the check value of the polynomial, in one piece or sev
   }
 });
 
+Deno.test("crc32c() is the same for long and short pieces, wherever they lie", () => {
+  const random = new SimRandom(2);
+  const bytes = random.bytes(3000);
+  for (let i = 0; i < 300; i++) {
+    const view = bytes.subarray(random.below(20));
+    const start = random.below(40);
+    const end = start + random.below(view.length - start);
+    let expected = random.u32();
+    const whole = crc32c(view, start, end, expected);
+    // Byte by byte: no piece is long.
+    for (let at = start; at < end; at++) expected = crc32c(view, at, at + 1, expected);
+    assert.equal(whole, expected, `${start} to ${end}`);
+  }
+});
+
 Deno.test("crc32cU48() is the checksum of the number's bytes", () => {
   const random = new SimRandom(1);
   const bytes = new Uint8Array(6);
