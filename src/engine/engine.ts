@@ -126,6 +126,8 @@ class LsmEngine implements Engine {
   #sinceRelief = 0;
 
   #warming: Promise<void> | undefined;
+  /** The cache was not as warm again as it had been when the engine closed. */
+  #warmingCut = false;
   #checksumFailures = 0;
   #writeStalls = 0;
   readonly #note = (error: unknown) => this.#noted(error);
@@ -354,6 +356,7 @@ class LsmEngine implements Engine {
         this.#coldReads,
         () => !this.#closed && this.#cache.bytes < most,
       );
+      this.#warmingCut = this.#closed;
       log.info("cache warmed", { blocks, ms: Math.round(clock.monotonicMs() - startedMs) });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
@@ -364,7 +367,8 @@ class LsmEngine implements Engine {
 
   /** Writes down what the block cache holds. */
   #saveWarm(): void {
-    if (!this.#options.warmCache) return;
+    // Then what was noted at the close before says more.
+    if (!this.#options.warmCache || this.#warmingCut) return;
     const { disk, log } = this.#runtime;
     try {
       saveWarm(disk, this.#files, this.#liveTables());
@@ -736,7 +740,7 @@ class LsmEngine implements Engine {
       walGroups: log.groups,
       walRecords: log.records,
       writeStalls: this.#writeStalls,
-      quarantinedFiles: this.#quarantined,
+      quarantinedFiles: this.#quarantined + log.quarantined,
       compactionsStopped: sum(
         [...this.#trees.values()],
         (tree) => tree.compactionStopped === undefined ? 0 : 1,

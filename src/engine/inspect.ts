@@ -18,17 +18,18 @@ import {
 } from "./files.ts";
 import { applyEdits, ManifestState, readCurrent, readManifest } from "./manifest/mod.ts";
 import { type TableKey, TableReader } from "./sstable/mod.ts";
+import { loadWarm } from "./warm.ts";
 import { findSegments, IGNORE, readSegment, replaySegment } from "./wal/mod.ts";
 
 /** What `check` says of one file. */
 export interface FileReport {
   readonly file: string;
-  readonly kind: "current" | "manifest" | "wal" | "sstable";
+  readonly kind: "current" | "manifest" | "wal" | "archive" | "sstable" | "warm";
   /** Edits, log records or table entries that were read. */
   readonly items: number;
   /** What is wrong; undefined when nothing is. */
   readonly problem: string | undefined;
-  /** What is worth knowing and nothing wrong: the torn tail of a crash. */
+  /** What is worth knowing and nothing wrong: the torn tail of a crash, a hint that is lost. */
   readonly note?: string;
 }
 
@@ -134,6 +135,22 @@ export async function checkDirectory(
         return result.records;
       }, tornTail);
     }
+    for (const [path, segment] of archivedSegments(disk, files)) {
+      await attempt(path, "archive", () => checkArchived(disk, path, segment, key));
+    }
+    let lost: string | undefined;
+    if (disk.stat(files.warm) !== undefined) {
+      await attempt(files.warm, "warm", () => {
+        try {
+          return loadWarm(disk, files).length;
+        } catch (error) {
+          // It is never synced: a crash may leave a part of it, and all that is lost is a warm cache.
+          if (!(error instanceof PairError)) throw error;
+          lost = `the block cache starts cold: ${error.message}`;
+          return 0;
+        }
+      }, () => lost);
+    }
     const flushed = [...state.trees.values()].map((tree) => tree.flushedSeq);
     const explained = reports.some(({ kind, problem }) => kind === "wal" && problem !== undefined);
     if (!explained && state.closed !== undefined && Math.max(lastSeq, ...flushed) < state.closed) {
@@ -145,6 +162,30 @@ export async function checkDirectory(
   } finally {
     lock.release();
   }
+}
+
+/** Paths and numbers of what was archived; nothing else of the store refers to it. */
+function archivedSegments(disk: Disk, files: Files): [path: string, segment: number][] {
+  if (disk.stat(files.archiveDir) === undefined) return [];
+  return disk.list(files.archiveDir).flatMap((name): [string, number][] => {
+    const archived = parseArchivedName(name);
+    return archived === undefined ? [] : [[`${files.archiveDir}/${name}`, archived.number]];
+  });
+}
+
+/** Reads an archived segment, which was whole when it came. Returns how many records it has. */
+function checkArchived(disk: Disk, path: string, segment: number, key?: Uint8Array): number {
+  let records = 0;
+  for (const item of readSegment(disk, path, segment, key)) {
+    if ("mutations" in item) records += item.mutations.length;
+    else if ("unreadableBytes" in item) {
+      throw new PairError(
+        "CorruptedData",
+        `Cannot read ${path} at ${item.offset}: ${item.unreadableBytes} bytes are damaged`,
+      );
+    }
+  }
+  return records;
 }
 
 /** A store that cannot be looked into for want of its key is no damaged one. */
@@ -303,7 +344,7 @@ function text(bytes: Uint8Array): string {
 function plain(value: unknown): unknown {
   if (value instanceof Uint8Array) return text(value);
   if (Array.isArray(value)) return value.map(plain);
-  if (value instanceof Map) return [...value.values()].map(plain);
+  if (value instanceof Map) return plainObject(Object.fromEntries(value));
   if (typeof value === "object" && value !== null) return plainObject(value);
   return value;
 }

@@ -102,8 +102,8 @@ export function saveWarm(disk: Disk, files: Files, tables: Iterable<LiveTable>):
     count += blocks.length;
     if (blocks.length > 0) warm.push({ number: table.meta.number, blocks });
   }
-  if (count === 0) return;
   if (disk.stat(files.warmTemp) !== undefined) disk.remove(files.warmTemp);
+  if (count === 0) return;
   const file = disk.create(files.warmTemp);
   try {
     file.append(encodeWarm(warm));

@@ -197,7 +197,13 @@ Deno.test("what cannot be done is refused in one line, and changes nothing", () 
     const verified = await runProgram("snapshot", "verify", "s", ...at);
     assert.equal(verified.code, 1);
     assert.ok(verified.out.startsWith(`DAMAGED  ${tree}: `), verified.out);
-    assert.equal((await runProgram("check", dir)).code, 1);
+    await server.stop();
+    // By itself, and as a part of the store.
+    for (const checked of [dir, data]) {
+      const { code, out } = await runProgram("check", checked);
+      assert.equal(code, 1);
+      assert.match(out, /^DAMAGED {2}snapshot .*\/snapshots\/s\/SNAPSHOT: .*digest/m);
+    }
   }));
 
 Deno.test("a node that is killed while it makes snapshots has whole ones, and no others", () =>

@@ -186,9 +186,9 @@ for (const { version, name, path, options, key } of STORES) {
       const torn = reports.filter((report) => report.note !== undefined);
       assert.equal(torn.length, name === "torn" ? 1 : 0);
       for (const { kind, note } of torn) assert.match(`${kind}: ${note}`, /wal: a crash tore its last/);
-      // CURRENT, the manifest, the log; and each table and segment.
+      // CURRENT, the manifest, the log; and each table, segment and WARM.
       const own = [...files.keys()].filter((file) =>
-        /^(tenants\/[^/]+\/\d+\.sst|wal\/\d+\.wal)$/.test(`/${file}`.slice(inner.length + 1))
+        /^(tenants\/[^/]+\/\d+\.sst|wal\/(archive\/)?\d+(-\d+)?\.wal|WARM)$/.test(`/${file}`.slice(inner.length + 1))
       );
       assert.equal(reports.length, 3 + own.length);
     }

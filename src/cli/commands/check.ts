@@ -4,6 +4,7 @@
  */
 import {
   checkDirectory,
+  checkpointsIn,
   type FileReport,
   SNAPSHOT_FILE,
   verifyCheckpoint,
@@ -30,6 +31,9 @@ export async function check(shell: Shell, dir: string, flags: KeyFlags = {}): Pr
   const reports: Report[] = [...await checkDirectory(disk, dir, { key })];
   if (disk.stat(`${dir}/${SNAPSHOT_FILE}`) === undefined) reports.push(checkIdentity(disk, dir));
   else reports.push(await checkSnapshot(disk, dir));
+  for (const snapshot of checkpointsIn(disk, `${dir}/snapshots`)) {
+    reports.push(await checkSnapshot(disk, snapshot.dir));
+  }
   print(shell, reports.map(describe), reports);
   const damaged = reports.filter((report) => report.problem !== undefined).length;
   if (damaged > 0) {

@@ -150,6 +150,8 @@ export class Log {
   groups = 0;
   /** Frames in them. */
   records = 0;
+  /** Damaged segments that were kept aside since. */
+  quarantined = 0;
 
   /**
    * Starts a new segment behind the existing ones; durable on return. The caller tells the manifest of
@@ -285,6 +287,7 @@ export class Log {
         this.#disk.makeDir(this.#files.quarantineDir);
         this.#disk.rename(path, this.#files.quarantined(segment.number));
         this.#disk.syncDir(this.#files.quarantineDir);
+        this.quarantined++;
       } else {
         this.archive.take(segment.number);
       }

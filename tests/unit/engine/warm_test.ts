@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type Engine, KIND_PUT } from "../../../src/engine/mod.ts";
+import { checkDirectory, type Engine, KIND_PUT } from "../../../src/engine/mod.ts";
 import { Files } from "../../../src/engine/files.ts";
 import { decodeWarm, encodeWarm, type WarmTable } from "../../../src/engine/warm.ts";
 import { utf8 } from "../../../src/model/mod.ts";
@@ -77,6 +77,20 @@ Deno.test("warming neither delays an open nor holds up a close", async () => {
   assert.deepEqual(warnings(world), []);
 });
 
+Deno.test("a close while the cache is warmed leaves what was noted before", async () => {
+  const { world } = await closedStore(true);
+  const noted = world.disk.readWhole(FILES.warm);
+  let engine = await open(world);
+  await world.clock.advance(2);
+  assert.ok(engine.stats().blockCacheBytes > 0);
+  await world.clock.runUntil(engine.close());
+  assert.deepEqual(world.disk.readWhole(FILES.warm), noted);
+  engine = await open(world);
+  await world.clock.advance(1000);
+  await world.clock.runUntil(engine.close());
+  assert.deepEqual(world.disk.readWhole(FILES.warm), noted, "as warm again as it was");
+});
+
 Deno.test("tables that are compacted away while they are warmed are passed over", async () => {
   const { world } = await closedStore(true);
   const engine = await open(world);
@@ -130,6 +144,10 @@ Deno.test("a WARM file that is damaged or none of ours is ignored, with one line
     world.log.events.length = 0;
     // With nothing in the cache nothing is written either: the next round has its own file.
     await world.clock.runUntil(engine.close());
+    const [report, ...more] = (await checkDirectory(world.disk, "/data"))
+      .filter(({ kind, problem }) => kind === "warm" || problem !== undefined);
+    assert.match(report.note!, /^the block cache starts cold: Cannot read/);
+    assert.deepEqual([report.problem, more], [undefined, []]);
   }
 });
 

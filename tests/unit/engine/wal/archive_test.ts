@@ -67,6 +67,26 @@ Deno.test("archived segments are whole, counted, and the oldest beyond the numbe
   await engine.close();
 });
 
+Deno.test("check reads what was archived", async () => {
+  const world = engineWorld();
+  const engine = await openTestEngine(world, keeping(3));
+  await rounds(engine, 4);
+  await engine.close();
+  const of = async (kind: string) =>
+    (await checkDirectory(world.disk, "/data")).filter((report) => report.kind === kind);
+  assert.deepEqual(
+    (await of("archive")).map(({ items, problem }) => [items, problem]),
+    [[1, undefined], [1, undefined], [1, undefined]],
+  );
+  const [name] = world.disk.list(FILES.archiveDir);
+  const path = `${FILES.archiveDir}/${name}`;
+  world.disk.corrupt(path, world.disk.stat(path)!.size - 30, 1);
+  const [damaged, ...others] = await of("archive");
+  assert.equal(damaged.file, path);
+  assert.match(damaged.problem!, /\d+ bytes are damaged/);
+  assert.ok(others.every(({ problem }) => problem === undefined));
+});
+
 Deno.test("they go by age, with the next flush or at the next start, also once archiving is off", async () => {
   const world = engineWorld();
   let engine = await openTestEngine(world, keeping(100, HOUR));
