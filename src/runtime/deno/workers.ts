@@ -130,7 +130,9 @@ class DenoWorkers implements Workers {
   }
 
   async prepare(): Promise<void> {
-    while (this.#closing === undefined && this.#threads.size <= this.size) {
+    // So many, and no more: threads that cannot start would be started again and again.
+    for (let left = this.size + 1; left > 0; left--) {
+      if (this.#closing !== undefined || this.#threads.size > this.size) return;
       try {
         this.#spawn();
       } catch {

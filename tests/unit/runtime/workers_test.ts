@@ -3,6 +3,8 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
+import type { Worker } from "node:worker_threads";
 import {
   denoWorkers,
   type DenoWorkersOptions,
@@ -87,6 +89,29 @@ Deno.test("denoWorkers: prepare() starts every thread once, one after the other"
     await Promise.all([pool.run({ do: "count" }), pool.run({ do: "count" })]);
     assert.equal(spawned, 3);
   });
+});
+
+Deno.test("denoWorkers: prepare() does not go on starting threads that cannot start", async () => {
+  let spawned = 0;
+  const broken = () => {
+    spawned++;
+    throw new Error("no thread to be had");
+  };
+  await withPool({ size: 2, spawn: broken }, async (pool) => {
+    await pool.prepare();
+    assert.equal(spawned, 1);
+    await assert.rejects(pool.run({ do: "count" }), failure(/no thread to be had/));
+  });
+  spawned = 0;
+  // Threads that are gone as soon as they are there.
+  const dying = () => {
+    spawned++;
+    const worker = Object.assign(new EventEmitter(), { postMessage() {}, terminate() {} });
+    queueMicrotask(() => worker.emit("exit"));
+    return worker as unknown as Worker;
+  };
+  await withPool({ size: 2, spawn: dying }, (pool) => pool.prepare());
+  assert.equal(spawned, 3);
 });
 
 Deno.test("denoWorkers: what a handler throws rejects its job, and its worker goes on", async () => {
