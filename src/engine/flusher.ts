@@ -51,6 +51,8 @@ export class Flusher {
 
   /** Flushes the frozen memtables of a tree, oldest first; joins a run that is under way. */
   flushAll(tree: TreeState): Promise<void> {
+    // A run with nothing to do would be over before it is noted as under way, and stay so for ever.
+    if (tree.immutables.length === 0) return Promise.resolve();
     return tree.flushing ??= (async () => {
       try {
         while (tree.immutables.length > 0 && !this.#stopped && !tree.dropped) {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { KIND_PUT } from "../../src/engine/mod.ts";
+import { DEFAULT_ENGINE_OPTIONS, KIND_PUT } from "../../src/engine/mod.ts";
 import { PairError, utf8 } from "../../src/model/mod.ts";
 import type { SimDiskImage, SimDiskVerdict } from "../../src/runtime/mod.ts";
 import { engineWorld, openTestEngine, SMALL } from "../support/engine.ts";
@@ -53,5 +53,31 @@ Deno.test("a flush that fails during recovery fails the opening, which neither h
         await again.close();
       }
     }
+  }
+});
+
+Deno.test("recovery comes to its end whatever the memory budget is", async () => {
+  const world = engineWorld();
+  const engine = await openTestEngine(world, DEFAULT_ENGINE_OPTIONS);
+  const names = ["a", "b", "c"];
+  for (const name of names) await engine.createTree(name);
+  for (let i = 0; i < 10; i++) {
+    for (const name of names) {
+      const tree = engine.tree(name)!;
+      const value = new Uint8Array(30_000 + i);
+      await engine.write([{ tree, kind: KIND_PUT, key: utf8(`k${i}`), value }]);
+    }
+  }
+  const image = world.disk.snapshotImage();
+  for (const memoryBudget of [1, 1000, 10_000, 30_000, 100_000, 300_000, 1_000_000]) {
+    const after = engineWorld({ image });
+    const options = { ...DEFAULT_ENGINE_OPTIONS, memoryBudget };
+    const again = await after.clock.runUntil(openTestEngine(after, options), 60_000);
+    for (const name of names) {
+      for (let i = 0; i < 10; i++) {
+        assert.equal(again.get(again.tree(name)!, utf8(`k${i}`))?.length, 30_000 + i);
+      }
+    }
+    await again.close();
   }
 });
