@@ -47,7 +47,7 @@ export async function serve(shell: Shell, flags: ServeFlags): Promise<number> {
   const terminated = onTermination(process, log);
   const runtime = machine({ workers: config.compaction.workers, log });
   try {
-    await runNode(process, config, runtime, terminated.signalled, keyFile?.key);
+    await runNode(process, config, runtime, terminated, keyFile?.key);
     log.info("stopped");
     return 0;
   } finally {
@@ -61,7 +61,7 @@ async function runNode(
   process: Process,
   config: Config,
   runtime: Runtime,
-  signalled: Promise<void>,
+  { signalled, opened }: Termination,
   key: Uint8Array | undefined,
 ): Promise<void> {
   const node = await openNode(runtime, {
@@ -76,6 +76,7 @@ async function runNode(
       checkIntervalMs: config.disk.check_interval,
     },
   });
+  opened();
   try {
     const port = await open(config, runtime, node);
     try {
@@ -130,17 +131,32 @@ function announce(process: Process, config: Config, log: Log, node: StorageNode,
   }
 }
 
-/** The first signal resolves `signalled`; the second ends the process. */
-function onTermination(process: Process, log: Log): { signalled: Promise<void>; stop: () => void } {
+/** How the process is asked to end. */
+interface Termination {
+  /** Resolves with the first signal. */
+  readonly signalled: Promise<void>;
+  /** To be called once the node is open and has something to close. */
+  opened(): void;
+  /** Listens no more. */
+  stop(): void;
+}
+
+/**
+ * The first signal resolves `signalled`; the second ends the process. Before the node is open the first
+ * one does: a recovery may take long, and begins again just as well.
+ */
+function onTermination(process: Process, log: Log): Termination {
   const { promise: signalled, resolve } = Promise.withResolvers<void>();
   let signals = 0;
+  let isOpen = false;
   const stop = process.onTerminate((signal) => {
     signals++;
-    log.info(signals === 1 ? "stopping" : "stopping_at_once", { signal });
-    if (signals > 1) process.exit(1);
+    const atOnce = signals > 1 || !isOpen;
+    log.info(atOnce ? "stopping_at_once" : "stopping", { signal });
+    if (atOnce) process.exit(signals > 1 ? 1 : 0);
     resolve();
   });
-  return { signalled, stop };
+  return { signalled, opened: () => isOpen = true, stop };
 }
 
 /** The log on standard error. When nobody reads that any more, the node goes on without. */
