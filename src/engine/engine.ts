@@ -677,9 +677,13 @@ class LsmEngine implements Engine {
     await this.#removals.settle();
   }
 
-  checkpoint(name: string, origin: Origin = NO_ORIGIN): Promise<MadeCheckpoint> {
+  async checkpoint(name: string, origin: Origin = NO_ORIGIN): Promise<MadeCheckpoint> {
     this.#checkOpen();
-    return this.#checkpoints.create(name, origin);
+    try {
+      return await this.#checkpoints.create(name, origin);
+    } catch (error) {
+      throw this.#noted(error);
+    }
   }
 
   checkpoints(): CheckpointInfo[] {

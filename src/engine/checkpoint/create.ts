@@ -242,7 +242,7 @@ export class Checkpoints {
       return { ...info, ...figures };
     } catch (error) {
       await this.#giveUp(making.root);
-      throw restate(error, dir);
+      throw inStore(restate(error, dir), making.root, this.#parts.files.root);
     }
   }
 
@@ -370,18 +370,19 @@ export class Checkpoints {
     let count = 0;
     let copiedBytes = 0;
     const tasks: (FileTask & { path: string })[] = [];
+    const copy = (path: string, size: number) =>
+      tasks.push({ path, from: `${from}/${path}`, to: `${to}/${path}`, size, verify: true });
     for (const { path, size } of paths) {
       try {
         // After the first file that cannot be linked no other is tried.
         if (tasks.length === 0) this.#disk.link(`${from}/${path}`, `${to}/${path}`);
       } catch (error) {
         if (!cannotLink(error)) throw error;
-        tasks.push({ path, from: `${from}/${path}`, to: `${to}/${path}`, size });
+        copy(path, size);
         continue;
       }
-      if (tasks.length > 0) {
-        tasks.push({ path, from: `${from}/${path}`, to: `${to}/${path}`, size });
-      } else count++;
+      if (tasks.length > 0) copy(path, size);
+      else count++;
       await this.#goOn();
     }
     const digests = await this.#run(tasks);
@@ -410,7 +411,7 @@ export class Checkpoints {
       if (found.has(path)) continue;
       const digest = known.get(path);
       if (digest !== undefined && digest.size === size) found.set(path, digest);
-      else tasks.push({ path, from: `${root}/${path}`, size });
+      else tasks.push({ path, from: `${root}/${path}`, size, verify: true });
     }
     const digests = await this.#run(tasks);
     tasks.forEach(({ path }, i) => found.set(path, digests[i]));
@@ -544,16 +545,26 @@ function pathOf(treeDir: string, number: number): string {
   return new Files("").table(treeDir, number).slice(1);
 }
 
+/** An error that names the store's own file, where it was met under a name that is gone again. */
+function inStore(error: unknown, making: string, root: string): unknown {
+  if (!(error instanceof PairError) || !error.message.includes(making)) return error;
+  const { file } = error.details;
+  const details = { ...error.details };
+  if (typeof file === "string") details.file = file.replace(making, root);
+  return new PairError(error.error, error.message.replaceAll(making, root), details, {
+    cause: error,
+  });
+}
+
 /** What the disk or a worker said, in the words of the operation. */
-export function restate(error: unknown, dir: string, what = "make the snapshot"): unknown {
-  if (error instanceof PairError) return error;
-  const errno = (error as { errno?: unknown }).errno;
-  if (typeof errno !== "string") return error;
-  const message = error instanceof Error ? error.message : String(error);
-  return new PairError(
-    errno === "ENOSPC" ? "DiskFull" : "SSTableFailed",
-    `Cannot ${what} ${dir}: ${message}`,
-    { errno },
-    { cause: error },
-  );
+export function restate(cause: unknown, dir: string, what = "make the snapshot"): unknown {
+  if (cause instanceof PairError || !(cause instanceof Error)) return cause;
+  // A PairError that crossed a thread boundary has these as plain fields.
+  const { error, details, errno } = cause as Error & Partial<PairError> & { errno?: string };
+  const message = `Cannot ${what} ${dir}: ${cause.message}`;
+  if (error !== undefined) return new PairError(error, message, details, { cause });
+  if (errno === undefined) return cause;
+  return new PairError(errno === "ENOSPC" ? "DiskFull" : "SSTableFailed", message, { errno }, {
+    cause,
+  });
 }

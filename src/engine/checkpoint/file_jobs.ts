@@ -1,9 +1,13 @@
 /**
- * Digesting, copying and syncing whole files: what takes long in a checkpoint, and so runs in worker
- * threads while a node serves.
+ * Digesting, verifying, copying and syncing whole files: what takes long in a checkpoint, and so runs in
+ * worker threads while a node serves.
  * @module
  */
+import { PairError } from "../../model/mod.ts";
 import { type Disk, DiskError, sha256 } from "../../runtime/mod.ts";
+import { parseSegmentName, parseTableName } from "../files.ts";
+import { verifyTableFile } from "../sstable/mod.ts";
+import { readSegment } from "../wal/mod.ts";
 
 /** Bytes that are read at a time. */
 const CHUNK_BYTES = 1 << 20;
@@ -19,6 +23,8 @@ export interface FileTask {
   readonly to?: string | undefined;
   /** The size when it is known: tasks are shared out by it. */
   readonly size: number;
+  /** Whether it is a table or a log segment that must be sound: what is digested is believed from then on. */
+  readonly verify?: boolean;
 }
 
 /** A message to a worker: files to digest or copy. */
@@ -49,9 +55,40 @@ export interface FileDigest {
   readonly sha256: string;
 }
 
-/** Carries out a job; one result for each task. A copy is durable, but for its name. @throws DiskError */
+/**
+ * Carries out a job; one result for each task. A copy is durable, but for its name.
+ * @throws PairError CorruptedData or ChecksumFailed for a file that must be sound and is not; DiskError
+ */
 export function runFileJob(disk: Disk, job: FileJob): FileDigest[] {
-  return job.tasks.map(({ from, to }) => digestFile(disk, from, to));
+  return job.tasks.map((task) => {
+    const digest = digestFile(disk, task.from, task.to);
+    if (task.verify) verifyFile(disk, task, digest.size);
+    return digest;
+  });
+}
+
+function verifyFile(disk: Disk, { from, size: expected }: FileTask, size: number): void {
+  const name = from.slice(from.lastIndexOf("/") + 1);
+  const table = parseTableName(name);
+  const segment = parseSegmentName(name);
+  // Behind what counts of a segment a crash may have left the torn tail of its last write.
+  if (segment === undefined ? size !== expected : size < expected) {
+    throw damaged(from, Math.min(size, expected), `it has ${size} bytes, not ${expected}`);
+  }
+  if (table !== undefined) verifyTableFile(disk, from, table);
+  if (segment === undefined) return;
+  for (const item of readSegment(disk, from, segment)) {
+    if ("unreadableBytes" in item && item.offset < expected) {
+      throw damaged(from, item.offset, `${item.unreadableBytes} bytes are damaged`);
+    }
+  }
+}
+
+function damaged(file: string, offset: number, why: string): PairError {
+  return new PairError("CorruptedData", `Cannot read ${file} at ${offset}: ${why}`, {
+    file,
+    offset,
+  });
 }
 
 /** Reads a file through, and writes what it reads to a new one if asked to. @throws DiskError */

@@ -14,7 +14,7 @@ export {
   tableOptionsFor,
 } from "./options.ts";
 export { decodeProperties, encodeProperties, type TableProperties } from "./properties.ts";
-export { checkTableFormat, provesKey, TableReader } from "./reader.ts";
+export { checkTableFormat, provesKey, TableReader, verifyTableFile } from "./reader.ts";
 export type { TableKey } from "./sealing.ts";
 export { type TableCursor } from "./table_cursor.ts";
 export { type FinishedTable, type TableTimes, TableWriter } from "./writer.ts";

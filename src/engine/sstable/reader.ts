@@ -17,7 +17,7 @@ import { BlockIndex, PartitionView } from "./index.ts";
 import { decodeProperties, type TableProperties } from "./properties.ts";
 import type { ReadAhead } from "./read_ahead.ts";
 import type { TableKey } from "./sealing.ts";
-import { SectionReader } from "./section_reader.ts";
+import { readFooter, SectionReader, verifyBody } from "./section_reader.ts";
 import { TableCursor } from "./table_cursor.ts";
 
 /**
@@ -60,6 +60,19 @@ export function provesKey(
   } catch (error) {
     if (!(error instanceof PairError) || error.error === "InvalidArgument") throw error;
     return false;
+  } finally {
+    file.close();
+  }
+}
+
+/**
+ * Verifies a table's footer and the checksum of all of it, for which no key is needed.
+ * @throws PairError CorruptedData or ChecksumFailed with the file; SSTableFailed; DiskError
+ */
+export function verifyTableFile(disk: Disk, path: string, number: number): void {
+  const file = disk.openRead(path);
+  try {
+    verifyBody(file, readFooter(file, number));
   } finally {
     file.close();
   }

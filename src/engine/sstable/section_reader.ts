@@ -28,7 +28,7 @@ export class SectionReader {
   readonly #file: ReadFile;
   readonly #table: number;
   readonly #cipher: Cipher | undefined;
-  readonly #readPiece = (into: Uint8Array, offset: number) => this.#read(into, offset);
+  readonly #readPiece = (into: Uint8Array, offset: number) => readAll(this.#file, into, offset);
 
   /**
    * Reads the footer.
@@ -39,11 +39,7 @@ export class SectionReader {
   constructor(file: ReadFile, table: number, key: TableKey | undefined) {
     this.#file = file;
     this.#table = table;
-    const at = file.size - FOOTER_SIZE;
-    if (at < 0) throw damaged(file.path, 0, `${file.size} bytes are too few for an sstable`);
-    const bytes = new Uint8Array(FOOTER_SIZE);
-    this.#read(bytes, at);
-    this.footer = decodeFooter(file.path, table, at, bytes);
+    this.footer = readFooter(file, table);
     const { salt } = this.footer;
     if (salt !== undefined) {
       if (key === undefined) throw keyRefused(file.path, false);
@@ -57,7 +53,7 @@ export class SectionReader {
    */
   read(handle: Handle): Uint8Array {
     const bytes = new Uint8Array(handle.size + this.footer.trailer);
-    this.#read(bytes, handle.offset);
+    readAll(this.#file, bytes, handle.offset);
     return this.#decode(handle, bytes);
   }
 
@@ -88,17 +84,7 @@ export class SectionReader {
    * @throws PairError ChecksumFailed; SSTableFailed when the disk fails
    */
   verifyBody(): void {
-    const { body } = this.footer;
-    if (body === undefined) return;
-    const end = this.#file.size - FOOTER_SIZE;
-    const bytes = new Uint8Array(Math.min(WHOLE_STEP, end));
-    let found = 0;
-    for (let at = 0; at < end; at += bytes.length) {
-      const part = bytes.subarray(0, Math.min(bytes.length, end - at));
-      this.#read(part, at);
-      found = crc32c(part, 0, part.length, found);
-    }
-    if (found !== body) throw checksumFailed(this.#file.path, 0, end, found, body);
+    verifyBody(this.#file, this.footer);
   }
 
   /** Verifies, decrypts and decompresses a section that was read with its trailer. */
@@ -140,18 +126,47 @@ export class SectionReader {
     }
     return raw;
   }
+}
 
-  #read(into: Uint8Array, offset: number): void {
-    const { path } = this.#file;
-    let count: number;
-    try {
-      count = this.#file.readAt(into, offset);
-    } catch (cause) {
-      if (!(cause instanceof DiskError)) throw cause;
-      const details = { file: path, offset, errno: cause.errno };
-      const message = `Cannot read ${path} at ${offset}: ${cause.errno}`;
-      throw new PairError("SSTableFailed", message, details, { cause });
-    }
-    if (count < into.length) throw damaged(path, offset, "the file ends before its section");
+/**
+ * Reads a table's footer.
+ * @throws PairError CorruptedData for a damaged one, InvalidArgument for a newer format; SSTableFailed
+ */
+export function readFooter(file: ReadFile, table: number): Footer {
+  const at = file.size - FOOTER_SIZE;
+  if (at < 0) throw damaged(file.path, 0, `${file.size} bytes are too few for an sstable`);
+  const bytes = new Uint8Array(FOOTER_SIZE);
+  readAll(file, bytes, at);
+  return decodeFooter(file.path, table, at, bytes);
+}
+
+/**
+ * Checks the checksum of a whole table; no key is needed. What format 1 does not have, passes.
+ * @throws PairError ChecksumFailed; SSTableFailed when the disk fails
+ */
+export function verifyBody(file: ReadFile, { body }: Footer): void {
+  if (body === undefined) return;
+  const end = file.size - FOOTER_SIZE;
+  const bytes = new Uint8Array(Math.min(WHOLE_STEP, end));
+  let found = 0;
+  for (let at = 0; at < end; at += bytes.length) {
+    const part = bytes.subarray(0, Math.min(bytes.length, end - at));
+    readAll(file, part, at);
+    found = crc32c(part, 0, part.length, found);
   }
+  if (found !== body) throw checksumFailed(file.path, 0, end, found, body);
+}
+
+function readAll(file: ReadFile, into: Uint8Array, offset: number): void {
+  const { path } = file;
+  let count: number;
+  try {
+    count = file.readAt(into, offset);
+  } catch (cause) {
+    if (!(cause instanceof DiskError)) throw cause;
+    const details = { file: path, offset, errno: cause.errno };
+    const message = `Cannot read ${path} at ${offset}: ${cause.errno}`;
+    throw new PairError("SSTableFailed", message, details, { cause });
+  }
+  if (count < into.length) throw damaged(path, offset, "the file ends before its section");
 }

@@ -15,7 +15,7 @@ import {
   restoreCheckpoint,
   verifyCheckpoint,
 } from "../../../../src/engine/mod.ts";
-import { fromUtf8, utf8 } from "../../../../src/model/mod.ts";
+import { fromUtf8, type PairError, utf8 } from "../../../../src/model/mod.ts";
 import type { SimDisk, SimRuntime } from "../../../../src/runtime/mod.ts";
 import { appendOperator, engineWorld, openTestEngine, SMALL } from "../../../support/engine.ts";
 
@@ -64,6 +64,41 @@ function filesBelow(world: SimRuntime, dir: string): string[] {
   return world.disk.list(dir).flatMap((name) => {
     const path = `${dir}/${name}`;
     return world.disk.stat(path)!.kind === "directory" ? filesBelow(world, path) : [path];
+  });
+}
+
+for (const linked of [true, false]) {
+  Deno.test(`no checkpoint is made of damaged files, which would pass for a sound one (${linked ? "linked" : "copied"})`, async () => {
+    const world = engineWorld();
+    const engine = await filled(world);
+    await put(engine, "a", "last", "in the log");
+    if (!linked) world.disk.hook = ({ op }) => (op === "link" ? "EXDEV" : undefined);
+    const isOurs = (file: string) => /\.(sst|wal)$/.test(file) && !file.includes("snapshots");
+    const files = filesBelow(world, "/data").filter(isOurs);
+    assert.ok(files.some((file) => file.endsWith(".sst")) && files.length > 3);
+    let failures = 0;
+    for (const file of files) {
+      const sound = world.disk.readWhole(file);
+      for (const at of [sound.length >> 1, sound.length - 1]) {
+        world.disk.corrupt(file, at, 1);
+        await assert.rejects(engine.checkpoint("damaged"), (error: PairError) => {
+          assert.match(error.error, /^(CorruptedData|ChecksumFailed)$/);
+          assert.ok(error.message.includes(file), error.message);
+          assert.equal(error.details.file, file);
+          return true;
+        });
+        assert.equal(engine.stats().checksumFailures, ++failures);
+        world.disk.setBytes(file, sound);
+      }
+      if (!file.endsWith(".sst")) continue;
+      world.disk.setBytes(file, sound.slice(0, sound.length >> 1));
+      await assert.rejects(engine.checkpoint("cut"), /it has \d+ bytes, not \d+/);
+      failures++;
+      world.disk.setBytes(file, sound);
+    }
+    assert.deepEqual(world.disk.list("/data/snapshots"), []);
+    await engine.checkpoint("sound");
+    await engine.close();
   });
 }
 
