@@ -19,7 +19,7 @@ import {
 import { applyEdits, ManifestState, readCurrent, readManifest } from "./manifest/mod.ts";
 import { type TableKey, TableReader } from "./sstable/mod.ts";
 import { loadWarm } from "./warm.ts";
-import { findSegments, IGNORE, readSegment, replaySegment } from "./wal/mod.ts";
+import { findSegments, readSegment, replaySegment, type ReplayVisitor } from "./wal/mod.ts";
 
 /** What `check` says of one file. */
 export interface FileReport {
@@ -100,6 +100,8 @@ export async function checkDirectory(
       applyEdits(state, manifest, edits);
       return edits.length;
     }, tornTail);
+    // Of a manifest that cannot be read enough is said.
+    const nextTree = reports.at(-1)!.problem === undefined ? state.nextTree : Infinity;
     for (const tree of state.trees.values()) {
       for (const meta of tree.tables.values()) {
         const path = files.table(treeDirName(tree.name, tree.id), meta.number);
@@ -119,10 +121,23 @@ export async function checkDirectory(
       }
       return log.length;
     });
+    // A record of a tree that was never made is one whose making the manifest has lost.
+    const knownTrees = (path: string): ReplayVisitor => ({
+      record: (_seq, { treeId }) => {
+        if (treeId < nextTree) return;
+        throw new PairError(
+          "CorruptedData",
+          `Cannot read ${path}: it writes to tree ${treeId}, which the manifest does not know`,
+        );
+      },
+      batch: () => undefined,
+    });
     let lastSeq = 0;
     for (const segment of log) {
       await attempt(segment.path, "wal", async () => {
-        const result = await replaySegment(disk, segment, lastSeq, IGNORE, { key });
+        const result = await replaySegment(disk, segment, lastSeq, knownTrees(segment.path), {
+          key,
+        });
         lastSeq = result.segment.lastSeq;
         torn = result.tornBytes;
         const [loss] = result.losses;

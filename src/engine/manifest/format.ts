@@ -9,6 +9,7 @@
  *              Flag 1: edits are sealed under a key derived from the store's and the key salt; else that is
  *              zero. Format 1 has neither flags nor key salt: 20 bytes.
  *     frame:   | length u32 | crc32c u32 | number u32 | edit, `length` bytes |   crc32c covers number and edit
+ *              An edit of no bytes is the end mark of the one before, see manifest.ts.
  *              A sealed edit is encrypted by AES-256-GCM, its tag behind it. The nonce is the frame's offset
  *              u48 and six zeros; the number is authenticated with it.
  * @module
@@ -125,6 +126,11 @@ export function encodeFrame(
   bytes.set(sealed ?? payload, FRAME_HEADER);
   putU32(bytes, 4, crc32c(bytes, 8));
   return bytes;
+}
+
+/** Bytes of an end mark, the frame of an edit without fields. */
+export function markSize(cipher: Cipher | undefined): number {
+  return FRAME_HEADER + (cipher === undefined ? 0 : TAG_BYTES);
 }
 
 /** Where the sound frame at an offset ends; undefined when there is none. */

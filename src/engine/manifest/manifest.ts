@@ -8,13 +8,17 @@
  * Every open writes a fresh manifest, a snapshot of the state, and then switches CURRENT to it: write
  * CURRENT.tmp, sync it, rename it, sync the directory. So does a manifest that has grown large.
  *
+ * Behind an edit that is durable stands an empty one, its end mark: damage to the edit, of which somebody
+ * was told, does not pass for the torn tail of one that nobody was told of. The mark itself is not synced.
+ *
  * Invariants
  *   - An edit counts once its frame is synced; one at a time is under way, so only the last can be torn.
- *   - After a failed append or sync the manifest takes no more edits, and nothing may be deleted.
+ *   - After a failed append or sync the manifest takes no more edits, and nothing may be deleted. After the
+ *     failed append of a mark, which nothing depends on, it goes on in a fresh file.
  * @module
  */
 import { crc32c, PairError, utf8 } from "../../model/mod.ts";
-import type { AppendFile, Cipher, Disk } from "../../runtime/mod.ts";
+import { type AppendFile, type Cipher, type Disk, DiskError } from "../../runtime/mod.ts";
 import { type Files, manifestName, parseManifestName } from "../files.ts";
 import { type Edit, ManifestState } from "./edit.ts";
 import {
@@ -24,6 +28,7 @@ import {
   encodeBeginning,
   encodeFrame,
   frameEnd,
+  markSize,
   type Sealing,
 } from "./format.ts";
 
@@ -70,6 +75,12 @@ export function readManifest(
   while (at < bytes.length) {
     const end = frameEnd(bytes, at, number);
     if (end === undefined) {
+      // A crash may lose an end mark and keep what was written behind it; an edit is never so short.
+      const behindMark = at + markSize(cipher);
+      if (frameEnd(bytes, behindMark, number) !== undefined) {
+        at = behindMark;
+        continue;
+      }
       for (let next = at + 1; next < bytes.length; next++) {
         if (frameEnd(bytes, next, number) !== undefined) {
           throw damagedFile(path, at, "an edit is damaged and others follow it");
@@ -77,7 +88,8 @@ export function readManifest(
       }
       break;
     }
-    edits.push(decodeFrame(path, bytes, at, end, cipher, at === size));
+    const edit = decodeFrame(path, bytes, at, end, cipher, at === size);
+    if (end - at > markSize(cipher)) edits.push(edit);
     at = end;
   }
   if (edits.length === 0) throw damagedFile(path, at, "it holds no edit");
@@ -109,6 +121,8 @@ export class Manifest {
   #queue: Promise<void> = Promise.resolve();
   #failure: PairError | undefined;
   #cipher: Cipher | undefined;
+  /** The append of an end mark failed: nothing can be written behind it. */
+  #unmarked = false;
   readonly state: ManifestState;
   /** What manifests are encrypted with; undefined when they are in clear. */
   readonly sealing: Sealing | undefined;
@@ -186,6 +200,7 @@ export class Manifest {
     const done = this.#queue.then(async () => {
       if (this.#failure !== undefined) throw this.#failure;
       const edit = { ...build(), nextFile: this.state.nextFile };
+      if (this.#unmarked) this.#renew();
       const file = this.#file!;
       try {
         file.append(encodeFrame(this.#number, edit, this.#cipher, file.size));
@@ -194,11 +209,8 @@ export class Manifest {
         throw this.#poison(cause);
       }
       this.state.apply(edit);
-      if (file.size > ROLL_OVER_BYTES) {
-        const old = this.#files.manifest(this.#number);
-        this.rollOver();
-        this.onObsolete(old);
-      }
+      if (file.size > ROLL_OVER_BYTES) this.#renew();
+      else this.#mark(file);
     });
     this.#queue = done.catch(() => {
       // The caller has the failure; the queue only keeps the order.
@@ -221,6 +233,24 @@ export class Manifest {
     }
   }
 
+  /** Goes on in a fresh manifest. */
+  #renew(): void {
+    const old = this.#files.manifest(this.#number);
+    this.rollOver();
+    this.#unmarked = false;
+    this.onObsolete(old);
+  }
+
+  #mark(file: AppendFile): void {
+    try {
+      file.append(encodeFrame(this.#number, {}, this.#cipher, file.size));
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+      // How much of it is there nobody knows. The edit is durable all the same.
+      this.#unmarked = true;
+    }
+  }
+
   #guard(action: () => void): void {
     if (this.#failure !== undefined) throw this.#failure;
     try {
@@ -231,8 +261,9 @@ export class Manifest {
   }
 
   #poison(cause: unknown): PairError {
+    const full = cause instanceof DiskError && cause.errno === "ENOSPC";
     this.#failure ??= new PairError(
-      "SSTableFailed",
+      full ? "DiskFull" : "SSTableFailed",
       `Cannot write the manifest: ${cause instanceof Error ? cause.message : String(cause)}`,
       { file: this.#files.manifest(this.#number) },
       { cause },

@@ -4,7 +4,13 @@
  */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { type Engine, KIND_MERGE, KIND_PUT, openEngine } from "../../../src/engine/mod.ts";
+import {
+  checkDirectory,
+  type Engine,
+  KIND_MERGE,
+  KIND_PUT,
+  openEngine,
+} from "../../../src/engine/mod.ts";
 import { fromUtf8, PairError, utf8 } from "../../../src/model/mod.ts";
 import { denoDisk, type SimRuntime, simRuntime } from "../../../src/runtime/mod.ts";
 import { engineWorld, openTestEngine, SMALL } from "../../support/engine.ts";
@@ -26,6 +32,23 @@ async function opened(options = SMALL): Promise<{ world: SimRuntime; engine: Eng
   await engine.createTree("t", { mergeOperator: "append" });
   return { world, engine };
 }
+
+Deno.test("check finds what an opening would refuse: a log that writes to a tree nobody knows", async () => {
+  const { world, engine } = await opened();
+  const manifest = world.disk.list("/data").find((name) => name.startsWith("MANIFEST"))!;
+  const { length } = world.disk.readWhole(`/data/${manifest}`);
+  await engine.createTree("later");
+  await put(engine, "a", "1", "later");
+  const { disk } = engineWorld({ image: world.disk.snapshotImage() });
+  const problems = async () =>
+    (await checkDirectory(disk, "/data")).flatMap(({ problem }) => problem ?? []);
+  assert.deepEqual(await problems(), []);
+  disk.setBytes(`/data/${manifest}`, disk.readWhole(`/data/${manifest}`).slice(0, length));
+  const [problem, ...more] = await problems();
+  assert.match(problem, /\.wal: it writes to tree 2, which the manifest does not know/);
+  assert.deepEqual(more, []);
+  await engine.close();
+});
 
 const IN_USE = { error: "Unavailable", message: /is in use by another process/ };
 

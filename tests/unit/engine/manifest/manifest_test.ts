@@ -10,7 +10,7 @@ import {
   readManifest,
 } from "../../../../src/engine/manifest/mod.ts";
 import { PairError } from "../../../../src/model/mod.ts";
-import { SimDisk } from "../../../../src/runtime/mod.ts";
+import { SimDisk, SimRandom } from "../../../../src/runtime/mod.ts";
 import { tableMeta } from "../../../support/entries.ts";
 
 const PLAIN = { noNullPrototype: true } as const;
@@ -185,7 +185,8 @@ Deno.test("a torn last edit is left out; a damaged one before others is an error
   await manifest.commit(() => ({ lastSeq: 77 }));
   const path = FILES.manifest(manifest.number);
   const whole = disk.readWhole(path);
-  disk.setBytes(path, whole.slice(0, -1));
+  const MARK = 12;
+  disk.setBytes(path, whole.slice(0, -MARK - 1));
   assert.equal(Manifest.read(disk, FILES).state.lastSeq, 0);
   const { tornBytes } = readManifest(disk, path, manifest.number);
   assert.equal(tornBytes, 12 + 4 - 1);
@@ -194,16 +195,65 @@ Deno.test("a torn last edit is left out; a damaged one before others is an error
   assert.throws(() => Manifest.read(disk, FILES), { error: "CorruptedData", message: /MANIFEST/ });
 });
 
+Deno.test("damage to the last edit does not pass for a torn one", async () => {
+  for (const key of [undefined, new Uint8Array(32).fill(3)]) {
+    const disk = new SimDisk();
+    disk.makeDir("/data");
+    const manifest = Manifest.read(disk, FILES, key && { key, random: new SimRandom(1) });
+    manifest.rollOver();
+    const path = FILES.manifest(manifest.number);
+    const before = disk.stat(path)!.size;
+    await manifest.commit(() => ({ lastSeq: 77 }));
+    const whole = disk.readWhole(path);
+    const mark = key === undefined ? 12 : 12 + 16;
+    for (let at = before; at < whole.length; at++) {
+      disk.corrupt(path, at, 1);
+      const read = () => readManifest(disk, path, manifest.number, key);
+      // Of the mark nobody was told, and nothing depends on it.
+      if (at >= whole.length - mark) assert.equal(read().edits.at(-1)!.lastSeq, 77);
+      else assert.throws(read, { error: "CorruptedData" }, `byte ${at}`);
+      disk.setBytes(path, whole);
+    }
+    // A power loss may take a mark and leave the edit that was being written behind it.
+    await manifest.commit(() => ({ lastSeq: 78 }));
+    disk.corrupt(path, whole.length - 1, 1);
+    const { edits, tornBytes } = readManifest(disk, path, manifest.number, key);
+    assert.deepEqual([edits.at(-1)!.lastSeq, tornBytes], [78, 0]);
+  }
+});
+
+Deno.test("a mark that cannot be written costs no edit: the manifest goes on in a fresh file", async () => {
+  const disk = new SimDisk();
+  const manifest = await made(disk);
+  const first = manifest.number;
+  const obsolete: string[] = [];
+  manifest.onObsolete = (path) => obsolete.push(path);
+  for (const verdict of ["ENOSPC", "short"] as const) {
+    let appends = 0;
+    disk.hook = ({ op }) => {
+      if (op !== "append" || ++appends < 2) return undefined;
+      // Of a short one the rest fails.
+      return appends === 2 ? verdict : "ENOSPC";
+    };
+    await manifest.commit(() => ({ lastSeq: 5 }));
+    disk.hook = undefined;
+    assert.equal(manifest.failure, undefined);
+    await manifest.commit(() => ({ lastSeq: 6 }));
+    assert.equal(Manifest.read(disk, FILES).state.lastSeq, 6);
+  }
+  assert.deepEqual(obsolete, [first, first + 1].map((number) => FILES.manifest(number)));
+});
+
 Deno.test("after a failed append or sync a manifest takes no more edits", async () => {
   for (const op of ["append", "sync"]) {
     const disk = new SimDisk();
     const manifest = await made(disk);
     let fail = true;
     disk.hook = (call) => (fail && call.op === op ? "ENOSPC" : undefined);
-    await assert.rejects(manifest.commit(() => ({ lastSeq: 5 })), { error: "SSTableFailed" });
+    await assert.rejects(manifest.commit(() => ({ lastSeq: 5 })), { error: "DiskFull" });
     fail = false;
-    await assert.rejects(manifest.commit(() => ({ lastSeq: 6 })), { error: "SSTableFailed" });
-    assert.throws(() => manifest.rollOver(), { error: "SSTableFailed" });
+    await assert.rejects(manifest.commit(() => ({ lastSeq: 6 })), { error: "DiskFull" });
+    assert.throws(() => manifest.rollOver(), { error: "DiskFull" });
     assert.ok(manifest.failure instanceof PairError);
     assert.equal(manifest.state.lastSeq, 0);
     await manifest.close();
