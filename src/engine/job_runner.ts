@@ -12,6 +12,7 @@ import { PairError } from "../model/mod.ts";
 import type { Runtime } from "../runtime/mod.ts";
 import type { JobInfo, JobKind } from "./api.ts";
 import type { TableJob, TableJobResult } from "./compaction/mod.ts";
+import { rowOf } from "./disk_rows.ts";
 import { tablePath } from "./files.ts";
 import { JobMonitor } from "./job_monitor.ts";
 import type { Throttle } from "./throttle.ts";
@@ -71,7 +72,7 @@ export class Jobs {
     }
   }
 
-  /** @throws PairError what the job failed with, or SSTableFailed for what the disk or the pool said */
+  /** @throws PairError what the job failed with, or DiskFull or SSTableFailed for what the disk or the pool said */
   async run(plan: JobPlan, job: TableJob): Promise<TableJobResult> {
     const { clock, workers } = this.#parts.runtime;
     const monitor = new JobMonitor();
@@ -129,7 +130,7 @@ function restoreError(error: unknown): PairError {
   }
   const { errno } = fields;
   const details: PairError["details"] = typeof errno === "string" ? { errno } : {};
-  return new PairError("SSTableFailed", `Cannot write a table: ${reason(error)}`, details, cause);
+  return new PairError(rowOf(errno), `Cannot write a table: ${reason(error)}`, details, cause);
 }
 
 /** An error's message. */

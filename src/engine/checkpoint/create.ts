@@ -18,6 +18,7 @@
  */
 import { PairError } from "../../model/mod.ts";
 import { type Disk, DiskError, type Runtime } from "../../runtime/mod.ts";
+import { rowOf } from "../disk_rows.ts";
 import { Files, makeDirDurably, manifestName, treeDirName } from "../files.ts";
 import { JobMonitor } from "../job_monitor.ts";
 import { type Manifest, ManifestState, writeManifest } from "../manifest/mod.ts";
@@ -564,7 +565,5 @@ export function restate(cause: unknown, dir: string, what = "make the snapshot")
   const message = `Cannot ${what} ${dir}: ${cause.message}`;
   if (error !== undefined) return new PairError(error, message, details, { cause });
   if (errno === undefined) return cause;
-  return new PairError(errno === "ENOSPC" ? "DiskFull" : "SSTableFailed", message, { errno }, {
-    cause,
-  });
+  return new PairError(rowOf(errno), message, { errno }, { cause });
 }

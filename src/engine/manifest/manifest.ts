@@ -19,6 +19,7 @@
  */
 import { crc32c, PairError, utf8 } from "../../model/mod.ts";
 import { type AppendFile, type Cipher, type Disk, DiskError } from "../../runtime/mod.ts";
+import { rowOf } from "../disk_rows.ts";
 import { type Files, manifestName, parseManifestName } from "../files.ts";
 import { type Edit, ManifestState } from "./edit.ts";
 import {
@@ -261,9 +262,8 @@ export class Manifest {
   }
 
   #poison(cause: unknown): PairError {
-    const full = cause instanceof DiskError && cause.errno === "ENOSPC";
     this.#failure ??= new PairError(
-      full ? "DiskFull" : "SSTableFailed",
+      rowOf(cause instanceof DiskError ? cause.errno : undefined),
       `Cannot write the manifest: ${cause instanceof Error ? cause.message : String(cause)}`,
       { file: this.#files.manifest(this.#number) },
       { cause },

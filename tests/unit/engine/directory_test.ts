@@ -229,7 +229,7 @@ Deno.test("a flush that the disk refuses is tried again, and nothing is lost mea
   assert.equal(engine.stats().flushes, 0);
   assert.equal(engine.poisoned, undefined);
   for (let i = 0; i < 60; i++) assert.equal(get(engine, `k${i}`), "v".repeat(60));
-  await assert.rejects(engine.flush(), { error: "SSTableFailed", details: { errno: "ENOSPC" } });
+  await assert.rejects(engine.flush(), { error: "DiskFull", details: { errno: "ENOSPC" } });
   failing = false;
   await world.clock.advance(2000);
   assert.ok(engine.stats().flushes > 0);
