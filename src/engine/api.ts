@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { PairError } from "../model/mod.ts";
 import type { CheckpointInfo, MadeCheckpoint, Origin, Verified } from "./checkpoint/mod.ts";
 import type { CompactionStrategy } from "./options.ts";
 
@@ -173,6 +174,9 @@ export interface EngineStats {
   quarantinedFiles: number;
   /** Trees that are not compacted any more because a table of theirs is damaged. */
   compactionsStopped: number;
+  /** Trees whose flushes or compactions keep failing; see {@link Engine.failing}. */
+  flushesFailing: number;
+  compactionsFailing: number;
   /** Checkpoints in the data directory. */
   snapshots: number;
   /** Bytes of files that only they still hold: what deleting all of them would free. */
@@ -269,6 +273,8 @@ export interface Engine {
    * Backpressure: undefined when the tree takes writes now, otherwise a promise to await before asking
    * again. `write` itself never waits, so that a read-modify-write stays one step: ask first.
    * @param delayed  this write has waited once already: then only a full stop holds it, no slow-down
+   * @throws PairError DiskFull, SSTableFailed or what else the flushes or compactions that it would have to
+   *   wait for keep failing with
    */
   admit(tree: Tree, delayed?: boolean): Promise<void> | undefined;
   /**
@@ -347,6 +353,11 @@ export interface Engine {
   stats(): EngineStats;
   /** Background jobs that are not over. */
   jobs(): readonly JobInfo[];
+  /**
+   * The last failure of each tree whose flushes, or compactions, have failed five times in a row and not
+   * succeeded since. They are tried again, with pauses.
+   */
+  failing(kind: JobKind): readonly PairError[];
   /**
    * Limits what flushes and compactions write, from now on, those under way included; not kept for the
    * next start. 0: no limit.

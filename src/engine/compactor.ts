@@ -28,6 +28,7 @@ import {
   type MaintenanceEvents,
   type MaintenanceParts,
 } from "./maintenance_parts.ts";
+import type { Retries } from "./retries.ts";
 import { tableTimes } from "./table_jobs.ts";
 import type { RunningCompaction, TreeState } from "./tree.ts";
 
@@ -39,6 +40,7 @@ export class Compactor {
   readonly #parts: MaintenanceParts;
   readonly #jobs: Jobs;
   readonly #events: MaintenanceEvents;
+  readonly #retries: Retries;
   readonly #waiting = new Set<TreeState>();
   #running = 0;
   /** What running compactions may still write. */
@@ -55,10 +57,11 @@ export class Compactor {
   /** Bytes of tables that they have written. */
   bytesWritten = 0;
 
-  constructor(parts: MaintenanceParts, jobs: Jobs, events: MaintenanceEvents) {
+  constructor(parts: MaintenanceParts, jobs: Jobs, events: MaintenanceEvents, retries: Retries) {
     this.#parts = parts;
     this.#jobs = jobs;
     this.#events = events;
+    this.#retries = retries;
   }
 
   /** Trees that wait to be looked at. */
@@ -83,9 +86,10 @@ export class Compactor {
     this.#jobs.cancel("compaction");
   }
 
-  /** Has a tree looked at. */
+  /** Has a tree looked at, unless a compaction of it has failed just now. */
   schedule(tree: TreeState): void {
     if (tree.dropped || this.#stopped || tree.compactionStopped !== undefined) return;
+    if (this.#retries.pauses(tree)) return;
     this.#waiting.add(tree);
     this.#fill();
   }
@@ -151,14 +155,21 @@ export class Compactor {
       tables,
       running,
     });
-    if (plan === undefined) return false;
+    if (plan === undefined) {
+      // What failed is not wanted any more, unless it is under way again.
+      if (running.length === 0) this.#retries.forget(tree);
+      return false;
+    }
     if (!this.#fits(plan)) {
       this.deferred++;
       return false;
     }
-    this.#start(tree, plan).then(
+    const failed = (error: unknown) => this.#events.failed("compaction", tree, error);
+    this.#start(tree, plan, this.#parts.purgeBeforeMs(), failed).then(
       () => this.schedule(tree),
-      (error) => this.#events.failed("compaction", tree, error),
+      () => {
+        // It has been told of as a failure, and will be tried again.
+      },
     );
     return true;
   }
@@ -205,10 +216,12 @@ export class Compactor {
       tree.pendingBytes >= guards.pendingSlowdown / 4;
   }
 
+  /** @param failed  told of a failure; absent: the caller sees to it */
   #start(
     tree: TreeState,
     plan: CompactionPlan,
-    purgeBeforeMs = this.#parts.purgeBeforeMs(),
+    purgeBeforeMs: number,
+    failed?: (error: unknown) => void,
   ): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const running: RunningCompaction = {
@@ -224,9 +237,12 @@ export class Compactor {
     return (async () => {
       try {
         await this.#compactOnce(tree, plan, purgeBeforeMs);
+        this.#retries.forget(tree);
       } catch (error) {
         // At once it would fail again: it is scheduled anew after a while.
         this.#waiting.delete(tree);
+        // Before the end is told: that wakes writers, who ask for the next compaction at once.
+        failed?.(error);
         throw error;
       } finally {
         tree.compacting.delete(running);

@@ -20,6 +20,7 @@ import {
   type Engine,
   type EngineStats,
   type JobInfo,
+  type JobKind,
   KIND_DELETE,
   type MergeOperator,
   type Mutation,
@@ -505,6 +506,12 @@ class LsmEngine implements Engine {
     this.#writeStalls++;
     if (delayMs < Infinity) return this.#runtime.clock.sleep(delayMs);
     this.#maintenance.schedule(tree);
+    const behind = debt.immutables >= this.#limits.maxImmutables ? "flush" : "compaction";
+    const failure = this.#maintenance.retries[behind].lasting(tree);
+    if (failure !== undefined) {
+      const message = `Cannot write now: the last ${behind} failed: ${failure.message}`;
+      throw new PairError(failure.error, message, failure.details, { cause: failure });
+    }
     return this.#maintenance.progress;
   }
 
@@ -751,6 +758,8 @@ class LsmEngine implements Engine {
       ),
       snapshots: checkpoints.count,
       snapshotBytes: checkpoints.heldBytes,
+      flushesFailing: this.failing("flush").length,
+      compactionsFailing: this.failing("compaction").length,
       compactionsDeferred: compactor.deferred,
       memoryBudget: this.#memory.budget,
       memoryLevel: MEMORY_LEVELS.indexOf(this.#memory.level),
@@ -772,6 +781,10 @@ class LsmEngine implements Engine {
 
   jobs(): readonly JobInfo[] {
     return this.#maintenance.jobs;
+  }
+
+  failing(kind: JobKind): readonly PairError[] {
+    return this.#maintenance.retries[kind].allLasting();
   }
 
   setThrottle(bytesPerSecond: number): void {

@@ -9,6 +9,7 @@
 import { type Jobs, reason } from "./job_runner.ts";
 import type { Memtable } from "./memtable/mod.ts";
 import { type FlushEvents, install, jobBase, type MaintenanceParts } from "./maintenance_parts.ts";
+import type { Retries } from "./retries.ts";
 import { memtableTimes } from "./table_jobs.ts";
 import type { TreeState } from "./tree.ts";
 
@@ -17,6 +18,7 @@ export class Flusher {
   readonly #parts: MaintenanceParts;
   readonly #jobs: Jobs;
   readonly #events: FlushEvents;
+  readonly #retries: Retries;
   readonly #waiting: (() => void)[] = [];
   #slots: number;
   #stopped = false;
@@ -26,10 +28,11 @@ export class Flusher {
   /** Bytes of tables that they have written. */
   bytesWritten = 0;
 
-  constructor(parts: MaintenanceParts, jobs: Jobs, events: FlushEvents) {
+  constructor(parts: MaintenanceParts, jobs: Jobs, events: FlushEvents, retries: Retries) {
     this.#parts = parts;
     this.#jobs = jobs;
     this.#events = events;
+    this.#retries = retries;
     this.#slots = parts.runtime.workers.size + 1;
   }
 
@@ -43,13 +46,16 @@ export class Flusher {
     this.#stopped = true;
   }
 
-  /** Flushes what a tree has frozen, unless that is under way. */
+  /** Flushes what a tree has frozen, unless that is under way, or has failed just now. */
   schedule(tree: TreeState): void {
     if (tree.immutables.length === 0 || tree.flushing !== undefined) return;
-    this.flushAll(tree).catch((error) => this.#events.failed("flush", tree, error));
+    if (this.#retries.pauses(tree)) return;
+    this.flushAll(tree).catch(() => {
+      // It has been told of as a failure, and will be tried again.
+    });
   }
 
-  /** Flushes the frozen memtables of a tree, oldest first; joins a run that is under way. */
+  /** Flushes the frozen memtables of a tree, oldest first, at once; joins a run that is under way. */
   flushAll(tree: TreeState): Promise<void> {
     // A run with nothing to do would be over before it is noted as under way, and stay so for ever.
     if (tree.immutables.length === 0) return Promise.resolve();
@@ -57,7 +63,12 @@ export class Flusher {
       try {
         while (tree.immutables.length > 0 && !this.#stopped && !tree.dropped) {
           await this.#inTurn(tree);
+          this.#retries.forget(tree);
         }
+      } catch (error) {
+        // Before the end is told: that wakes writers, who ask for the next flush at once.
+        this.#events.failed("flush", tree, error);
+        throw error;
       } finally {
         tree.flushing = undefined;
         this.#events.ended();

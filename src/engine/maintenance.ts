@@ -6,18 +6,19 @@
  *       compactor   tables to tables, several at a time
  *         jobs      the work itself, in worker threads, watched and throttled
  *
- * What fails is tried again after a while. What failed because a table is damaged is not: merging would
+ * What fails is tried again after a pause (retries.ts). What failed because a table is damaged is not: merging would
  * spread the damage.
  * @module
  */
 import { PairError } from "../model/mod.ts";
 import type { Cancel } from "../runtime/mod.ts";
-import type { JobInfo } from "./api.ts";
+import type { JobInfo, JobKind } from "./api.ts";
 import { Compactor, settled } from "./compactor.ts";
 import { Flusher } from "./flusher.ts";
 import { Jobs, reason } from "./job_runner.ts";
 import { isDamage, type MaintenanceParts } from "./maintenance_parts.ts";
 import type { MemoryLevel } from "./memory_budget.ts";
+import { Retries } from "./retries.ts";
 import { Throttle } from "./throttle.ts";
 import type { TreeState } from "./tree.ts";
 
@@ -25,8 +26,6 @@ import type { TreeState } from "./tree.ts";
 const SEGMENTS_MAX = 16;
 /** So they are when the log is longer than this many full segments. */
 const LOG_SEGMENTS_FULL = 2;
-/** Pause before failed background work is tried again, in ms. */
-const RETRY_MS = 1000;
 /** Time between two looks at memory that is short, in ms. */
 const LOOK_MS = 1000;
 /** The longest that writers wait before they look again, in ms. */
@@ -35,8 +34,8 @@ const PROGRESS_MS_MAX = 500;
 /** Flushes and compactions of one engine. */
 export class Maintenance {
   readonly #parts: MaintenanceParts;
-  readonly #retries = new Map<TreeState, Cancel>();
   readonly #jobs: Jobs;
+  readonly retries: Readonly<Record<JobKind, Retries>>;
   readonly flusher: Flusher;
   readonly compactor: Compactor;
   readonly throttle: Throttle;
@@ -55,14 +54,15 @@ export class Maintenance {
     this.#jobs = new Jobs(parts, this.throttle);
     const events = {
       ended: () => this.#signalProgress(),
-      failed: (what: "flush" | "compaction", tree: TreeState, error: unknown) =>
-        this.#failed(what, tree, error),
+      failed: (what: JobKind, tree: TreeState, error: unknown) => this.#failed(what, tree, error),
     };
-    this.flusher = new Flusher(parts, this.#jobs, {
-      ...events,
-      flushed: (tree) => this.compactor.schedule(tree),
-    });
-    this.compactor = new Compactor(parts, this.#jobs, events);
+    const { flush, compaction } = this.retries = {
+      flush: new Retries(runtime.clock),
+      compaction: new Retries(runtime.clock),
+    };
+    const flushed = (tree: TreeState) => this.compactor.schedule(tree);
+    this.flusher = new Flusher(parts, this.#jobs, { ...events, flushed }, flush);
+    this.compactor = new Compactor(parts, this.#jobs, events, compaction);
   }
 
   /**
@@ -184,8 +184,8 @@ export class Maintenance {
       this.#jobs.cancel("compaction", tree.id);
     }
     await Promise.allSettled([tree.flushing, settled(tree), tree.exclusive]);
-    this.#retries.get(tree)?.();
-    this.#retries.delete(tree);
+    this.retries.flush.forget(tree);
+    this.retries.compaction.forget(tree);
   }
 
   /** Starts nothing more, gives up compactions, waits for flushes. */
@@ -254,20 +254,17 @@ export class Maintenance {
     }
   }
 
-  #failed(what: "flush" | "compaction", tree: TreeState, error: unknown): void {
+  #failed(what: JobKind, tree: TreeState, error: unknown): void {
     if (this.#stopped || tree.dropped) return;
     const { runtime, poisoned } = this.#parts;
     runtime.log.error(`${what} failed`, { tree: tree.id, error: reason(error) });
     if (what === "compaction" && error instanceof PairError && isDamage(error)) {
       tree.compactionStopped = error;
-    } else if (poisoned() === undefined && !this.#retries.has(tree)) {
-      this.#retries.set(
-        tree,
-        runtime.clock.after(RETRY_MS, () => {
-          this.#retries.delete(tree);
-          this.schedule(tree);
-        }),
-      );
+    } else if (poisoned() === undefined) {
+      const failure = error instanceof PairError
+        ? error
+        : new PairError("Internal", reason(error), {}, { cause: error });
+      this.retries[what].failed(tree, failure, () => this.schedule(tree));
     }
     this.#signalProgress();
   }

@@ -4,6 +4,7 @@
  */
 import type { PairError } from "../model/mod.ts";
 import type { Runtime } from "../runtime/mod.ts";
+import type { JobKind } from "./api.ts";
 import { pendingBytes, type TableJob } from "./compaction/mod.ts";
 import type { Files } from "./files.ts";
 import type { MemoryOrders } from "./memory_budget.ts";
@@ -53,7 +54,7 @@ export interface MaintenanceEvents {
   /** A flush or compaction has ended, well or not. */
   ended(): void;
   /** One has failed: it is to be tried again later. */
-  failed(what: "flush" | "compaction", tree: TreeState, error: unknown): void;
+  failed(what: JobKind, tree: TreeState, error: unknown): void;
 }
 
 /** The fields that every job has, for `outputs` tables on a level whose entries were written within `times`. */

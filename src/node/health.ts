@@ -3,7 +3,7 @@
  *
  *     unhealthy   writes are refused: the engine is poisoned
  *     degraded    it serves, but somebody should look: data was lost in recovery, a file is damaged,
- *                 the disk fills up or cannot be measured
+ *                 a tenant's flushes or compactions keep failing, the disk fills up or cannot be measured
  * @module
  */
 import type { Engine } from "../engine/mod.ts";
@@ -58,6 +58,7 @@ export class HealthMonitor {
     const degraded = [
       ...this.#judgeRecovery(),
       ...this.#judgeFiles(),
+      ...this.#judgeJobs(),
       ...this.#judgeDisk(metrics),
     ];
     if (memoryUsage !== undefined) metrics.memory_usage = memoryUsage();
@@ -94,6 +95,19 @@ export class HealthMonitor {
     }
     if (compactionsStopped > 0) {
       reasons.push(`tenants that a damaged table keeps from compaction: ${compactionsStopped}`);
+    }
+    return reasons;
+  }
+
+  /** Others' writes go on, and so do those of such a tenant until its memory is full: so it is degraded only. */
+  #judgeJobs(): readonly string[] {
+    const { engine } = this.#sources;
+    const reasons: string[] = [];
+    for (const kind of ["flush", "compaction"] as const) {
+      const failures = engine.failing(kind);
+      if (failures.length === 0) continue;
+      const [{ message }] = failures;
+      reasons.push(`tenants whose last ${kind} failed: ${failures.length}, for: ${message}`);
     }
     return reasons;
   }

@@ -80,6 +80,8 @@ const GAUGES = [
   "readLatencyMs",
   "quarantinedFiles",
   "compactionsStopped",
+  "flushesFailing",
+  "compactionsFailing",
   "openFiles",
   "memoryBudget",
   "memoryLevel",

@@ -12,6 +12,7 @@ import {
   type Engine,
   type EngineStats,
   type JobInfo,
+  type JobKind,
   KIND_DELETE,
   KIND_MERGE,
   type MadeCheckpoint,
@@ -88,6 +89,8 @@ export class MemoryEngine implements Engine {
   readonly maintenance: string[] = [];
   /** Figures that {@link stats} reports instead of its own. */
   readonly figures: Partial<EngineStats> = {};
+  /** What {@link failing} reports. */
+  readonly failures: Partial<Record<JobKind, readonly PairError[]>> = {};
 
   #options: MemoryEngineOptions;
   #trees = new Map<string, MemoryTree>();
@@ -367,6 +370,8 @@ export class MemoryEngine implements Engine {
       writeStalls: 0,
       quarantinedFiles: 0,
       compactionsStopped: 0,
+      flushesFailing: this.failing("flush").length,
+      compactionsFailing: this.failing("compaction").length,
       snapshots: this.#checkpoints.size,
       snapshotBytes: 0,
       compactionsDeferred: 0,
@@ -391,6 +396,10 @@ export class MemoryEngine implements Engine {
 
   jobs(): readonly JobInfo[] {
     return [];
+  }
+
+  failing(kind: JobKind): readonly PairError[] {
+    return this.failures[kind] ?? [];
   }
 
   setThrottle(): void {}

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { utf8 } from "../../../src/model/mod.ts";
+import { PairError, utf8 } from "../../../src/model/mod.ts";
 import { bytes, rejectsCode, testNode } from "../../support/node.ts";
 
 Deno.test("health() is healthy on a sound node, with its disk's usage", () => {
@@ -76,6 +76,20 @@ Deno.test("health() is degraded once damage was met, also where files are in qua
     "damaged log segments in quarantine: 2",
     "tenants that a damaged table keeps from compaction: 1",
   ]);
+});
+
+Deno.test("health() is degraded while flushes or compactions keep failing, and names a cause", () => {
+  const { node, engine } = testNode();
+  const failed = new PairError("SSTableFailed", "Cannot write a table: EACCES");
+  engine.failures.flush = [failed, failed];
+  engine.failures.compaction = [failed];
+  assert.deepEqual(node.health().reasons, [
+    "tenants whose last flush failed: 2, for: Cannot write a table: EACCES",
+    "tenants whose last compaction failed: 1, for: Cannot write a table: EACCES",
+  ]);
+  assert.equal(node.health().status, "degraded");
+  engine.failures.flush = engine.failures.compaction = [];
+  assert.equal(node.health().status, "healthy");
 });
 
 Deno.test("health() is unhealthy on a poisoned engine, with the cause first", () => {
