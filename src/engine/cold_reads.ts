@@ -16,6 +16,7 @@
  */
 import { PairError } from "../model/mod.ts";
 import { type Clock, type Disk, DiskError, type ReadFile } from "../runtime/mod.ts";
+import { readFailed } from "./sstable/mod.ts";
 
 /** Blocking reads that take longer than this on average are left to the asynchronous path... */
 const SLOW_MS = 0.5;
@@ -120,7 +121,7 @@ export class ColdReads {
    * Fetches what an attempt lacked into its stash.
    * @param ahead   bytes to read at once at least, for those who go on from there
    * @param before  they go backwards: read what lies before, not behind
-   * @throws PairError SSTableFailed when the disk fails
+   * @throws PairError CorruptedData when the file is missing or too short, SSTableFailed when the disk fails
    */
   async fetch(cold: ColdRead, stash: Stash, ahead = 0, before = false): Promise<void> {
     const name = `${cold.path}:${cold.offset}:${Math.max(ahead, cold.length)}:${before}`;
@@ -179,9 +180,7 @@ export class ColdReads {
       }
     } catch (cause) {
       if (!(cause instanceof DiskError)) throw cause;
-      const details = { file: path, offset, errno: cause.errno };
-      const message = `Cannot read ${path} at ${offset}: ${cause.errno}`;
-      throw new PairError("SSTableFailed", message, details, { cause });
+      throw readFailed(path, offset, cause);
     }
   }
 }

@@ -33,7 +33,7 @@ export class LiveTable {
     this.#onUnused = onUnused;
   }
 
-  /** The reader; opened at the first call. @throws PairError, DiskError as TableReader does */
+  /** The reader; opened at the first call. @throws PairError as TableReader does */
   get reader(): TableReader {
     if (this.#closed) throw new PairError("Unavailable", "The engine is closed");
     return this.#reader ??= this.#open();

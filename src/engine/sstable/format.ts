@@ -32,6 +32,7 @@
  * @module
  */
 import { crc32c, crc32cU48, getU32, getU48, PairError, putU32, putU48 } from "../../model/mod.ts";
+import type { DiskError } from "../../runtime/mod.ts";
 
 /** The version that this program writes, and the newest that it reads. */
 export const TABLE_FORMAT = 2;
@@ -191,6 +192,21 @@ export function damaged(path: string, offset: number, why: string): PairError {
     file: path,
     offset,
   });
+}
+
+/**
+ * The error for a table that the disk does not give: one that is gone is damage, anything else may pass.
+ * @param offset  what was to be read; 0 when the file was opened
+ */
+export function readFailed(path: string, offset: number, cause: DiskError): PairError {
+  const { errno } = cause;
+  const gone = errno === "ENOENT";
+  return new PairError(
+    gone ? "CorruptedData" : "SSTableFailed",
+    `Cannot read ${path} at ${offset}: ${gone ? "it is missing" : errno}`,
+    { file: path, offset, errno },
+    { cause },
+  );
 }
 
 /** The error for bytes that have another checksum than they should. */

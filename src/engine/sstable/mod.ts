@@ -6,7 +6,7 @@ export { BlockCursor } from "./block.ts";
 export { BlockCache } from "./cache.ts";
 export { type Compression, COMPRESSIONS } from "./codec/mod.ts";
 export { filterHash1, filterHash2 } from "./filter.ts";
-export { SALT_SIZE, TABLE_FORMAT } from "./format.ts";
+export { readFailed, SALT_SIZE, TABLE_FORMAT } from "./format.ts";
 export {
   checkTableOptions,
   type LevelTableOptions,

@@ -7,12 +7,12 @@
  * @module
  */
 import { ByteReader, PairError } from "../../model/mod.ts";
-import type { Disk, ReadFile } from "../../runtime/mod.ts";
+import { type Disk, DiskError, type ReadFile } from "../../runtime/mod.ts";
 import type { EntryCursor } from "../cursor.ts";
 import type { BlockCursor } from "./block.ts";
 import type { BlockCache, CachedBlocks } from "./cache.ts";
 import { filterMayContain } from "./filter.ts";
-import { damaged, decodeFooter, FOOTER_SIZE, type Handle } from "./format.ts";
+import { damaged, decodeFooter, FOOTER_SIZE, type Handle, readFailed } from "./format.ts";
 import { BlockIndex, PartitionView } from "./index.ts";
 import { decodeProperties, type TableProperties } from "./properties.ts";
 import type { ReadAhead } from "./read_ahead.ts";
@@ -119,7 +119,7 @@ export class TableReader {
    * @param cache  keeps blocks; without one every read goes to the file
    * @param key    of a sealed table
    * @throws PairError CorruptedData or ChecksumFailed with file and offset, InvalidArgument for a newer
-   *   format or a sealed table without its key; DiskError
+   *   format or a sealed table without its key; SSTableFailed when the disk fails
    */
   constructor(
     files: TableFiles,
@@ -131,7 +131,7 @@ export class TableReader {
     this.number = number;
     this.path = path;
     this.#files = files;
-    this.#file = files.openRead(path);
+    this.#file = open(files, path);
     try {
       this.#sections = new SectionReader(this.#file, number, key);
       const { footer } = this.#sections;
@@ -291,3 +291,13 @@ export class TableReader {
 }
 
 const NO_BYTES = new Uint8Array(0);
+
+/** @throws PairError CorruptedData when the file is missing, SSTableFailed when it cannot be opened */
+function open(files: TableFiles, path: string): ReadFile {
+  try {
+    return files.openRead(path);
+  } catch (cause) {
+    if (!(cause instanceof DiskError)) throw cause;
+    throw readFailed(path, 0, cause);
+  }
+}

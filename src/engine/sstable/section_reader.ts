@@ -14,6 +14,7 @@ import {
   FOOTER_SIZE,
   type Handle,
   placeOf,
+  readFailed,
   verifySection,
 } from "./format.ts";
 import type { ReadAhead } from "./read_ahead.ts";
@@ -164,9 +165,8 @@ function readAll(file: ReadFile, into: Uint8Array, offset: number): void {
     count = file.readAt(into, offset);
   } catch (cause) {
     if (!(cause instanceof DiskError)) throw cause;
-    const details = { file: path, offset, errno: cause.errno };
-    const message = `Cannot read ${path} at ${offset}: ${cause.errno}`;
-    throw new PairError("SSTableFailed", message, details, { cause });
+    // The file may have been closed meanwhile, and cannot be opened again.
+    throw readFailed(path, offset, cause);
   }
   if (count < into.length) throw damaged(path, offset, "the file ends before its section");
 }
