@@ -5,7 +5,14 @@
  */
 import assert from "node:assert/strict";
 import { PairDB } from "../../src/client/mod.ts";
-import { runProgram, Server, withDirectory, withServer } from "../support/server.ts";
+import {
+  endOf,
+  runProgram,
+  Server,
+  startProgram,
+  withDirectory,
+  withServer,
+} from "../support/server.ts";
 
 /** Runs a command that must succeed, and reads the JSON that it prints. */
 // deno-lint-ignore no-explicit-any -- whatever the command prints
@@ -154,13 +161,65 @@ Deno.test("copies to another place share what is the same, file by file, and out
     await Deno.remove(backup, { recursive: true });
   }));
 
+Deno.test("a copying that is killed, or fails, is repeated by the same command, and touches no snapshot of the user's", () =>
+  withServer(async (server) => {
+    const { url, data } = server;
+    const backup = `${data}-backup`;
+    const at = ["--server", url];
+    const db = PairDB.connect(url);
+    for (let n = 0; n < 40; n++) await db.put("t", keyOf(n), "v".repeat(100_000));
+    await json("snapshot", "night", ...at);
+    const names = async () => (await db.admin.listSnapshots()).map(({ name }) => name);
+    const copying = async () => (await names()).filter((name) => name !== "night");
+    // Killed while the node's snapshot is there. One that was quicker than the killing is taken away.
+    for (let left: string[] = []; left.length === 0; left = await copying()) {
+      await Deno.mkdir(`${backup}/night`, { recursive: true });
+      await Deno.remove(`${backup}/night`, { recursive: true });
+      const child = startProgram(["snapshot", "night", "--to", backup, ...at]);
+      const ended = endOf(child, "snapshot");
+      let over = false;
+      void ended.then(() => over = true);
+      const isThere = () =>
+        [...Deno.readDirSync(`${data}/snapshots`)].some(({ name }) => {
+          return name.startsWith("copying-");
+        });
+      while (!over && !isThere()) await new Promise((resolve) => setTimeout(resolve, 1));
+      if (!over) child.kill("SIGKILL");
+      await ended;
+    }
+    assert.match((await copying())[0], /^copying-[0-9a-f]{16}$/);
+    // The place of another run: what is left of the first one is not its business.
+    await json("snapshot", "night", "--to", `${backup}-2`, ...at);
+    assert.equal((await copying()).length, 1);
+    const { name, copy } = await json("snapshot", "night", "--to", backup, ...at);
+    assert.deepEqual([name, copy.dir], ["night", `${backup}/night`]);
+    await json("snapshot", "verify", copy.dir);
+    assert.deepEqual(await names(), ["night"]);
+    assert.match(
+      await refused(1, "snapshot", "night", "--to", backup, ...at),
+      /it exists; `rm -r .*-backup\/night` removes it \(code 1000/,
+    );
+    assert.match(
+      await refused(1, "snapshot", "night", "--to", `${backup}-3`, "--keep", ...at),
+      /it exists; `pairdb snapshot delete night` removes it \(code 1000/,
+    );
+    await json("snapshot", "verify", "night", ...at);
+  }));
+
 Deno.test("what cannot be done is refused in one line, and changes nothing", () =>
   withServer(async (server) => {
     const { url, data } = server;
     assert.equal((await runProgram("put", "t", "k", "v", "--server", url)).code, 0);
     const { dir } = await json("snapshot", "s", "--server", url);
     const at = ["--server", url];
-    assert.match(await refused(1, "snapshot", "s", ...at), /it exists \(code 1000/);
+    assert.match(
+      await refused(1, "snapshot", "s", ...at),
+      /it exists; `pairdb snapshot delete s` removes it \(code 1000/,
+    );
+    assert.match(
+      await refused(1, "snapshot", `copying-${"0".repeat(16)}`, ...at),
+      /copies under way \(code 1000/,
+    );
     assert.match(await refused(1, "snapshot", "../s", ...at), /name.*\(code 1000/);
     assert.match(
       await refused(1, "snapshot", "verify", "none", ...at),

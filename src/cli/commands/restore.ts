@@ -4,6 +4,7 @@
  */
 import { restoreNode } from "../../node/mod.ts";
 import { denoDisk, denoRandom } from "../../runtime/mod.ts";
+import { withoutSlash } from "../paths.ts";
 import { print, type Shell } from "../shell.ts";
 import { roughSize } from "../units.ts";
 
@@ -44,8 +45,4 @@ export async function restore(
     copied_bytes: copiedBytes,
   });
   return 0;
-}
-
-function withoutSlash(path: string): string {
-  return path.replace(/(?<=.)\/+$/, "");
 }

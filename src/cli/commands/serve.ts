@@ -16,6 +16,7 @@ import { createLog, denoClock, type Log, type Process, type Runtime } from "../.
 import { type Config, resolveConfig, type Setting } from "../config/mod.ts";
 import { isBrokenPipe, stackOf } from "../failure.ts";
 import { readKeyFile } from "../key_file.ts";
+import { absolute } from "../paths.ts";
 import { engineOptions, portLimits } from "../parts.ts";
 import type { Shell } from "../shell.ts";
 import { VERSION } from "../version.ts";
@@ -65,6 +66,7 @@ async function runNode(
   key: Uint8Array | undefined,
 ): Promise<void> {
   const node = await openNode(runtime, {
+    // People elsewhere are told of paths of this node.
     dataDir: absolute(process, config.storage.data_dir),
     nodeId: config.server.node_id || undefined,
     version: VERSION,
@@ -192,11 +194,6 @@ function flagSettings(flags: ServeFlags): Setting[] {
     { path: "server.rack", value: flags.rack, where: "--rack" },
   ];
   return settings.filter((setting) => setting.value !== undefined);
-}
-
-/** People elsewhere are told of paths of this node. */
-function absolute(process: Process, path: string): string {
-  return path.startsWith("/") ? path : `${process.cwd()}/${path.replace(/^(\.\/)+/, "")}`;
 }
 
 function describe(error: unknown): string {

@@ -3,13 +3,15 @@
  *
  * The node makes them in its own data directory, in next to no time and space. With `--to` this command
  * then copies one to another place itself, and so has to run where the node runs; what an earlier copy in
- * that place has already is shared with it, so that each copy is whole and costs what is new.
+ * that place has already is shared with it, so that each copy is whole and costs what is new. The node's
+ * snapshot is there for the copying only, under a name that nobody gives to one of their own.
  * @module
  */
 import type { PairDB, Snapshot } from "../../client/mod.ts";
 import { checkpointsIn, copyCheckpoint, verifyCheckpoint } from "../../engine/mod.ts";
-import { PairError } from "../../model/mod.ts";
-import { denoDisk } from "../../runtime/mod.ts";
+import { PairError, utf8 } from "../../model/mod.ts";
+import { denoDisk, sha256 } from "../../runtime/mod.ts";
+import { absolute, withoutSlash } from "../paths.ts";
 import { connect, print, type Shell, UsageError } from "../shell.ts";
 import { table } from "../table.ts";
 import { oneLine } from "../text.ts";
@@ -31,6 +33,7 @@ export async function createSnapshot(
   if (flags.to === undefined && (flags.previous !== undefined || flags.keep)) {
     throw new UsageError("--previous and --keep belong to --to DIR");
   }
+  refusePassing(name);
   const db = await connect(shell);
   if (flags.to !== undefined) return await copySnapshot(shell, db, name, flags.to, flags);
   const made = await db.admin.createSnapshot(name);
@@ -46,57 +49,75 @@ async function copySnapshot(
   shell: Shell,
   db: PairDB,
   name: string,
-  place: string,
+  to: string,
   { previous, keep }: SnapshotFlags,
 ): Promise<number> {
   const disk = denoDisk();
-  const target = `${withoutSlash(place)}/${name}`;
-  if (disk.stat(target) !== undefined) {
-    throw new PairError("InvalidArgument", `Cannot make the snapshot ${target}: it exists`, {
-      reason: "already_exists",
-    });
-  }
-  const made = await db.admin.createSnapshot(name);
-  const { snapshot } = made;
-  try {
-    if (disk.stat(snapshot.dir) === undefined) {
+  const place = withoutSlash(to);
+  const taking = keep ? name : passingName(absolute(shell.process, place));
+  let made: Awaited<ReturnType<typeof db.admin.createSnapshot>> | undefined;
+  const remove = async () => {
+    if (!keep) await db.admin.deleteSnapshot(taking);
+  };
+  const copy = await copyCheckpoint(
+    disk,
+    async () => {
+      // A run to this place that was killed left it: while we are at work there nobody else has one.
+      const there = keep ? [] : await db.admin.listSnapshots();
+      if (there.some((snapshot) => snapshot.name === taking)) await remove();
+      made = await db.admin.createSnapshot(taking);
+      const { dir } = made.snapshot;
+      if (disk.stat(dir) !== undefined) return { dir, done: remove };
+      await remove();
       throw new PairError(
         "InvalidArgument",
-        `Cannot copy the snapshot ${snapshot.dir}: it is not on this machine; run this where the node runs`,
-        { dir: snapshot.dir },
+        `Cannot copy the snapshot ${dir}: it is not on this machine; run this where the node runs`,
+        { dir },
       );
-    }
-    const copy = await copyCheckpoint(
-      disk,
-      snapshot.dir,
-      withoutSlash(place),
-      name,
-      previous && withoutSlash(previous),
-    );
-    const shared = copy.previous === undefined
-      ? ""
-      : `, ${copy.linked} shared with ${copy.previous}`;
-    print(shell, [
-      `${name}: ${contents(snapshot)}; ${copy.copied} files (${
-        roughSize(copy.copiedBytes)
-      }) copied${shared}`,
-      copy.dir,
-    ], {
-      ...fields(snapshot),
-      ...figures(made),
-      copy: {
-        dir: copy.dir,
-        previous: copy.previous ?? null,
-        copied_files: copy.copied,
-        copied_bytes: copy.copiedBytes,
-        shared_files: copy.linked,
-      },
-    });
-  } finally {
-    // Whatever became of the copy: the next try wants the name again.
-    if (!keep) await db.admin.deleteSnapshot(name);
-  }
+    },
+    place,
+    name,
+    previous && withoutSlash(previous),
+  );
+  const { snapshot } = made!;
+  const shared = copy.previous === undefined ? "" : `, ${copy.linked} shared with ${copy.previous}`;
+  print(shell, [
+    `${name}: ${contents(snapshot)}; ${copy.copied} files (${
+      roughSize(copy.copiedBytes)
+    }) copied${shared}`,
+    copy.dir,
+  ], {
+    ...fields(snapshot),
+    name,
+    ...figures(made!),
+    copy: {
+      dir: copy.dir,
+      previous: copy.previous ?? null,
+      copied_files: copy.copied,
+      copied_bytes: copy.copiedBytes,
+      shared_files: copy.linked,
+    },
+  });
   return 0;
+}
+
+/**
+ * The name of the snapshot that is there while one is copied: one for each place, since one copy is made
+ * there at a time. By it the next run knows, and removes, what one that was killed has left.
+ */
+function passingName(place: string): string {
+  const digest = sha256();
+  digest.update(utf8(place));
+  return `copying-${digest.hex().slice(0, 16)}`;
+}
+
+/** Names that a run with `--to` removes: nobody's own snapshot may have one. */
+function refusePassing(name: string): void {
+  if (!/^copying-[0-9a-f]{16}$/.test(name)) return;
+  throw new PairError(
+    "InvalidArgument",
+    `Cannot make the snapshot ${name}: names like this are those of copies under way`,
+  );
 }
 
 /** Prints the snapshots of a node, or of a place that holds copies. */
@@ -190,8 +211,4 @@ function figures(made: Awaited<ReturnType<PairDB["admin"]["createSnapshot"]>>) {
     pinned_ms: made.pinnedMs,
     elapsed_ms: made.elapsedMs,
   };
-}
-
-function withoutSlash(path: string): string {
-  return path.replace(/(?<=.)\/+$/, "");
 }

@@ -215,7 +215,8 @@ export class Checkpoints {
     checkName(name);
     const { runtime } = this.#parts;
     const dir = `${this.#place}/${name}`;
-    if (this.#disk.stat(dir) !== undefined) throw alreadyThere(dir);
+    const there = this.#disk.stat(dir);
+    if (there !== undefined) throw alreadyThere(dir, there.kind, `pairdb snapshot delete ${name}`);
     const startedMs = runtime.clock.monotonicMs();
     const making = new Files(makingDir(this.#place, name));
     try {

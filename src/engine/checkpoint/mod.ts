@@ -24,7 +24,14 @@ export {
   SNAPSHOT_FILE,
   SNAPSHOT_FORMAT,
 } from "./inventory.ts";
-export { checkpointsIn, copyCheckpoint, restoreCheckpoint, type Transferred } from "./restore.ts";
+export {
+  checkpointsIn,
+  type Copied,
+  copyCheckpoint,
+  restoreCheckpoint,
+  type Taken,
+  type Transferred,
+} from "./restore.ts";
 export {
   type CheckpointProblem,
   type Digester,

@@ -7,7 +7,7 @@
  * @module
  */
 import { PairError } from "../../model/mod.ts";
-import { type Clock, type Disk, DiskError } from "../../runtime/mod.ts";
+import { type Clock, type Disk, type DiskEntry, DiskError } from "../../runtime/mod.ts";
 import { parseSegmentName, parseTableName, parseTreeDirName } from "../files.ts";
 import { SNAPSHOT_FILE } from "./inventory.ts";
 
@@ -107,9 +107,15 @@ export function noSuch(name: string): PairError {
   });
 }
 
-/** The error for a name that is taken. */
-export function alreadyThere(dir: string): PairError {
-  return new PairError("InvalidArgument", `Cannot make the snapshot ${dir}: it exists`, {
+/**
+ * The error for a name that is taken.
+ * @param remove  the command that removes what has it
+ */
+export function alreadyThere(dir: string, kind: DiskEntry["kind"], remove: string): PairError {
+  const why = kind === "file"
+    ? "a file of that name is in the way"
+    : `it exists; \`${remove}\` removes it`;
+  return new PairError("InvalidArgument", `Cannot make the snapshot ${dir}: ${why}`, {
     reason: "already_exists",
   });
 }

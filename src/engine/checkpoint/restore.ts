@@ -91,9 +91,18 @@ export async function restoreCheckpoint(
   }
 }
 
+/** A checkpoint that was taken to be copied. */
+export interface Taken {
+  readonly dir: string;
+  /** Told when the copy is made or has failed. */
+  done(): Promise<void>;
+}
+
 /**
  * Copies a checkpoint to another place, as `place/name`. What an earlier copy there has already is linked
  * to that. Durable when the promise resolves.
+ * @param from      its directory, or what takes one; that is called, and told when the copy is done, while
+ *   nobody else can copy to the place
  * @param previous  that copy's directory; by default the newest one of the same store in the place
  * @throws PairError InvalidArgument when `from` or `previous` is no checkpoint, they are of two stores, or
  *   the name is taken; CorruptedData, naming the file, when a file is not what the inventory says;
@@ -101,12 +110,54 @@ export async function restoreCheckpoint(
  */
 export async function copyCheckpoint(
   disk: Disk,
-  from: string,
+  from: string | (() => Promise<Taken>),
   place: string,
   name: string,
   previous?: string,
-): Promise<Transferred & { readonly dir: string; readonly previous: string | undefined }> {
+): Promise<Copied> {
   checkName(name);
+  const dir = `${place}/${name}`;
+  // What is refused is refused before anything is made.
+  if (typeof from === "string") readInventory(disk, from);
+  if (previous !== undefined) readInventory(disk, previous);
+  refuseTaken(disk, dir);
+  let lock: DiskLock | undefined;
+  try {
+    makeDirDurably(disk, place);
+    lock = lockTarget(disk, new Files(place));
+    await removeLeftovers(disk, place);
+    refuseTaken(disk, dir);
+    if (typeof from === "string") return copyTo(disk, from, place, name, previous);
+    const taken = await from();
+    try {
+      return copyTo(disk, taken.dir, place, name, previous);
+    } finally {
+      await taken.done();
+    }
+  } catch (error) {
+    if (lock !== undefined) giveUp(() => disk.removeDir(makingDir(place, name)));
+    throw restate(error, dir, "copy the snapshot to");
+  } finally {
+    lock?.release();
+  }
+}
+
+/** What copying has done. */
+export interface Copied extends Transferred {
+  /** The copy's directory. */
+  readonly dir: string;
+  /** The copy that it shares with. */
+  readonly previous: string | undefined;
+}
+
+/** Copies, in a place that is locked. */
+function copyTo(
+  disk: Disk,
+  from: string,
+  place: string,
+  name: string,
+  previous: string | undefined,
+): Copied {
   const dir = `${place}/${name}`;
   const inventory = readInventory(disk, from);
   const base = previous === undefined
@@ -119,35 +170,28 @@ export async function copyCheckpoint(
       { dir: base.dir },
     );
   }
-  if (disk.stat(dir) !== undefined) throw alreadyThere(dir);
-  let lock: DiskLock | undefined;
-  try {
-    makeDirDurably(disk, place);
-    lock = lockTarget(disk, new Files(place));
-    await removeLeftovers(disk, place);
-    const had = new Map((base?.inventory.files ?? []).map((file) => [file.path, file]));
-    const making = makingDir(place, name);
-    makeDirDurably(disk, making);
-    const done = transfer(disk, inventory, making, (file) => {
-      const same = had.get(file.path);
-      if (same !== undefined && same.size === file.size && same.sha256 === file.sha256) {
-        const path = `${base!.dir}/${file.path}`;
-        if (disk.stat(path)?.size === file.size) return { path, link: true };
-      }
-      return { path: `${from}/${file.path}`, link: false };
-    });
-    writeInventory(disk, making, inventory);
-    disk.syncFile(`${making}/${SNAPSHOT_FILE}`);
-    disk.syncDir(making);
-    if (disk.stat(dir) !== undefined) throw alreadyThere(dir);
-    publish(disk, place, name);
-    return { inventory, ...done, dir, previous: base?.dir };
-  } catch (error) {
-    if (lock !== undefined) giveUp(() => disk.removeDir(makingDir(place, name)));
-    throw restate(error, dir, "copy the snapshot to");
-  } finally {
-    lock?.release();
-  }
+  const had = new Map((base?.inventory.files ?? []).map((file) => [file.path, file]));
+  const making = makingDir(place, name);
+  makeDirDurably(disk, making);
+  const done = transfer(disk, inventory, making, (file) => {
+    const same = had.get(file.path);
+    if (same !== undefined && same.size === file.size && same.sha256 === file.sha256) {
+      const path = `${base!.dir}/${file.path}`;
+      if (disk.stat(path)?.size === file.size) return { path, link: true };
+    }
+    return { path: `${from}/${file.path}`, link: false };
+  });
+  writeInventory(disk, making, inventory);
+  disk.syncFile(`${making}/${SNAPSHOT_FILE}`);
+  disk.syncDir(making);
+  refuseTaken(disk, dir);
+  publish(disk, place, name);
+  return { inventory, ...done, dir, previous: base?.dir };
+}
+
+function refuseTaken(disk: Disk, dir: string): void {
+  const there = disk.stat(dir);
+  if (there !== undefined) throw alreadyThere(dir, there.kind, `rm -r ${dir}`);
 }
 
 /** The checkpoints in a place, by name, sound or not; none when there is no such place. */
