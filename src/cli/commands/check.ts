@@ -31,8 +31,8 @@ export async function check(shell: Shell, dir: string, flags: KeyFlags = {}): Pr
   const reports: Report[] = [...await checkDirectory(disk, dir, { key })];
   if (disk.stat(`${dir}/${SNAPSHOT_FILE}`) === undefined) reports.push(checkIdentity(disk, dir));
   else reports.push(await checkSnapshot(disk, dir));
-  for (const snapshot of checkpointsIn(disk, `${dir}/snapshots`)) {
-    reports.push(await checkSnapshot(disk, snapshot.dir));
+  for (const snapshot of checkpointsIn(disk, `${dir}/snapshots`, true)) {
+    reports.push(await checkSnapshot(disk, snapshot.dir, snapshot.problem));
   }
   print(shell, reports.map(describe), reports);
   const damaged = reports.filter((report) => report.problem !== undefined).length;
@@ -51,8 +51,10 @@ type Report = Omit<FileReport, "kind"> & {
   readonly kind: FileReport["kind"] | "identity" | "snapshot";
 };
 
-async function checkSnapshot(disk: Disk, dir: string): Promise<Report> {
+/** @param known  what is wrong with its inventory, if one looked */
+async function checkSnapshot(disk: Disk, dir: string, known?: string): Promise<Report> {
   const report = { file: `${dir}/${SNAPSHOT_FILE}`, kind: "snapshot" } as const;
+  if (known !== undefined) return { ...report, items: 0, problem: known };
   try {
     const { inventory, problems: [first] } = await verifyCheckpoint(disk, dir);
     const problem = first && `${first.file}: ${first.problem}`;

@@ -37,7 +37,6 @@ import {
   encodeInventory,
   type Inventory,
   type Origin,
-  readInventory,
   SNAPSHOT_FILE,
   totalBytes,
 } from "./inventory.ts";
@@ -46,12 +45,14 @@ import {
   cannotLink,
   checkName,
   deleteFrom,
+  hasInventory,
   makingDir,
-  namesIn,
   noSuch,
+  ownNamesIn,
   type Pause,
   pauseEvery,
   publish,
+  readOwnInventory,
   removeAll,
   removeLeftovers,
 } from "./place.ts";
@@ -154,10 +155,12 @@ export class Checkpoints {
 
   /**
    * Reads every byte of a checkpoint and compares digests.
-   * @throws PairError InvalidArgument when there is none, or its format is newer
+   * @throws PairError InvalidArgument when there is none, or its format is newer; CorruptedData when its
+   *   inventory is missing or damaged
    */
   async verify(name: string): Promise<Verified> {
     this.#mustFind(name);
+    readOwnInventory(this.#disk, `${this.#place}/${name}`);
     return await verifyCheckpoint(
       this.#disk,
       `${this.#place}/${name}`,
@@ -474,16 +477,19 @@ export class Checkpoints {
   /** Looks at the place itself: people delete and add directories too. */
   #look(): Map<string, Inventory | Error> {
     const known = new Map<string, Inventory | Error>();
-    for (const name of namesIn(this.#disk, this.#place)) {
+    for (const name of ownNamesIn(this.#disk, this.#place)) {
+      const dir = `${this.#place}/${name}`;
       const before = this.#known?.get(name);
-      known.set(name, before ?? this.#read(`${this.#place}/${name}`));
+      const stands = before !== undefined && !(before instanceof Error) &&
+        hasInventory(this.#disk, dir);
+      known.set(name, stands ? before : this.#read(dir));
     }
     return this.#known = known;
   }
 
   #read(dir: string): Inventory | Error {
     try {
-      return readInventory(this.#disk, dir);
+      return readOwnInventory(this.#disk, dir);
     } catch (error) {
       if (!(error instanceof PairError || error instanceof DiskError)) throw error;
       return error;
@@ -492,7 +498,7 @@ export class Checkpoints {
 
   #mustFind(name: string): void {
     checkName(name);
-    if (!this.#look().has(name)) throw noSuch(name);
+    if (!this.#look().has(name)) throw noSuch(this.#disk, this.#place, name);
   }
 
   #info(name: string, found: Inventory | Error): CheckpointInfo {

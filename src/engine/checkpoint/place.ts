@@ -9,7 +9,7 @@
 import { PairError } from "../../model/mod.ts";
 import { type Clock, type Disk, type DiskEntry, DiskError } from "../../runtime/mod.ts";
 import { parseSegmentName, parseTableName, parseTreeDirName } from "../files.ts";
-import { SNAPSHOT_FILE } from "./inventory.ts";
+import { type Inventory, readInventory, SNAPSHOT_FILE } from "./inventory.ts";
 
 const MAKING = ".making~";
 const DELETING = ".deleting~";
@@ -54,12 +54,32 @@ export function makingDir(place: string, name: string): string {
   return `${place}/${MAKING}${name}`;
 }
 
-/** Names of the whole checkpoints in a place, sorted; none when there is no such place. */
+/** Names of the checkpoints in a place, sorted; none when there is no such place. */
 export function namesIn(disk: Disk, place: string): string[] {
+  return ownNamesIn(disk, place).filter((name) => hasInventory(disk, `${place}/${name}`));
+}
+
+/**
+ * Names of the checkpoints in a store's own place, damaged ones included: nothing else belongs there, so a
+ * directory of such a name is one, though it may have lost its inventory.
+ */
+export function ownNamesIn(disk: Disk, place: string): string[] {
   if (disk.stat(place)?.kind !== "directory") return [];
   return disk.list(place).filter((name) =>
-    isName(name) && disk.stat(`${place}/${name}/${SNAPSHOT_FILE}`)?.kind === "file"
+    isName(name) && disk.stat(`${place}/${name}`)?.kind === "directory"
   );
+}
+
+/** Whether a directory has what makes it a checkpoint. */
+export function hasInventory(disk: Disk, dir: string): boolean {
+  return disk.stat(`${dir}/${SNAPSHOT_FILE}`)?.kind === "file";
+}
+
+/** Reads the inventory of what must be a checkpoint. @throws PairError as `readInventory` does, DiskError */
+export function readOwnInventory(disk: Disk, dir: string): Inventory {
+  if (hasInventory(disk, dir)) return readInventory(disk, dir);
+  const file = `${dir}/${SNAPSHOT_FILE}`;
+  throw new PairError("CorruptedData", `Cannot read ${file}: it is missing`, { file });
 }
 
 /** Removes what unfinished makings and deletions have left. */
@@ -91,7 +111,7 @@ export function publish(disk: Disk, place: string, name: string): void {
 export async function deleteFrom(disk: Disk, place: string, name: string): Promise<void> {
   checkName(name);
   const dir = `${place}/${name}`;
-  if (disk.stat(dir)?.kind !== "directory") throw noSuch(name);
+  if (disk.stat(dir)?.kind !== "directory") throw noSuch(disk, place, name);
   const gone = `${place}/${DELETING}${name}`;
   // A deletion of an earlier one of the name may have been cut short.
   await removeAll(disk, gone);
@@ -101,8 +121,11 @@ export async function deleteFrom(disk: Disk, place: string, name: string): Promi
 }
 
 /** The error for a name that has no checkpoint. */
-export function noSuch(name: string): PairError {
-  return new PairError("InvalidArgument", `Cannot find the snapshot ${name}: there is none`, {
+export function noSuch(disk: Disk, place: string, name: string): PairError {
+  const why = disk.stat(`${place}/${name}`)?.kind === "file"
+    ? `${place}/${name} is a file`
+    : "there is none";
+  return new PairError("InvalidArgument", `Cannot find the snapshot ${name}: ${why}`, {
     reason: "not_found",
   });
 }

@@ -23,7 +23,9 @@ import {
   checkName,
   makingDir,
   namesIn,
+  ownNamesIn,
   publish,
+  readOwnInventory,
   removeLeftovers,
 } from "./place.ts";
 import { verifyCheckpoint } from "./verify.ts";
@@ -194,12 +196,15 @@ function refuseTaken(disk: Disk, dir: string): void {
   if (there !== undefined) throw alreadyThere(dir, there.kind, `rm -r ${dir}`);
 }
 
-/** The checkpoints in a place, by name, sound or not; none when there is no such place. */
-export function checkpointsIn(disk: Disk, place: string): CheckpointInfo[] {
-  return namesIn(disk, place).map((name) => {
+/**
+ * The checkpoints in a place, by name, sound or not; none when there is no such place.
+ * @param own  it is a store's own place: nothing else belongs there, so what has lost its inventory is one too
+ */
+export function checkpointsIn(disk: Disk, place: string, own = false): CheckpointInfo[] {
+  return (own ? ownNamesIn : namesIn)(disk, place).map((name) => {
     const dir = `${place}/${name}`;
     try {
-      return describe(name, dir, readInventory(disk, dir));
+      return describe(name, dir, readOwnInventory(disk, dir));
     } catch (error) {
       if (!(error instanceof PairError || error instanceof DiskError)) throw error;
       return describe(name, dir, error);

@@ -197,6 +197,60 @@ Deno.test("names that are none, or taken, are refused and leave nothing behind",
   await engine.close();
 });
 
+Deno.test("a directory that has lost its inventory is a damaged checkpoint: shown, verified, deleted", async () => {
+  const world = engineWorld();
+  const { disk } = world;
+  const engine = await filled(world);
+  const { dir } = await engine.checkpoint("lost");
+  const sound = await engine.checkpoint("sound");
+  const inventory = disk.readWhole(`${dir}/SNAPSHOT`);
+  disk.remove(`${dir}/SNAPSHOT`);
+  disk.makeDir("/data/snapshots/empty");
+  const damaged = (engine: Engine) =>
+    engine.checkpoints().filter(({ problem }) => problem !== undefined);
+  for (
+    const { name, problem } of [
+      ...damaged(engine),
+      ...checkpointsIn(disk, "/data/snapshots", true).slice(0, 2),
+    ]
+  ) {
+    assert.equal(problem, `Cannot read /data/snapshots/${name}/SNAPSHOT: it is missing`);
+    await assert.rejects(engine.verifyCheckpoint(name), (error: Error & { error: string }) => {
+      assert.deepEqual([error.error, error.message], ["CorruptedData", problem]);
+      return true;
+    });
+    await assert.rejects(engine.checkpoint(name), new RegExp(`pairdb snapshot delete ${name}`));
+  }
+  assert.deepEqual(damaged(engine).map(({ name }) => name), ["empty", "lost"]);
+  // In other places there may be directories of other people's.
+  assert.deepEqual(checkpointsIn(disk, "/data/snapshots").map(({ name }) => name), ["sound"]);
+  disk.setBytes(`${dir}/SNAPSHOT`, inventory);
+  assert.deepEqual(damaged(engine).map(({ name }) => name), ["empty"]);
+  disk.remove(`${dir}/SNAPSHOT`);
+  for (const name of ["empty", "lost"]) {
+    await engine.deleteCheckpoint(name);
+    await assert.rejects(engine.deleteCheckpoint(name), /there is none/);
+  }
+  assert.deepEqual(disk.list("/data/snapshots"), ["sound"]);
+  await engine.checkpoint("lost");
+  assert.deepEqual((await engine.verifyCheckpoint("lost")).problems, []);
+  assert.deepEqual((await engine.verifyCheckpoint(sound.name)).problems, []);
+  await engine.close();
+});
+
+Deno.test("a file among the checkpoints is none, is left alone, and is named when it is in the way", async () => {
+  const world = engineWorld();
+  const { disk } = world;
+  const engine = await filled(world);
+  disk.setBytes("/data/snapshots/stray", utf8("?"));
+  assert.deepEqual(engine.checkpoints(), []);
+  await assert.rejects(engine.checkpoint("stray"), /a file of that name is in the way/);
+  await assert.rejects(engine.verifyCheckpoint("stray"), /snapshots\/stray is a file/);
+  await assert.rejects(engine.deleteCheckpoint("stray"), /snapshots\/stray is a file/);
+  assert.deepEqual(disk.list("/data/snapshots"), ["stray"]);
+  await engine.close();
+});
+
 Deno.test("a second checkpoint at the same time is refused, and the first is whole", async () => {
   const world = engineWorld();
   const engine = await filled(world);
