@@ -188,11 +188,13 @@ export class Maintenance {
     this.retries.compaction.forget(tree);
   }
 
-  /** Starts nothing more, gives up compactions, waits for flushes. */
+  /** Starts nothing more, gives up compactions, waits for flushes, which nothing holds back any more. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.flusher.stop();
     this.compactor.stop();
+    // At its rate a flush may take minutes, and whoever closes waits for it.
+    this.throttle.rate = 0;
     this.#signalProgress();
     await Promise.all([...this.#parts.trees.values()].map((tree) => this.settle(tree)));
     this.#cancelProgress?.();

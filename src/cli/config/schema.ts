@@ -345,7 +345,7 @@ const compaction = z.strictObject({
     { default: "256GiB", min: "2MiB", max: "64TiB" },
   ),
   throttle: number(
-    "Megabytes a second that flushes and compactions write together; flushes go first. 0: no limit. 50 leaves a slow disk to its readers.",
+    "Megabytes a second that flushes and compactions write together; flushes go first. 0: no limit. 50 leaves a slow disk to its readers. It does not hold while a node stops.",
     { default: 0, min: 0, max: 100_000 },
   ),
   workers: integer("Threads for compactions; flushes have one more.", {

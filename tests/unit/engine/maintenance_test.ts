@@ -88,6 +88,24 @@ Deno.test("a throttled engine writes no faster than it may, holds its writers ba
   await world.clock.runUntil(engine.close());
 });
 
+Deno.test("closing does not wait for the throttle", async () => {
+  const world = engineWorld({ delays: true, seed: 7 });
+  const options = { ...SMALL, guards: { ...SMALL.guards, throttle: 1024 } };
+  const engine = await world.clock.runUntil(openTestEngine(world, options));
+  const tree = await world.clock.runUntil(engine.createTree("t"));
+  await world.clock.runUntil(fill(world, engine, tree, 200));
+  // Several seconds' worth of the rate have been written by a flush that is not over.
+  const [job] = engine.jobs();
+  assert.equal(job.kind, "flush");
+  const startedMs = world.clock.monotonicMs();
+  await world.clock.runUntil(engine.close());
+  const closedMs = world.clock.monotonicMs() - startedMs;
+  assert.ok(closedMs < 500, `${closedMs} ms`);
+  const again = await world.clock.runUntil(openTestEngine(world));
+  assert.equal(again.stats().lastSequence, 200);
+  await world.clock.runUntil(again.close());
+});
+
 Deno.test("a pool that is full or whose threads die costs time, never work, and leaves no files behind", async () => {
   const world = engineWorld({ delays: true, seed: 9 });
   const workers = new SimWorkers({
