@@ -13,8 +13,9 @@ const DISK_ROWS: Readonly<Partial<Record<Errno, ErrorName>>> = {
   ENOENT: "InvalidArgument",
   ENOTDIR: "InvalidArgument",
   EISDIR: "InvalidArgument",
-  EACCES: "InvalidArgument",
-  EROFS: "InvalidArgument",
+  EACCES: "SSTableFailed",
+  EROFS: "SSTableFailed",
+  EIO: "SSTableFailed",
 };
 
 /** The exit code for an error: 2 for bad usage, 1 for all others. */

@@ -2,9 +2,9 @@
  * The key file: 64 hexadecimal digits that encrypt a store, and a line feed if one likes.
  * @module
  */
+import { PairError } from "../model/mod.ts";
 import { KEY_BYTES, type Process } from "../runtime/mod.ts";
 import { readText } from "./input.ts";
-import { UsageError } from "./shell.ts";
 
 /** A key and what is to be said about where it came from. */
 export interface KeyFile {
@@ -16,7 +16,7 @@ export interface KeyFile {
 /**
  * Reads a key file.
  * @returns undefined when `path` is empty: no encryption
- * @throws UsageError when it cannot be read or holds no key; never with any of its contents
+ * @throws PairError InvalidArgument (1000) when it cannot be read or holds no key; never with any of its contents
  */
 export function readKeyFile(process: Process, path: string): KeyFile | undefined {
   if (path === "") return undefined;
@@ -25,10 +25,13 @@ export function readKeyFile(process: Process, path: string): KeyFile | undefined
     text = readText(process, path).trim();
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new UsageError(`cannot read the key file: ${reason}`, { cause });
+    throw new PairError("InvalidArgument", `Cannot read the key file: ${reason}`, {}, { cause });
   }
   if (!/^[0-9a-fA-F]*$/.test(text) || text.length !== 2 * KEY_BYTES) {
-    throw new UsageError(`the key file ${path} does not hold ${2 * KEY_BYTES} hexadecimal digits`);
+    throw new PairError(
+      "InvalidArgument",
+      `Cannot use the key file ${path}: it does not hold ${2 * KEY_BYTES} hexadecimal digits`,
+    );
   }
   const mode = process.fileMode(path);
   return { key: Uint8Array.fromHex(text), exposed: mode !== undefined && (mode & 0o077) !== 0 };

@@ -2,7 +2,12 @@
  * A node in this process: engine, identity and storage node, put together.
  * @module
  */
-import { DEFAULT_ENGINE_OPTIONS, type EngineOptions, openEngine } from "../engine/mod.ts";
+import {
+  DEFAULT_ENGINE_OPTIONS,
+  diskFailure,
+  type EngineOptions,
+  openEngine,
+} from "../engine/mod.ts";
 import { PairError, reconcileOperator } from "../model/mod.ts";
 import {
   claimIdentity,
@@ -33,9 +38,18 @@ export interface NodeOptions {
 
 /**
  * Opens a node and recovers its data. Closing the node leaves the runtime's workers to their owner.
- * @throws PairError as `openEngine` and `claimIdentity` do; DiskError
+ * @throws PairError as `openEngine` and `claimIdentity` do; SSTableFailed, DiskFull or CorruptedData, with
+ *   the file, for what the disk refused
  */
 export async function openNode(runtime: Runtime, options: NodeOptions): Promise<StorageNode> {
+  try {
+    return await open(runtime, options);
+  } catch (error) {
+    throw diskFailure(`open ${options.dataDir}`, error);
+  }
+}
+
+async function open(runtime: Runtime, options: NodeOptions): Promise<StorageNode> {
   const { dataDir, version, memoryUsage } = options;
   // Looked at first: a directory that is refused is not to be touched.
   const known = readIdentity(runtime.disk, dataDir, options.nodeId);

@@ -36,6 +36,7 @@ export {
   type Verified,
   verifyCheckpoint,
 } from "./checkpoint/mod.ts";
+export { diskFailure } from "./disk_failure.ts";
 export { openEngine } from "./engine.ts";
 export { type EngineJob, runEngineJob } from "./jobs.ts";
 export {

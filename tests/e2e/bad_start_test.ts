@@ -141,6 +141,31 @@ Deno.test("serve: a directory of another node is refused as it is", () =>
     await assertIntact(data);
   }));
 
+Deno.test("serve: what stands where a file or directory of ours belongs is named, and left alone", () =>
+  withDirectory(async (directory) => {
+    const data = `${directory}/data`;
+    await Deno.writeTextFile(data, "?");
+    const line =
+      /^error: Cannot open .*: a (file|directory) is in the way \(code 2007 CorruptedData\)$/;
+    await refuses(directory, ["--data", data], line);
+    await refuses(directory, ["--data", `${data}/below`], line);
+    await Deno.remove(data);
+    await Deno.mkdir(`${data}/IDENTITY`, { recursive: true });
+    await refuses(directory, ["--data", data], line);
+    const key = `${directory}/key`;
+    await refuses(
+      directory,
+      ["--data", `${directory}/new`, "--set", `encryption.key_file=${key}`],
+      /^error: Cannot read the key file: .*\/key.* \(code 1000 InvalidArgument\)$/,
+    );
+    await Deno.writeTextFile(key, "abc");
+    await refuses(
+      directory,
+      ["--data", `${directory}/new`, "--set", `encryption.key_file=${key}`],
+      /^error: Cannot use the key file .*\/key: .* \(code 1000 InvalidArgument\)$/,
+    );
+  }));
+
 /** Configurations that are refused, and what the line has to say of them. */
 const BAD_CONFIGS: Record<string, [string, RegExp]> = {
   "an unknown option, with the one that was meant": [

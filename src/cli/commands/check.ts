@@ -11,7 +11,7 @@ import {
 } from "../../engine/mod.ts";
 import { PairError } from "../../model/mod.ts";
 import { readIdentity } from "../../node/mod.ts";
-import { denoDisk, type Disk } from "../../runtime/mod.ts";
+import { denoDisk, type Disk, DiskError } from "../../runtime/mod.ts";
 import { keyOf } from "../key_file.ts";
 import { print, type Shell } from "../shell.ts";
 import { oneLine } from "../text.ts";
@@ -60,7 +60,7 @@ async function checkSnapshot(disk: Disk, dir: string, known?: string): Promise<R
     const problem = first && `${first.file}: ${first.problem}`;
     return { ...report, items: inventory.files.length, problem };
   } catch (error) {
-    if (!(error instanceof PairError)) throw error;
+    if (!(error instanceof PairError || error instanceof DiskError)) throw error;
     return { ...report, items: 0, problem: error.message };
   }
 }
@@ -71,7 +71,7 @@ function checkIdentity(disk: Disk, dir: string): Report {
     const items = readIdentity(disk, dir, undefined) === undefined ? 0 : 1;
     return { ...report, items, problem: items === 0 ? "it is missing" : undefined };
   } catch (error) {
-    if (!(error instanceof PairError)) throw error;
+    if (!(error instanceof PairError || error instanceof DiskError)) throw error;
     return { ...report, items: 0, problem: error.message };
   }
 }

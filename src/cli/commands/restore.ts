@@ -4,6 +4,7 @@
  */
 import { restoreNode } from "../../node/mod.ts";
 import { denoDisk, denoRandom } from "../../runtime/mod.ts";
+import { checkNodeName } from "../node_name.ts";
 import { withoutSlash } from "../paths.ts";
 import { print, type Shell } from "../shell.ts";
 import { roughSize } from "../units.ts";
@@ -21,6 +22,7 @@ export async function restore(
   snapshot: string,
   flags: RestoreFlags,
 ): Promise<number> {
+  if (flags.nodeId !== undefined) checkNodeName("--node-id", flags.nodeId);
   const from = withoutSlash(snapshot);
   const to = withoutSlash(flags.data);
   const world = { disk: denoDisk(), random: denoRandom() };

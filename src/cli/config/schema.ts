@@ -7,6 +7,7 @@
  * @module
  */
 import { z } from "zod";
+import { NODE_NAME } from "../node_name.ts";
 import {
   choice,
   choiceList,
@@ -23,11 +24,7 @@ import {
 const server = z.strictObject({
   node_id: text(
     "This node's name in versions of values. Empty: the data directory's identity, made at the first start.",
-    {
-      default: "",
-      pattern: /^[A-Za-z0-9._-]{0,128}$/,
-      expects: "up to 128 letters, digits, dots, dashes and underscores",
-    },
+    { default: "", ...NODE_NAME },
   ),
   host: text(
     "Address to listen on. 0.0.0.0 lets other machines in: there is no authentication yet.",

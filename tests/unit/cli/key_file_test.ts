@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { keyOf, readKeyFile } from "../../../src/cli/key_file.ts";
-import { UsageError } from "../../../src/cli/shell.ts";
+import { PairError } from "../../../src/model/mod.ts";
 import { fakeProcess } from "./fake_process.ts";
 
 const DIGITS = "0123456789abcdefABCDEF0123456789".repeat(2);
@@ -14,15 +14,19 @@ Deno.test("a key file holds 64 hexadecimal digits, and a line feed if one likes"
   assert.equal(readKeyFile(fakeProcess([]), ""), undefined);
 });
 
-Deno.test("anything else is bad usage, and is not repeated", () => {
+Deno.test("anything else is refused (1000), and is not repeated", () => {
   for (const text of ["", "secret", DIGITS.slice(1), `${DIGITS}0`, DIGITS.replace("a", "g")]) {
     const process = fakeProcess([], { files: { "/key": text } });
     assert.throws(() => readKeyFile(process, "/key"), (error) => {
-      assert.ok(error instanceof UsageError && error.message.includes("/key"));
+      assert.ok(error instanceof PairError && error.code === 1000);
+      assert.ok(error.message.includes("/key"));
       return text === "" || !error.message.includes(text);
     });
   }
-  assert.throws(() => readKeyFile(fakeProcess([]), "/none"), UsageError);
+  assert.throws(() => readKeyFile(fakeProcess([]), "/none"), {
+    code: 1000,
+    message: /^Cannot read the key file: .*\/none/,
+  });
 });
 
 Deno.test("a key that others can read is used, with a warning", () => {

@@ -38,6 +38,29 @@ Deno.test("openNode() opens under the id that the directory has, and under no ot
   await node.close();
 });
 
+Deno.test("openNode() says of what the disk refuses which file it was, and takes it for no fault of the caller's", async () => {
+  const cases = [
+    ["EACCES", 2006, /^Cannot open \/data: \/data\/IDENTITY: permission denied$/],
+    ["EIO", 2006, /^Cannot open \/data: \/data\/IDENTITY: .*EIO$/],
+    ["EISDIR", 2007, /^Cannot open \/data: \/data\/IDENTITY: a directory is in the way$/],
+    ["ENOSPC", 2002, /^Cannot open \/data: \/data\/LOCK: the disk is full$/],
+    ["EROFS", 2006, /^Cannot open \/data: \/data\/LOCK: the file system is read-only$/],
+  ] as const;
+  for (const [errno, code, message] of cases) {
+    const world = await closedNode();
+    const isLock = message.source.includes("LOCK");
+    world.disk.hook = ({ op, path }) =>
+      (isLock ? op === "lock" : op === "readWhole" && path.endsWith("/IDENTITY"))
+        ? errno
+        : undefined;
+    await assert.rejects(open(world), { name: "PairError", code, message }, errno);
+    world.disk.hook = undefined;
+    const node = await open(world);
+    assert.equal(node.get("t", "logged")?.source, "memtable");
+    await node.close();
+  }
+});
+
 Deno.test("openNode() refuses data whose IDENTITY is gone", async () => {
   const world = await closedNode();
   world.disk.remove("/data/IDENTITY");
