@@ -4,9 +4,10 @@
  * @module
  */
 import { fromUtf8, PairError } from "../model/mod.ts";
-import { type Disk, DiskError } from "../runtime/mod.ts";
+import { type Disk, DiskError, type DiskLock } from "../runtime/mod.ts";
 import { type EntryKind, KIND_DELETE, KIND_MERGE } from "./api.ts";
 import { compareEntries } from "./cursor.ts";
+import { diskFailure } from "./disk_failure.ts";
 import {
   Files,
   parseArchivedName,
@@ -41,7 +42,9 @@ export interface InspectOptions {
 
 /**
  * Reads every byte of a closed data directory and verifies all checksums, orders and counts.
- * @throws PairError Unavailable when a process has the directory open, InvalidArgument when it is no data
+ * On a file system that went read-only it does so without the lock, and notes that.
+ * @throws PairError Unavailable when a process has the directory open, SSTableFailed when its lock cannot be
+ *   taken, InvalidArgument when it is no data
  *   directory, or encrypted with another key; DiskError. Damage is reported, not thrown.
  */
 export async function checkDirectory(
@@ -56,6 +59,9 @@ export async function checkDirectory(
     });
   }
   const lock = lockOrThrow(disk, files);
+  const unlocked = lock === undefined
+    ? "checked without the lock: the file system is read-only"
+    : undefined;
   try {
     const reports: FileReport[] = [];
     const state = new ManifestState();
@@ -91,7 +97,7 @@ export async function checkDirectory(
         throw new PairError("CorruptedData", `Cannot read ${files.current}: it is missing`);
       }
       return 1;
-    });
+    }, () => unlocked);
     if (number === undefined) return reports;
     const manifest = files.manifest(number);
     await attempt(manifest, "manifest", () => {
@@ -175,7 +181,7 @@ export async function checkDirectory(
     }
     return reports;
   } finally {
-    lock.release();
+    lock?.release();
   }
 }
 
@@ -208,11 +214,15 @@ function isRefusal(error: PairError): boolean {
   return error.details.reason === "encryption_key";
 }
 
-function lockOrThrow(disk: Disk, files: Files) {
+/** The directory's lock; undefined on a read-only file system, where there is none and nobody writes. */
+function lockOrThrow(disk: Disk, files: Files): DiskLock | undefined {
   try {
     return disk.lock(files.lock);
   } catch (cause) {
-    if (!(cause instanceof DiskError) || cause.errno !== "EAGAIN") throw cause;
+    if (cause instanceof DiskError && cause.errno === "EROFS") return undefined;
+    if (!(cause instanceof DiskError) || cause.errno !== "EAGAIN") {
+      throw diskFailure(`check ${files.root}`, cause);
+    }
     throw new PairError("Unavailable", `Cannot check ${files.root}: a process has it open`, {
       dir: files.root,
     }, { cause });

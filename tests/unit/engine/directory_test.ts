@@ -162,6 +162,27 @@ Deno.test("what others put into the directory stays; what a crash left of ours g
   await again.close();
 });
 
+Deno.test("checkDirectory() checks a read-only disk without the lock, and one that it may not lock not at all", async () => {
+  const { world: { disk }, engine } = await opened();
+  await put(engine, "k", "v");
+  await engine.close();
+  const sound = await checkDirectory(disk, "/data");
+  assert.ok(sound.every(({ note }) => note === undefined));
+  const writes = ["lock", "create", "append", "sync", "rename", "remove", "makeDir", "link"];
+  disk.hook = ({ op }) => writes.includes(op) ? "EROFS" : undefined;
+  const [current, ...others] = await checkDirectory(disk, "/data");
+  assert.equal(current.note, "checked without the lock: the file system is read-only");
+  assert.deepEqual([{ ...current, note: undefined }, ...others], [
+    { ...sound[0], note: undefined },
+    ...sound.slice(1),
+  ]);
+  disk.hook = ({ op }) => op === "lock" ? "EACCES" : undefined;
+  await assert.rejects(checkDirectory(disk, "/data"), {
+    code: 2006,
+    message: "Cannot check /data: /data/LOCK: permission denied",
+  });
+});
+
 Deno.test("file numbers are never used twice, whatever lies in the directory", async () => {
   const { world, engine } = await opened();
   await put(engine, "a", "1");
