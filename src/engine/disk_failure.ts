@@ -1,19 +1,26 @@
 /**
- * A failed call of the disk, in the words of the operation that needed it.
+ * A failed call of the disk: the row of its error, and the words of the operation that needed it.
  * @module
  */
-import { type ErrorName, PairError } from "../model/mod.ts";
+import { PairError } from "../model/mod.ts";
 import { DiskError, type Errno } from "../runtime/mod.ts";
 
-/** What an errno means to people, and the row of its error; others are the disk's own trouble. */
-const MEANINGS: Readonly<Partial<Record<Errno, readonly [words: string, row: ErrorName]>>> = {
-  EACCES: ["permission denied", "SSTableFailed"],
-  EROFS: ["the file system is read-only", "SSTableFailed"],
-  ENOSPC: ["the disk is full", "DiskFull"],
-  EISDIR: ["a directory is in the way", "CorruptedData"],
-  EEXIST: ["a file is in the way", "CorruptedData"],
-  ENOTDIR: ["a file is in the way", "CorruptedData"],
+/** What an errno means to people. */
+const WORDS: Readonly<Partial<Record<Errno, string>>> = {
+  EACCES: "permission denied",
+  EROFS: "the file system is read-only",
+  ENOSPC: "the disk is full",
+  EISDIR: "a directory is in the way",
+  EEXIST: "a file is in the way",
+  ENOTDIR: "a file is in the way",
 };
+/** Something else has the place of what was looked for. */
+const IN_THE_WAY: readonly Errno[] = ["EISDIR", "EEXIST", "ENOTDIR"];
+
+/** The row of a failed write: a full disk wants room, any other failure somebody to look at it. @param errno  as in DiskError */
+export function rowOf(errno: unknown): "DiskFull" | "SSTableFailed" {
+  return errno === "ENOSPC" ? "DiskFull" : "SSTableFailed";
+}
 
 /**
  * The error to throw in place of what an operation caught.
@@ -23,6 +30,7 @@ const MEANINGS: Readonly<Partial<Record<Errno, readonly [words: string, row: Err
 export function diskFailure(what: string, error: unknown): unknown {
   if (!(error instanceof DiskError)) return error;
   const { call, path: file, errno } = error;
-  const [words, row] = MEANINGS[errno] ?? [`${call} failed with ${errno}`, "SSTableFailed"];
+  const words = WORDS[errno] ?? `${call} failed with ${errno}`;
+  const row = IN_THE_WAY.includes(errno) ? "CorruptedData" : rowOf(errno);
   return new PairError(row, `Cannot ${what}: ${file}: ${words}`, { file, errno }, { cause: error });
 }

@@ -12,7 +12,7 @@ import { PairError } from "../model/mod.ts";
 import type { Runtime } from "../runtime/mod.ts";
 import type { JobInfo, JobKind } from "./api.ts";
 import type { TableJob, TableJobResult } from "./compaction/mod.ts";
-import { rowOf } from "./disk_rows.ts";
+import { rowOf } from "./disk_failure.ts";
 import { tablePath } from "./files.ts";
 import { JobMonitor } from "./job_monitor.ts";
 import type { Throttle } from "./throttle.ts";

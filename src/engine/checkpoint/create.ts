@@ -18,7 +18,7 @@
  */
 import { PairError } from "../../model/mod.ts";
 import { type Disk, DiskError, type Runtime } from "../../runtime/mod.ts";
-import { rowOf } from "../disk_rows.ts";
+import { rowOf } from "../disk_failure.ts";
 import { Files, makeDirDurably, manifestName, treeDirName } from "../files.ts";
 import { JobMonitor } from "../job_monitor.ts";
 import { type Manifest, ManifestState, writeManifest } from "../manifest/mod.ts";

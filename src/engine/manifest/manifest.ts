@@ -19,7 +19,7 @@
  */
 import { crc32c, PairError, utf8 } from "../../model/mod.ts";
 import { type AppendFile, type Cipher, type Disk, DiskError } from "../../runtime/mod.ts";
-import { rowOf } from "../disk_rows.ts";
+import { rowOf } from "../disk_failure.ts";
 import { type Files, manifestName, parseManifestName } from "../files.ts";
 import { type Edit, ManifestState } from "./edit.ts";
 import {
