@@ -187,7 +187,7 @@ export interface EngineStats {
   /** Bytes that memtables and caches may take together, and how near they are: 0 normal to 3, where writes are refused. */
   memoryBudget: number;
   memoryLevel: number;
-  /** Times that a compaction was not begun because its output might not fit on the disk. */
+  /** Times that a compaction was not begun, or given up, because its output might not fit on the disk. */
   compactionsDeferred: number;
   /** Flushes and trees in want of a compaction that wait for a thread. */
   jobsPending: number;

@@ -7,6 +7,11 @@
  * they share neither tables nor ranges. Since merging takes a processor from those who read and write,
  * a second one is started only when a tree is behind (RocksDB's rule, too).
  *
+ * Inputs go only when outputs are there. Where a compaction might not fit on the disk, a smaller step is
+ * made instead, or none (`compaction/step.ts`); and a tight disk does not wait for tables to gather when
+ * there are deletes to make room with. A step that may write more than there is room for is carried out
+ * within a limit, and not again before something has changed.
+ *
  * What failed because a table is damaged is not tried again: merging would spread the damage.
  * @module
  */
@@ -14,14 +19,19 @@ import { PairError } from "../model/mod.ts";
 import {
   checkPlan,
   type CompactionPlan,
+  findHiding,
+  likelyBytes,
   pickCompaction,
   pickRange,
   type PickState,
+  pickStep,
   type RangeRequest,
   spanOf,
   type TableJobResult,
+  writtenBytes,
 } from "./compaction/mod.ts";
 import { type Jobs, reason } from "./job_runner.ts";
+import type { TableMeta } from "./manifest/mod.ts";
 import {
   install,
   jobBase,
@@ -34,6 +44,17 @@ import type { RunningCompaction, TreeState } from "./tree.ts";
 
 /** Room that compactions leave on the disk for the log and for flushes, in bytes. */
 const SPACE_KEPT = 1 << 20;
+/** A disk with less than this share free is tight: large writes are refused soon, or are already. */
+const TIGHT_SHARE = 0.15;
+/** Pause before a compaction is tried again that might have fitted and did not, in ms. */
+const HOPE_PAUSE_MS = 60_000;
+
+/** What the disk has for compactions. */
+interface Room {
+  /** Bytes that one may write, beside what runs may still write; Infinity when that is not known. */
+  readonly bytes: number;
+  readonly isTight: boolean;
+}
 
 /** Compactions of one engine. */
 export class Compactor {
@@ -50,7 +71,7 @@ export class Compactor {
 
   /** Compactions done. */
   compactions = 0;
-  /** Times that one was not begun because its output might not fit on the disk. */
+  /** Times that one was not begun, or given up, because its output might not fit on the disk. */
   deferred = 0;
   /** Bytes of tables that they have read. */
   bytesRead = 0;
@@ -100,24 +121,32 @@ export class Compactor {
    */
   async compact(
     tree: TreeState,
-    request: Omit<RangeRequest, "firstFile">,
+    request: Omit<RangeRequest, "firstFile" | "room" | "hopes">,
     purgeBeforeMs: () => number,
   ): Promise<void> {
     const firstFile = this.#parts.manifest.state.nextFile;
     while (tree.exclusive !== undefined) await tree.exclusive;
     const { promise, resolve } = Promise.withResolvers<void>();
     tree.exclusive = promise;
+    let hopes = true;
     try {
       for (;;) {
         while (tree.compacting.size > 0) await settled(tree);
+        // The room of what the step before has replaced counts for this one.
+        await this.#parts.removed();
         if (this.#stopped) throw new PairError("Unavailable", "The engine is closed");
         const options = tree.compaction(this.#parts.options.compaction);
+        const room = this.#room().bytes;
         const plan = tree.dropped
           ? undefined
-          : pickRange(tree.version.metas, { ...request, firstFile }, options);
+          : pickRange(tree.version.metas, { ...request, firstFile, room, hopes }, options);
         if (plan === undefined) return;
-        if (!this.#fits(plan)) throw this.#tooFull(plan);
-        await this.#start(tree, plan, purgeBeforeMs());
+        try {
+          await this.#start(tree, plan, room, purgeBeforeMs());
+        } catch (error) {
+          if (!hopes || !isGivenUp(error)) throw error;
+          hopes = false;
+        }
       }
     } finally {
       tree.exclusive = undefined;
@@ -149,29 +178,66 @@ export class Compactor {
     if (tree.dropped || tree.exclusive !== undefined) return false;
     if (tree.compactionStopped !== undefined) return false;
     const compaction = tree.compaction(this.#parts.options.compaction);
+    const state = this.#pickState(tree);
     const running = [...tree.compacting];
     const tables = new Set(running.flatMap(({ inputs }) => inputs));
-    const plan = pickCompaction(tree.version.metas, this.#pickState(tree), compaction, {
-      tables,
-      running,
-    });
-    if (plan === undefined) {
+    const wanted = pickCompaction(tree.version.metas, state, compaction, { tables, running });
+    const hiding = findHiding(tree.version.metas, state, compaction);
+    if (wanted === undefined && hiding === undefined) {
       // What failed is not wanted any more, unless it is under way again.
       if (running.length === 0) this.#retries.forget(tree);
       return false;
     }
-    if (!this.#fits(plan)) {
-      this.deferred++;
+    const room = this.#room();
+    const plan = this.#choose(tree, wanted, hiding, room);
+    if (plan === undefined) {
+      if (wanted !== undefined) this.deferred++;
       return false;
     }
-    const failed = (error: unknown) => this.#events.failed("compaction", tree, error);
-    this.#start(tree, plan, this.#parts.purgeBeforeMs(), failed).then(
+    this.#startInBackground(tree, plan, room.bytes);
+    return true;
+  }
+
+  /** The wanted compaction where it fits; else what is smaller, or may turn out so. */
+  #choose(
+    tree: TreeState,
+    wanted: CompactionPlan | undefined,
+    hiding: TableMeta | undefined,
+    room: Room,
+  ): CompactionPlan | undefined {
+    const { metas } = tree.version;
+    const fits = (plan: CompactionPlan) => writtenBytes(plan) <= room.bytes;
+    if (wanted !== undefined && fits(wanted)) return wanted;
+    if (tree.compacting.size > 0 || (wanted === undefined && !room.isTight)) return undefined;
+    const compaction = tree.compaction(this.#parts.options.compaction);
+    const hopes = this.#hopes(tree);
+    const options = { compaction, room: room.bytes, hopes, reason: "room" } as const;
+    // What does not fit is tried for deletes only: without them it would be in vain.
+    const step = hiding && pickStep(metas, hiding, options);
+    if (step !== undefined && (fits(step) || tree.triedInVain !== tree.version)) return step;
+    if (wanted === undefined) return undefined;
+    if (hopes && likelyBytes(wanted) <= room.bytes) return wanted;
+    if (wanted.reason !== "level0" && wanted.reason !== "level_size") return undefined;
+    const other = pickStep(metas, wanted.inputs[0], options);
+    return other !== undefined && fits(other) ? other : undefined;
+  }
+
+  #startInBackground(tree: TreeState, plan: CompactionPlan, room: number): void {
+    const { version } = tree;
+    const failed = (error: unknown) => {
+      if (!isGivenUp(error)) return this.#events.failed("compaction", tree, error);
+      this.deferred++;
+      // Hope may have chosen it: without, there may be a smaller step.
+      if (!this.#hopes(tree)) tree.triedInVain = version;
+      else tree.hopesFromMs = this.#parts.runtime.clock.monotonicMs() + HOPE_PAUSE_MS;
+    };
+    this.#start(tree, plan, room, this.#parts.purgeBeforeMs(), failed).then(
       () => this.schedule(tree),
-      () => {
-        // It has been told of as a failure, and will be tried again.
+      (error) => {
+        // Anything else has been told of as a failure, and will be tried again.
+        if (isGivenUp(error)) this.schedule(tree);
       },
     );
-    return true;
   }
 
   #pickState(tree: TreeState): PickState {
@@ -184,29 +250,23 @@ export class Compactor {
     };
   }
 
-  /**
-   * Whether there is room for what a plan may write, beside what runs may still write: inputs go only
-   * when outputs are there. What does not fit is looked at again at the next tick.
-   */
-  #fits(plan: CompactionPlan): boolean {
-    if (plan.trivialMove) return true;
-    let free: number;
+  #hopes(tree: TreeState): boolean {
+    return this.#parts.runtime.clock.monotonicMs() >= tree.hopesFromMs;
+  }
+
+  #room(): Room {
     try {
       const { disk } = this.#parts.runtime;
-      free = disk.space(this.#parts.files.root).freeBytes;
+      const { freeBytes, totalBytes } = disk.space(this.#parts.files.root);
+      return {
+        bytes: Math.max(0, freeBytes - this.#runningBytes - SPACE_KEPT),
+        isTight: freeBytes < TIGHT_SHARE * totalBytes,
+      };
     } catch (error) {
       // A disk that cannot be measured may be well; when not, the job says so.
       this.#parts.runtime.log.warn("cannot measure the disk", { error: reason(error) });
-      return true;
+      return { bytes: Infinity, isTight: false };
     }
-    return bytesOf(plan) + this.#runningBytes + SPACE_KEPT <= free;
-  }
-
-  #tooFull(plan: CompactionPlan): PairError {
-    const bytes = bytesOf(plan);
-    return new PairError("DiskFull", `Cannot compact: the disk has no room for ${bytes} bytes`, {
-      bytes,
-    });
   }
 
   #isBehind(tree: TreeState): boolean {
@@ -216,10 +276,14 @@ export class Compactor {
       tree.pendingBytes >= guards.pendingSlowdown / 4;
   }
 
-  /** @param failed  told of a failure; absent: the caller sees to it */
+  /**
+   * @param room    bytes that it may write
+   * @param failed  told of a failure; absent: the caller sees to it
+   */
   #start(
     tree: TreeState,
     plan: CompactionPlan,
+    room: number,
     purgeBeforeMs: number,
     failed?: (error: unknown) => void,
   ): Promise<void> {
@@ -232,12 +296,17 @@ export class Compactor {
     };
     tree.compacting.add(running);
     this.#running++;
-    const bytes = plan.trivialMove ? 0 : bytesOf(plan);
+    const written = writtenBytes(plan);
+    const bytes = Math.min(written, room);
+    // Estimates are rough: what fits is not held to them.
+    const bytesMax = written > room ? room : Infinity;
     this.#runningBytes += bytes;
     return (async () => {
       try {
-        await this.#compactOnce(tree, plan, purgeBeforeMs);
+        await this.#compactOnce(tree, plan, bytesMax, purgeBeforeMs);
         this.#retries.forget(tree);
+        // The next step needs the room of what this one has replaced.
+        if (plan.reason === "room") await this.#parts.removed();
       } catch (error) {
         // At once it would fail again: it is scheduled anew after a while.
         this.#waiting.delete(tree);
@@ -255,14 +324,19 @@ export class Compactor {
     })();
   }
 
-  async #compactOnce(tree: TreeState, plan: CompactionPlan, purgeBeforeMs: number): Promise<void> {
+  async #compactOnce(
+    tree: TreeState,
+    plan: CompactionPlan,
+    bytesMax: number,
+    purgeBeforeMs: number,
+  ): Promise<void> {
     const { runtime, manifest, tables, options } = this.#parts;
     const startedMs = runtime.clock.monotonicMs();
     const level = plan.outputLevel;
-    const bytes = bytesOf(plan);
+    const bytes = plan.inputs.reduce((sum, { size }) => sum + size, 0);
     const result = plan.trivialMove
       ? { tables: plan.inputs, bytesRead: 0, purged: 0, floor: 0 }
-      : await this.#run(tree, plan, bytes, purgeBeforeMs);
+      : await this.#run(tree, plan, bytesMax, purgeBeforeMs);
     if (tree.dropped) return;
     const outputs = result.tables.map((table) => ({ ...table, level }));
     const kept = new Map(tree.version.tables().map((table) => [table.meta.number, table]));
@@ -309,10 +383,11 @@ export class Compactor {
   async #run(
     tree: TreeState,
     plan: CompactionPlan,
-    bytes: number,
+    bytesMax: number,
     purgeBeforeMs: number,
   ): Promise<TableJobResult> {
-    const target = plan.targetSize;
+    const { targetSize, cuts = [] } = plan;
+    const outputs = Math.ceil(writtenBytes(plan) / targetSize) + 1 + cuts.length;
     const inputs = plan.inputs.map(({ number, properties }) => ({
       number,
       entries: properties.entries,
@@ -328,14 +403,10 @@ export class Compactor {
       inputs,
       bottom: plan.bottom,
       purgeBeforeMs,
-      targetSize: target,
-      ...jobBase(
-        this.#parts,
-        tree,
-        Math.ceil(bytes / target) + 1,
-        plan.outputLevel,
-        tableTimes(plan.inputs),
-      ),
+      targetSize,
+      cuts,
+      bytesMax,
+      ...jobBase(this.#parts, tree, outputs, plan.outputLevel, tableTimes(plan.inputs)),
     });
     if (result.purged > 0) tree.purgedBeforeMs = Math.max(tree.purgedBeforeMs, purgeBeforeMs);
     return result;
@@ -347,9 +418,10 @@ export async function settled(tree: TreeState): Promise<void> {
   await Promise.all([...tree.compacting].map(({ done }) => done));
 }
 
-/** What a plan writes at most, about. */
-function bytesOf({ inputs }: CompactionPlan): number {
-  return inputs.reduce((sum, { size }) => sum + size, 0);
+/** Whether a compaction was given up because it would have written more than there was room for. */
+function isGivenUp(error: unknown): boolean {
+  return error instanceof PairError && error.error === "DiskFull" &&
+    error.details.errno === undefined;
 }
 
 function level0(tree: TreeState): number {

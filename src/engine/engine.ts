@@ -232,6 +232,7 @@ class LsmEngine implements Engine {
       lookAtMemory: () => this.#lookAtMemory(),
       relieveDescriptors: () => this.#pool.relieve(),
       remove: (path) => this.#removals.file(path),
+      removed: () => this.#removals.settle(),
       noted: (error) => this.#noted(error),
     });
     this.#checkpoints = new Checkpoints({

@@ -39,6 +39,8 @@ export interface MaintenanceParts {
   readonly relieveDescriptors: () => void;
   /** Removes a file that is not needed any more, in its own time. */
   readonly remove: (path: string) => void;
+  /** Resolves when all that was to be removed so far is off the disk. */
+  readonly removed: () => Promise<void>;
   /** Counts damage, and hands the error on. */
   readonly noted: (error: unknown) => unknown;
 }

@@ -75,6 +75,10 @@ export class TreeState implements Tree {
   exclusive: Promise<void> | undefined;
   /** Bytes that compactions have yet to rewrite, of the present version. */
   pendingBytes = 0;
+  /** The version of which a step turned out too large for the disk: of it none is tried again. */
+  triedInVain: Version | undefined;
+  /** Until then no compaction is begun in the hope that it fits: one did not. Monotonic ms. */
+  hopesFromMs = 0;
   /** By level, where the last compaction ended: the next takes the table after it. */
   readonly lastCompacted = new Map<number, Uint8Array>();
   /** Damage in a table: this tree is not compacted any more, so that it cannot spread. */

@@ -15,7 +15,7 @@ import {
 } from "../../src/engine/compaction/mod.ts";
 import type { TableMeta } from "../../src/engine/manifest/mod.ts";
 import type { CompactionOptions } from "../../src/engine/mod.ts";
-import { compareBytes, utf8 } from "../../src/model/mod.ts";
+import { compareBytes, fromUtf8, utf8 } from "../../src/model/mod.ts";
 import type { SimRandom } from "../../src/runtime/mod.ts";
 
 /** Bytes that each entry counts for. */
@@ -144,9 +144,13 @@ export class ModelTree {
     const keys = [...merged.keys()].sort((a, b) => a - b);
     const each = Math.max(1, Math.floor(plan.targetSize / ENTRY_BYTES));
     const size = Number.isFinite(each) ? each : keys.length;
-    for (let from = 0; from < keys.length; from += size) {
-      const some = keys.slice(from, from + size);
+    const cuts = (plan.cuts ?? []).map((key) => Number(fromUtf8(key)));
+    const pieceOf = (key: number) => cuts.filter((cut) => cut <= key).length;
+    for (let from = 0; from < keys.length;) {
+      const piece = pieceOf(keys[from]);
+      const some = keys.slice(from, from + size).filter((key) => pieceOf(key) === piece);
       this.#add(plan.outputLevel, new Map(some.map((key) => [key, merged.get(key)!])), timeMs);
+      from += some.length;
     }
     this.rewritten += merged.size * ENTRY_BYTES;
   }

@@ -13,6 +13,8 @@ import { pickDown, pickLevel0 } from "./leveled.ts";
 import {
   type Busy,
   type CompactionPlan,
+  IDLE,
+  isBottom,
   isFree,
   type Levels,
   MAX_LEVEL,
@@ -53,6 +55,34 @@ function isDue({ properties }: TableMeta, state: PickState): boolean {
   const { entries, maxSeq, mortal, lastDeathMs } = properties;
   return maxSeq <= state.oldestSnapshot && mortal >= DEAD_SHARE * entries && lastDeathMs > 0 &&
     lastDeathMs <= state.purgeBeforeMs;
+}
+
+/**
+ * On a tight disk: the table whose dead hide something, with as much dead in it as is worth a compaction of
+ * its own, the grace aside. What the dead hide goes at once, only they themselves stay for the grace.
+ */
+export function findHiding(
+  levels: Levels,
+  state: PickState,
+  { strategy }: CompactionOptions,
+): TableMeta | undefined {
+  // The others merge whole runs: a table that went down alone would take its run apart.
+  if (strategy !== "leveled" && strategy !== "hybrid") return undefined;
+  const due = { ...state, purgeBeforeMs: state.nowMs };
+  // On the deepest level nothing is hidden, and it has most tables.
+  const deepest = Math.max(1, levels.findLastIndex((tables) => tables.length > 0));
+  const hiding = levels.slice(0, deepest).flat().filter((table) => isDue(table, due))
+    .filter((table) => !isBottom(levels, [table], table.level, IDLE));
+  return hiding.length === 0 ? undefined : mostDead(hiding);
+}
+
+/** The table that is likely to free most. */
+export function mostDead(tables: readonly TableMeta[]): TableMeta {
+  return tables.reduce((most, table) => deadOf(table) > deadOf(most) ? table : most);
+}
+
+function deadOf({ properties }: TableMeta): number {
+  return properties.deletes + properties.mortal;
 }
 
 function pickInPlace(

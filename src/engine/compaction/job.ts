@@ -7,7 +7,7 @@
 import { PairError } from "../../model/mod.ts";
 import type { Disk } from "../../runtime/mod.ts";
 import type { MergeOperator } from "../api.ts";
-import { type EntryCursor, MergingCursor } from "../cursor.ts";
+import { compareRanges, type EntryCursor, MergingCursor } from "../cursor.ts";
 import { tablePath } from "../files.ts";
 import { type Supervised, supervisedDisk } from "../job_monitor.ts";
 import { Memtable, type SharedMemtable } from "../memtable/mod.ts";
@@ -57,6 +57,10 @@ export interface CompactJob extends JobBase {
   readonly purgeBeforeMs: number;
   /** A new table is begun when one has this many bytes. */
   readonly targetSize: number;
+  /** Keys, ascending, at which a new table is begun as well. */
+  readonly cuts: readonly Uint8Array[];
+  /** The job gives up when it would write more: there is no room on the disk. */
+  readonly bytesMax: number;
 }
 
 /** A message to a worker. */
@@ -76,7 +80,7 @@ export interface TableJobResult {
  * Carries out one job; on failure it removes what it had written.
  * @param waits  whether the thread may sleep to keep to the throttle: in a worker, not on the engine's own
  * @throws PairError InvalidArgument for an operator that this program does not have, CorruptedData or
- *   ChecksumFailed for a damaged input; DiskError
+ *   ChecksumFailed for a damaged input; DiskFull for more than it may write; DiskError
  */
 export function runTableJob(
   machine: Disk,
@@ -145,13 +149,21 @@ function writeTables(
   const { table, seal, minTimeMs, maxTimeMs } = job;
   const times = { createdAtMs: job.nowMs, minTimeMs, maxTimeMs };
   const deadSince = operator?.deadSince?.bind(operator);
+  const cuts = isCompaction ? job.cuts : [];
+  const bytesMax = isCompaction ? job.bytesMax : Infinity;
+  let cut = 0;
+  let finishedBytes = 0;
   const emit = (entry: EntryCursor) => {
+    const first = cut;
+    while (cut < cuts.length && isFrom(entry, cuts[cut])) cut++;
+    const ends = writer !== undefined && (cut > first || writer.size >= targetSize);
     // The last reserved number takes all that is left; a key's versions never part.
     if (
-      writer !== undefined && writer.size >= targetSize && finished.length + 1 < job.outputs &&
+      writer !== undefined && ends && finished.length + 1 < job.outputs &&
       writer.isNewKey(entry)
     ) {
       finished.push(writer.finish(times));
+      finishedBytes += finished[finished.length - 1].size;
       writer = undefined;
     }
     if (writer === undefined) {
@@ -162,6 +174,7 @@ function writeTables(
       });
     }
     writer.add(entry);
+    if (finishedBytes + writer.size > bytesMax) throw noRoom(bytesMax);
   };
   try {
     input.seekFirst();
@@ -184,6 +197,19 @@ function writeTables(
     removeTables(disk, job, finished);
     throw error;
   }
+}
+
+/** Whether an entry's key is at or behind a key. */
+function isFrom({ keyBuffer, keyStart, keyEnd }: EntryCursor, key: Uint8Array): boolean {
+  return compareRanges(keyBuffer, keyStart, keyEnd, key, 0, key.length) >= 0;
+}
+
+function noRoom(bytes: number): PairError {
+  return new PairError(
+    "DiskFull",
+    `Cannot compact: the disk has room for ${bytes} bytes, and the smallest step writes more`,
+    { bytes },
+  );
 }
 
 function removeTables(disk: Disk, job: TableJob, tables: readonly FinishedTable[]): void {

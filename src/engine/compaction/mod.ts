@@ -13,6 +13,8 @@ export {
   type TableJob,
   type TableJobResult,
 } from "./job.ts";
+export { findHiding } from "./dead.ts";
+export { likelyBytes, pickStep, writtenBytes } from "./step.ts";
 export { pickRange, type RangeRequest } from "./range.ts";
 export { pickCompaction, pressure } from "./pick.ts";
 export {

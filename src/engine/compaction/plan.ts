@@ -33,6 +33,7 @@ export type CompactionReason =
   | "space"
   | "window"
   | "dead"
+  | "room"
   | "manual";
 
 /** A compaction to carry out. */
@@ -46,6 +47,8 @@ export interface CompactionPlan {
   readonly trivialMove: boolean;
   /** A new table is begun when one has this many bytes; Infinity: all goes into one. */
   readonly targetSize: number;
+  /** Keys, ascending, at which a new table is begun as well. */
+  readonly cuts?: readonly Uint8Array[];
   readonly reason: CompactionReason;
 }
 

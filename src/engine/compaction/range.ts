@@ -7,6 +7,8 @@
  *     ...
  *     last      what still has deletes, operands or dead values is written again in its place
  *
+ * Where the disk has no room for such a step, smaller ones are made; see `step.ts`.
+ *
  * Tables that were made since the request, and hold nothing older than it, are left alone: however much is
  * written meanwhile, it comes to an end.
  * @module
@@ -15,7 +17,8 @@ import { compareBytes } from "../../model/mod.ts";
 import type { CompactOptions } from "../api.ts";
 import type { TableMeta } from "../manifest/mod.ts";
 import type { CompactionOptions } from "../options.ts";
-import { mayHoldDead } from "./dead.ts";
+import { mayHoldDead, mostDead } from "./dead.ts";
+import { likelyBytes, pickStep, writtenBytes } from "./step.ts";
 import {
   type Busy,
   bytesOf,
@@ -42,6 +45,10 @@ export interface RangeRequest {
   readonly firstFile: number;
   /** Write tables again for the dead values in them alone. */
   readonly purge: boolean;
+  /** Bytes that a step should not exceed; where none is so small, the smallest is picked. */
+  readonly room: number;
+  /** Whether a step may exceed it that is likely to write less. */
+  readonly hopes: boolean;
 }
 
 /** The next step; undefined when there is none left, or a job is in the way. */
@@ -62,9 +69,17 @@ export function pickRange(
   for (let level = 0; level < last && level < inRange.length; level++) {
     if (inRange[level].length === 0) continue;
     const plan = level === 0
-      ? fromLevel0(levels, inRange[0], last, options, busy)
+      ? fromLevel0(levels, inRange[0], last, request, options, busy)
       : goDown(levels, inRange[level][0], last, options, busy);
-    return isFree(plan, busy) ? plan : undefined;
+    const { room, hopes } = request;
+    const fits = writtenBytes(plan) <= room || (hopes && likelyBytes(plan) <= room);
+    const step = fits ? plan : pickStep(levels, mostDead(inRange[level]), {
+      compaction: options,
+      room,
+      hopes,
+      reason: "manual",
+    });
+    return step !== undefined && isFree(step, busy) ? step : undefined;
   }
   for (const table of inRange[last] ?? []) {
     if (table.number >= request.firstFile || !isWorthIt(table, request.purge)) continue;
@@ -91,6 +106,7 @@ function fromLevel0(
   levels: Levels,
   seeds: readonly TableMeta[],
   last: number,
+  { room, hopes }: RangeRequest,
   options: CompactionOptions,
   busy: Busy,
 ): CompactionPlan {
@@ -101,7 +117,8 @@ function fromLevel0(
     if (must || seeds.includes(table)) chosen.push(table);
   }
   const whole = withAllBelow(levels, chosen, 1, last);
-  if (last === 1 || bytesOf(whole) <= STEP_TABLES * targetSize(last, options)) {
+  const most = Math.min(hopes ? Infinity : room, STEP_TABLES * targetSize(last, options));
+  if (last === 1 || bytesOf(whole) <= most) {
     return planOf(levels, whole, last, options, "manual", busy);
   }
   return planOf(levels, withAllBelow(levels, chosen, 1, 1), 1, options, "manual", busy);

@@ -3,7 +3,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { DEFAULT_ENGINE_OPTIONS, openEngine } from "../../../src/engine/mod.ts";
+import { DEFAULT_ENGINE_OPTIONS, type EngineOptions, openEngine } from "../../../src/engine/mod.ts";
 import { PairError, reconcileOperator } from "../../../src/model/mod.ts";
 import { openStorageNode, type StorageNode } from "../../../src/node/mod.ts";
 import type { SimRuntime } from "../../../src/runtime/mod.ts";
@@ -25,7 +25,10 @@ const OPTIONS = {
 
 async function open(world: SimRuntime, l0Trigger = 4): Promise<StorageNode> {
   const compaction = { ...OPTIONS.compaction, l0Trigger, l0Slowdown: 100, l0Stop: 200 };
-  const options = { ...OPTIONS, compaction };
+  return await openWith(world, { ...OPTIONS, compaction });
+}
+
+async function openWith(world: SimRuntime, options: EngineOptions): Promise<StorageNode> {
   const engine = await openEngine(world, "/data", options, [reconcileOperator]);
   return openStorageNode({
     engine,
@@ -150,3 +153,70 @@ Deno.test("a compaction that would not fit is not begun, and is when there is ro
   check(node, "shop", 200);
   await world.clock.runUntil(node.close());
 });
+
+const MIB = 1 << 20;
+/** As somebody would have it on a small disk. */
+const SMALL_DISK = {
+  ...DEFAULT_ENGINE_OPTIONS,
+  log: { ...DEFAULT_ENGINE_OPTIONS.log, segmentSize: 2 * MIB },
+  memtableSize: MIB,
+  table: { ...DEFAULT_ENGINE_OPTIONS.table, compression: ["none"] as const },
+  compaction: { ...DEFAULT_ENGINE_OPTIONS.compaction, targetTableSize: 4 * MIB },
+};
+
+/** A disk of 64 MiB filled with one tenant's values until puts are refused. */
+async function filled(scattered: boolean) {
+  const world = engineWorld({ capacityBytes: 64 * MIB });
+  const node = await openWith(world, SMALL_DISK);
+  const keys: string[] = [];
+  for (let code = 0; code === 0;) {
+    const n = keys.length;
+    const key = `k${String(scattered ? (n * 7919) % 100_003 : n).padStart(6, "0")}`;
+    try {
+      await world.clock.runUntil(node.put("shop", { key, value: new Uint8Array(24 << 10) }));
+      keys.push(key);
+    } catch (error) {
+      assert.ok(error instanceof PairError && error.error === "DiskFull", String(error));
+      code = error.code;
+    }
+    await world.clock.advance(50);
+  }
+  await world.clock.advance(70_000);
+  return { world, node, keys };
+}
+
+function usage(node: StorageNode): number {
+  const { diskFreeBytes, diskTotalBytes } = node.status();
+  return 1 - diskFreeBytes / diskTotalBytes;
+}
+
+for (const scattered of [false, true]) {
+  const order = scattered ? "keys at random" : "keys in order";
+  Deno.test(`a full disk is emptied by deletes and a compaction on command, ${order}`, async () => {
+    const { world, node, keys } = await filled(scattered);
+    for (const key of keys) await world.clock.runUntil(node.delete("shop", { key }));
+    await world.clock.runUntil(node.compact("shop", { purge: true }));
+    await world.clock.advance(1000);
+    assert.ok(usage(node) < 0.15, `${usage(node)}`);
+    await world.clock.runUntil(node.put("shop", { key: "more", value: bytes("v") }));
+    await world.clock.runUntil(node.close());
+  });
+
+  Deno.test(`deletes of a part of what fills a disk make room by themselves, and all of it on command, ${order}`, async () => {
+    const { world, node, keys } = await filled(scattered);
+    for (const [i, key] of keys.entries()) {
+      if (i % 3 > 0) await world.clock.runUntil(node.delete("shop", { key }));
+    }
+    await world.clock.runUntil(node.flush("shop"));
+    await world.clock.advance(70_000);
+    assert.ok(usage(node) < 0.88, `${usage(node)}`);
+    await world.clock.runUntil(node.put("shop", { key: "more", value: new Uint8Array(100_000) }));
+    await world.clock.runUntil(node.compact("shop"));
+    await world.clock.advance(1000);
+    assert.ok(usage(node) < 0.5, `${usage(node)}`);
+    for (const [i, key] of keys.entries()) {
+      assert.equal(node.get("shop", key) !== undefined, i % 3 === 0, key);
+    }
+    await world.clock.runUntil(node.close());
+  });
+}
