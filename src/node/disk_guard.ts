@@ -4,13 +4,18 @@
  *     in use      state      puts                       deletes
  *     < 80 %      normal     yes                        yes
  *     ≥ 80 %      warn       yes, somebody is told      yes
- *     ≥ 90 %      throttle   over 64 KiB: 2003          yes
+ *     ≥ 90 %      throttle   large: 2003                yes
  *     ≥ 95 %      full       2002                       yes, down to the reserve: then 2002
  *
  * So a full disk can be emptied: deletes, drops of tenants, flushes and compactions go on (features X17).
  * The reserve, a hundredth of the disk and 1 GiB at most, is theirs alone, and the log's: a log that cannot
  * be written ends all writes until the next start. Whoever wants the letter of the design documents
  * is `strict`: a full disk takes nothing.
+ *
+ * A write is large when its estimate, in the log and in a table, is over 64 KiB: about 27 KB of value.
+ *
+ * What was let in since the disk was measured is estimated, and no write is refused for that alone while
+ * the disk can be measured again: some of it is not written yet, or has made way already.
  *
  * A state is left only when two hundredths less than where it begins are in use, so that a node on the edge
  * does not answer one way and the other.
@@ -42,6 +47,8 @@ export type DiskState = "normal" | "warn" | "throttle" | "full";
 
 /** Writes that are estimated at more are large. */
 export const LARGE_WRITE_BYTES = 64 * 1024;
+/** Where an estimate would change the answer, the disk is measured again, unless it was so lately, ms. */
+const FRESH_MS = 20;
 /** How far below a threshold the use must fall for its state to end. */
 const HYSTERESIS = 0.02;
 /** The share of the disk that puts never get, and the most it comes to. */
@@ -65,7 +72,7 @@ export function estimateWrite(bytes: number, entries = 1): number {
 
 /** Decides by what is measured. */
 export class DiskGuard {
-  readonly #measure: () => DiskSpace | DiskError;
+  readonly #measure: (ageMsMax?: number) => DiskSpace | DiskError;
   readonly #thresholds: readonly number[];
   readonly #strict: boolean;
   readonly #log: Log;
@@ -79,8 +86,15 @@ export class DiskGuard {
   /** Writes refused because the disk is full (2002). */
   refused = 0;
 
-  /** @param measure  the disk; the same object for as long as the measurement is */
-  constructor(measure: () => DiskSpace | DiskError, thresholds: DiskThresholds, log: Log) {
+  /**
+   * @param measure  the disk, as measured no longer ago than is asked for, or than the interval; the same
+   *   object for as long as the measurement is
+   */
+  constructor(
+    measure: (ageMsMax?: number) => DiskSpace | DiskError,
+    thresholds: DiskThresholds,
+    log: Log,
+  ) {
     const { degraded, full = (1 + degraded) / 2, strict = false } = thresholds;
     this.#measure = measure;
     this.#thresholds = [0, degraded - 0.1, degraded, full];
@@ -100,48 +114,54 @@ export class DiskGuard {
    * @throws PairError DiskFull (2002), DiskThrottled (2003)
    */
   admit(kind: "put" | "delete", bytes: number): void {
-    const space = this.#look();
+    const space = this.#look(bytes);
     // A disk that cannot be measured may be well; health tells of it.
     if (space === undefined) return;
-    this.#sinceBytes += bytes;
-    const free = space.freeBytes - this.#sinceBytes;
-    const reserve = Math.min(RESERVE_BYTES_MAX, space.totalBytes * RESERVE_SHARE);
+    // The figures that decide, and that a refusal names.
+    const { totalBytes } = space;
+    const before = { totalBytes, freeBytes: Math.max(0, space.freeBytes - this.#sinceBytes) };
     const isFull = DISK_STATES[this.#state] === "full";
-    if (free < reserve || (isFull && (kind === "put" || this.#strict))) {
-      this.#sinceBytes -= bytes;
+    if (
+      before.freeBytes - bytes < reserveOf(space) || (isFull && (kind === "put" || this.#strict))
+    ) {
       this.refused++;
       throw new PairError(
         "DiskFull",
-        `Cannot write: the disk is ${percent(space)} % full. Deletes and drops make room`,
-        { totalBytes: space.totalBytes, freeBytes: space.freeBytes },
+        `Cannot write: the disk is ${percent(before)} % full. Deletes and drops make room`,
+        before,
       );
     }
     if (kind === "put" && DISK_STATES[this.#state] === "throttle" && bytes > LARGE_WRITE_BYTES) {
-      this.#sinceBytes -= bytes;
       this.throttled++;
       throw new PairError(
         "DiskThrottled",
         `Cannot write ${bytes} bytes: the disk is ${
-          percent(space)
+          percent(before)
         } % full and takes small writes only`,
-        { totalBytes: space.totalBytes, freeBytes: space.freeBytes, bytes },
+        { ...before, bytes },
       );
     }
+    this.#sinceBytes += bytes;
   }
 
-  /** Takes in a new measurement; undefined when the disk cannot be measured. */
-  #look(): DiskSpace | undefined {
-    const space = this.#measure();
-    if (space instanceof DiskError) return undefined;
-    if (space !== this.#seen) {
-      this.#seen = space;
-      this.#sinceBytes = 0;
+  /**
+   * Takes in a new measurement, and a newer one where only the estimate would refuse something; undefined
+   * when the disk cannot be measured.
+   * @param bytes  of the write that is asked for
+   */
+  #look(bytes = 0): DiskSpace | undefined {
+    let space = this.#measured();
+    if (space === undefined) return undefined;
+    const mayHold = space.freeBytes - bytes >= reserveOf(space);
+    const isShort = mayHold && space.freeBytes - this.#sinceBytes - bytes < reserveOf(space);
+    if (
+      isShort || this.#stateAt(usageOf(space, this.#sinceBytes)) > this.#stateAt(usageOf(space))
+    ) {
+      space = this.#measured(FRESH_MS);
+      if (space === undefined) return undefined;
     }
-    const { totalBytes, freeBytes } = space;
-    const usage = totalBytes === 0 ? 0 : 1 - (freeBytes - this.#sinceBytes) / totalBytes;
-    let next = this.#state;
-    while (next + 1 < DISK_STATES.length && usage >= this.#thresholds[next + 1]) next++;
-    while (next > 0 && usage < this.#thresholds[next] - HYSTERESIS) next--;
+    const usage = usageOf(space, this.#sinceBytes);
+    const next = this.#stateAt(usage);
     if (next !== this.#state) {
       const level = next > this.#state ? "warn" : "info";
       this.#state = next;
@@ -152,8 +172,36 @@ export class DiskGuard {
     }
     return space;
   }
+
+  #measured(ageMsMax?: number): DiskSpace | undefined {
+    const space = this.#measure(ageMsMax);
+    if (space instanceof DiskError) return undefined;
+    if (space !== this.#seen) {
+      this.#seen = space;
+      this.#sinceBytes = 0;
+    }
+    return space;
+  }
+
+  /** The state that the present one becomes at a use of the disk. */
+  #stateAt(usage: number): number {
+    let next = this.#state;
+    while (next + 1 < DISK_STATES.length && usage >= this.#thresholds[next + 1]) next++;
+    while (next > 0 && usage < this.#thresholds[next] - HYSTERESIS) next--;
+    return next;
+  }
 }
 
-function percent({ totalBytes, freeBytes }: DiskSpace): number {
-  return Math.floor((1 - freeBytes / totalBytes) * 100);
+/** What of a disk puts and deletes leave alone. */
+function reserveOf({ totalBytes }: DiskSpace): number {
+  return Math.min(RESERVE_BYTES_MAX, totalBytes * RESERVE_SHARE);
+}
+
+/** The share in use, with what was let in since. */
+function usageOf({ totalBytes, freeBytes }: DiskSpace, sinceBytes = 0): number {
+  return totalBytes === 0 ? 0 : 1 - (freeBytes - sinceBytes) / totalBytes;
+}
+
+function percent(space: DiskSpace): number {
+  return Math.floor(usageOf(space) * 100);
 }

@@ -40,10 +40,10 @@ export class HealthMonitor {
     this.#sources = sources;
   }
 
-  /** The disk, as measured within the check interval. */
-  space(): DiskSpace | DiskError {
+  /** The disk, as measured within the check interval, or a shorter time. */
+  space(ageMsMax = Infinity): DiskSpace | DiskError {
     const { clock, disk, dataDir, thresholds } = this.#sources;
-    const intervalMs = thresholds.checkIntervalMs ?? CHECK_INTERVAL_MS;
+    const intervalMs = Math.min(ageMsMax, thresholds.checkIntervalMs ?? CHECK_INTERVAL_MS);
     const nowMs = clock.monotonicMs();
     if (this.#space === undefined || nowMs - this.#space.atMs >= intervalMs) {
       this.#space = { atMs: nowMs, space: measure(disk, dataDir) };

@@ -106,7 +106,11 @@ class EngineNode implements StorageNode {
     const thresholds = options.diskThresholds ?? DEFAULT_DISK_THRESHOLDS;
     const { clock, disk } = runtime;
     this.#monitor = new HealthMonitor({ engine, clock, disk, dataDir, thresholds, memoryUsage });
-    this.#disk = new DiskGuard(() => this.#monitor.space(), thresholds, runtime.log);
+    this.#disk = new DiskGuard(
+      (ageMsMax) => this.#monitor.space(ageMsMax),
+      thresholds,
+      runtime.log,
+    );
     this.#startedAtMs = clock.monotonicMs();
   }
 

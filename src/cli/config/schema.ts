@@ -101,7 +101,7 @@ const storage = z.strictObject({
     { default: 1000, min: 16, max: 1_000_000 },
   ),
   max_disk_usage: number(
-    "Share of the disk in use from which writes over 64 KiB are refused (2003) and the node is degraded. From halfway to all of it on, 0.95 by default, puts are refused (2002); deletes go on.",
+    "Share of the disk in use from which large writes are refused (2003) and the node is degraded. Large is what is estimated at over 64 KiB on the disk, in the log and in a table: about 27 KB of value. From halfway to all of it on, 0.95 by default, puts are refused (2002); deletes go on.",
     { default: 0.9, min: 0.1, max: 1 },
   ),
 });

@@ -97,6 +97,36 @@ Deno.test("DiskGuard: what was let in since the disk was measured counts", () =>
   assert.equal(answer(guard, "put"), 2002);
 });
 
+Deno.test("DiskGuard: nothing is refused by an estimate that a new measurement does not bear out", () => {
+  let space = { totalBytes: TOTAL, freeBytes: 0.4 * TOTAL };
+  const asked: (number | undefined)[] = [];
+  const guard = new DiskGuard(
+    (ageMsMax) => {
+      asked.push(ageMsMax);
+      return ageMsMax === undefined ? space : space = { ...space };
+    },
+    { degraded: 0.9 },
+    memoryLog(),
+  );
+  for (let n = 0; n < 1000; n++) assert.equal(answer(guard, "put", 1e6), "ok", String(n));
+  assert.equal(guard.state, "normal");
+  const again = asked.filter((ageMsMax) => ageMsMax !== undefined);
+  assert.ok(again.length > 3 && again.length < 10, `measured anew ${again.length} times`);
+  assert.equal(again[0], 20);
+});
+
+Deno.test("DiskGuard: a refusal names the figures that decided", () => {
+  const guard = guardOf().use(89);
+  assert.equal(answer(guard, "put", 2e7), "ok");
+  assert.throws(() => guard.admit("put", LARGE), {
+    message: `Cannot write ${LARGE} bytes: the disk is 91 % full and takes small writes only`,
+  });
+  for (let n = 0; n < 1000; n++) answer(guard, "put", 60_000);
+  assert.throws(() => guard.admit("put", 100), {
+    message: "Cannot write: the disk is 95 % full. Deletes and drops make room",
+  });
+});
+
 Deno.test("DiskGuard: strict takes nothing on a full disk; max_disk_usage moves all thresholds", () => {
   assert.equal(answer(guardOf({ degraded: 0.9, strict: true }).use(96), "delete"), 2002);
   const { use } = guardOf({ degraded: 0.5 });

@@ -42,6 +42,19 @@ Deno.test("the disk is measured at the interval that is asked for", async () => 
   assert.equal(world.disk.count("space"), measured + 1);
 });
 
+Deno.test("the disk is measured anew, though not all the time, before an estimate alone refuses a write", async () => {
+  const { node, world } = testNode();
+  world.disk.capacityBytes = 1 << 20;
+  const put = (key: string) => node.put("t", { key, value: new Uint8Array(30_000) });
+  const measured = () => world.disk.count("space");
+  // The engine of this test keeps all in memory: the disk stays empty.
+  for (let n = 0; n < 100; n++) {
+    await put(`k${n}`);
+    await world.clock.advance(7);
+  }
+  assert.ok(measured() > 5 && measured() < 40, `${measured()} times`);
+});
+
 Deno.test("health() is degraded when the disk cannot be measured", () => {
   const { node, world } = testNode();
   world.disk.hook = ({ op }) => op === "space" ? "EIO" : undefined;
