@@ -104,7 +104,7 @@ async function secondLife(engine: Engine): Promise<void> {
   await engine.write([put(plain, "bytes", Uint8Array.of(0, 255, 10)), put(plain, "ключ", "UTF-8")]);
 }
 
-async function make(end: "closed" | "torn" | "sealed"): Promise<void> {
+async function make(end: "closed" | "torn" | "sealed" | "marked"): Promise<void> {
   const disk = new SimDisk();
   const options = goldenOptions(end);
   const open = () => openEngine(worldOn(disk), "/data", options, GOLDEN_OPERATORS);
@@ -292,6 +292,8 @@ const STORES: Record<string, () => Promise<void>> = {
   packed: makePacked,
   kept: makeKept,
   mixed: makeMixed,
+  // As "closed", by a program that marks the ends of edits in the manifest.
+  marked: () => make("marked"),
 };
 
 if (import.meta.main) {
