@@ -73,15 +73,24 @@ export async function recover(
   hooks.beforeReplay(highestFile(disk, files));
   makeTreeDirs(disk, files, trees);
   const { closed } = state;
+  const newest = log.at(-1);
+  const syncing = newest && failureOf(disk.syncFileAsync(newest.path));
   // A killed process leaves an end that was never synced. The next segment will vouch for it, tables will
   // hold it, and reads will show it, so it has to be durable first. So does its name: it may have come no
-  // further than that.
-  const newest = log.at(-1);
-  if (newest !== undefined) {
-    disk.syncFile(newest.path);
-    disk.syncDir(files.walDir);
-  }
-  const replay = new Replay(state, trees, hooks);
+  // further than that. It is synced beside the replay, which needs none of this.
+  let isDurable = false;
+  const durable = async () => {
+    const failure = await syncing;
+    if (failure !== undefined) throw failure;
+    if (isDurable) return;
+    isDurable = true;
+    if (newest !== undefined) disk.syncDir(files.walDir);
+  };
+  const relieve = async () => {
+    await durable();
+    await hooks.relieve();
+  };
+  const replay = new Replay(state, trees, { ...hooks, relieve });
   const segments: Segment[] = [];
   const losses: Loss[] = [...missing];
   let records = 0;
@@ -109,7 +118,13 @@ export async function recover(
     if (hooks.strict) refuse(losses);
   }
   for (const tree of trees.values()) tree.active.link();
+  await durable();
   return { segments, stray, lastSeq, records, tornBytes, losses };
+}
+
+/** What a promise rejects with, for whoever comes to wait for it later. */
+function failureOf(done: Promise<void>): Promise<unknown> {
+  return done.then(() => undefined, (failure) => failure);
 }
 
 /** Puts what the log holds into memtables. */

@@ -120,6 +120,8 @@ export interface Disk {
    * bytes that everyone can read and a power loss can take. ENOENT when there is none.
    */
   syncFile(path: string): void;
+  /** The same without blocking the event loop. */
+  syncFileAsync(path: string): Promise<void>;
   /** Takes an exclusive lock on a file, creating it. EAGAIN when another holder, in this process or another, has it. */
   lock(path: string): DiskLock;
   /** Bytes of the file system that holds `path`, as an unprivileged writer sees them. */

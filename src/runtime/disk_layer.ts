@@ -52,6 +52,9 @@ export class DiskLayer implements Disk {
   syncFile(path: string): void {
     this.below.syncFile(path);
   }
+  syncFileAsync(path: string): Promise<void> {
+    return this.below.syncFileAsync(path);
+  }
   lock(path: string): DiskLock {
     return this.below.lock(path);
   }

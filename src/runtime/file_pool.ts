@@ -59,6 +59,16 @@ export class FilePool extends DiskLayer {
   override syncFile(path: string): void {
     this.#retried(() => super.syncFile(path));
   }
+  override async syncFileAsync(path: string): Promise<void> {
+    try {
+      await super.syncFileAsync(path);
+    } catch (error) {
+      if (!(error instanceof DiskError) || error.errno !== "EMFILE") throw error;
+      if (this.#open.length === 0) throw error;
+      this.relieve();
+      await super.syncFileAsync(path);
+    }
+  }
   override removeDir(path: string): void {
     this.#retried(() => super.removeDir(path));
   }

@@ -37,6 +37,7 @@ export function denoDisk(): Disk {
     removeDir,
     syncDir,
     syncFile,
+    syncFileAsync,
     lock,
     space,
   };
@@ -249,6 +250,19 @@ function syncFile(path: string): void {
       file.close();
     }
   });
+}
+
+async function syncFileAsync(path: string): Promise<void> {
+  try {
+    const file = Deno.openSync(path, { read: true, write: true });
+    try {
+      await file.syncData();
+    } finally {
+      file.close();
+    }
+  } catch (error) {
+    throw diskError("syncFileAsync", path, error);
+  }
 }
 
 function lock(path: string): DiskLock {

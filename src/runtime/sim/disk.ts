@@ -367,6 +367,15 @@ export class SimDisk implements Disk {
     file.synced(file.size);
   }
 
+  async syncFileAsync(path: string): Promise<void> {
+    const epoch = this.#epoch;
+    await this.#delay(this.#syncDelayMsMax);
+    if (this.#stopped === undefined && epoch !== this.#epoch) {
+      throw deadHandle("syncFileAsync", path);
+    }
+    this.syncFile(path);
+  }
+
   lock(path: string): DiskLock {
     this.#enter("lock", path);
     const there = walk(this.#tree.root, partsOf(path));

@@ -168,11 +168,12 @@ export const DISK_CASES: Readonly<Record<string, DiskCase>> = {
     assertErrno(() => disk.create(`${dir}/f/g`), "ENOTDIR");
   },
 
-  "what is not there is ENOENT, what is a directory EISDIR": (disk, dir) => {
+  "what is not there is ENOENT, what is a directory EISDIR": async (disk, dir) => {
     for (const call of ["openRead", "readWhole", "remove", "syncFile"] as const) {
       assertErrno(() => disk[call](`${dir}/none`), "ENOENT");
       assertErrno(() => disk[call](dir), "EISDIR");
     }
+    await assert.rejects(disk.syncFileAsync(`${dir}/none`), { errno: "ENOENT" });
     assertErrno(() => disk.list(`${dir}/none`), "ENOENT");
     assertErrno(() => disk.syncDir(`${dir}/none`), "ENOENT");
     assertErrno(() => disk.space(`${dir}/none`), "ENOENT");
