@@ -14,7 +14,7 @@ import { createServer as createHttp2Server, type Http2Server } from "node:http2"
 import { Code, ConnectError } from "@connectrpc/connect";
 import { PairError } from "../model/mod.ts";
 import type { StorageNode } from "../node/mod.ts";
-import type { Listener, Log, Runtime } from "../runtime/mod.ts";
+import type { Listener, Log, Network, Runtime } from "../runtime/mod.ts";
 import {
   createOriginGuard,
   createWebApp,
@@ -25,7 +25,7 @@ import {
 } from "../web/mod.ts";
 import { Connections } from "./connections.ts";
 import { Exchange, type NodeRequest, type NodeResponse } from "./exchange.ts";
-import { createFront } from "./front.ts";
+import { createFront, type FrontOptions } from "./front.ts";
 import { createPipeline } from "./interceptors.ts";
 import { DEFAULT_PORT_LIMITS, type PortLimits } from "./limits.ts";
 import { Readiness } from "./readiness.ts";
@@ -65,6 +65,21 @@ export interface Port {
   close(): Promise<void>;
 }
 
+/** What {@link openTransport} serves, and where. */
+export interface TransportOptions
+  extends Pick<FrontOptions, "clock" | "log" | "routes" | "web" | "judge"> {
+  readonly network: Network;
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly limits: PortLimits;
+  /** Gets the metrics of connections. */
+  readonly registry: Registry;
+}
+
+/** An address that is listened on. */
+export type Transport = Pick<Port, "host" | "port" | "url" | "close">;
+
 /** Time for calls that were aborted at shutdown to say so. */
 const LAST_WORDS_MS = 500;
 
@@ -73,29 +88,21 @@ const LAST_WORDS_MS = 500;
  * @throws PairError Unavailable (2001) when the address cannot be listened on
  */
 export async function openPort(options: PortOptions): Promise<Port> {
-  const { runtime: { clock, network }, node, host } = options;
+  const { runtime: { clock, network }, node, host, port } = options;
   const log = options.log ?? options.runtime.log;
   const limits = { ...DEFAULT_PORT_LIMITS, ...options.limits };
   const registry = new Registry();
   const readiness = new Readiness(node);
   registry.collect(() => nodeSamples(node));
 
-  const exchanges = new Map<Exchange, Promise<void>>();
-  const onRequest = (request: NodeRequest, response: NodeResponse) => {
-    const end = connections.begin(request);
-    const exchange = new Exchange(request, response, clock, limits);
-    const served = front(exchange).then((whole) => {
-      exchanges.delete(exchange);
-      end(whole);
-    });
-    exchanges.set(exchange, served);
-  };
-  const http1 = http1Server(limits, onRequest);
-  const http2 = http2Server(limits, log, onRequest);
-  const connections = new Connections({ clock, log, limits, registry, http1, http2 });
-  const front = createFront({
+  const transport = await openTransport({
     clock,
+    network,
     log,
+    host,
+    port,
+    limits,
+    registry,
     routes: createRoutes({
       node,
       clock,
@@ -115,6 +122,42 @@ export async function openPort(options: PortOptions): Promise<Port> {
       hosts: options.allowedHosts ?? [],
       loopback: isLoopback(host),
     }),
+  });
+  return {
+    ...transport,
+    setReady: (ready, reason) => readiness.set(ready, reason),
+    close: () => {
+      readiness.close();
+      return transport.close();
+    },
+  };
+}
+
+/**
+ * Serves routes and a web app, whatever they are, on one address.
+ * @throws PairError Unavailable (2001) when the address cannot be listened on
+ */
+export async function openTransport(options: TransportOptions): Promise<Transport> {
+  const { clock, network, log, host, limits, registry } = options;
+  const exchanges = new Map<Exchange, Promise<void>>();
+  const onRequest = (request: NodeRequest, response: NodeResponse) => {
+    const end = connections.begin(request);
+    const exchange = new Exchange(request, response, clock, limits);
+    const served = front(exchange).then((whole) => {
+      exchanges.delete(exchange);
+      end(whole);
+    });
+    exchanges.set(exchange, served);
+  };
+  const http1 = http1Server(limits, onRequest);
+  const http2 = http2Server(limits, log, onRequest);
+  const connections = new Connections({ clock, log, limits, registry, http1, http2 });
+  const front = createFront({
+    clock,
+    log,
+    routes: options.routes,
+    web: options.web,
+    judge: options.judge,
     maxHeaderBytes: limits.maxHeaderBytes,
     maxTimeoutMs: limits.streamTimeoutMs,
     closing: () => connections.closing,
@@ -134,7 +177,6 @@ export async function openPort(options: PortOptions): Promise<Port> {
   }
 
   const close = async () => {
-    readiness.close();
     await listener.close();
     const drained = connections.drain();
     const patience = new AbortController();
@@ -154,7 +196,6 @@ export async function openPort(options: PortOptions): Promise<Port> {
     host: listener.host,
     port: listener.port,
     url: `http://${host.includes(":") ? `[${host}]` : host}:${listener.port}`,
-    setReady: (ready, reason) => readiness.set(ready, reason),
     close: () => closed ??= close(),
   };
 }

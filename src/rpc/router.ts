@@ -2,9 +2,13 @@
  * The routes: which handler answers which RPC path, and how long it may take.
  * @module
  */
-import type { DescFile, DescMethod, DescService } from "@bufbuild/protobuf";
+import type { DescFile, DescMethod, DescService, Registry } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
-import { type ConnectRouterOptions, createConnectRouter } from "@connectrpc/connect";
+import {
+  type ConnectRouterOptions,
+  createConnectRouter,
+  type ServiceImpl,
+} from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import type { StorageNode } from "../node/mod.ts";
 import type { Clock } from "../runtime/mod.ts";
@@ -46,6 +50,20 @@ export interface RouterOptions {
   readonly pipeline: Pipeline;
 }
 
+/** A service with what implements it. {@link bind} makes one. */
+export interface Binding {
+  readonly service: DescService;
+  readonly implementation: Partial<ServiceImpl<DescService>>;
+}
+
+/** How services are served. */
+export interface ServingOptions {
+  readonly limits: PortLimits;
+  readonly pipeline: Pipeline;
+  /** Messages that an Any may hold in JSON; undefined: none. */
+  readonly messages?: Registry;
+}
+
 const SERVICES: readonly DescService[] = [
   KeyValueService,
   StorageNodeService,
@@ -77,26 +95,43 @@ const ENDLESS: ReadonlySet<DescMethod> = new Set<DescMethod>([Health.method.watc
 /** Binds all services to a node. @returns path → route */
 export function createRoutes(options: RouterOptions): ReadonlyMap<string, Route> {
   const { node, clock, limits, readiness, pipeline } = options;
+  const catalog = new Catalog([...new Set<DescFile>(SERVICES.map((service) => service.file))]);
+  const names = new Set(SERVICES.map((service) => service.typeName));
+  return routesOf([
+    bind(KeyValueService, keyValueService(node, clock)),
+    bind(StorageNodeService, storageNodeService(node, clock)),
+    bind(TenantService, tenantService(node)),
+    bind(AdminService, adminService(node)),
+    bind(Health, healthService(readiness, names, clock)),
+    bind(ServerReflection, reflectionService(catalog)),
+    bind(ServerReflectionAlpha, reflectionAlphaService(catalog)),
+  ], { limits, pipeline });
+}
+
+/** Pairs a service with its implementation. A method that is left out is answered with unimplemented. */
+export function bind<T extends DescService>(
+  service: T,
+  implementation: Partial<ServiceImpl<T>>,
+): Binding {
+  return { service, implementation };
+}
+
+/** The routes of these services. @returns path → route */
+export function routesOf(
+  bindings: readonly Binding[],
+  { limits, pipeline, messages }: ServingOptions,
+): ReadonlyMap<string, Route> {
   const router = createConnectRouter({
     acceptCompression: [gzipCompression],
     compressMinBytes: COMPRESS_MIN_BYTES,
     readMaxBytes: limits.readMaxBytes,
     writeMaxBytes: limits.writeMaxBytes,
     maxTimeoutMs: limits.streamTimeoutMs,
-    jsonOptions: JSON_OPTIONS,
+    jsonOptions: messages === undefined ? JSON_OPTIONS : { ...JSON_OPTIONS, registry: messages },
     requestGate: pipeline.requestGate,
     interceptors: pipeline.interceptors,
   });
-  const catalog = new Catalog([...new Set<DescFile>(SERVICES.map((service) => service.file))]);
-  const names = new Set(SERVICES.map((service) => service.typeName));
-  router
-    .service(KeyValueService, keyValueService(node, clock))
-    .service(StorageNodeService, storageNodeService(node, clock))
-    .service(TenantService, tenantService(node))
-    .service(AdminService, adminService(node))
-    .service(Health, healthService(readiness, names, clock))
-    .service(ServerReflection, reflectionService(catalog))
-    .service(ServerReflectionAlpha, reflectionAlphaService(catalog));
+  for (const { service, implementation } of bindings) router.service(service, implementation);
   return new Map(
     router.handlers.map((handle) => [
       handle.requestPath,
