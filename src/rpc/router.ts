@@ -19,7 +19,7 @@ import { TenantService } from "../gen/pairdb/v1/tenant_pb.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
-import { COMPRESS_MIN_BYTES, gzipCompression } from "./compression.ts";
+import { COMPRESS_MIN_BYTES, COMPRESSIONS } from "./compression.ts";
 import type { Pipeline } from "./interceptors.ts";
 import type { PortLimits } from "./limits.ts";
 import type { Readiness } from "./readiness.ts";
@@ -122,7 +122,7 @@ export function routesOf(
   { limits, pipeline, messages }: ServingOptions,
 ): ReadonlyMap<string, Route> {
   const router = createConnectRouter({
-    acceptCompression: [gzipCompression],
+    acceptCompression: [...COMPRESSIONS],
     compressMinBytes: COMPRESS_MIN_BYTES,
     readMaxBytes: limits.readMaxBytes,
     writeMaxBytes: limits.writeMaxBytes,
