@@ -56,17 +56,18 @@ const BAD_BINARY = "parse binary: ";
 
 /**
  * What a client is told about a failure.
- * @param error  anything that was thrown
- * @param log    gets the text of what is neither a PairError nor a ConnectError
+ * @param error   anything that was thrown
+ * @param log     gets the text of what is neither a PairError nor a ConnectError
+ * @param detail  see {@link completeError}
  */
-export function toConnectError(error: unknown, log: Log): ConnectError {
+export function toConnectError(error: unknown, log: Log, detail = true): ConnectError {
   if (error instanceof PairError) return fromPairError(error);
-  if (error instanceof ConnectError) return completeError(error);
+  if (error instanceof ConnectError) return completeError(error, detail);
   if (error instanceof Error && error.name === "AbortError") {
-    return completeError(new ConnectError("the call was cancelled", Code.Canceled));
+    return completeError(new ConnectError("the call was cancelled", Code.Canceled), detail);
   }
   log.error("rpc_internal_error", { error: describe(error) });
-  return completeError(new ConnectError("internal error", Code.Internal));
+  return completeError(new ConnectError("internal error", Code.Internal), detail);
 }
 
 /** A PairError as a status; a tenant that is there already has its own (`already_exists`). */
@@ -85,15 +86,17 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 /**
  * Gives an error of the RPC library its ErrorDetail, in place, and calls bytes that are no protobuf
  * the client's fault, as bad JSON is. Does nothing to an error that has a detail.
+ * @param detail  false: all of this but the detail
  * @returns the same error
  */
-export function completeError(error: ConnectError): ConnectError {
+export function completeError(error: ConnectError, detail = true): ConnectError {
   if (detailOf(error) !== undefined) return error;
   const open: Mutable<ConnectError> = error;
   if (error.code === Code.Internal && error.rawMessage.startsWith(BAD_BINARY)) {
     open.code = Code.InvalidArgument;
   }
   open.rawMessage = oneLine(error.rawMessage);
+  if (!detail) return error;
   const row = ROW_OF_CODE[error.code] ?? "Internal";
   error.details.push({
     desc: ErrorDetailSchema,

@@ -18,13 +18,18 @@ import { Code, ConnectError, type HandlerContext, type Interceptor } from "@conn
 import { codeToString } from "@connectrpc/connect/protocol-connect";
 import type { Clock, Log } from "../runtime/mod.ts";
 import type { Counter, Gauge, Histogram, Registry } from "../web/mod.ts";
-import { completeError, describe, detailOf, toConnectError } from "./errors.ts";
+import { describe, detailOf, toConnectError } from "./errors.ts";
 
 /** What the pipeline needs of the world. */
 export interface PipelineOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly registry: Registry;
+  /**
+   * Whether every error carries an ErrorDetail. Default true; services that are not PairDB's have
+   * details of their own.
+   */
+  readonly errorDetails?: boolean;
 }
 
 /** The pipeline, as the RPC library takes it. */
@@ -34,13 +39,18 @@ export interface Pipeline {
 }
 
 /** Makes the pipeline of one port. */
-export function createPipeline({ clock, log, registry }: PipelineOptions): Pipeline {
-  const metrics = callMetrics(registry);
+export function createPipeline(options: PipelineOptions): Pipeline {
+  const metrics = callMetrics(options.registry);
+  const { log, errorDetails = true } = options;
+  const status: Status = (error) => toConnectError(error, log, errorDetails);
   return {
-    requestGate: (context) => observe(context, clock, log, metrics),
-    interceptors: [guard(log)],
+    requestGate: (context) => observe(context, options, metrics, status),
+    interceptors: [guard(log, status)],
   };
 }
+
+/** What a client is told about a failure. */
+type Status = (error: unknown) => ConnectError;
 
 interface CallMetrics {
   readonly calls: Counter;
@@ -65,12 +75,17 @@ function callMetrics(registry: Registry): CallMetrics {
 }
 
 /** Counts, times and logs one call when it ends. Never a key or a value: the log is for operators. */
-function observe(context: HandlerContext, clock: Clock, log: Log, metrics: CallMetrics): void {
+function observe(
+  context: HandlerContext,
+  { clock, log }: PipelineOptions,
+  metrics: CallMetrics,
+  status: Status,
+): void {
   const start = clock.monotonicMs();
   const { signal, service, method } = context;
   metrics.running.add(1);
   const end = () => {
-    const code = outcome(signal.reason, method, log);
+    const code = outcome(signal.reason, method, log, status);
     const elapsedMs = clock.monotonicMs() - start;
     metrics.running.add(-1);
     metrics.calls.add(1, service.typeName, method.name, code);
@@ -83,8 +98,8 @@ function observe(context: HandlerContext, clock: Clock, log: Log, metrics: CallM
 }
 
 /** The status of an ended call, by what its signal was aborted with. */
-function outcome(reason: unknown, method: DescMethod, log: Log): string {
-  if (reason instanceof ConnectError) return codeToString(completeError(reason).code);
+function outcome(reason: unknown, method: DescMethod, log: Log, status: Status): string {
+  if (reason instanceof ConnectError) return codeToString(status(reason).code);
   // A call that went well is aborted without a reason, for which the platform puts in an AbortError.
   if (reason instanceof Error && reason.name === "AbortError") return "ok";
   log.error("rpc_internal_error", { method: method.name, error: describe(reason) });
@@ -92,16 +107,16 @@ function outcome(reason: unknown, method: DescMethod, log: Log): string {
 }
 
 /** Deadlines and errors around the service. */
-function guard(log: Log): Interceptor {
+function guard(log: Log, status: Status): Interceptor {
   return (next) => async (request) => {
     const { signal } = request;
     try {
       signal.throwIfAborted();
       const response = await raced(next(request), signal, log);
       if (!response.stream) return response;
-      return { ...response, message: guardStream(response.message, signal, log) };
+      return { ...response, message: guardStream(response.message, signal, log, status) };
     } catch (error) {
-      throw toConnectError(error, log);
+      throw status(error);
     }
   };
 }
@@ -110,6 +125,7 @@ async function* guardStream<T>(
   messages: AsyncIterable<T>,
   signal: AbortSignal,
   log: Log,
+  status: Status,
 ): AsyncGenerator<T> {
   const iterator = messages[Symbol.asyncIterator]();
   try {
@@ -119,7 +135,7 @@ async function* guardStream<T>(
       yield step.value;
     }
   } catch (error) {
-    throw toConnectError(error, log);
+    throw status(error);
   } finally {
     // Not awaited: a service that hangs must not hold up the answer that says so.
     iterator.return?.().then(undefined, (error) => late(error, log));
