@@ -1,8 +1,8 @@
 /**
  * Header lists to header blocks (RFC 7541); hpack_decoder.ts draws their bytes.
  *
- * What becomes an entry of the table is decided by the field's name: names whose values repeat do, as long
- * as there is room. Nothing is ever evicted to make room, so that after the first few blocks the table stays
+ * What becomes an entry of the table is decided by the field's name: those whose values repeat do, as long
+ * as there is room, and of those that only repeat themselves the first one. Nothing is ever evicted to make room, so that after the first few blocks the table stays
  * as it is, and the same list gives the same bytes. What is secret is marked so that no proxy makes an entry
  * of it either, from which a guesser could learn it by the size of other blocks (RFC 7541, 7.1).
  *
@@ -41,6 +41,16 @@ const REPEATING: ReadonlySet<string> = new Set([
   "trailer",
   "user-agent",
   "vary",
+]);
+
+/** Names that come again and again, with values that do not: an entry with the first one gives them an index. */
+const REPEATING_NAMES: ReadonlySet<string> = new Set([
+  "connect-timeout-ms",
+  "grpc-message",
+  "grpc-status-details-bin",
+  "grpc-timeout",
+  "traceparent",
+  "tracestate",
 ]);
 
 /** Names whose values nobody may keep. */
@@ -149,7 +159,8 @@ export class HpackEncoder {
     const nameIndex = fixed !== undefined ? fixed.index : this.#indexOfAny(places);
     const bytes = name.length + value.length + ENTRY_OVERHEAD_BYTES;
     const room = this.#table.maxBytes - this.#table.bytes;
-    const makesEntry = bytes <= room && REPEATING.has(name);
+    const makesEntry = bytes <= room &&
+      (REPEATING.has(name) || nameIndex === 0 && REPEATING_NAMES.has(name));
     const kind = makesEntry ? NEW_ENTRY : SECRET.has(name) ? NEVER_ENTRY : NO_ENTRY;
     let end = putInteger(into, at, kind, nameIndex);
     if (nameIndex === 0) end = putString(into, end, name);

@@ -24,6 +24,16 @@ Deno.test("what repeats becomes an entry, and then an index", () => {
   assert.deepEqual(encoder.table.entries(), [["grpc-status", "5"], TYPE, STATUS]);
 });
 
+Deno.test("of what only its name repeats the first one becomes an entry", () => {
+  const encoder = new HpackEncoder();
+  assert.equal(encode(encoder, ["grpc-timeout", "1S"]).slice(0, 2), "40");
+  const generation = encoder.generation;
+  assert.equal(encode(encoder, ["grpc-timeout", "2S"]), "0f2f023253");
+  assert.equal(encode(encoder, ["grpc-timeout", "1S"]), "be");
+  assert.deepEqual(encoder.table.entries(), [["grpc-timeout", "1S"]]);
+  assert.equal(encoder.generation, generation);
+});
+
 Deno.test("within one block, too", () => {
   const encoder = new HpackEncoder();
   assert.equal(encode(encoder, [...STATUS, ...STATUS]).slice(-2), "be");
