@@ -26,6 +26,7 @@ import { DEFAULT_TABLE_BYTES, DynamicTable, ENTRY_OVERHEAD_BYTES } from "./dynam
 import type { TableView } from "./dynamic_table.ts";
 import { huffmanDecode } from "./huffman.ts";
 import { latin1 } from "./latin1.ts";
+import { RecentStrings } from "./recent_strings.ts";
 import { STATIC_COUNT, STATIC_NAMES, STATIC_VALUES } from "./static_table.ts";
 
 /**
@@ -60,12 +61,13 @@ const KNOWN_MAX = 8;
 /** Longer blocks are not remembered; 64 fields of two bytes are more than a call has. */
 const KNOWN_BYTES_MAX = 128;
 
-/** A block that is remembered. */
+/** A block that is remembered, and the room for it, which is used again. */
 interface Known {
   readonly bytes: Uint8Array;
+  length: number;
   /** The table's count of changes when it was decoded. */
-  readonly changes: number;
-  readonly block: HeaderBlock;
+  changes: number;
+  block: HeaderBlock;
 }
 
 /** Where strings are put together at first; it grows as far as a string can be of use. */
@@ -82,6 +84,7 @@ export class HpackDecoder {
   #updateDue = false;
   readonly #known: Known[] = [];
   #nextKnown = 0;
+  readonly #recent = new RecentStrings();
   #scratch = new Uint8Array(SCRATCH_BYTES);
   /** Where the reading of the present block has come to. */
   #at = 0;
@@ -170,7 +173,7 @@ export class HpackDecoder {
     const length = end - start;
     const changes = this.#table.changes;
     for (const known of this.#known) {
-      if (known.changes !== changes || known.bytes.length !== length) continue;
+      if (known.changes !== changes || known.length !== length) continue;
       let same = 0;
       while (same < length && known.bytes[same] === bytes[start + same]) same++;
       if (same === length) return known.block;
@@ -179,10 +182,17 @@ export class HpackDecoder {
   }
 
   /** Remembers a block, instead of the one that was remembered longest ago. */
-  #remember(from: Uint8Array, start: number, end: number, block: HeaderBlock): void {
-    // A copy, which a Buffer's own slice() would not be.
-    const bytes = new Uint8Array(from.subarray(start, end));
-    this.#known[this.#nextKnown] = { bytes, changes: this.#table.changes, block };
+  #remember(bytes: Uint8Array, start: number, end: number, block: HeaderBlock): void {
+    const { changes } = this.#table;
+    let known = this.#known[this.#nextKnown];
+    if (known === undefined) {
+      known = { bytes: new Uint8Array(KNOWN_BYTES_MAX), length: 0, changes, block };
+      this.#known.push(known);
+    }
+    for (let i = start; i < end; i++) known.bytes[i - start] = bytes[i];
+    known.length = end - start;
+    known.changes = changes;
+    known.block = block;
     this.#nextKnown = (this.#nextKnown + 1) % KNOWN_MAX;
   }
 
@@ -250,17 +260,31 @@ export class HpackDecoder {
     const to = from + length;
     if (to > end) throw new HpackError("it ends within a string");
     this.#at = to;
-    // Longer than the table and than a list may be: it will be in neither.
-    const useful = Math.max(this.#maxListBytes, this.#table.maxBytes);
-    if (!coded) {
-      this.#stringBytes = length;
-      return wanted && length <= useful ? latin1(bytes, from, to) : "";
+    const recent = this.#recent.find(bytes, from, to, coded);
+    if (recent !== undefined) {
+      this.#stringBytes = recent.length;
+      return recent;
     }
+    this.#stringBytes = coded ? this.#uncode(bytes, from, to) : length;
+    // Longer than the table and than a list may be: it will be in neither.
+    if (!wanted || this.#stringBytes > this.#usefulBytes) return "";
+    const text = coded ? latin1(this.#scratch, 0, this.#stringBytes) : latin1(bytes, from, to);
+    this.#recent.keep(bytes, from, to, coded, text);
+    return text;
+  }
+
+  /** How long a string can be that has room in the table or in a list. */
+  get #usefulBytes(): number {
+    return Math.max(this.#maxListBytes, this.#table.maxBytes);
+  }
+
+  /** Decodes a Huffman-coded string into #scratch, as far as it is of use. @returns its length */
+  #uncode(bytes: Uint8Array, start: number, end: number): number {
     // The shortest code has five bits.
-    const most = Math.min(Math.floor(length * 8 / 5), useful);
+    const most = Math.min(Math.floor((end - start) * 8 / 5), this.#usefulBytes);
     if (most > this.#scratch.length) this.#scratch = new Uint8Array(most);
-    this.#stringBytes = huffmanDecode(bytes, from, to, this.#scratch);
-    if (this.#stringBytes < 0) throw new HpackError("a string whose Huffman code is wrong");
-    return wanted && this.#stringBytes <= useful ? latin1(this.#scratch, 0, this.#stringBytes) : "";
+    const length = huffmanDecode(bytes, start, end, this.#scratch);
+    if (length < 0) throw new HpackError("a string whose Huffman code is wrong");
+    return length;
   }
 }

@@ -186,6 +186,31 @@ Deno.test("literals and changes of size are not remembered", () => {
   assert.equal(decoder.table.count, 2, "an insertion is done each time");
 });
 
+Deno.test("a literal that came lately is the same bytes in the same code, or it is made anew", () => {
+  const decoder = new HpackDecoder(USUAL);
+  // "/sample/path" as in C.2.2; with another end, shorter, and as if it were a Huffman code.
+  const path = "2f73616d706c652f70617468";
+  for (let i = 0; i < 2; i++) {
+    assert.deepEqual(decode(decoder, `040c ${path}`).headers, [":path", "/sample/path"]);
+    assert.deepEqual(decode(decoder, `040c ${path.slice(0, -2)}69`).headers[1], "/sample/pati");
+    assert.deepEqual(decode(decoder, `040b ${path.slice(0, -2)}`).headers[1], "/sample/pat");
+    const [, coded] = decode(new HpackDecoder(USUAL), `048c ${path}`).headers;
+    assert.notEqual(coded, "/sample/path");
+    assert.deepEqual(decode(decoder, `048c ${path}`).headers, [":path", coded]);
+    assert.deepEqual(decode(decoder, `00 0c ${path} 0c ${path}`).headers, [
+      "/sample/path",
+      "/sample/path",
+    ]);
+  }
+  // A list that has no room for it counts it all the same.
+  const small = new HpackDecoder({ maxTableBytes: 4096, maxListBytes: 60 });
+  decode(small, `440c ${path}`);
+  assert.deepEqual(decode(small, `440c ${path} 040c ${path}`), {
+    headers: [":path", "/sample/path"],
+    tooLarge: true,
+  });
+});
+
 Deno.test("the copy of a Buffer's bytes is one", () => {
   const decoder = new HpackDecoder(USUAL);
   const chunk = Buffer.from([0x82, 0x86]);
