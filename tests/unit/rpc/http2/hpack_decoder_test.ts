@@ -124,7 +124,8 @@ Deno.test("a smaller limit holds from the acknowledgement on, and then a change 
   const small = { maxTableBytes: 100, maxListBytes: 1000 };
   const decoder = new HpackDecoder(small);
   // The client's first block is on its way before it has our SETTINGS.
-  decode(decoder, "400161 0162");
+  decode(decoder, "3fe11f 400161 0162");
+  assert.equal(decoder.table.maxBytes, 4096);
   decoder.settingsAcknowledged();
   assert.throws(() => decode(decoder, "82"), /due/);
   assert.throws(() => decode(decoder, "3f46 82"), /a table of 101 bytes/);
