@@ -6,55 +6,45 @@
  *      └─ silent too long ──────────┴─► gone
  *
  * A connection is `new` until its bytes tell its protocol: HTTP/2 begins with a fixed preface, all
- * else is left to the HTTP/1.1 parser. Then node:http2 or node:http has the socket. What these two
- * do not bound under Deno is bounded here: silence, slow request heads, idleness, floods of resets,
- * and the number of connections.
+ * else is left to the HTTP/1.1 parser. Then our HTTP/2 server or node:http has the socket. What concerns
+ * both is bounded here: silence, slow request heads, idleness, and the number of connections.
  * @module
  */
-import type { Http2Server, ServerHttp2Session } from "node:http2";
-import type { Server } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import type { Cancel, Clock, Connection, Log } from "../runtime/mod.ts";
 import type { Counter, Gauge, Registry } from "../web/mod.ts";
-import type { NodeRequest } from "./exchange.ts";
-import type { PortLimits } from "./limits.ts";
-
-/** What every HTTP/2 client sends first (RFC 9113, section 3.4). */
-const PREFACE = new TextEncoder().encode("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-/** Bytes that a peer may have on their way on one HTTP/2 connection. */
-const CONNECTION_WINDOW_BYTES = 4 * 1024 * 1024;
-// Error codes of GOAWAY (RFC 9113, section 7), and the stream id that means "no stream is refused".
-const NO_ERROR = 0;
-const ENHANCE_YOUR_CALM = 11;
-const LAST_STREAM = 2 ** 31 - 1;
-/**
- * Time for a GOAWAY, or the last answer, to reach a client, and for calls that it sent before that to
- * reach us. Clients that are done close earlier themselves.
- */
-const GOAWAY_GRACE_MS = 250;
+import {
+  AbuseError,
+  Http2Error,
+  type Http2Options,
+  OutputBuffers,
+  PREFACE,
+  ServerConnection,
+  type ServerHandler,
+} from "./http2/mod.ts";
+import { http2LimitsOf, type PortLimits } from "./limits.ts";
+import { describe } from "./errors.ts";
 
 /** One connection. */
 class Link {
   kind: "new" | "http1" | "http2" = "new";
-  session: ServerHttp2Session | undefined;
-  /** Requests that are being answered. */
+  http2: ServerConnection | undefined;
+  /** Requests of HTTP/1.1 that are being answered. */
   running = 0;
   /** When the last request ended; before the first, when the connection came. */
   idleSinceMs: number;
-  /** Resets that were not forgiven yet, and when that was reckoned. */
-  resets = 0;
-  resetsAtMs: number;
-  /** Was told to go by a GOAWAY. */
-  leaving = false;
   /** Closed by us, though perhaps not gone yet. */
   expelled = false;
   /** Stops the wait for the first bytes. */
   cancelPreface: Cancel = () => {};
-  /** Stops the wait between GOAWAY and the end. */
-  cancelDismissal: Cancel = () => {};
 
   constructor(readonly socket: Connection, nowMs: number) {
     this.idleSinceMs = nowMs;
-    this.resetsAtMs = nowMs;
+  }
+
+  /** Whether a request is being answered. */
+  get busy(): boolean {
+    return this.running > 0 || (this.http2 !== undefined && this.http2.openStreams > 0);
   }
 }
 
@@ -65,16 +55,17 @@ export interface ConnectionsOptions {
   readonly limits: PortLimits;
   readonly registry: Registry;
   readonly http1: Server;
-  readonly http2: Http2Server;
+  readonly http2: Http2Requests;
 }
+
+/** Where requests over HTTP/2 go. */
+export type Http2Requests = Pick<ServerHandler, "open" | "refuse">;
 
 /** All connections of one port. */
 export class Connections {
   #options: ConnectionsOptions;
   #links = new Map<Connection, Link>();
-  #sessions = new WeakMap<object, Link>();
-  /** The link whose socket is being handed to node:http2, which makes its session in the same turn. */
-  #handing: Link | undefined;
+  #buffers = new OutputBuffers();
   #closing = false;
   #cancelSweep: Cancel | undefined;
   #whenEmpty: (() => void) | undefined;
@@ -84,7 +75,7 @@ export class Connections {
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
-    const { registry, http2 } = options;
+    const { registry } = options;
     this.#open = registry.gauge("pairdb_connections", "Open connections.", ["protocol"]);
     this.#accepted = registry.counter("pairdb_connections_total", "Connections accepted.");
     this.#refused = registry.counter(
@@ -92,7 +83,6 @@ export class Connections {
       "Connections that the server closed on its own account, by reason.",
       ["reason"],
     );
-    http2.on("session", (session) => this.#adopt(session));
   }
 
   /** Whether {@link drain} was called: answers should ask HTTP/1.1 clients to go. */
@@ -116,23 +106,23 @@ export class Connections {
     this.#accepted.add(1);
     this.#open.add(1, link.kind);
     socket.once("close", () => this.#forget(link));
-    link.cancelPreface = clock.after(limits.prefaceTimeoutMs, () => this.#expel(link, "silent"));
+    link.cancelPreface = clock.after(limits.prefaceTimeoutMs, () => {
+      // The rest of HTTP/2's preface is the client's SETTINGS.
+      if (link.http2?.hasSettings !== true) this.#expel(link, "silent");
+    });
     this.#sniff(link);
     this.#armSweep();
   }
 
-  /** Marks the start of a request. @returns to be called at its end; `whole`: it was answered */
-  begin(request: NodeRequest): (whole: boolean) => void {
-    const link = "stream" in request
-      ? this.#sessions.get(request.stream.session ?? request)
-      : this.#links.get(request.socket);
+  /** Marks the start of a request over HTTP/1.1. @returns to be called at its end */
+  begin(request: IncomingMessage): () => void {
+    const link = this.#links.get(request.socket);
     if (link === undefined) return () => {};
     link.running++;
-    return (whole) => {
+    return () => {
       link.running--;
       link.idleSinceMs = this.#options.clock.monotonicMs();
-      if (!whole && link.kind === "http2") this.#countReset(link);
-      if (this.#closing || link.leaving) this.#dismiss(link);
+      if (this.#closing) this.#dismiss(link);
     };
   }
 
@@ -163,8 +153,12 @@ export class Connections {
       const protocol = protocolOf(seen);
       if (protocol === undefined) return;
       socket.off("readable", onReadable);
-      socket.unshift(seen);
-      this.#handOver(link, protocol);
+      if (protocol === "none") return this.#expel(link, "foreign");
+      this.#open.add(-1, link.kind);
+      link.kind = protocol;
+      this.#open.add(1, link.kind);
+      if (protocol === "http2") this.#serveHttp2(link, seen.subarray(PREFACE.length));
+      else this.#serveHttp1(link, seen);
     };
     socket.on("readable", onReadable);
     // Nobody else watches for the end while the protocol is unknown.
@@ -173,29 +167,49 @@ export class Connections {
     });
   }
 
-  #handOver(link: Link, protocol: "http1" | "http2"): void {
+  #serveHttp1(link: Link, seen: Uint8Array): void {
     link.cancelPreface();
-    this.#open.add(-1, link.kind);
-    link.kind = protocol;
-    this.#open.add(1, link.kind);
-    const { http1, http2 } = this.#options;
-    this.#handing = link;
-    (protocol === "http2" ? http2 : http1).emit("connection", link.socket);
-    this.#handing = undefined;
+    link.socket.unshift(seen);
+    this.#options.http1.emit("connection", link.socket);
   }
 
-  #adopt(session: ServerHttp2Session): void {
-    const link = this.#handing;
-    if (link === undefined) return;
-    link.session = session;
-    this.#sessions.set(session, link);
-    unwindFirst(session);
-    session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+  #serveHttp2(link: Link, seen: Uint8Array): void {
+    const { clock, limits, http2 } = this.#options;
+    const { socket } = link;
+    const options: Http2Options = {
+      socket,
+      clock,
+      limits: http2LimitsOf(limits),
+      buffers: this.#buffers,
+      onFailure: (error) => this.#failed(link, error),
+    };
+    const connection = new ServerConnection(options, {
+      open: (...request) => http2.open(...request),
+      refuse: (stream) => http2.refuse(stream),
+      ended: () => {
+        if (connection.openStreams === 0) link.idleSinceMs = clock.monotonicMs();
+      },
+    });
+    link.http2 = connection;
+    connection.receive(seen);
+    socket.on("data", (chunk: Uint8Array) => connection.receive(chunk));
+    if (this.#closing) connection.drain();
+  }
+
+  /** An HTTP/2 connection failed, by the client's doing or by a defect of ours. */
+  #failed(link: Link, error: unknown): void {
+    if (link.expelled) return;
+    link.expelled = true;
+    const { log } = this.#options;
+    const isClients = error instanceof Http2Error;
+    const reason = error instanceof AbuseError ? error.kind : isClients ? "protocol" : "internal";
+    this.#refused.add(1, reason);
+    if (isClients) log.debug("connection_closed", { reason: error.message, protocol: link.kind });
+    else log.error("http2_failed", { error: describe(error) });
   }
 
   #forget(link: Link): void {
     link.cancelPreface();
-    link.cancelDismissal();
     if (!this.#links.delete(link.socket)) return;
     this.#open.add(-1, link.kind);
     if (this.#links.size > 0) return;
@@ -210,40 +224,13 @@ export class Connections {
     link.expelled = true;
     this.#refused.add(1, reason);
     this.#options.log.debug("connection_closed", { reason, protocol: link.kind });
-    if (reason === "resets") this.#goAway(link, ENHANCE_YOUR_CALM);
     link.socket.destroy();
   }
 
-  /** Asks a connection to go; closes it a moment after its last request was answered. */
+  /** Asks a connection to go; it ends with its last request. */
   #dismiss(link: Link): void {
-    if (link.kind !== "http2") {
-      if (link.running === 0) link.socket.destroy();
-      return;
-    }
-    this.#goAway(link, NO_ERROR);
-    link.cancelDismissal();
-    // A call that was on its way meanwhile is answered first; its end comes here again.
-    link.cancelDismissal = this.#options.clock.after(GOAWAY_GRACE_MS, () => {
-      if (link.running === 0) link.socket.destroy();
-    });
-  }
-
-  /** Says GOAWAY, once, refusing no stream: one that is on its way now is still answered. */
-  #goAway(link: Link, code: number): void {
-    const { session } = link;
-    if (link.leaving || session === undefined || session.destroyed) return;
-    link.leaving = true;
-    session.goaway(code, LAST_STREAM);
-  }
-
-  /** A leaky bucket of calls that a client began and dropped. */
-  #countReset(link: Link): void {
-    const { clock, limits } = this.#options;
-    const now = clock.monotonicMs();
-    const forgiven = (now - link.resetsAtMs) / 1000 * limits.resetsPerSecond;
-    link.resets = Math.max(0, link.resets - forgiven) + 1;
-    link.resetsAtMs = now;
-    if (link.resets > limits.resetBurst) this.#expel(link, "resets");
+    if (link.http2 !== undefined) link.http2.drain();
+    else if (link.running === 0) link.socket.destroy();
   }
 
   /** Looks for idle connections, as long as there are any connections. */
@@ -260,31 +247,27 @@ export class Connections {
 
   #sweep(link: Link, nowMs: number): void {
     const { limits } = this.#options;
-    if (link.running > 0) return;
+    if (link.busy) return;
     const idleMs = nowMs - link.idleSinceMs;
     if (link.kind === "http1" && idleMs >= limits.idleTimeoutMs) this.#expel(link, "idle");
-    // Once it was told to go, its end is on its way.
-    if (link.kind !== "http2" || link.leaving) return;
-    if (idleMs >= limits.http2IdleTimeoutMs) this.#dismiss(link);
+    if (link.kind === "http2" && idleMs >= limits.http2IdleTimeoutMs) this.#dismiss(link);
   }
 }
 
-/**
- * Makes a session end itself only after nghttp2 has returned. When a client says GOAWAY, Deno 2.9.6
- * closes the session from inside nghttp2's callback and so frees what nghttp2 goes on to read: the
- * process dies of an assertion (find_stream_on_goaway_func) or a bad pointer, in about every second
- * run of a load generator (denoland/deno #36788). Microtasks run once native code has unwound.
- */
-function unwindFirst(session: ServerHttp2Session): void {
-  const close = session.close.bind(session);
-  const destroy = session.destroy.bind(session);
-  session.close = (callback) => queueMicrotask(() => close(callback));
-  session.destroy = (error, code) => queueMicrotask(() => destroy(error, code));
-}
-
 /** What the first bytes tell; undefined while they could still become HTTP/2's preface. */
-export function protocolOf(bytes: Uint8Array): "http1" | "http2" | undefined {
+export function protocolOf(bytes: Uint8Array): "http1" | "http2" | "none" | undefined {
   const length = Math.min(bytes.length, PREFACE.length);
-  for (let i = 0; i < length; i++) if (bytes[i] !== PREFACE[i]) return "http1";
+  for (let i = 0; i < length; i++) {
+    if (bytes[i] !== PREFACE[i]) return isForeign(bytes) ? "none" : "http1";
+  }
   return length === PREFACE.length ? "http2" : undefined;
 }
+
+/** Whether a first line is there that does not speak of HTTP/1: its sender would not understand our 400. */
+function isForeign(bytes: Uint8Array): boolean {
+  const end = bytes.indexOf(LINE_FEED);
+  if (end < 0) return false;
+  return !/ HTTP\/1\.\d\r?$/.test(new TextDecoder().decode(bytes.subarray(0, end)));
+}
+
+const LINE_FEED = 0x0a;

@@ -22,21 +22,19 @@ type SiblingInit = MessageInitShape<typeof SiblingSchema>;
 /**
  * An int64 of the wire as a number.
  * @param field  names the field in the error
- * @throws PairError InvalidArgument (1000) beyond 2^53 - 1 in either direction
+ * @throws PairError InvalidArgument (1000) beyond 2^53 - 1, or negative
  */
-export function toInteger(value: bigint, field: string): number {
-  const number = Number(value);
+export function toCount(value: bigint, field: string): number {
+  return toSafeCount(Number(value), field);
+}
+
+/** The same for an int64 that was read as the nearest number. @throws PairError InvalidArgument (1000) */
+export function toSafeCount(number: number, field: string): number {
   if (!Number.isSafeInteger(number)) {
     throw new PairError("InvalidArgument", `Cannot take ${field}: it is beyond 2^53 - 1`, {
       field,
     });
   }
-  return number;
-}
-
-/** The same for a field that cannot be negative. @throws PairError InvalidArgument (1000) */
-export function toCount(value: bigint, field: string): number {
-  const number = toInteger(value, field);
   if (number < 0) {
     throw new PairError("InvalidArgument", `Cannot take ${field}: it is negative`, { field });
   }
@@ -107,7 +105,7 @@ function fromVersion(version: VersionView): SiblingInit {
  * Checks a consistency level. One node takes every level as ONE.
  * @throws PairError InvalidArgument (1000) for a number that is no level
  */
-export function checkConsistency(level: Consistency): void {
+export function checkConsistency(level: number): void {
   if (Consistency[level] === undefined) {
     throw new PairError("InvalidArgument", "Cannot take consistency: there is no such level", {
       field: "consistency",

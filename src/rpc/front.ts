@@ -10,7 +10,7 @@ import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import type { Clock, Log } from "../runtime/mod.ts";
 import type { OriginRequest, OriginVerdict, WebBindings } from "../web/mod.ts";
 import { completeError, describe } from "./errors.ts";
-import type { Answer, Exchange } from "./exchange.ts";
+import { type Answer, type Exchange, pathOf, urlOf } from "./exchange.ts";
 import type { Route } from "./router.ts";
 
 /** Where requests can go. */
@@ -20,10 +20,12 @@ export interface FrontOptions {
   readonly routes: ReadonlyMap<string, Route>;
   readonly web: Hono<{ Bindings: WebBindings }>;
   readonly judge: (request: OriginRequest) => OriginVerdict;
-  /** Bytes of one request's headers; node:http2 announces a limit and does not keep it. */
+  /** Bytes of one request's headers, as HTTP/2 reckons them; of HTTP/1.1 the parser sees to the rest. */
   readonly maxHeaderBytes: number;
   /** The longest deadline that a client may ask for. */
   readonly maxTimeoutMs: number;
+  /** The longest that a request takes which is no RPC. */
+  readonly webTimeoutMs: number;
   /** Whether HTTP/1.1 clients are to be asked to close their connection. */
   readonly closing: () => boolean;
 }
@@ -41,7 +43,10 @@ export function createFront(options: FrontOptions): (exchange: Exchange) => Prom
     } catch (error) {
       // A client that left, or a deadline that passed while it did not read; anything else is a bug.
       if (!(error instanceof ConnectError)) {
-        options.log.error("exchange_failed", { path: exchange.path, error: describe(error) });
+        options.log.error("exchange_failed", {
+          path: pathOf(exchange.target),
+          error: describe(error),
+        });
       }
       exchange.destroy();
       return false;
@@ -62,15 +67,16 @@ async function serve(options: FrontOptions, exchange: Exchange): Promise<void> {
   if (verdict.kind === "preflight") {
     return await send(options, exchange, { status: 204 }, verdict.headers);
   }
-  const route = options.routes.get(exchange.path);
-  if (route === undefined) {
-    const answer = unknownRpc(exchange) ?? await askWeb(options.web, exchange);
-    return await send(options, exchange, answer, verdict.headers);
-  }
-  const cancel = route.timeoutMs === undefined
+  const route = options.routes.get(pathOf(exchange.target));
+  const timeoutMs = route === undefined ? options.webTimeoutMs : route.timeoutMs;
+  const cancel = timeoutMs === undefined
     ? undefined
-    : options.clock.after(route.timeoutMs, () => exchange.abort(timeUp()));
+    : options.clock.after(timeoutMs, () => exchange.abort(timeUp()));
   try {
+    if (route === undefined) {
+      const answer = unknownRpc(exchange) ?? await askWeb(options.web, exchange);
+      return await send(options, exchange, answer, verdict.headers);
+    }
     tameTimeouts(exchange.header, options.maxTimeoutMs);
     const answer = await route.handle(toUniversal(exchange));
     await send(options, exchange, answer, verdict.headers);
@@ -116,9 +122,9 @@ function tameTimeouts(header: Headers, maxMs: number): void {
 
 function toUniversal(exchange: Exchange): UniversalServerRequest {
   return {
-    httpVersion: exchange.request.httpVersion,
+    httpVersion: exchange.httpVersion,
     method: exchange.method,
-    url: exchange.url,
+    url: urlOf(exchange.target),
     header: exchange.header,
     body: exchange.body,
     signal: exchange.signal,
@@ -129,7 +135,7 @@ function toUniversal(exchange: Exchange): UniversalServerRequest {
 function unknownRpc(exchange: Exchange): Answer | undefined {
   const type = exchange.header.get("content-type") ?? "";
   const grpc = type.startsWith("application/grpc");
-  if (!grpc && !RPC_PATH.test(exchange.path)) return undefined;
+  if (!grpc && !RPC_PATH.test(pathOf(exchange.target))) return undefined;
   const error = completeError(new ConnectError("there is no such method", Code.Unimplemented));
   if (grpc) {
     const header = new Headers({ "content-type": type });
@@ -155,7 +161,7 @@ async function askWeb(web: Hono<{ Bindings: WebBindings }>, exchange: Exchange):
     return refusal(405, "unimplemented", "this HTTP method is not served");
   }
   const bare = method === "GET" || method === "HEAD";
-  const request = new Request(exchange.url, {
+  const request = new Request(urlOf(exchange.target), {
     method,
     headers: header,
     signal,

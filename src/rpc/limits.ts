@@ -2,6 +2,7 @@
  * Limits of the port: how much of everything one client, and all clients together, may take.
  * @module
  */
+import type { Http2Limits } from "./http2/mod.ts";
 
 /** Limits of one port. Times in ms, sizes in bytes. */
 export interface PortLimits {
@@ -38,6 +39,10 @@ export interface PortLimits {
   readonly resetBurst: number;
   /** Resets that are forgiven each second. More, and the connection is closed (CVE-2023-44487). */
   readonly resetsPerSecond: number;
+  /** HTTP/2 frames of no use to any request (PING, SETTINGS, empty DATA ...) on one connection in one go. */
+  readonly overheadBurst: number;
+  /** Such frames that are forgiven each second; those that are of use make up for some too. */
+  readonly overheadPerSecond: number;
   /** Time for running calls to finish when the port closes. */
   readonly shutdownTimeoutMs: number;
 }
@@ -61,5 +66,23 @@ export const DEFAULT_PORT_LIMITS: PortLimits = {
   drainTimeoutMs: 5_000,
   resetBurst: 1000,
   resetsPerSecond: 33,
+  overheadBurst: 1000,
+  overheadPerSecond: 33,
   shutdownTimeoutMs: 30_000,
 };
+
+/** What a client may have on its way in one stream, and on one connection, in bytes. */
+const STREAM_WINDOW_BYTES = MIB;
+const CONNECTION_WINDOW_BYTES = 4 * MIB;
+
+/** The limits of one HTTP/2 connection. */
+export function http2LimitsOf(limits: PortLimits): Http2Limits {
+  return {
+    maxConcurrentStreams: limits.maxConcurrentStreams,
+    maxHeaderBytes: limits.maxHeaderBytes,
+    streamWindowBytes: STREAM_WINDOW_BYTES,
+    connectionWindowBytes: CONNECTION_WINDOW_BYTES,
+    resets: { burst: limits.resetBurst, perSecond: limits.resetsPerSecond },
+    overhead: { burst: limits.overheadBurst, perSecond: limits.overheadPerSecond },
+  };
+}

@@ -1,7 +1,7 @@
 /**
  * The port: one TCP address for gRPC, gRPC-Web, Connect and the web, over HTTP/1.1 and HTTP/2.
  *
- *     runtime.network ─► connections ─► node:http2 ─┐                 ┌─► RPC library ─► services ─► node
+ *     runtime.network ─► connections ─► http2/ ─────┐                 ┌─► RPC library ─► services ─► node
  *                        (sniff)    └─► node:http ──┴─► exchange ─► front
  *                                                                     └─► web app
  *
@@ -9,8 +9,7 @@
  * calls finish within a deadline, abort the rest, close the connections.
  * @module
  */
-import { createServer as createHttp1Server, type Server } from "node:http";
-import { createServer as createHttp2Server, type Http2Server } from "node:http2";
+import { createServer as createHttp1Server, type RequestListener, type Server } from "node:http";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { PairError } from "../model/mod.ts";
 import type { StorageNode } from "../node/mod.ts";
@@ -23,10 +22,12 @@ import {
   nodeSamples,
   Registry,
 } from "../web/mod.ts";
-import { Connections } from "./connections.ts";
-import { Exchange, type NodeRequest, type NodeResponse } from "./exchange.ts";
+import { Connections, type Http2Requests } from "./connections.ts";
+import type { Exchange } from "./exchange.ts";
 import { createFront, type FrontOptions } from "./front.ts";
 import { createPipeline } from "./interceptors.ts";
+import { Http1Exchange } from "./http1_exchange.ts";
+import { Http2Exchange } from "./http2_exchange.ts";
 import { DEFAULT_PORT_LIMITS, type PortLimits } from "./limits.ts";
 import { Readiness } from "./readiness.ts";
 import { createRoutes } from "./router.ts";
@@ -80,6 +81,13 @@ export interface TransportOptions
 /** An address that is listened on. */
 export type Transport = Pick<Port, "host" | "port" | "url" | "close">;
 
+/** The answer to a request whose header list is over the limit. */
+const HEADERS_TOO_LARGE = new TextEncoder().encode(
+  JSON.stringify({
+    code: "resource_exhausted",
+    message: "the request's headers are too large",
+  }),
+);
 /** Time for calls that were aborted at shutdown to say so. */
 const LAST_WORDS_MS = 500;
 
@@ -140,17 +148,27 @@ export async function openPort(options: PortOptions): Promise<Port> {
 export async function openTransport(options: TransportOptions): Promise<Transport> {
   const { clock, network, log, host, limits, registry } = options;
   const exchanges = new Map<Exchange, Promise<void>>();
-  const onRequest = (request: NodeRequest, response: NodeResponse) => {
-    const end = connections.begin(request);
-    const exchange = new Exchange(request, response, clock, limits);
-    const served = front(exchange).then((whole) => {
+  const serve = (exchange: Exchange, end?: () => void) => {
+    const served = front(exchange).then(() => {
       exchanges.delete(exchange);
-      end(whole);
+      end?.();
     });
     exchanges.set(exchange, served);
   };
-  const http1 = http1Server(limits, onRequest);
-  const http2 = http2Server(limits, log, onRequest);
+  const http1 = http1Server(limits, (request, response) => {
+    serve(new Http1Exchange(request, response, clock, limits), connections.begin(request));
+  });
+  const http2: Http2Requests = {
+    open(stream, head, connection) {
+      const exchange = new Http2Exchange(stream, head);
+      connection.defer({ begin: () => exchange.gone || serve(exchange) });
+      return exchange;
+    },
+    refuse(stream) {
+      stream.sendHeaders([":status", "431", "content-type", "application/json"]);
+      stream.sendData(HEADERS_TOO_LARGE, true);
+    },
+  };
   const connections = new Connections({ clock, log, limits, registry, http1, http2 });
   const front = createFront({
     clock,
@@ -160,6 +178,7 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     judge: options.judge,
     maxHeaderBytes: limits.maxHeaderBytes,
     maxTimeoutMs: limits.streamTimeoutMs,
+    webTimeoutMs: limits.readTimeoutMs,
     closing: () => connections.closing,
   });
 
@@ -200,10 +219,8 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
   };
 }
 
-type OnRequest = (request: NodeRequest, response: NodeResponse) => void;
-
 /** A server that parses HTTP/1.1 on sockets that it is handed. Times are kept by {@link Connections}. */
-function http1Server(limits: PortLimits, onRequest: OnRequest): Server {
+function http1Server(limits: PortLimits, onRequest: RequestListener): Server {
   const server = createHttp1Server({
     maxHeaderSize: limits.maxHeaderBytes,
     keepAliveTimeout: limits.idleTimeoutMs,
@@ -221,21 +238,6 @@ function http1Server(limits: PortLimits, onRequest: OnRequest): Server {
     // The end is not waited for by a client that goes on sending.
     socket.once("finish", () => socket.destroy());
   });
-  return server;
-}
-
-/** The same for HTTP/2. */
-function http2Server(limits: PortLimits, log: Log, onRequest: OnRequest): Http2Server {
-  const server = createHttp2Server({
-    settings: {
-      maxConcurrentStreams: limits.maxConcurrentStreams,
-      maxHeaderListSize: limits.maxHeaderBytes,
-      initialWindowSize: 1024 * 1024,
-      enablePush: false,
-    },
-    maxSessionMemory: 64,
-  }, onRequest);
-  server.on("sessionError", (error) => log.debug("http2_session_error", { error: error.message }));
   return server;
 }
 

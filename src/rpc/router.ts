@@ -21,6 +21,7 @@ import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { COMPRESS_MIN_BYTES, COMPRESSIONS } from "./compression.ts";
 import type { Pipeline } from "./interceptors.ts";
+import { keyValueMethods } from "./methods/mod.ts";
 import type { PortLimits } from "./limits.ts";
 import type { Readiness } from "./readiness.ts";
 import {
@@ -98,7 +99,7 @@ export function createRoutes(options: RouterOptions): ReadonlyMap<string, Route>
   const catalog = new Catalog([...new Set<DescFile>(SERVICES.map((service) => service.file))]);
   const names = new Set(SERVICES.map((service) => service.typeName));
   return routesOf([
-    bind(KeyValueService, keyValueService(node, clock)),
+    bind(KeyValueService, keyValueService(keyValueMethods(node), node, clock)),
     bind(StorageNodeService, storageNodeService(node, clock)),
     bind(TenantService, tenantService(node)),
     bind(AdminService, adminService(node)),

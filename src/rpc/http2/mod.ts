@@ -1,7 +1,14 @@
 /**
- * HTTP/2, as far as it needs no socket: so far HPACK, the compression of headers.
+ * HTTP/2 (RFC 9113) over any byte stream: our own, for a server that has to be fast, and small enough to
+ * be read. What is not here: push, priorities, CONNECT tunnels.
  * @module
  */
+export { Http2Connection, type Http2Limits, type Http2Options } from "./connection.ts";
+export { AbuseError, ERROR, Http2Error, PREFACE } from "./frames.ts";
+export { OutputBuffers } from "./output.ts";
+export { fieldOf, type RequestHead } from "./request_head.ts";
+export { ServerConnection, type ServerHandler, type Task } from "./server.ts";
+export type { Http2Stream, StreamUser } from "./stream.ts";
 export { type HeaderBlock, type HeaderList, HpackDecoder, HpackError } from "./hpack_decoder.ts";
 export { HpackEncoder } from "./hpack_encoder.ts";
 export type { TableView } from "./dynamic_table.ts";

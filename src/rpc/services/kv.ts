@@ -4,10 +4,9 @@
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import { PairError } from "../../model/mod.ts";
 import {
+  type KeyState,
   type PutInput,
-  type ReadResult,
   type StorageNode,
   valueBytes,
   type WriteResult,
@@ -17,19 +16,12 @@ import {
   type BatchGetItemSchema,
   type KeyValueService,
   type PutItem,
-  type PutRequest,
   type ScanEntrySchema,
   type ScanRequest,
   type ScanResponseSchema,
 } from "../../gen/pairdb/v1/kv_pb.ts";
-import {
-  checkConsistency,
-  fromClock,
-  fromState,
-  type ShownKey,
-  toClock,
-  toCount,
-} from "../convert.ts";
+import { checkConsistency, fromClock, fromState, toClock, toCount } from "../convert.ts";
+import type { KeyValueMethods } from "../methods/mod.ts";
 
 /** A scan's message is sent once it holds this many bytes of keys and values... */
 const SCAN_BATCH_BYTES = 64 * 1024;
@@ -38,52 +30,43 @@ const SCAN_BATCH_ENTRIES = 500;
 /** A scan lets other work go first after this long; heartbeats and signals wait for as long. */
 const SCAN_SLICE_MS = 5;
 
-/** An answer to BatchGet is cut off before its values exceed this; see kv.proto. */
-const BATCH_GET_BYTES = 16 * 1024 * 1024;
 type BatchGetAnswer = MessageInitShape<typeof BatchGetItemSchema>;
 type ScanEntryInit = MessageInitShape<typeof ScanEntrySchema>;
 type ScanAnswer = MessageInitShape<typeof ScanResponseSchema>;
 
-/** Binds the service to a node. @param clock  paces long scans */
+/** Binds the service to its methods, and its stream to a node. @param clock  paces long scans */
 export function keyValueService(
+  methods: KeyValueMethods,
   node: StorageNode,
   clock: Clock,
 ): Required<ServiceImpl<typeof KeyValueService>> {
   return {
-    async put(request) {
-      checkConsistency(request.consistency);
-      return fromWrite(await node.put(request.tenantId, toPut(request)));
+    async put({ tenantId, consistency, ...item }) {
+      return fromWrite(await methods.put({ tenant: tenantId, consistency, ...toPut(item) }));
     },
 
-    get(request) {
-      checkConsistency(request.consistency);
-      const found = node.read(request.tenantId, request.key);
-      return found instanceof Promise ? found.then(fromFound) : fromFound(found);
+    async get({ tenantId, key, consistency }) {
+      return fromState(await methods.get({ tenant: tenantId, key, consistency }));
     },
 
-    async delete(request) {
-      checkConsistency(request.consistency);
-      const done = await node.delete(request.tenantId, {
-        key: request.key,
-        context: toClock(request.vectorClock),
-      });
+    async delete({ tenantId, key, vectorClock, consistency }) {
+      const context = toClock(vectorClock);
+      const done = await methods.delete({ tenant: tenantId, key, context, consistency });
       return { ...fromWrite(done), existed: done.existed };
     },
 
-    async batchPut(request) {
-      checkConsistency(request.consistency);
-      const { results, unchanged } = await node.batchPut(
-        request.tenantId,
-        request.items.map(toPut),
-        { skipUnchanged: request.skipUnchanged },
-      );
+    async batchPut({ tenantId, items, consistency, skipUnchanged }) {
+      const { results, unchanged } = await methods.batchPut({
+        tenant: tenantId,
+        items: items.map(toPut),
+        consistency,
+        skipUnchanged,
+      });
       return { results: results.map(fromWrite), unchanged };
     },
 
-    async batchGet(request) {
-      checkConsistency(request.consistency);
-      const { tenantId, keys } = request;
-      const results = await node.batchGet(tenantId, keys, { maxBytes: BATCH_GET_BYTES });
+    async batchGet({ tenantId, keys, consistency }) {
+      const { results } = await methods.batchGet({ tenant: tenantId, keys, consistency });
       return { items: results.map((result, i) => toBatchItem(keys[i], result)) };
     },
 
@@ -91,27 +74,17 @@ export function keyValueService(
   };
 }
 
-function toPut(message: PutRequest | PutItem): PutInput {
-  return {
-    key: message.key,
-    value: message.value,
-    context: toClock(message.vectorClock),
-    ttlMs: toCount(message.ttlMs, "ttl_ms"),
-  };
+function toPut(
+  { key, value, vectorClock, ttlMs }: Pick<PutItem, "key" | "value" | "vectorClock" | "ttlMs">,
+): PutInput {
+  return { key, value, context: toClock(vectorClock), ttlMs: toCount(ttlMs, "ttl_ms") };
 }
 
 function fromWrite(written: WriteResult) {
   return { vectorClock: fromClock(written.clock), timestamp: BigInt(written.timestampMs) };
 }
 
-function fromFound(found: ReadResult | undefined): ShownKey {
-  if (found === undefined) {
-    throw new PairError("KeyNotFound", "Cannot get: the key has no value");
-  }
-  return fromState(found);
-}
-
-function toBatchItem(key: string, result: ReadResult | undefined): BatchGetAnswer {
+function toBatchItem(key: string, result: KeyState | undefined): BatchGetAnswer {
   return result === undefined ? { key, found: false } : { key, found: true, ...fromState(result) };
 }
 

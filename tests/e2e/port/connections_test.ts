@@ -150,7 +150,7 @@ Deno.test("port: a malformed HTTP/2 frame ends its connection only", () =>
 
 Deno.test("port: clients that say GOAWAY do not bring the process down", () =>
   withPort(async ({ port }) => {
-    // What load generators and gRPC clients do when they are done; see unwindFirst() in connections.ts.
+    // What load generators and gRPC clients do when they are done.
     for (let i = 0; i < 300; i++) {
       const client = await RawClient.open(port.port);
       await hello(client);

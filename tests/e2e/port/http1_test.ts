@@ -236,7 +236,8 @@ Deno.test("port: absurd requests are refused and the port lives on", () =>
   withPort(async ({ port }) => {
     for (
       const [text, answer] of [
-        ["NONSENSE\r\n\r\n", /^HTTP\/1.1 400 /],
+        ["NONSENSE\r\n\r\n", /^$/],
+        ["NONSENSE / HTTP/1.1\r\n\r\n", /^HTTP\/1.1 400 /],
         [`GET / HTTP/1.1\r\nhost: x\r\nbig: ${"x".repeat(20_000)}\r\n\r\n`, /^HTTP\/1.1 431 /],
         ["GET / HTTP/1.1\r\nhost: [[[\r\nconnection: close\r\n\r\n", /^HTTP\/1.1 403 /],
         ["GET // HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", /^HTTP\/1.1 404 /],

@@ -1,15 +1,16 @@
 import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
-import { Exchange, type NodeRequest, type NodeResponse } from "../../../src/rpc/exchange.ts";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { Http1Exchange } from "../../../src/rpc/http1_exchange.ts";
 import { SimClock } from "../../../src/runtime/mod.ts";
 
 /** A request and a response on a connection that closes when it is told to. */
-function pair(): { socket: EventEmitter; exchange: Exchange; written: number[] } {
+function pair(): { socket: EventEmitter; exchange: Http1Exchange; written: number[] } {
   const socket = new EventEmitter();
   const written: number[] = [];
   const request = Object.assign(new EventEmitter(), {
     headers: {},
-    httpVersionMajor: 1,
+    httpVersion: "1.1",
     method: "POST",
     readableEnded: true,
     socket,
@@ -25,16 +26,16 @@ function pair(): { socket: EventEmitter; exchange: Exchange; written: number[] }
       return true;
     },
   });
-  const exchange = new Exchange(
-    request as unknown as NodeRequest,
-    response as unknown as NodeResponse,
+  const exchange = new Http1Exchange(
+    request as unknown as IncomingMessage,
+    response as unknown as ServerResponse,
     new SimClock(),
     { drainMaxBytes: 0, drainTimeoutMs: 0 },
   );
   return { socket, exchange, written };
 }
 
-Deno.test("Exchange.answer() ends when the client left between two chunks, and lets go of the answer", async () => {
+Deno.test("Http1Exchange.answer() ends when the client left between two chunks, and lets go of the answer", async () => {
   const { socket, exchange, written } = pair();
   let released = false;
   async function* body(): AsyncGenerator<Uint8Array> {
@@ -55,7 +56,7 @@ Deno.test("Exchange.answer() ends when the client left between two chunks, and l
   assert.equal(socket.listenerCount("close"), 0);
 });
 
-Deno.test("Exchange.finish() ends when the client has left before", async () => {
+Deno.test("Http1Exchange.finish() ends when the client has left before", async () => {
   const { socket, exchange } = pair();
   socket.emit("close");
   await exchange.finish();

@@ -1,0 +1,713 @@
+/**
+ * One HTTP/2 connection: what server and client have in common.
+ *
+ *     socket ─► FrameReader ─► #frame ─┬─► settings, ping, goaway, windows: handled here
+ *                                      ├─► HEADERS ─► HPACK ─► onHeaders (server or client)
+ *                                      └─► DATA, RST_STREAM ─► stream's user
+ *     socket ◄─ Output ◄─ frames of streams, as windows and the socket allow
+ *
+ * A peer's fault in one stream resets it; a fault in what all streams share ends the connection, with a
+ * GOAWAY that says why (RFC 9113, section 5.4).
+ * @module
+ */
+import type { Cancel, Clock, Connection } from "../../runtime/mod.ts";
+import { Budget, type BudgetLimits } from "./budget.ts";
+import { ClosedStreams } from "./closed_streams.ts";
+import { ReceiveWindow, SendWindow } from "./flow_control.ts";
+import { FrameReader } from "./frame_reader.ts";
+import {
+  AbuseError,
+  ERROR,
+  FLAG,
+  FRAME,
+  FRAME_HEADER_BYTES,
+  Http2Error,
+  MAX_FRAME_BYTES,
+  readUint31,
+  readUint32,
+  writeFrameHeader,
+  writeUint32,
+} from "./frames.ts";
+import { type HeaderList, HpackDecoder, HpackError } from "./hpack_decoder.ts";
+import { HpackEncoder } from "./hpack_encoder.ts";
+
+import { Output, type OutputBuffers } from "./output.ts";
+import { decodeSettings, DEFAULT_WINDOW_BYTES, encodeSettings, SETTING } from "./settings.ts";
+import { Http2Stream } from "./stream.ts";
+
+/** What one connection may take. Sizes in bytes. */
+export interface Http2Limits {
+  /** Streams that the peer may have open at once. */
+  readonly maxConcurrentStreams: number;
+  /** One header list, as RFC 9113 section 6.5.2 reckons it. */
+  readonly maxHeaderBytes: number;
+  /** DATA that the peer may have on its way in one stream. */
+  readonly streamWindowBytes: number;
+  /** The same for all streams together. */
+  readonly connectionWindowBytes: number;
+  /** Streams that the peer resets, or makes us reset (CVE-2023-44487, CVE-2025-8671). */
+  readonly resets: BudgetLimits;
+  /** Frames that do nothing for a request: PING, SETTINGS, empty DATA and the like. */
+  readonly overhead: BudgetLimits;
+}
+
+/** What a connection stands on. */
+export interface Http2Options {
+  readonly socket: Connection;
+  readonly clock: Clock;
+  readonly limits: Http2Limits;
+  readonly buffers: OutputBuffers;
+  /**
+   * Told once, when the connection fails.
+   * @param error  the peer's fault as an Http2Error; anything else is a defect of ours
+   */
+  readonly onFailure?: (error: unknown) => void;
+}
+
+/** What a HEADERS frame and its CONTINUATIONs have brought so far. */
+interface HeaderBlock {
+  readonly streamId: number;
+  readonly parts: Uint8Array[];
+  bytes: number;
+  readonly end: boolean;
+  readonly selfDependent: boolean;
+}
+
+/** CONTINUATION frames of one header block (CVE-2024-27983). */
+const MAX_CONTINUATIONS = 32;
+/** A header block is read up to this many times the list's limit, to be able to say that it is too large. */
+const BLOCK_FACTOR = 4;
+/** What wanted frames make up for: see {@link Http2Limits.overhead}. */
+const EARNED_BY_SENDING = 4;
+const EARNED_BY_RECEIVING = 1;
+/** Time for a GOAWAY to arrive before the connection is cut. */
+const LAST_WORDS_MS = 250;
+const PING_BYTES = 8;
+
+/** A connection. Bytes come in by {@link receive}. */
+export abstract class Http2Connection {
+  readonly output: Output;
+  readonly encoder = new HpackEncoder();
+  protected readonly clock: Clock;
+  protected readonly limits: Http2Limits;
+  protected readonly streams = new Map<number, Http2Stream>();
+  protected readonly closedStreams = new ClosedStreams();
+  protected readonly resets: Budget;
+  readonly #socket: Connection;
+  readonly #onFailure: Http2Options["onFailure"];
+  readonly #reader: FrameReader;
+  readonly #decoder: HpackDecoder;
+  readonly #sendWindow = new SendWindow(DEFAULT_WINDOW_BYTES);
+  readonly #receiveWindow: ReceiveWindow;
+  readonly #overhead: Budget;
+  /** Streams that wait for a window or for the socket, in the order of their turns. */
+  readonly #waiting = new Set<Http2Stream>();
+  #streamWindow = DEFAULT_WINDOW_BYTES;
+  #block: HeaderBlock | undefined;
+  #hasSettings = false;
+  #failed = false;
+  #gone = false;
+  #cancelEnd: Cancel = () => {};
+
+  constructor({ socket, clock, limits, buffers, onFailure }: Http2Options) {
+    this.#socket = socket;
+    this.clock = clock;
+    this.limits = limits;
+    this.#onFailure = onFailure;
+    this.output = new Output(socket, buffers, () => this.#pumpAll());
+    this.#reader = new FrameReader((...frame) => this.#frame(...frame));
+    this.#decoder = new HpackDecoder({
+      maxTableBytes: 4096,
+      maxListBytes: limits.maxHeaderBytes,
+    });
+    this.#receiveWindow = new ReceiveWindow(limits.connectionWindowBytes);
+    const now = clock.monotonicMs();
+    this.resets = new Budget(limits.resets, now);
+    this.#overhead = new Budget(limits.overhead, now);
+    socket.on("close", () => this.#lost());
+  }
+
+  /** Streams that are open. */
+  get openStreams(): number {
+    return this.streams.size;
+  }
+
+  /** Whether the connection has ended, or is about to. */
+  get failed(): boolean {
+    return this.#failed || this.#gone;
+  }
+
+  /** Whether the peer's SETTINGS have come, which are the rest of its preface. */
+  get hasSettings(): boolean {
+    return this.#hasSettings;
+  }
+
+  /** Takes the next bytes of the peer. What they ask for is begun when all of them were looked at. */
+  receive(chunk: Uint8Array): void {
+    try {
+      this.#reader.read(chunk, this.#onFrameError);
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.onChunkEnd();
+  }
+
+  /** A new stream's headers, or an open one's second ones. */
+  protected abstract onHeaders(
+    streamId: number,
+    headers: HeaderList,
+    end: boolean,
+    tooLarge: boolean,
+  ): void;
+
+  /** Whether no frame may have come for this id yet. */
+  protected abstract isIdle(streamId: number): boolean;
+
+  /** The last of the peer's streams that was begun. */
+  protected abstract get lastStreamId(): number;
+
+  /** Our END_STREAM was written, and the peer's has not come yet. */
+  protected abstract onLocalEnd(stream: Http2Stream): void;
+
+  /** All frames of one chunk were looked at. */
+  protected onChunkEnd(): void {}
+
+  /** A stream is gone. */
+  protected onStreamGone(): void {}
+
+  /** The socket is gone. */
+  protected onLost(): void {}
+
+  /** The peer says that it takes no stream after `lastStreamId`. */
+  protected onGoAway(_lastStreamId: number, _code: number): void {}
+
+  /** The peer's answer to a PING of ours. */
+  protected onPingAck(): void {}
+
+  /** A setting of the peer that concerns the role. */
+  protected onSetting(_id: number, _value: number): void {}
+
+  /** Sends our half of the preface: SETTINGS, and the window of the connection. */
+  protected start(settings: readonly (readonly [id: number, value: number])[]): void {
+    const { connectionWindowBytes } = this.limits;
+    this.#writeFrame(FRAME.SETTINGS, 0, 0, encodeSettings(settings));
+    const increment = connectionWindowBytes - DEFAULT_WINDOW_BYTES;
+    if (increment > 0) this.#writeWindowUpdate(0, increment);
+  }
+
+  /** Makes a stream. Its user is set by who asked for it. */
+  protected open(streamId: number): Http2Stream {
+    const stream = new Http2Stream(this, streamId, this.#streamWindow);
+    this.streams.set(streamId, stream);
+    return stream;
+  }
+
+  // What streams ask of their connection.
+
+  /** Whether this many bytes of a stream may go out at once, in one frame, before all that waits. */
+  hasRoom(stream: Http2Stream, bytes: number): boolean {
+    return bytes <= MAX_FRAME_BYTES && bytes <= stream.sendWindow.bytes &&
+      bytes <= this.#sendWindow.bytes && !this.output.blocked && !stream.waiting;
+  }
+
+  /** Counts bytes that were written past {@link writeData}. */
+  sent(stream: Http2Stream, bytes: number): void {
+    stream.sendWindow.take(bytes);
+    this.#sendWindow.take(bytes);
+    this.#overhead.earn(EARNED_BY_SENDING);
+  }
+
+  /** Writes a header list, in as many frames as it takes. */
+  writeHeaders(streamId: number, headers: HeaderList, end: boolean): void {
+    if (this.failed) return;
+    const bound = blockBound(headers);
+    if (bound <= MAX_FRAME_BYTES) return this.#writeBlock(streamId, headers, end, bound);
+    const block = new Uint8Array(bound);
+    const length = this.encoder.encode(headers, block, 0);
+    for (let from = 0; from === 0 || from < length; from += MAX_FRAME_BYTES) {
+      const piece = block.subarray(from, Math.min(length, from + MAX_FRAME_BYTES));
+      const last = from + MAX_FRAME_BYTES >= length ? FLAG.END_HEADERS : 0;
+      if (from > 0) this.#writeFrame(FRAME.CONTINUATION, last, streamId, piece);
+      else this.#writeFrame(FRAME.HEADERS, last | (end ? FLAG.END_STREAM : 0), streamId, piece);
+    }
+  }
+
+  /** Writes one DATA frame. The stream has counted it. */
+  writeData(streamId: number, bytes: Uint8Array, end: boolean): void {
+    this.#overhead.earn(EARNED_BY_SENDING);
+    this.#writeFrame(FRAME.DATA, end ? FLAG.END_STREAM : 0, streamId, bytes);
+  }
+
+  /** Sends what a stream has, as far as there is room; the rest waits for its turn. */
+  pump(stream: Http2Stream): void {
+    while (stream.waiting && this.#writeOne(stream));
+    if (stream.waiting) this.#waiting.add(stream);
+  }
+
+  /** A stream's END_STREAM was written. */
+  endLocal(stream: Http2Stream): void {
+    stream.localEnded = true;
+    if (stream.remoteClosed) this.#remove(stream, false);
+    else this.onLocalEnd(stream);
+  }
+
+  /** Lets the peer send more: on the connection by what was consumed, on a stream by what it reckoned. */
+  grant(bytes: number, streamId: number, streamIncrement: number): void {
+    if (streamIncrement > 0) this.#writeWindowUpdate(streamId, streamIncrement);
+    const increment = this.#receiveWindow.consume(bytes);
+    if (increment > 0) this.#writeWindowUpdate(0, increment);
+  }
+
+  /** Resets a stream of ours or the peer's. Does nothing to one that is gone. */
+  resetStream(stream: Http2Stream, code: number): void {
+    if (stream.closed) return;
+    this.#writeReset(stream.id, code);
+    this.#remove(stream, true);
+  }
+
+  /** Says GOAWAY. */
+  protected writeGoAway(lastStreamId: number, code: number, debug = ""): void {
+    const text = new TextEncoder().encode(debug);
+    const payload = new Uint8Array(8 + text.length);
+    writeUint32(payload, 0, lastStreamId);
+    writeUint32(payload, 4, code);
+    payload.set(text, 8);
+    this.#writeFrame(FRAME.GOAWAY, 0, 0, payload);
+  }
+
+  /** Sends a PING with an opaque number. */
+  protected writePing(): void {
+    this.#writeFrame(FRAME.PING, 0, 0, new Uint8Array(PING_BYTES));
+  }
+
+  /** Ends the connection: GOAWAY with the reason, then the end. Open streams fail. */
+  #fail(error: unknown): void {
+    if (this.failed) return;
+    if (error instanceof HpackError) error = new Http2Error(ERROR.COMPRESSION_ERROR, error.message);
+    const { code, message } = error instanceof Http2Error
+      ? error
+      : { code: ERROR.INTERNAL_ERROR, message: "internal error" };
+    this.writeGoAway(this.lastStreamId, code, message);
+    this.#failed = true;
+    this.#reader.stop();
+    this.#onFailure?.(error);
+    this.output.end();
+    this.#dropStreams();
+    this.#destroySoon();
+  }
+
+  /** Ends a connection whose streams have all ended. */
+  protected finish(): void {
+    this.#failed = true;
+    this.#reader.stop();
+    this.output.end();
+    this.#destroySoon();
+  }
+
+  /** Bytes that still come are read and dropped meanwhile: a reset could overtake a GOAWAY. */
+  #destroySoon(): void {
+    this.#cancelEnd = this.clock.after(LAST_WORDS_MS, () => this.#socket.destroy());
+  }
+
+  // Reading.
+
+  readonly #onFrameError = (error: unknown): void => {
+    if (!(error instanceof Http2Error) || error.streamId === 0) return this.#fail(error);
+    try {
+      this.#failStream(error);
+    } catch (fatal) {
+      this.#fail(fatal);
+    }
+  };
+
+  #failStream({ streamId, code }: Http2Error): void {
+    const stream = this.streams.get(streamId);
+    this.#writeReset(streamId, code);
+    if (stream === undefined) this.closedStreams.add(streamId, true);
+    else {
+      const { user } = stream;
+      this.#remove(stream, true);
+      user?.reset(code);
+    }
+    this.#countReset();
+  }
+
+  #countReset(): void {
+    if (this.resets.spend(this.clock.monotonicMs())) return;
+    throw new AbuseError("resets");
+  }
+
+  /** Counts a frame that is of no use to any request. */
+  #countOverhead(kind: string): void {
+    if (this.#overhead.spend(this.clock.monotonicMs())) return;
+    throw new AbuseError(kind);
+  }
+
+  #frame(
+    type: number,
+    flags: number,
+    streamId: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
+    const block = this.#block;
+    if (block !== undefined && (type !== FRAME.CONTINUATION || streamId !== block.streamId)) {
+      throw new Http2Error(ERROR.PROTOCOL_ERROR, "a header block was interrupted");
+    }
+    if (!this.#hasSettings && type !== FRAME.SETTINGS) {
+      throw new Http2Error(ERROR.PROTOCOL_ERROR, "the first frame is not SETTINGS");
+    }
+    switch (type) {
+      case FRAME.DATA:
+        return this.#data(flags, streamId, bytes, start, end);
+      case FRAME.HEADERS:
+        return this.#headers(flags, streamId, bytes, start, end);
+      case FRAME.PRIORITY:
+        return this.#priority(streamId, bytes, start, end);
+      case FRAME.RST_STREAM:
+        return this.#rstStream(streamId, bytes, start, end);
+      case FRAME.SETTINGS:
+        return this.#settings(flags, streamId, bytes, start, end);
+      case FRAME.PUSH_PROMISE:
+        throw new Http2Error(ERROR.PROTOCOL_ERROR, "PUSH_PROMISE is not wanted");
+      case FRAME.PING:
+        return this.#ping(flags, streamId, bytes, start, end);
+      case FRAME.GOAWAY:
+        return this.#goAway(streamId, bytes, start, end);
+      case FRAME.WINDOW_UPDATE:
+        return this.#windowUpdate(streamId, bytes, start, end);
+      case FRAME.CONTINUATION:
+        return this.#continuation(flags, bytes, start, end);
+      default:
+        // Unknown types are ignored (RFC 9113, section 5.5).
+        this.#countOverhead("unknown");
+    }
+  }
+
+  #data(flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): void {
+    needsStream(streamId, "DATA");
+    const length = end - start;
+    this.#receiveWindow.receive(length, 0);
+    let from = start;
+    let to = end;
+    if ((flags & FLAG.PADDED) !== 0) {
+      to -= paddingOf(bytes, start, end);
+      from++;
+    }
+    const isEnd = (flags & FLAG.END_STREAM) !== 0;
+    const stream = this.streams.get(streamId);
+    if (stream === undefined || stream.remoteClosed) {
+      this.grant(length, 0, 0);
+      return this.#strayData(streamId, stream);
+    }
+    stream.receive(length, this.limits.streamWindowBytes);
+    if (from === to && !isEnd) this.#countOverhead("empty DATA");
+    else this.#overhead.earn(EARNED_BY_RECEIVING);
+    stream.receivedBytes += to - from;
+    if (isEnd) stream.remoteClosed = true;
+    checkLength(stream);
+    if (length > to - from) stream.consumed(length - (to - from));
+    stream.user?.data(bytes.subarray(from, to), isEnd);
+    if (isEnd) this.#endRemote(stream);
+  }
+
+  /** DATA for a stream that takes none. */
+  #strayData(streamId: number, stream: Http2Stream | undefined): void {
+    if (stream === undefined && this.isIdle(streamId)) throw idle("DATA");
+    this.#countOverhead("DATA of a closed stream");
+    // It was on its way when we reset the stream.
+    if (stream === undefined && this.closedStreams.wasResetByUs(streamId)) return;
+    throw new Http2Error(ERROR.STREAM_CLOSED, "DATA for a closed stream", streamId);
+  }
+
+  #headers(flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): void {
+    needsStream(streamId, "HEADERS");
+    let from = start;
+    let to = end;
+    if ((flags & FLAG.PADDED) !== 0) {
+      to -= paddingOf(bytes, start, end);
+      from++;
+    }
+    let selfDependent = false;
+    if ((flags & FLAG.PRIORITY) !== 0) {
+      if (to - from < 5) {
+        throw new Http2Error(ERROR.FRAME_SIZE_ERROR, "HEADERS too short for its priority");
+      }
+      selfDependent = readUint31(bytes, from) === streamId;
+      from += 5;
+    }
+    const isEnd = (flags & FLAG.END_STREAM) !== 0;
+    if ((flags & FLAG.END_HEADERS) !== 0) {
+      return this.#decode(streamId, bytes, from, to, isEnd, selfDependent);
+    }
+    const parts = [bytes.subarray(from, to)];
+    this.#block = { streamId, parts, bytes: to - from, end: isEnd, selfDependent };
+  }
+
+  #continuation(flags: number, bytes: Uint8Array, start: number, end: number): void {
+    const block = this.#block;
+    if (block === undefined) {
+      throw new Http2Error(ERROR.PROTOCOL_ERROR, "CONTINUATION without HEADERS");
+    }
+    block.parts.push(bytes.subarray(start, end));
+    block.bytes += end - start;
+    const isTooLarge = block.bytes > this.limits.maxHeaderBytes * BLOCK_FACTOR;
+    if (isTooLarge || block.parts.length > MAX_CONTINUATIONS + 1) {
+      throw new AbuseError("CONTINUATION");
+    }
+    if ((flags & FLAG.END_HEADERS) === 0) return;
+    this.#block = undefined;
+    const whole = new Uint8Array(block.bytes);
+    let at = 0;
+    for (const part of block.parts) {
+      whole.set(part, at);
+      at += part.length;
+    }
+    this.#decode(block.streamId, whole, 0, at, block.end, block.selfDependent);
+  }
+
+  #decode(
+    streamId: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    isEnd: boolean,
+    selfDependent: boolean,
+  ): void {
+    const { headers, tooLarge } = this.#decoder.decode(bytes, start, end);
+    if (selfDependent) {
+      throw new Http2Error(ERROR.PROTOCOL_ERROR, "a stream depends on itself", streamId);
+    }
+    this.#overhead.earn(EARNED_BY_RECEIVING);
+    this.onHeaders(streamId, headers, isEnd, tooLarge);
+  }
+
+  /** Gives an open stream's user a header list. */
+  protected takeHeaders(stream: Http2Stream, headers: HeaderList, end: boolean): void {
+    if (end) stream.remoteClosed = true;
+    if (end) checkLength(stream);
+    stream.user?.headers(headers, end);
+    if (end) this.#endRemote(stream);
+  }
+
+  #priority(streamId: number, bytes: Uint8Array, start: number, end: number): void {
+    needsStream(streamId, "PRIORITY");
+    if (end - start !== 5) {
+      throw new Http2Error(ERROR.FRAME_SIZE_ERROR, "PRIORITY is not 5 bytes", streamId);
+    }
+    this.#countOverhead("PRIORITY");
+    if (readUint31(bytes, start) === streamId) {
+      throw new Http2Error(ERROR.PROTOCOL_ERROR, "a stream depends on itself", streamId);
+    }
+  }
+
+  #rstStream(streamId: number, bytes: Uint8Array, start: number, end: number): void {
+    needsStream(streamId, "RST_STREAM");
+    needsSize(end - start, 4, "RST_STREAM");
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) {
+      if (this.isIdle(streamId)) throw idle("RST_STREAM");
+      return this.#countOverhead("RST_STREAM of a closed stream");
+    }
+    const { user } = stream;
+    this.#remove(stream, false);
+    user?.reset(readUint32(bytes, start));
+    this.#countReset();
+  }
+
+  #settings(flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): void {
+    needsNoStream(streamId, "SETTINGS");
+    if ((flags & FLAG.ACK) !== 0) {
+      if (end > start) throw new Http2Error(ERROR.FRAME_SIZE_ERROR, "SETTINGS ack with a payload");
+      this.#decoder.settingsAcknowledged();
+      return this.#countOverhead("SETTINGS");
+    }
+    if (this.#hasSettings) this.#countOverhead("SETTINGS");
+    decodeSettings(bytes, start, end, (id, value) => this.#apply(id, value));
+    this.#hasSettings = true;
+    this.#writeFrame(FRAME.SETTINGS, FLAG.ACK, 0, NO_BYTES);
+    this.#pumpAll();
+  }
+
+  #apply(id: number, value: number): void {
+    if (id === SETTING.HEADER_TABLE_SIZE) this.encoder.setMaxTableBytes(value);
+    if (id === SETTING.INITIAL_WINDOW_SIZE) {
+      const change = value - this.#streamWindow;
+      this.#streamWindow = value;
+      for (const stream of this.streams.values()) stream.sendWindow.widen(change, 0);
+    }
+    this.onSetting(id, value);
+  }
+
+  #ping(flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): void {
+    needsNoStream(streamId, "PING");
+    needsSize(end - start, PING_BYTES, "PING");
+    this.#countOverhead("PING");
+    if ((flags & FLAG.ACK) !== 0) return this.onPingAck();
+    this.#writeFrame(FRAME.PING, FLAG.ACK, 0, bytes.subarray(start, end));
+  }
+
+  #goAway(streamId: number, bytes: Uint8Array, start: number, end: number): void {
+    needsNoStream(streamId, "GOAWAY");
+    if (end - start < 8) throw new Http2Error(ERROR.FRAME_SIZE_ERROR, "GOAWAY is too short");
+    this.#countOverhead("GOAWAY");
+    this.onGoAway(readUint31(bytes, start), readUint32(bytes, start + 4));
+  }
+
+  #windowUpdate(streamId: number, bytes: Uint8Array, start: number, end: number): void {
+    needsSize(end - start, 4, "WINDOW_UPDATE");
+    this.#countOverhead("WINDOW_UPDATE");
+    const increment = readUint31(bytes, start);
+    const stream = streamId === 0 ? undefined : this.streams.get(streamId);
+    if (streamId !== 0 && stream === undefined) {
+      if (this.isIdle(streamId)) throw idle("WINDOW_UPDATE");
+      return;
+    }
+    if (increment === 0) {
+      throw new Http2Error(ERROR.PROTOCOL_ERROR, "WINDOW_UPDATE by nothing", streamId);
+    }
+    if (stream === undefined) {
+      this.#sendWindow.widen(increment, 0);
+      return this.#pumpAll();
+    }
+    stream.sendWindow.widen(increment, streamId);
+    if (this.#waiting.has(stream)) this.#pumpWaiting(stream);
+  }
+
+  #endRemote(stream: Http2Stream): void {
+    if (stream.localEnded && !stream.closed) this.#remove(stream, false);
+  }
+
+  #remove(stream: Http2Stream, resetByUs: boolean): void {
+    stream.drop();
+    this.streams.delete(stream.id);
+    this.#waiting.delete(stream);
+    this.closedStreams.add(stream.id, resetByUs);
+    if (stream.unconsumed > 0) this.grant(stream.unconsumed, 0, 0);
+    this.onStreamGone();
+  }
+
+  /** The socket is gone. */
+  #lost(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#cancelEnd();
+    this.#reader.stop();
+    this.output.close();
+    this.onLost();
+    this.#dropStreams();
+  }
+
+  #dropStreams(): void {
+    const dropped = [...this.streams.values()];
+    this.streams.clear();
+    this.#waiting.clear();
+    for (const stream of dropped) {
+      stream.drop();
+      stream.user?.reset(ERROR.CANCEL);
+    }
+    if (dropped.length > 0) this.onStreamGone();
+  }
+
+  // Writing.
+
+  #pumpAll(): void {
+    // A stream that has written a frame goes to the end: so each has its turn, until none has room.
+    for (const stream of this.#waiting) {
+      if (this.output.blocked) return;
+      if (!this.#writeOne(stream)) continue;
+      this.#waiting.delete(stream);
+      if (stream.waiting) this.#waiting.add(stream);
+      else stream.user?.drained();
+    }
+  }
+
+  #pumpWaiting(stream: Http2Stream): void {
+    this.pump(stream);
+    if (stream.waiting) return;
+    this.#waiting.delete(stream);
+    stream.user?.drained();
+  }
+
+  #writeOne(stream: Http2Stream): boolean {
+    if (this.output.blocked) return false;
+    const written = stream.writeFrame(Math.min(MAX_FRAME_BYTES, this.#sendWindow.bytes));
+    if (written < 0) return false;
+    this.#sendWindow.take(written);
+    return true;
+  }
+
+  #writeBlock(streamId: number, headers: HeaderList, end: boolean, bound: number): void {
+    const at = this.output.reserve(FRAME_HEADER_BYTES + bound);
+    const bytes = this.output.buffer;
+    const from = at + FRAME_HEADER_BYTES;
+    const to = this.encoder.encode(headers, bytes, from);
+    const flags = FLAG.END_HEADERS | (end ? FLAG.END_STREAM : 0);
+    writeFrameHeader(bytes, at, to - from, FRAME.HEADERS, flags, streamId);
+    this.output.shrink(bound - (to - from));
+  }
+
+  #writeFrame(type: number, flags: number, streamId: number, payload: Uint8Array): void {
+    if (this.failed) return;
+    const at = this.output.reserve(FRAME_HEADER_BYTES + payload.length);
+    const bytes = this.output.buffer;
+    bytes.set(payload, writeFrameHeader(bytes, at, payload.length, type, flags, streamId));
+  }
+
+  #writeWindowUpdate(streamId: number, increment: number): void {
+    const payload = new Uint8Array(4);
+    writeUint32(payload, 0, increment);
+    this.#writeFrame(FRAME.WINDOW_UPDATE, 0, streamId, payload);
+  }
+
+  #writeReset(streamId: number, code: number): void {
+    const payload = new Uint8Array(4);
+    writeUint32(payload, 0, code);
+    this.#writeFrame(FRAME.RST_STREAM, 0, streamId, payload);
+  }
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+/** The most bytes that a header list can take: literals with their lengths, and size updates. */
+function blockBound(headers: HeaderList): number {
+  let bound = 16;
+  for (const text of headers) bound += text.length + 8;
+  return bound;
+}
+
+/** Bytes of padding at a frame's end; the first byte tells. */
+function paddingOf(bytes: Uint8Array, start: number, end: number): number {
+  if (end === start) throw new Http2Error(ERROR.FRAME_SIZE_ERROR, "a padded frame is empty");
+  const padding = bytes[start];
+  if (padding < end - start) return padding;
+  throw new Http2Error(ERROR.PROTOCOL_ERROR, "more padding than payload");
+}
+
+/** The body must be as long as its content-length says (RFC 9113, section 8.1.1). */
+function checkLength(stream: Http2Stream): void {
+  const { declaredBytes, receivedBytes, remoteClosed } = stream;
+  if (declaredBytes < 0) return;
+  if (receivedBytes > declaredBytes || (remoteClosed && receivedBytes < declaredBytes)) {
+    throw new Http2Error(ERROR.PROTOCOL_ERROR, "the body is not of its content-length", stream.id);
+  }
+}
+
+function needsStream(streamId: number, frame: string): void {
+  if (streamId === 0) throw new Http2Error(ERROR.PROTOCOL_ERROR, `${frame} on stream 0`);
+}
+
+function needsNoStream(streamId: number, frame: string): void {
+  if (streamId !== 0) throw new Http2Error(ERROR.PROTOCOL_ERROR, `${frame} on a stream`);
+}
+
+function needsSize(bytes: number, size: number, frame: string): void {
+  if (bytes !== size) {
+    throw new Http2Error(ERROR.FRAME_SIZE_ERROR, `${frame} is not ${size} bytes`);
+  }
+}
+
+function idle(frame: string): Http2Error {
+  return new Http2Error(ERROR.PROTOCOL_ERROR, `${frame} on an idle stream`);
+}

@@ -1,0 +1,189 @@
+/**
+ * One exchange over HTTP/2: a stream of our own server.
+ * @module
+ */
+import type { ConnectError } from "@connectrpc/connect";
+import { type Answer, clientGone, type Exchange, grpcMessage } from "./exchange.ts";
+import type { HeaderList, Http2Stream, RequestHead, StreamUser } from "./http2/mod.ts";
+
+/** A request's body, chunk by chunk. The client may send more as chunks are taken. */
+class StreamBody implements AsyncIterableIterator<Uint8Array> {
+  readonly #stream: Http2Stream;
+  #chunks: Uint8Array[] = [];
+  #ended = false;
+  #failure: unknown;
+  #wake: (() => void) | undefined;
+
+  constructor(stream: Http2Stream) {
+    this.#stream = stream;
+  }
+
+  add(bytes: Uint8Array, end: boolean): void {
+    if (bytes.length > 0) this.#chunks.push(bytes);
+    this.#ended ||= end;
+    this.#wake?.();
+  }
+
+  /** Makes the waiting and all later reads throw. */
+  fail(reason: unknown): void {
+    this.#failure ??= reason;
+    this.#wake?.();
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array>> {
+    for (;;) {
+      if (this.#failure !== undefined) throw this.#failure;
+      const chunk = this.#chunks.shift();
+      if (chunk !== undefined) {
+        this.#stream.consumed(chunk.length);
+        return { done: false, value: chunk };
+      }
+      if (this.#ended) return { done: true, value: undefined };
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}
+
+/** A stream as an exchange. */
+export class Http2Exchange implements Exchange, StreamUser {
+  readonly http2 = true;
+  readonly httpVersion = "2.0";
+  readonly header: Headers;
+  readonly signal: AbortSignal;
+  readonly #head: RequestHead;
+  readonly #stream: Http2Stream;
+  readonly #controller = new AbortController();
+  readonly #body: StreamBody;
+  #finished = false;
+  #gone = false;
+  /** Ends the wait for room. */
+  #wake: (() => void) | undefined;
+
+  constructor(stream: Http2Stream, head: RequestHead) {
+    this.#stream = stream;
+    this.#head = head;
+    this.#body = new StreamBody(stream);
+    this.signal = this.#controller.signal;
+    this.header = toHeaders(head.fields);
+  }
+
+  get method(): string {
+    return this.#head.method;
+  }
+
+  get target(): string {
+    return this.#head.path;
+  }
+
+  get authority(): string {
+    return this.#head.authority;
+  }
+
+  get body(): AsyncIterable<Uint8Array> {
+    return this.#body;
+  }
+
+  get finished(): boolean {
+    return this.#finished;
+  }
+
+  /** Whether the stream ended before its answer did. */
+  get gone(): boolean {
+    return this.#gone;
+  }
+
+  abort(reason: ConnectError): void {
+    if (this.signal.aborted) return;
+    this.#body.fail(reason);
+    this.#controller.abort(reason);
+    // Whoever waits for room looks again, and gives up.
+    this.#wake?.();
+  }
+
+  async answer(answer: Answer): Promise<void> {
+    const iterator = answer.body?.[Symbol.asyncIterator]();
+    const isHead = this.method === "HEAD";
+    try {
+      // The head waits for the first chunk: until then a handler may still set headers.
+      let step = await iterator?.next();
+      if (this.#gone) return;
+      const isBare = (step === undefined || step.done === true) && answer.trailer === undefined;
+      this.#stream.sendHeaders(toList(answer.header, answer.status), isHead || isBare);
+      while (step !== undefined && step.done !== true) {
+        if (this.#gone) return;
+        if (!isHead && !this.#stream.sendData(step.value)) await this.#room();
+        step = await iterator?.next();
+      }
+      if (this.#gone) return;
+      if (answer.trailer !== undefined) this.#stream.sendTrailers(toList(answer.trailer));
+      else this.#stream.sendData(NO_BYTES, true);
+      await this.#room(true);
+      this.#finished = !this.#gone;
+    } finally {
+      await iterator?.return?.();
+    }
+  }
+
+  destroy(): void {
+    this.#gone = true;
+    this.#stream.reset();
+    this.#wake?.();
+  }
+
+  // What the stream tells its user.
+
+  data(bytes: Uint8Array, end: boolean): void {
+    this.#body.add(bytes, end);
+  }
+
+  headers(_trailers: HeaderList, end: boolean): void {
+    this.#body.add(NO_BYTES, end);
+  }
+
+  reset(): void {
+    if (this.#finished) return;
+    this.#gone = true;
+    this.abort(clientGone());
+  }
+
+  drained(): void {
+    this.#wake?.();
+  }
+
+  /**
+   * Waits until what was sent has left.
+   * @param last  the answer is whole: a call that is aborted now may still have it
+   */
+  async #room(last = false): Promise<void> {
+    // A call that was aborted before has its answer here: it may still go out.
+    const wasAborted = this.signal.aborted;
+    while (this.#stream.waiting && !this.#gone) {
+      await new Promise<void>((resolve) => this.#wake = resolve);
+      this.#wake = undefined;
+      if (!this.signal.aborted || wasAborted || !this.#stream.waiting) continue;
+      // Time is up while the client does not read: it cannot be told any more.
+      this.destroy();
+      if (!last) throw this.signal.reason;
+    }
+  }
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+function toHeaders(fields: HeaderList): Headers {
+  const headers = new Headers();
+  for (let i = 0; i < fields.length; i += 2) headers.append(fields[i], fields[i + 1]);
+  return headers;
+}
+
+function toList(headers: Headers | undefined, status?: number): HeaderList {
+  const list: string[] = status === undefined ? [] : [":status", String(status)];
+  headers?.forEach((value, name) => {
+    list.push(name, name === "grpc-message" ? grpcMessage(value) : value);
+  });
+  return list;
+}

@@ -1,0 +1,105 @@
+/**
+ * KeyValueService's unary methods: what both lanes call, whatever the bytes looked like. Scan is a stream
+ * and stands in services/kv.ts.
+ * @module
+ */
+import { PairError, type VectorClock } from "../../model/mod.ts";
+import type { KeyState, PutInput, ReadResult, StorageNode, WriteResult } from "../../node/mod.ts";
+import { checkConsistency } from "../convert.ts";
+
+/** What every call has. */
+interface Call {
+  readonly tenant: string;
+  /** The number of the Consistency enum. */
+  readonly consistency: number;
+}
+
+/** Put. */
+export interface PutCall extends Call, PutInput {}
+
+/** Get. */
+export interface GetCall extends Call {
+  readonly key: string;
+}
+
+/** Delete. */
+export interface DeleteCall extends GetCall {
+  readonly context: VectorClock | undefined;
+}
+
+/** Its answer. */
+export interface DeleteResult extends WriteResult {
+  readonly existed: boolean;
+}
+
+/** BatchPut. */
+export interface BatchPutCall extends Call {
+  readonly items: readonly PutInput[];
+  readonly skipUnchanged: boolean;
+}
+
+/** Its answer. */
+export interface BatchPutResult {
+  readonly results: readonly WriteResult[];
+  readonly unchanged: number;
+}
+
+/** BatchGet. */
+export interface BatchGetCall extends Call {
+  readonly keys: readonly string[];
+}
+
+/** Its answer: one result for each of the keys, in order, as far as they fit. */
+export interface BatchGetResult {
+  readonly keys: readonly string[];
+  readonly results: readonly (KeyState | undefined)[];
+}
+
+/** The methods. Each throws PairErrors. */
+export interface KeyValueMethods {
+  put(call: PutCall): Promise<WriteResult>;
+  get(call: GetCall): KeyState | Promise<KeyState>;
+  delete(call: DeleteCall): Promise<DeleteResult>;
+  batchPut(call: BatchPutCall): Promise<BatchPutResult>;
+  batchGet(call: BatchGetCall): Promise<BatchGetResult>;
+}
+
+/** An answer to BatchGet is cut off before its values exceed this; see kv.proto. */
+const BATCH_GET_BYTES = 16 * 1024 * 1024;
+
+/** Binds the methods to a node. */
+export function keyValueMethods(node: StorageNode): KeyValueMethods {
+  return {
+    put(call) {
+      checkConsistency(call.consistency);
+      return node.put(call.tenant, call);
+    },
+
+    get({ tenant, key, consistency }) {
+      checkConsistency(consistency);
+      const found = node.read(tenant, key);
+      return found instanceof Promise ? found.then(orNotFound) : orNotFound(found);
+    },
+
+    delete(call) {
+      checkConsistency(call.consistency);
+      return node.delete(call.tenant, call);
+    },
+
+    batchPut({ tenant, items, consistency, skipUnchanged }) {
+      checkConsistency(consistency);
+      return node.batchPut(tenant, items, { skipUnchanged });
+    },
+
+    async batchGet({ tenant, keys, consistency }) {
+      checkConsistency(consistency);
+      const results = await node.batchGet(tenant, keys, { maxBytes: BATCH_GET_BYTES });
+      return { keys, results };
+    },
+  };
+}
+
+function orNotFound(found: ReadResult | undefined): ReadResult {
+  if (found !== undefined) return found;
+  throw new PairError("KeyNotFound", "Cannot get: the key has no value");
+}

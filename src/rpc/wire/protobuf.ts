@@ -1,0 +1,211 @@
+/**
+ * The protobuf wire format (https://protobuf.dev/programming-guides/encoding), for messages that are hot:
+ * no object for a field, no BigInt, texts by a loop where they are short.
+ *
+ *     message = { tag value }     tag = field number << 3 | wire type, a varint
+ *     wire types: 0 varint · 1 eight bytes · 2 length and as many bytes · 5 four bytes
+ * @module
+ */
+import { decodeText, putVarint, utf8, varintLength } from "../../model/mod.ts";
+
+/** Bytes that are no message. What exactly is wrong, protobuf's own library says. */
+export class MalformedMessage extends Error {
+  override readonly name = "MalformedMessage";
+}
+
+/** The tag of a field whose value is a varint. */
+export const varintTag = (field: number): number => field << 3;
+/** The tag of a field whose value has a length. */
+export const bytesTag = (field: number): number => field << 3 | 2;
+
+/** Reads one message, in place. */
+export class WireReader {
+  #bytes: Uint8Array;
+  #at: number;
+  #end: number;
+
+  constructor(bytes: Uint8Array, start = 0, end = bytes.length) {
+    this.#bytes = bytes;
+    this.#at = start;
+    this.#end = end;
+  }
+
+  /** Whether a field follows. */
+  get more(): boolean {
+    return this.#at < this.#end;
+  }
+
+  /** A field's tag. */
+  tag(): number {
+    const tag = this.#uint32();
+    // Field numbers begin with 1.
+    if (tag < 8) throw new MalformedMessage();
+    return tag;
+  }
+
+  /** An int64, as near as a number comes: beyond 2^53 it is no safe integer, and callers check that. */
+  int64(): number {
+    let low = 0;
+    for (let shift = 0; shift < 28; shift += 7) {
+      const byte = this.#byte();
+      low |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return low;
+    }
+    return this.#longInt64(low);
+  }
+
+  /** An enum or int32. */
+  int32(): number {
+    return this.int64() | 0;
+  }
+
+  /** A bool: anything but 0 is true. */
+  bool(): boolean {
+    return this.int64() !== 0;
+  }
+
+  /** The bytes of a field, in place. */
+  bytes(): Uint8Array {
+    const end = this.#fieldEnd();
+    const bytes = this.#bytes.subarray(this.#at, end);
+    this.#at = end;
+    return bytes;
+  }
+
+  /** A text. @throws MalformedMessage when it is not UTF-8 */
+  text(): string {
+    try {
+      return decodeText(this.bytes());
+    } catch (error) {
+      throw error instanceof TypeError ? new MalformedMessage() : error;
+    }
+  }
+
+  /** A message inside this one. */
+  message(): WireReader {
+    const end = this.#fieldEnd();
+    const inner = new WireReader(this.#bytes, this.#at, end);
+    this.#at = end;
+    return inner;
+  }
+
+  /** Passes over the value of a field that nobody knows. */
+  skip(tag: number): void {
+    switch (tag & 7) {
+      case 0:
+        this.int64();
+        return;
+      case 1:
+        return this.#pass(8);
+      case 2:
+        this.#at = this.#fieldEnd();
+        return;
+      case 5:
+        return this.#pass(4);
+      default:
+        // Groups, which no schema of ours has: left to the library.
+        throw new MalformedMessage();
+    }
+  }
+
+  #byte(): number {
+    if (this.#at >= this.#end) throw new MalformedMessage();
+    return this.#bytes[this.#at++];
+  }
+
+  #uint32(): number {
+    const value = this.int64();
+    if (value < 0 || value > 0xffffffff) throw new MalformedMessage();
+    return value;
+  }
+
+  /** The rest of a varint of more than four bytes. */
+  #longInt64(low: number): number {
+    const middle = this.#byte();
+    low |= (middle & 0x0f) << 28;
+    let high = (middle & 0x7f) >> 4;
+    if (middle >= 0x80) {
+      for (let shift = 3;; shift += 7) {
+        // Ten bytes at most: of the last, one bit counts.
+        if (shift > 31) throw new MalformedMessage();
+        const byte = this.#byte();
+        high |= (byte & 0x7f) << shift;
+        if (byte < 0x80) break;
+      }
+    }
+    return high * 2 ** 32 + (low >>> 0);
+  }
+
+  #fieldEnd(): number {
+    const length = this.#uint32();
+    if (length > this.#end - this.#at) throw new MalformedMessage();
+    return this.#at + length;
+  }
+
+  #pass(bytes: number): void {
+    if (bytes > this.#end - this.#at) throw new MalformedMessage();
+    this.#at += bytes;
+  }
+}
+
+// Sizes, for messages inside others, which begin with their length. A field that has its default value
+// is left out.
+
+/** Bytes of a varint field; none for 0. */
+export function varintFieldSize(value: number): number {
+  return value === 0 ? 0 : 1 + varintLength(value);
+}
+
+/** Bytes of a field with a length, its tag included. */
+export function lengthFieldSize(length: number): number {
+  return 1 + varintLength(length) + length;
+}
+
+/** Bytes of a text in UTF-8. */
+export function textLength(text: string): number {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) >= 0x80) return utf8(text).length;
+  return text.length;
+}
+
+/** Writes an integer of at most 2^53 - 1; 0 is left out. @returns the end */
+export function putVarintField(into: Uint8Array, at: number, field: number, value: number): number {
+  if (value === 0) return at;
+  into[at++] = varintTag(field);
+  return putVarint(into, at, value);
+}
+
+/** Writes what comes before a field's bytes. @returns where they go */
+export function putLength(into: Uint8Array, at: number, field: number, length: number): number {
+  into[at++] = bytesTag(field);
+  return putVarint(into, at, length);
+}
+
+/** Writes bytes, also when there are none. @returns the end */
+export function putBytesField(
+  into: Uint8Array,
+  at: number,
+  field: number,
+  bytes: Uint8Array,
+): number {
+  at = putLength(into, at, field, bytes.length);
+  into.set(bytes, at);
+  return at + bytes.length;
+}
+
+/** Writes a text of `length` bytes; an empty one is left out. @returns the end */
+export function putTextField(
+  into: Uint8Array,
+  at: number,
+  field: number,
+  text: string,
+  length: number,
+): number {
+  if (length === 0) return at;
+  at = putLength(into, at, field, length);
+  if (length !== text.length) {
+    into.set(utf8(text), at);
+    return at + length;
+  }
+  for (let i = 0; i < length; i++) into[at + i] = text.charCodeAt(i);
+  return at + length;
+}
