@@ -84,9 +84,9 @@ function fromPairError(error: PairError): ConnectError {
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /**
- * Gives an error of the RPC library its ErrorDetail, in place, and calls bytes that are no protobuf
- * the client's fault, as bad JSON is. Does nothing to an error that has a detail.
- * @param detail  false: all of this but the detail
+ * Gives an error of the RPC library its ErrorDetail and its text one line, in place, and calls bytes
+ * that are no protobuf the client's fault, as bad JSON is. Does nothing to an error that has a detail.
+ * @param detail  false: text and details stay as they are
  * @returns the same error
  */
 export function completeError(error: ConnectError, detail = true): ConnectError {
@@ -95,8 +95,8 @@ export function completeError(error: ConnectError, detail = true): ConnectError 
   if (error.code === Code.Internal && error.rawMessage.startsWith(BAD_BINARY)) {
     open.code = Code.InvalidArgument;
   }
-  open.rawMessage = oneLine(error.rawMessage);
   if (!detail) return error;
+  open.rawMessage = oneLine(error.rawMessage);
   const row = ROW_OF_CODE[error.code] ?? "Internal";
   error.details.push({
     desc: ErrorDetailSchema,

@@ -26,6 +26,8 @@ export interface FrontOptions {
   readonly maxTimeoutMs: number;
   /** The longest that a request takes which is no RPC. */
   readonly webTimeoutMs: number;
+  /** Whether the answer for an RPC that there is not carries an ErrorDetail; as the pipeline has it. */
+  readonly errorDetails?: boolean;
   /** Whether HTTP/1.1 clients are to be asked to close their connection. */
   readonly closing: () => boolean;
 }
@@ -132,11 +134,12 @@ function toUniversal(exchange: Exchange): UniversalServerRequest {
 }
 
 /** The answer for an RPC that there is not, in the caller's protocol; undefined when it is no RPC. */
-function unknownRpc(exchange: Exchange): Answer | undefined {
+function unknownRpc(exchange: Exchange, errorDetails = true): Answer | undefined {
   const type = exchange.header.get("content-type") ?? "";
   const grpc = type.startsWith("application/grpc");
   if (!grpc && !RPC_PATH.test(pathOf(exchange.target))) return undefined;
-  const error = completeError(new ConnectError("there is no such method", Code.Unimplemented));
+  const unknown = new ConnectError("there is no such method", Code.Unimplemented);
+  const error = completeError(unknown, errorDetails);
   if (grpc) {
     const header = new Headers({ "content-type": type });
     const status = new Headers();

@@ -26,8 +26,8 @@ export interface PipelineOptions {
   readonly log: Log;
   readonly registry: Registry;
   /**
-   * Whether every error carries an ErrorDetail. Default true; services that are not PairDB's have
-   * details of their own.
+   * Whether every error carries an ErrorDetail, and its text is one line. Default true; services that
+   * are not PairDB's have texts and details of their own.
    */
   readonly errorDetails?: boolean;
 }

@@ -68,7 +68,7 @@ export interface Port {
 
 /** What {@link openTransport} serves, and where. */
 export interface TransportOptions
-  extends Pick<FrontOptions, "clock" | "log" | "routes" | "web" | "judge"> {
+  extends Pick<FrontOptions, "clock" | "log" | "routes" | "web" | "judge" | "errorDetails"> {
   readonly network: Network;
   readonly host: string;
   /** 0: any free one. */
@@ -176,6 +176,7 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     routes: options.routes,
     web: options.web,
     judge: options.judge,
+    errorDetails: options.errorDetails ?? true,
     maxHeaderBytes: limits.maxHeaderBytes,
     maxTimeoutMs: limits.streamTimeoutMs,
     webTimeoutMs: limits.readTimeoutMs,

@@ -100,3 +100,10 @@ Deno.test("completeError() gives the library's errors a number, once", () => {
   assert.equal(binary.code, Code.InvalidArgument);
   assert.equal(detailOf(binary)?.code, ErrorCode.INVALID_ARGUMENT);
 });
+
+Deno.test("completeError() leaves texts and details of other services alone", () => {
+  const error = completeError(new ConnectError("one\n two", Code.Aborted), false);
+  assert.deepEqual([error.rawMessage, error.details], ["one\n two", []]);
+  const binary = completeError(new ConnectError("parse binary: EOF", Code.Internal), false);
+  assert.deepEqual([binary.code, binary.details], [Code.InvalidArgument, []]);
+});
