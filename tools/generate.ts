@@ -1,49 +1,52 @@
 /**
- * `deno task generate`: turns proto/ into src/gen/ with buf and protoc-gen-es.
+ * `deno task generate`: turns proto/ into src/gen/, and the conformance suite's protos into
+ * tests/conformance/gen/, with buf and protoc-gen-es.
  *
- *     deno task generate            rewrites src/gen/
- *     deno task generate --check    changes nothing; fails when src/gen/ is not what proto/ gives
+ *     deno task generate            rewrites both
+ *     deno task generate --check    changes nothing; fails when either is not what its protos give
  * @module
  */
 import { findBuf } from "./buf.ts";
 
-const OUTPUT = "src/gen";
+/** What is generated: each template of buf's names its protos and the folder that it fills. */
+const SETS: readonly { readonly template: string; readonly output: string }[] = [
+  { template: "buf.gen.yaml", output: "src/gen" },
+  { template: "tests/conformance/buf.gen.yaml", output: "tests/conformance/gen" },
+];
 
 const ROOT = new URL("../", import.meta.url).pathname;
 
 const check = Deno.args.includes("--check");
 const scratch = await Deno.makeTempDir({ prefix: "pairdb-generate-" });
 try {
-  await generateInto(scratch);
-  const wanted = await readTree(`${scratch}/${OUTPUT}`);
-  const present = await readTree(`${ROOT}${OUTPUT}`);
-  const stale = differences(wanted, present);
-  if (check && stale.length > 0) {
-    await say(
-      `src/gen is not what proto/ gives; run \`deno task generate\`:\n${stale.join("\n")}\n`,
-    );
-    Deno.exitCode = 1;
-  } else if (!check) {
-    await writeTree(wanted, present);
-    await say(`${wanted.size} files in ${OUTPUT}, ${stale.length} changed\n`);
+  const buf = await findBuf();
+  const env = { PATH: await pathWithDeno(scratch) };
+  for (const { template, output } of SETS) {
+    await run(buf, ["generate", "--template", template, "--output", scratch], { cwd: ROOT, env });
+    const wanted = await readTree(`${scratch}/${output}`);
+    const present = await readTree(`${ROOT}${output}`);
+    const stale = differences(output, wanted, present);
+    if (check && stale.length > 0) {
+      await say(
+        `${output} is not what its protos give; run \`deno task generate\`:\n${stale.join("\n")}\n`,
+      );
+      Deno.exitCode = 1;
+    } else if (!check) {
+      await writeTree(output, wanted, present);
+      await say(`${wanted.size} files in ${output}, ${stale.length} changed\n`);
+    }
   }
 } finally {
   await Deno.remove(scratch, { recursive: true });
 }
 
-/** Runs buf with the repository's buf.gen.yaml, writing below `folder`. */
-async function generateInto(folder: string): Promise<void> {
-  const buf = await findBuf();
-  // buf starts the plugin as `deno`; the one that runs this tool need not be on the PATH.
+/** A PATH on which `deno` is the one that runs this tool: buf starts the plugin by that name. */
+async function pathWithDeno(folder: string): Promise<string> {
   const bin = `${folder}/bin`;
   await Deno.mkdir(bin);
-  const name = Deno.build.os === "windows" ? "deno.exe" : "deno";
-  await Deno.symlink(Deno.execPath(), `${bin}/${name}`);
-  const separator = Deno.build.os === "windows" ? ";" : ":";
-  await run(buf, ["generate", "--output", folder], {
-    cwd: ROOT,
-    env: { PATH: `${bin}${separator}${Deno.env.get("PATH") ?? ""}` },
-  });
+  const windows = Deno.build.os === "windows";
+  await Deno.symlink(Deno.execPath(), `${bin}/${windows ? "deno.exe" : "deno"}`);
+  return `${bin}${windows ? ";" : ":"}${Deno.env.get("PATH") ?? ""}`;
 }
 
 /** Runs a program and returns its output. @throws Error with what it said when it fails */
@@ -83,28 +86,33 @@ async function readTree(folder: string, prefix = ""): Promise<Map<string, string
 }
 
 /** One line for each file that is missing, superfluous or different in `present`. */
-function differences(wanted: Map<string, string>, present: Map<string, string>): string[] {
+function differences(
+  output: string,
+  wanted: Map<string, string>,
+  present: Map<string, string>,
+): string[] {
   const lines: string[] = [];
   for (const [path, text] of wanted) {
-    if (!present.has(path)) lines.push(`  missing      ${OUTPUT}/${path}`);
-    else if (present.get(path) !== text) lines.push(`  out of date  ${OUTPUT}/${path}`);
+    if (!present.has(path)) lines.push(`  missing      ${output}/${path}`);
+    else if (present.get(path) !== text) lines.push(`  out of date  ${output}/${path}`);
   }
   for (const path of present.keys()) {
-    if (!wanted.has(path)) lines.push(`  superfluous  ${OUTPUT}/${path}`);
+    if (!wanted.has(path)) lines.push(`  superfluous  ${output}/${path}`);
   }
   return lines.sort();
 }
 
-/** Makes src/gen equal to `wanted`. */
+/** Makes the folder equal to `wanted`. */
 async function writeTree(
+  output: string,
   wanted: Map<string, string>,
   present: Map<string, string>,
 ): Promise<void> {
   for (const path of present.keys()) {
-    if (!wanted.has(path)) await Deno.remove(`${ROOT}${OUTPUT}/${path}`);
+    if (!wanted.has(path)) await Deno.remove(`${ROOT}${output}/${path}`);
   }
   for (const [path, text] of wanted) {
-    const file = `${ROOT}${OUTPUT}/${path}`;
+    const file = `${ROOT}${output}/${path}`;
     await Deno.mkdir(file.slice(0, file.lastIndexOf("/")), { recursive: true });
     await Deno.writeTextFile(file, text);
   }

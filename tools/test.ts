@@ -12,7 +12,12 @@ import { readSummary, type Summary } from "./test_summary.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 /** Folders whose tests disturb each other. */
-const ALONE: readonly string[] = ["tests/e2e/", "tests/crash/", "tests/planted/"];
+const ALONE: readonly string[] = [
+  "tests/conformance/",
+  "tests/e2e/",
+  "tests/crash/",
+  "tests/planted/",
+];
 /** For one `deno test`; a suite that takes longer hangs. */
 const LIMIT_MIN = 15;
 

@@ -36,3 +36,8 @@ export function testNeeding(
     fn: run,
   });
 }
+
+/** Writes a line among the tests' output, for what a run should show even when all is well. */
+export function note(line: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+}
