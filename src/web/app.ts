@@ -39,8 +39,9 @@ export function createWebApp(
 ): Hono<{ Bindings: WebBindings }> {
   const app = new Hono<{ Bindings: WebBindings }>();
 
-  // Alive: the event loop turns. Says nothing about whether calls would succeed.
-  const alive = (c: Context) => c.text("ok\n");
+  // Alive: the event loop turns. Says nothing about whether calls would succeed. (With fewer than five
+  // bytes, h2spec skips its case of a flow-control window below zero.)
+  const alive = (c: Context) => c.text("ok: alive\n");
   app.get("/healthz", alive);
   app.post("/healthz", alive);
 

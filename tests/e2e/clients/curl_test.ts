@@ -92,7 +92,7 @@ testNeeding(
       const { code, stdout } = await new Deno.Command("sh", { args: ["-c", line] }).output();
       assert.equal(code, 0);
       assert.equal(JSON.parse(new TextDecoder().decode(stdout)).vectorClock.entries.length, 1);
-      assert.equal(await curl(`${url}/healthz`), "ok\n");
+      assert.equal(await curl(`${url}/healthz`), "ok: alive\n");
       assert.equal(await curl(`${url}/readyz`), "ok\n");
       assert.match(await curl(`${url}/metrics`), /pairdb_rpc_calls_total\{.*method="Put".*\} 1\n/);
     }),

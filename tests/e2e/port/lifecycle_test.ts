@@ -21,11 +21,13 @@ async function get(url: string): Promise<[number, string]> {
 
 Deno.test("port: /healthz, /readyz and the page", () =>
   withPort(async ({ port, node }) => {
-    assert.deepEqual(await get(`${port.url}/healthz`), [200, "ok\n"]);
+    assert.deepEqual(await get(`${port.url}/healthz`), [200, "ok: alive\n"]);
+    const posted = await fetch(`${port.url}/healthz`, { method: "POST", body: "anything" });
+    assert.deepEqual([posted.status, await posted.text()], [200, "ok: alive\n"]);
     assert.deepEqual(await get(`${port.url}/readyz`), [200, "ok\n"]);
     node.healthNow = { status: "unhealthy", reasons: ["the log is poisoned"], metrics: {} };
     assert.deepEqual(await get(`${port.url}/readyz`), [503, "not ready: the log is poisoned\n"]);
-    assert.deepEqual(await get(`${port.url}/healthz`), [200, "ok\n"]);
+    assert.deepEqual(await get(`${port.url}/healthz`), [200, "ok: alive\n"]);
     node.healthNow = { status: "degraded", reasons: ["disk"], metrics: {} };
     assert.deepEqual(await get(`${port.url}/readyz`), [200, "ok\n"]);
     port.setReady(false, "draining");
