@@ -76,7 +76,8 @@ async function serve(options: FrontOptions, exchange: Exchange): Promise<void> {
     : options.clock.after(timeoutMs, () => exchange.abort(timeUp()));
   try {
     if (route === undefined) {
-      const answer = unknownRpc(exchange) ?? await askWeb(options.web, exchange);
+      const answer = unknownRpc(exchange, options.errorDetails) ??
+        await askWeb(options.web, exchange);
       return await send(options, exchange, answer, verdict.headers);
     }
     tameTimeouts(exchange.header, options.maxTimeoutMs);
