@@ -1,7 +1,7 @@
 // h2spec has no go.mod of its own: as the dependency of a module it can be built, at a pinned version.
 module pairdb.invalid/tests/conformance/h2spec
 
-go 1.26.8
+go 1.25.0
 
 require (
 	github.com/fatih/color v1.19.0 // indirect
