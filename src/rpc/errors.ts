@@ -121,3 +121,8 @@ export function describe(error: unknown): string {
   const text = error.stack ?? `${error.name}: ${error.message}`;
   return error.cause === undefined ? text : `${text}\ncaused by ${describe(error.cause)}`;
 }
+
+/** The server's own limit on a call's time. */
+export function timeUp(): ConnectError {
+  return new ConnectError("the call took longer than the server allows", Code.DeadlineExceeded);
+}

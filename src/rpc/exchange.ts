@@ -3,6 +3,7 @@
  * @module
  */
 import { Code, ConnectError } from "@connectrpc/connect";
+import type { HeaderList } from "./http2/mod.ts";
 
 /** What is answered, from either side of the house. */
 export interface Answer {
@@ -59,4 +60,20 @@ export function clientGone(): ConnectError {
  */
 export function grpcMessage(escaped: string): string {
   return decodeURIComponent(escaped).replace(/[^ -$&-~]+/g, encodeURIComponent);
+}
+
+/** Headers as HTTP/2 sends them. @param status  comes first, for the head of an answer */
+export function toHeaderList(headers: Headers | undefined, status?: number): HeaderList {
+  const list: string[] = status === undefined ? [] : [":status", String(status)];
+  headers?.forEach((value, name) => {
+    list.push(name, name === "grpc-message" ? grpcMessage(value) : value);
+  });
+  return list;
+}
+
+/** Fields as HTTP/2 brings them. */
+export function fromHeaderList(fields: HeaderList): Headers {
+  const headers = new Headers();
+  for (let i = 0; i < fields.length; i += 2) headers.append(fields[i], fields[i + 1]);
+  return headers;
 }

@@ -9,7 +9,7 @@ import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grp
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import type { Clock, Log } from "../runtime/mod.ts";
 import type { OriginRequest, OriginVerdict, WebBindings } from "../web/mod.ts";
-import { completeError, describe } from "./errors.ts";
+import { completeError, describe, timeUp } from "./errors.ts";
 import { type Answer, type Exchange, pathOf, urlOf } from "./exchange.ts";
 import type { Route } from "./router.ts";
 
@@ -189,8 +189,4 @@ function refusal(status: number, code: string, message: string): Answer {
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
-}
-
-function timeUp(): ConnectError {
-  return new ConnectError("the call took longer than the server allows", Code.DeadlineExceeded);
 }

@@ -3,19 +3,28 @@
  * @module
  */
 import type { ConnectError } from "@connectrpc/connect";
-import { type Answer, clientGone, type Exchange, grpcMessage } from "./exchange.ts";
+import {
+  type Answer,
+  clientGone,
+  type Exchange,
+  fromHeaderList,
+  toHeaderList,
+} from "./exchange.ts";
 import type { HeaderList, Http2Stream, RequestHead, StreamUser } from "./http2/mod.ts";
 
 /** A request's body, chunk by chunk. The client may send more as chunks are taken. */
 class StreamBody implements AsyncIterableIterator<Uint8Array> {
   readonly #stream: Http2Stream;
+  #prepaid: number;
   #chunks: Uint8Array[] = [];
   #ended = false;
   #failure: unknown;
   #wake: (() => void) | undefined;
 
-  constructor(stream: Http2Stream) {
+  /** @param prepaid  bytes at the beginning for which the client has had leave to send more */
+  constructor(stream: Http2Stream, prepaid: number) {
     this.#stream = stream;
+    this.#prepaid = prepaid;
   }
 
   add(bytes: Uint8Array, end: boolean): void {
@@ -35,7 +44,9 @@ class StreamBody implements AsyncIterableIterator<Uint8Array> {
       if (this.#failure !== undefined) throw this.#failure;
       const chunk = this.#chunks.shift();
       if (chunk !== undefined) {
-        this.#stream.consumed(chunk.length);
+        const paid = Math.min(this.#prepaid, chunk.length);
+        this.#prepaid -= paid;
+        this.#stream.consumed(chunk.length - paid);
         return { done: false, value: chunk };
       }
       if (this.#ended) return { done: true, value: undefined };
@@ -63,12 +74,13 @@ export class Http2Exchange implements Exchange, StreamUser {
   /** Ends the wait for room. */
   #wake: (() => void) | undefined;
 
-  constructor(stream: Http2Stream, head: RequestHead) {
+  /** @param prepaid  bytes at the body's beginning for which the client has had leave to send more */
+  constructor(stream: Http2Stream, head: RequestHead, prepaid = 0) {
     this.#stream = stream;
     this.#head = head;
-    this.#body = new StreamBody(stream);
+    this.#body = new StreamBody(stream, prepaid);
     this.signal = this.#controller.signal;
-    this.header = toHeaders(head.fields);
+    this.header = fromHeaderList(head.fields);
   }
 
   get method(): string {
@@ -112,14 +124,14 @@ export class Http2Exchange implements Exchange, StreamUser {
       let step = await iterator?.next();
       if (this.#gone) return;
       const isBare = (step === undefined || step.done === true) && answer.trailer === undefined;
-      this.#stream.sendHeaders(toList(answer.header, answer.status), isHead || isBare);
+      this.#stream.sendHeaders(toHeaderList(answer.header, answer.status), isHead || isBare);
       while (step !== undefined && step.done !== true) {
         if (this.#gone) return;
         if (!isHead && !this.#stream.sendData(step.value)) await this.#room();
         step = await iterator?.next();
       }
       if (this.#gone) return;
-      if (answer.trailer !== undefined) this.#stream.sendTrailers(toList(answer.trailer));
+      if (answer.trailer !== undefined) this.#stream.sendTrailers(toHeaderList(answer.trailer));
       else this.#stream.sendData(NO_BYTES, true);
       await this.#room(true);
       this.#finished = !this.#gone;
@@ -173,17 +185,3 @@ export class Http2Exchange implements Exchange, StreamUser {
 }
 
 const NO_BYTES = new Uint8Array(0);
-
-function toHeaders(fields: HeaderList): Headers {
-  const headers = new Headers();
-  for (let i = 0; i < fields.length; i += 2) headers.append(fields[i], fields[i + 1]);
-  return headers;
-}
-
-function toList(headers: Headers | undefined, status?: number): HeaderList {
-  const list: string[] = status === undefined ? [] : [":status", String(status)];
-  headers?.forEach((value, name) => {
-    list.push(name, name === "grpc-message" ? grpcMessage(value) : value);
-  });
-  return list;
-}

@@ -15,9 +15,9 @@
  */
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError, type HandlerContext, type Interceptor } from "@connectrpc/connect";
-import { codeToString } from "@connectrpc/connect/protocol-connect";
 import type { Clock, Log } from "../runtime/mod.ts";
-import type { Counter, Gauge, Histogram, Registry } from "../web/mod.ts";
+import type { Registry } from "../web/mod.ts";
+import { CallMetrics } from "./call_metrics.ts";
 import { describe, detailOf, toConnectError } from "./errors.ts";
 
 /** What the pipeline needs of the world. */
@@ -32,78 +32,48 @@ export interface PipelineOptions {
   readonly errorDetails?: boolean;
 }
 
-/** The pipeline, as the RPC library takes it. */
+/** What a client is told about a failure. */
+export type Status = (error: unknown) => ConnectError;
+
+/** The pipeline: for the RPC library an interceptor and a gate, and for the short lane its parts. */
 export interface Pipeline {
+  readonly calls: CallMetrics;
+  readonly status: Status;
   readonly requestGate: (context: HandlerContext) => void;
   readonly interceptors: Interceptor[];
 }
 
 /** Makes the pipeline of one port. */
 export function createPipeline(options: PipelineOptions): Pipeline {
-  const metrics = callMetrics(options.registry);
-  const { log, errorDetails = true } = options;
+  const { registry, clock, log, errorDetails = true } = options;
+  const calls = new CallMetrics(registry, clock, log);
   const status: Status = (error) => toConnectError(error, log, errorDetails);
   return {
-    requestGate: (context) => observe(context, options, metrics, status),
+    calls,
+    status,
+    requestGate: (context) => observe(context, calls, status, log),
     interceptors: [guard(log, status)],
   };
 }
 
-/** What a client is told about a failure. */
-type Status = (error: unknown) => ConnectError;
-
-interface CallMetrics {
-  readonly calls: Counter;
-  readonly seconds: Histogram;
-  readonly running: Gauge;
-}
-
-function callMetrics(registry: Registry): CallMetrics {
-  return {
-    calls: registry.counter(
-      "pairdb_rpc_calls_total",
-      "Calls that ended, by method and status.",
-      ["service", "method", "code"],
-    ),
-    seconds: registry.histogram(
-      "pairdb_rpc_duration_seconds",
-      "Time from a call's head to its end.",
-      ["service", "method"],
-    ),
-    running: registry.gauge("pairdb_rpc_running", "Calls that run now."),
-  };
-}
-
-/** Counts, times and logs one call when it ends. Never a key or a value: the log is for operators. */
-function observe(
-  context: HandlerContext,
-  { clock, log }: PipelineOptions,
-  metrics: CallMetrics,
-  status: Status,
-): void {
-  const start = clock.monotonicMs();
-  const { signal, service, method } = context;
-  metrics.running.add(1);
-  const end = () => {
-    const code = outcome(signal.reason, method, log, status);
-    const elapsedMs = clock.monotonicMs() - start;
-    metrics.running.add(-1);
-    metrics.calls.add(1, service.typeName, method.name, code);
-    metrics.seconds.observe(elapsedMs / 1000, service.typeName, method.name);
-    log.debug("rpc", { service: service.typeName, method: method.name, code, elapsedMs });
-  };
+/** Counts one call when it ends. */
+function observe(context: HandlerContext, calls: CallMetrics, status: Status, log: Log): void {
+  const { signal, method } = context;
+  const meter = calls.of(method);
+  const start = meter.begin();
+  const end = () => meter.end(start, outcome(signal.reason, method, status, log));
   // The signal lives as long as the call, so the listener does not outlive it either.
   if (signal.aborted) end();
   else signal.addEventListener("abort", end, { once: true });
 }
 
-/** The status of an ended call, by what its signal was aborted with. */
-function outcome(reason: unknown, method: DescMethod, log: Log, status: Status): string {
-  if (reason instanceof ConnectError) return codeToString(status(reason).code);
+/** The status of an ended call, by what its signal was aborted with; undefined when it went well. */
+function outcome(reason: unknown, method: DescMethod, status: Status, log: Log): Code | undefined {
+  if (reason instanceof ConnectError) return status(reason).code;
   // A call that went well is aborted without a reason, for which the platform puts in an AbortError.
-  if (reason instanceof Error && reason.name === "AbortError") return "ok";
+  if (reason instanceof Error && reason.name === "AbortError") return undefined;
   log.error("rpc_internal_error", { method: method.name, error: describe(reason) });
-  return codeToString(Code.Internal);
+  return Code.Internal;
 }
 
 /** Deadlines and errors around the service. */

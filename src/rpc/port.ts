@@ -25,12 +25,13 @@ import {
 import { Connections, type Http2Requests } from "./connections.ts";
 import type { Exchange } from "./exchange.ts";
 import { createFront, type FrontOptions } from "./front.ts";
-import { createPipeline } from "./interceptors.ts";
+import { createPipeline, type Pipeline } from "./interceptors.ts";
 import { Http1Exchange } from "./http1_exchange.ts";
 import { Http2Exchange } from "./http2_exchange.ts";
 import { DEFAULT_PORT_LIMITS, type PortLimits } from "./limits.ts";
 import { Readiness } from "./readiness.ts";
 import { createRoutes } from "./router.ts";
+import { ShortLane, type ShortLaneOptions } from "./short_lane.ts";
 
 /** How a port is opened. */
 export interface PortOptions {
@@ -74,6 +75,8 @@ export interface TransportOptions
   /** 0: any free one. */
   readonly port: number;
   readonly limits: PortLimits;
+  /** What the routes were made with. */
+  readonly pipeline: Pipeline;
   /** Gets the metrics of connections. */
   readonly registry: Registry;
 }
@@ -103,6 +106,7 @@ export async function openPort(options: PortOptions): Promise<Port> {
   const readiness = new Readiness(node);
   registry.collect(() => nodeSamples(node));
 
+  const pipeline = createPipeline({ clock, log, registry });
   const transport = await openTransport({
     clock,
     network,
@@ -116,8 +120,9 @@ export async function openPort(options: PortOptions): Promise<Port> {
       clock,
       limits,
       readiness,
-      pipeline: createPipeline({ clock, log, registry }),
+      pipeline,
     }),
+    pipeline,
     web: createWebApp({
       node,
       registry: options.metrics === false ? undefined : registry,
@@ -158,12 +163,16 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
   const http1 = http1Server(limits, (request, response) => {
     serve(new Http1Exchange(request, response, clock, limits), connections.begin(request));
   });
+  const takeOver: ShortLaneOptions["takeOver"] = (stream, head, connection, prepaid) => {
+    const exchange = new Http2Exchange(stream, head, prepaid);
+    connection.defer({ begin: () => exchange.gone || serve(exchange) });
+    return exchange;
+  };
+  const { routes, judge, pipeline } = options;
+  const shortLane = new ShortLane({ clock, pipeline, limits, routes, judge, takeOver });
   const http2: Http2Requests = {
-    open(stream, head, connection) {
-      const exchange = new Http2Exchange(stream, head);
-      connection.defer({ begin: () => exchange.gone || serve(exchange) });
-      return exchange;
-    },
+    open: (stream, head, connection) =>
+      shortLane.open(stream, head, connection) ?? takeOver(stream, head, connection, 0),
     refuse(stream) {
       stream.sendHeaders([":status", "431", "content-type", "application/json"]);
       stream.sendData(HEADERS_TOO_LARGE, true);
@@ -173,9 +182,9 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
   const front = createFront({
     clock,
     log,
-    routes: options.routes,
+    routes,
     web: options.web,
-    judge: options.judge,
+    judge,
     errorDetails: options.errorDetails ?? true,
     maxHeaderBytes: limits.maxHeaderBytes,
     maxTimeoutMs: limits.streamTimeoutMs,
@@ -203,12 +212,14 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     // Sleeping rejects when the drain wins; that is no failure.
     const pause = (ms: number) => clock.sleep(ms, patience.signal).then(() => {}, () => {});
     await Promise.race([drained, pause(limits.shutdownTimeoutMs)]);
+    shortLane.abort(shuttingDown());
     for (const exchange of exchanges.keys()) exchange.abort(shuttingDown());
     await Promise.race([drained, pause(LAST_WORDS_MS)]);
     connections.destroy();
     await drained;
     // What is left waits for nothing that a client could bring any more.
     await Promise.race([Promise.all(exchanges.values()), pause(LAST_WORDS_MS)]);
+    shortLane.close();
     patience.abort();
   };
   let closed: Promise<void> | undefined;

@@ -2,8 +2,7 @@
  * The routes: which handler answers which RPC path, and how long it may take.
  * @module
  */
-import type { DescFile, DescMethod, DescService, Registry } from "@bufbuild/protobuf";
-import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
+import type { DescFile, DescService, Registry } from "@bufbuild/protobuf";
 import {
   type ConnectRouterOptions,
   createConnectRouter,
@@ -24,6 +23,9 @@ import type { Pipeline } from "./interceptors.ts";
 import { keyValueMethods } from "./methods/mod.ts";
 import type { PortLimits } from "./limits.ts";
 import type { Readiness } from "./readiness.ts";
+import type { AnyShortMethod } from "./short_lane.ts";
+import { hotMethods, unaryMethods } from "./short_methods.ts";
+import { timeoutOf } from "./timeouts.ts";
 import {
   adminService,
   Catalog,
@@ -38,6 +40,8 @@ import {
 /** One RPC. */
 export interface Route {
   readonly handle: UniversalHandler;
+  /** For the short lane; undefined: it is not one of its calls. */
+  readonly short: AnyShortMethod | undefined;
   /** The longest that a call may take, in ms; undefined: as long as the client stays. */
   readonly timeoutMs: number | undefined;
 }
@@ -63,6 +67,8 @@ export interface ServingOptions {
   readonly pipeline: Pipeline;
   /** Messages that an Any may hold in JSON; undefined: none. */
   readonly messages?: Registry;
+  /** Methods that the short lane calls past the library's messages, by path. */
+  readonly hot?: ReadonlyMap<string, AnyShortMethod>;
 }
 
 const SERVICES: readonly DescService[] = [
@@ -83,30 +89,21 @@ const JSON_OPTIONS: ConnectRouterOptions["jsonOptions"] & { textDecoder: TextDec
   textDecoder: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }),
 };
 
-/** Unary calls that do maintenance: they may take as long as a stream. */
-const SLOW: ReadonlySet<DescMethod> = new Set<DescMethod>([
-  AdminService.method.flush,
-  AdminService.method.compact,
-  TenantService.method.dropTenant,
-]);
-
-/** Streams that wait for changes, and so have no natural end. */
-const ENDLESS: ReadonlySet<DescMethod> = new Set<DescMethod>([Health.method.watch]);
-
 /** Binds all services to a node. @returns path → route */
 export function createRoutes(options: RouterOptions): ReadonlyMap<string, Route> {
   const { node, clock, limits, readiness, pipeline } = options;
   const catalog = new Catalog([...new Set<DescFile>(SERVICES.map((service) => service.file))]);
   const names = new Set(SERVICES.map((service) => service.typeName));
+  const keyValue = keyValueMethods(node);
   return routesOf([
-    bind(KeyValueService, keyValueService(keyValueMethods(node), node, clock)),
+    bind(KeyValueService, keyValueService(keyValue, node, clock)),
     bind(StorageNodeService, storageNodeService(node, clock)),
     bind(TenantService, tenantService(node)),
     bind(AdminService, adminService(node)),
     bind(Health, healthService(readiness, names, clock)),
     bind(ServerReflection, reflectionService(catalog)),
     bind(ServerReflectionAlpha, reflectionAlphaService(catalog)),
-  ], { limits, pipeline });
+  ], { limits, pipeline, hot: hotMethods(keyValue, limits) });
 }
 
 /** Pairs a service with its implementation. A method that is left out is answered with unimplemented. */
@@ -120,7 +117,7 @@ export function bind<T extends DescService>(
 /** The routes of these services. @returns path → route */
 export function routesOf(
   bindings: readonly Binding[],
-  { limits, pipeline, messages }: ServingOptions,
+  { limits, pipeline, messages, hot = new Map() }: ServingOptions,
 ): ReadonlyMap<string, Route> {
   const router = createConnectRouter({
     acceptCompression: [...COMPRESSIONS],
@@ -133,18 +130,12 @@ export function routesOf(
     interceptors: pipeline.interceptors,
   });
   for (const { service, implementation } of bindings) router.service(service, implementation);
+  const short = new Map([...unaryMethods(bindings, limits), ...hot]);
   return new Map(
-    router.handlers.map((handle) => [
-      handle.requestPath,
-      { handle, timeoutMs: timeoutOf(handle.method, limits) },
-    ]),
+    router.handlers.map((handle) => [handle.requestPath, {
+      handle,
+      short: short.get(handle.requestPath),
+      timeoutMs: timeoutOf(handle.method, limits),
+    }]),
   );
-}
-
-function timeoutOf(method: DescMethod, limits: PortLimits): number | undefined {
-  if (ENDLESS.has(method)) return undefined;
-  if (method.methodKind !== "unary" || SLOW.has(method)) return limits.streamTimeoutMs;
-  return method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS
-    ? limits.readTimeoutMs
-    : limits.writeTimeoutMs;
 }

@@ -43,6 +43,13 @@ export interface Sample {
 export interface Counter {
   /** @param labels  values, in the order of the names */
   add(count: number, ...labels: string[]): void;
+  /** One series of it, for hot paths: it appears with its first count. */
+  series(...labels: string[]): SeriesCounter;
+}
+
+/** One series of a counter. */
+export interface SeriesCounter {
+  add(count: number): void;
 }
 
 /** Something that goes up and down. */
@@ -51,11 +58,20 @@ export interface Gauge {
   add(delta: number, ...labels: string[]): void;
   /** Replaces the value. */
   set(value: number, ...labels: string[]): void;
+  /** One series of it, for hot paths. */
+  series(...labels: string[]): SeriesCounter;
 }
 
 /** How often something was how large. */
 export interface Histogram {
   observe(value: number, ...labels: string[]): void;
+  /** One series of it, for hot paths: it appears with its first value. */
+  series(...labels: string[]): SeriesHistogram;
+}
+
+/** One series of a histogram. */
+export interface SeriesHistogram {
+  observe(value: number): void;
 }
 
 interface Family {
@@ -107,8 +123,13 @@ export class Registry {
   }
 }
 
+/** The value of one series. */
+class Cell {
+  value = 0;
+}
+
 class ValueFamily implements Counter, Gauge {
-  #values = new Map<string, number>();
+  #cells = new Map<string, Cell>();
 
   constructor(
     private readonly name: string,
@@ -118,19 +139,35 @@ class ValueFamily implements Counter, Gauge {
   ) {}
 
   add(delta: number, ...labels: string[]): void {
-    const key = seriesKey(this.labels, labels);
-    this.#values.set(key, (this.#values.get(key) ?? 0) + delta);
+    this.#cell(seriesKey(this.labels, labels)).value += delta;
   }
 
   set(value: number, ...labels: string[]): void {
-    this.#values.set(seriesKey(this.labels, labels), value);
+    this.#cell(seriesKey(this.labels, labels)).value = value;
+  }
+
+  series(...labels: string[]): SeriesCounter {
+    const key = seriesKey(this.labels, labels);
+    let cell: Cell | undefined;
+    return {
+      add: (delta) => {
+        cell ??= this.#cell(key);
+        cell.value += delta;
+      },
+    };
   }
 
   render(into: string[]): void {
     into.push(head(this.name, this.help, this.type));
     // Without labels there is one series, and it is there from the start.
-    if (this.labels.length === 0 && this.#values.size === 0) into.push(`${this.name} 0\n`);
-    for (const [key, value] of this.#values) into.push(`${this.name}${braces(key)} ${value}\n`);
+    if (this.labels.length === 0 && this.#cells.size === 0) into.push(`${this.name} 0\n`);
+    for (const [key, { value }] of this.#cells) into.push(`${this.name}${braces(key)} ${value}\n`);
+  }
+
+  #cell(key: string): Cell {
+    let cell = this.#cells.get(key);
+    if (cell === undefined) this.#cells.set(key, cell = new Cell());
+    return cell;
   }
 }
 
@@ -146,11 +183,29 @@ class HistogramFamily implements Histogram {
   ) {}
 
   observe(value: number, ...labels: string[]): void {
+    this.#count(this.#cells(seriesKey(this.labels, labels)), value);
+  }
+
+  series(...labels: string[]): SeriesHistogram {
     const key = seriesKey(this.labels, labels);
+    let cells: Float64Array | undefined;
+    return {
+      observe: (value) => {
+        cells ??= this.#cells(key);
+        this.#count(cells, value);
+      },
+    };
+  }
+
+  #cells(key: string): Float64Array {
     let cells = this.#series.get(key);
     if (cells === undefined) {
       this.#series.set(key, cells = new Float64Array(this.buckets.length + 2));
     }
+    return cells;
+  }
+
+  #count(cells: Float64Array, value: number): void {
     let bucket = 0;
     while (bucket < this.buckets.length && value > this.buckets[bucket]) bucket++;
     cells[bucket]++;

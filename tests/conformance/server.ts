@@ -76,6 +76,7 @@ function serve(limit: number, tls: Tls | undefined): Promise<Transport> {
   const registry = new Registry();
   const readMaxBytes = limit === 0 ? DEFAULT_PORT_LIMITS.readMaxBytes : limit;
   const limits = { ...DEFAULT_PORT_LIMITS, readMaxBytes };
+  const pipeline = createPipeline({ clock, log, registry, errorDetails: false });
   return openTransport({
     clock,
     network: denoNetwork(),
@@ -86,9 +87,10 @@ function serve(limit: number, tls: Tls | undefined): Promise<Transport> {
     registry,
     routes: routesOf([bind(ConformanceService, conformanceService(clock))], {
       limits,
-      pipeline: createPipeline({ clock, log, registry, errorDetails: false }),
+      pipeline,
       messages: createRegistry(file_connectrpc_conformance_v1_service),
     }),
+    pipeline,
     errorDetails: false,
     web: new Hono(),
     judge: createOriginGuard({ origins: DEFAULT_CORS_ORIGINS, hosts: [], loopback: true }),

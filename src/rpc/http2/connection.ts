@@ -102,6 +102,8 @@ export abstract class Http2Connection {
   readonly #overhead: Budget;
   /** Streams that wait for a window or for the socket, in the order of their turns. */
   readonly #waiting = new Set<Http2Stream>();
+  /** Blocks of {@link answer}, with the encoder's generation for which they hold. */
+  readonly #blocks = new Map<HeaderList, { generation: number; bytes: Uint8Array }>();
   #streamWindow = DEFAULT_WINDOW_BYTES;
   #block: HeaderBlock | undefined;
   #hasSettings = false;
@@ -210,11 +212,39 @@ export abstract class Http2Connection {
       bytes <= this.#sendWindow.bytes && !this.output.blocked && !stream.waiting;
   }
 
-  /** Counts bytes that were written past {@link writeData}. */
-  sent(stream: Http2Stream, bytes: number): void {
-    stream.sendWindow.take(bytes);
-    this.#sendWindow.take(bytes);
+  /**
+   * Writes a whole answer at once: headers, one DATA frame, trailers. The caller has asked {@link hasRoom}.
+   * @param bound    bytes of DATA at most
+   * @param write    writes them at a place and returns the end
+   */
+  answer(
+    stream: Http2Stream,
+    headers: HeaderList,
+    trailers: HeaderList,
+    bound: number,
+    write: (into: Uint8Array, at: number) => number,
+  ): void {
+    const head = this.#repeated(headers);
+    const tail = this.#repeated(trailers);
+    const { id } = stream;
+    const most = 3 * FRAME_HEADER_BYTES + head.length + bound + tail.length;
+    const start = this.output.reserve(most);
+    const bytes = this.output.buffer;
+    let at = writeFrameHeader(bytes, start, head.length, FRAME.HEADERS, FLAG.END_HEADERS, id);
+    bytes.set(head, at);
+    const data = at + head.length;
+    at = write(bytes, data + FRAME_HEADER_BYTES);
+    const length = at - data - FRAME_HEADER_BYTES;
+    writeFrameHeader(bytes, data, length, FRAME.DATA, 0, id);
+    const last = FLAG.END_HEADERS | FLAG.END_STREAM;
+    at = writeFrameHeader(bytes, at, tail.length, FRAME.HEADERS, last, id);
+    bytes.set(tail, at);
+    this.output.shrink(start + most - at - tail.length);
+    stream.sendWindow.take(length);
+    this.#sendWindow.take(length);
     this.#overhead.earn(EARNED_BY_SENDING);
+    stream.localClosed = true;
+    this.endLocal(stream);
   }
 
   /** Writes a header list, in as many frames as it takes. */
@@ -646,6 +676,19 @@ export abstract class Http2Connection {
     const flags = FLAG.END_HEADERS | (end ? FLAG.END_STREAM : 0);
     writeFrameHeader(bytes, at, to - from, FRAME.HEADERS, flags, streamId);
     this.output.shrink(bound - (to - from));
+  }
+
+  /** A header block that is sent again and again, encoded once. */
+  #repeated(headers: HeaderList): Uint8Array {
+    const { encoder } = this;
+    const known = this.#blocks.get(headers);
+    if (known !== undefined && known.generation === encoder.generation) return known.bytes;
+    const { generation } = encoder;
+    const bytes = new Uint8Array(blockBound(headers));
+    const block = bytes.subarray(0, encoder.encode(headers, bytes, 0));
+    // One that has made entries would make them again.
+    if (encoder.generation === generation) this.#blocks.set(headers, { generation, bytes: block });
+    return block;
   }
 
   #writeFrame(type: number, flags: number, streamId: number, payload: Uint8Array): void {

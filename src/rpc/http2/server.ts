@@ -123,10 +123,12 @@ export class ServerConnection extends Http2Connection {
   }
 
   protected override onChunkEnd(): void {
-    if (this.#tasks.length === 0) return;
-    const tasks = this.#tasks;
-    this.#tasks = [];
-    for (const task of tasks) task.begin();
+    // A task may hand its work to another one.
+    while (this.#tasks.length > 0) {
+      const tasks = this.#tasks;
+      this.#tasks = [];
+      for (const task of tasks) task.begin();
+    }
   }
 
   protected override onPingAck(): void {

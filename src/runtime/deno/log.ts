@@ -29,8 +29,8 @@ const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 export function createLog(options: LogOptions): Log {
   const least = LEVELS.indexOf(options.level);
   const line = options.format === "json" ? jsonLine : consoleLine;
-  const at = (level: LogLevel) => (event: string, fields: LogFields = {}) => {
-    if (LEVELS.indexOf(level) < least) return;
+  const at = (level: LogLevel) => LEVELS.indexOf(level) < least ? () => {} : writer(level);
+  const writer = (level: LogLevel) => (event: string, fields: LogFields = {}) => {
     const written = Object.entries(fields).filter(([name, value]) =>
       value !== undefined && (name !== "stack" || options.level === "debug")
     );

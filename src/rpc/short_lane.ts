@@ -1,0 +1,395 @@
+/**
+ * The short lane: unary gRPC, from a stream's frames to the method and back, without Request, Headers or
+ * any stream object.
+ *
+ *     head ─► is it for this lane? ─► body ─► is it one whole message? ─► decode ─► method ─► answer
+ *                   │ no                            │ no                     │ no
+ *                   └───────────────────────────────┴────────────────────────┴─► the RPC library
+ *
+ * Whatever is out of the ordinary, such as compression, a malformed message, a timeout that is none, goes on
+ * in the RPC library with all its bytes: so it is told in one place only what is wrong with it. Both
+ * lanes call the same methods, count with the same meters, and tell failures with the same words.
+ *
+ * Work begins after all frames of a chunk were looked at: a call that is reset at once costs nothing.
+ * @module
+ */
+import type { DescMethod } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import type { Clock } from "../runtime/mod.ts";
+import type { OriginRequest, OriginVerdict } from "../web/mod.ts";
+import type { CallMeter } from "./call_metrics.ts";
+import { Deadlines, Timed } from "./deadlines.ts";
+import { timeUp } from "./errors.ts";
+import { clientGone, toHeaderList } from "./exchange.ts";
+import {
+  fieldOf,
+  type HeaderList,
+  type Http2Stream,
+  type RequestHead,
+  type ServerConnection,
+  type StreamUser,
+  type Task,
+} from "./http2/mod.ts";
+import type { Pipeline } from "./interceptors.ts";
+import type { PortLimits } from "./limits.ts";
+import { type Encoder, MalformedMessage } from "./wire/mod.ts";
+
+/** A method as this lane calls it. */
+export interface ShortMethod<Output> {
+  readonly desc: DescMethod;
+  /** The longest that a call takes, ms. */
+  readonly timeoutMs: number;
+  /**
+   * Decodes a request and begins the call.
+   * @throws MalformedMessage when the bytes are no message
+   */
+  begin(message: Uint8Array, call: ShortCall): Output | Promise<Output>;
+  readonly answer: Encoder<Output>;
+}
+
+/** A method whose output nobody looks into here. */
+// deno-lint-ignore no-explicit-any -- each method's output goes to its own encoder only
+export type AnyShortMethod = ShortMethod<any>;
+
+/** What the lane stands on. */
+export interface ShortLaneOptions {
+  readonly clock: Clock;
+  readonly pipeline: Pipeline;
+  readonly limits: PortLimits;
+  readonly routes: ReadonlyMap<string, { readonly short: AnyShortMethod | undefined }>;
+  readonly judge: (request: OriginRequest) => OriginVerdict;
+  /** Goes on with a call in the RPC library. @param prepaid  bytes that the client may replace already */
+  readonly takeOver: (
+    stream: Http2Stream,
+    head: RequestHead,
+    connection: ServerConnection,
+    prepaid: number,
+  ) => StreamUser;
+}
+
+/** What a head means for this lane; the same head is read once. */
+interface Plan {
+  readonly method: AnyShortMethod;
+  readonly meter: CallMeter;
+  /** What the client allows, ms; undefined: it did not say. */
+  readonly clientMs: number | undefined;
+}
+
+const PREFIX_BYTES = 5;
+const GRPC_TYPES: ReadonlySet<string> = new Set(["application/grpc", "application/grpc+proto"]);
+/** What every answer begins with, and what a good one ends with. */
+const OK_HEADERS: HeaderList = [":status", "200", "content-type", "application/grpc+proto"];
+const OK_TRAILERS: HeaderList = ["grpc-status", "0"];
+const NO_HEADER = new Headers();
+
+/** The short lane of one port. */
+export class ShortLane {
+  readonly deadlines: Deadlines;
+  readonly #options: ShortLaneOptions;
+  readonly #plans = new WeakMap<RequestHead, Plan | null>();
+
+  constructor(options: ShortLaneOptions) {
+    this.#options = options;
+    this.deadlines = new Deadlines(options.clock);
+  }
+
+  /** Takes a call; undefined when it is not for this lane. */
+  open(
+    stream: Http2Stream,
+    head: RequestHead,
+    connection: ServerConnection,
+  ): StreamUser | undefined {
+    let plan = this.#plans.get(head);
+    if (plan === undefined) this.#plans.set(head, plan = this.#plan(head) ?? null);
+    if (plan === null || stream.remoteClosed) return undefined;
+    const call = new ShortCall(this.#options, this.deadlines, plan, stream, head, connection);
+    connection.defer(call);
+    return call;
+  }
+
+  /** Ends all running calls. */
+  abort(reason: ConnectError): void {
+    this.deadlines.clearAll((call) => call.fail(reason));
+  }
+
+  /** Stops the timer. */
+  close(): void {
+    this.deadlines.close();
+  }
+
+  #plan(head: RequestHead): Plan | undefined {
+    const { routes, judge, limits, pipeline } = this.#options;
+    const method = routes.get(head.path)?.short;
+    if (method === undefined || head.method !== "POST") return undefined;
+    const { fields, authority } = head;
+    if (!GRPC_TYPES.has(fieldOf(fields, "content-type") ?? "")) return undefined;
+    if ((fieldOf(fields, "grpc-encoding") ?? "identity") !== "identity") return undefined;
+    // A page's call needs headers of its own in the answer; a foreign host needs a refusal.
+    if (fieldOf(fields, "origin") !== undefined) return undefined;
+    const verdict = judge({ method: head.method, header: NO_HEADER, authority });
+    if (verdict.kind !== "serve") return undefined;
+    const timeout = fieldOf(fields, "grpc-timeout");
+    const { timeoutMs: clientMs, error } = timeout === undefined
+      ? { timeoutMs: undefined, error: undefined }
+      : parseTimeout(timeout, limits.streamTimeoutMs);
+    if (error !== undefined || (clientMs !== undefined && clientMs <= 0)) return undefined;
+    return { method, meter: pipeline.calls.of(method.desc), clientMs };
+  }
+}
+
+/** One call. */
+export class ShortCall extends Timed implements StreamUser, Task {
+  readonly head: RequestHead;
+  readonly clientMs: number | undefined;
+  /** Headers and trailers that the method adds to its answer, also to one that is a failure. */
+  own: { readonly header: Headers; readonly trailer: Headers } | undefined;
+  readonly #options: ShortLaneOptions;
+  readonly #deadlines: Deadlines;
+  readonly #method: AnyShortMethod;
+  readonly #meter: CallMeter;
+  readonly #stream: Http2Stream;
+  readonly #connection: ServerConnection;
+  readonly #startMs: number;
+  #body: Uint8Array = NO_BYTES;
+  /** A body that came in pieces, which are joined when it is whole. */
+  #pieces: Uint8Array[] | undefined;
+  #received = 0;
+  /** The body is whole. */
+  #whole = false;
+  /** Is in the connection's list of things to begin. */
+  #deferred = true;
+  #ended = false;
+  #controller: AbortController | undefined;
+
+  constructor(
+    options: ShortLaneOptions,
+    deadlines: Deadlines,
+    { method, meter, clientMs }: Plan,
+    stream: Http2Stream,
+    head: RequestHead,
+    connection: ServerConnection,
+  ) {
+    super();
+    this.#options = options;
+    this.#deadlines = deadlines;
+    this.#method = method;
+    this.#meter = meter;
+    this.clientMs = clientMs;
+    this.#stream = stream;
+    this.head = head;
+    this.#connection = connection;
+    this.#startMs = meter.begin();
+  }
+
+  /** Aborted when the call ends, however it does. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    return this.#controller.signal;
+  }
+
+  // What the stream tells its user.
+
+  data(bytes: Uint8Array, end: boolean): void {
+    if (this.#ended) return;
+    if (end && this.#received === 0) {
+      this.#body = bytes;
+      this.#received = bytes.length;
+    } else this.#collect(bytes);
+    if (!end || this.#ended) return;
+    this.#whole = true;
+    if (this.#deferred) return;
+    this.#deferred = true;
+    this.#connection.defer(this);
+  }
+
+  headers(_trailers: HeaderList, end: boolean): void {
+    this.data(NO_BYTES, end);
+  }
+
+  reset(): void {
+    this.#end(clientGone());
+  }
+
+  drained(): void {}
+
+  override expire(): void {
+    this.fail(this.#isClientsDeadline() ? deadlineExceeded() : timeUp());
+  }
+
+  // The call.
+
+  begin(): void {
+    this.#deferred = false;
+    if (this.#ended) return;
+    if (!this.#whole) return this.#setDeadline();
+    const message = this.#message();
+    if (message === undefined) return this.#handOver();
+    try {
+      const output = this.#method.begin(message, this);
+      if (output instanceof Promise) {
+        this.#setDeadline();
+        output.then(this.#onOutput, this.#onError);
+      } else this.#answer(output);
+    } catch (error) {
+      if (error instanceof MalformedMessage) this.#handOver();
+      else this.fail(error);
+    }
+  }
+
+  /** Ends the call with a failure. Does nothing when it has ended. */
+  override fail(error: unknown): void {
+    if (this.#ended) return;
+    const status = this.#options.pipeline.status(error);
+    const trailer = new Headers(this.own?.trailer);
+    setTrailerStatus(trailer, status);
+    this.#end(status);
+    this.#stream.sendHeaders(withOwn(OK_HEADERS, this.own?.header));
+    this.#stream.sendTrailers(toHeaderList(trailer));
+  }
+
+  /** What is left of the client's deadline, ms; undefined when it named none. */
+  timeLeftMs(): number | undefined {
+    if (this.clientMs === undefined) return undefined;
+    return this.#startMs + this.clientMs - this.#options.clock.monotonicMs();
+  }
+
+  readonly #onOutput = (output: unknown): void => {
+    if (this.#ended) return;
+    try {
+      this.#answer(output);
+    } catch (error) {
+      this.fail(error);
+    }
+  };
+
+  readonly #onError = (error: unknown): void => this.fail(error);
+
+  #isClientsDeadline(): boolean {
+    return this.clientMs !== undefined && this.clientMs <= this.#method.timeoutMs;
+  }
+
+  #setDeadline(): void {
+    if (this.after !== this) return;
+    const allowedMs = Math.min(this.clientMs ?? Infinity, this.#method.timeoutMs);
+    this.#deadlines.set(this, this.#startMs + allowedMs);
+  }
+
+  #collect(bytes: Uint8Array): void {
+    const pieces = this.#pieces ??= [];
+    pieces.push(bytes);
+    this.#received += bytes.length;
+    // The window goes on at once: a message may be larger than it, and is bounded by its own limit.
+    this.#stream.consumed(bytes.length);
+    if (this.#received >= PREFIX_BYTES && pieces.length > 1) this.#joinFirst();
+    if (this.#received < PREFIX_BYTES) return;
+    // By the declared length: what is too large is refused before it is here.
+    const declared = declaredLength(pieces[0]);
+    const { readMaxBytes } = this.#options.limits;
+    if (declared > readMaxBytes || this.#received > declared + PREFIX_BYTES) this.#handOver();
+  }
+
+  /** Makes the first piece long enough to read the prefix from. */
+  #joinFirst(): void {
+    const pieces = this.#pieces ?? [];
+    while (pieces.length > 1 && pieces[0].length < PREFIX_BYTES) {
+      pieces.splice(0, 2, concat(pieces.slice(0, 2), pieces[0].length + pieces[1].length));
+    }
+  }
+
+  /** The message of a whole body; undefined when that is not exactly one plain message. */
+  #message(): Uint8Array | undefined {
+    if (this.#pieces !== undefined) this.#body = concat(this.#pieces, this.#received);
+    const body = this.#body;
+    if (body.length < PREFIX_BYTES || body[0] !== 0) return undefined;
+    const length = declaredLength(body);
+    if (length > this.#options.limits.readMaxBytes) return undefined;
+    return length + PREFIX_BYTES === body.length ? body.subarray(PREFIX_BYTES) : undefined;
+  }
+
+  /** Goes on in the RPC library, as if the call had gone there from the beginning. */
+  #handOver(): void {
+    const pieces = this.#pieces ?? [this.#body];
+    const prepaid = this.#pieces === undefined ? 0 : this.#received;
+    this.#ended = true;
+    this.#deadlines.clear(this);
+    this.#meter.forget();
+    const stream = this.#stream;
+    const { takeOver } = this.#options;
+    stream.user = takeOver(stream, this.head, this.#connection, prepaid);
+    for (const piece of pieces) stream.user.data(piece, false);
+    if (this.#whole) stream.user.data(NO_BYTES, true);
+  }
+
+  #answer(output: unknown): void {
+    const { answer } = this.#method;
+    const bound = answer.bound(output) + PREFIX_BYTES;
+    if (this.own === undefined && this.#connection.hasRoom(this.#stream, bound)) {
+      this.#end(undefined);
+      return this.#connection.answer(this.#stream, OK_HEADERS, OK_TRAILERS, bound, (into, at) => {
+        const end = answer.write(output, into, at + PREFIX_BYTES);
+        putPrefix(into, at, end - at - PREFIX_BYTES);
+        return end;
+      });
+    }
+    const bytes = new Uint8Array(bound);
+    const end = answer.write(output, bytes, PREFIX_BYTES);
+    const length = end - PREFIX_BYTES;
+    const { writeMaxBytes } = this.#options.limits;
+    if (length > writeMaxBytes) throw tooLarge(length, writeMaxBytes);
+    putPrefix(bytes, 0, length);
+    this.#end(undefined);
+    this.#stream.sendHeaders(withOwn(OK_HEADERS, this.own?.header));
+    this.#stream.sendData(bytes.subarray(0, end));
+    this.#stream.sendTrailers(withOwn(OK_TRAILERS, this.own?.trailer));
+  }
+
+  #end(failure: ConnectError | undefined): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#deadlines.clear(this);
+    this.#meter.end(this.#startMs, failure?.code);
+    this.#controller?.abort(failure);
+  }
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+function withOwn(usual: HeaderList, own: Headers | undefined): HeaderList {
+  return own === undefined ? usual : [...usual, ...toHeaderList(own)];
+}
+
+function declaredLength(bytes: Uint8Array): number {
+  return (bytes[1] << 24 | bytes[2] << 16 | bytes[3] << 8 | bytes[4]) >>> 0;
+}
+
+/** Writes the prefix of a message that is not compressed. */
+function putPrefix(into: Uint8Array, at: number, length: number): void {
+  into[at] = 0;
+  into[at + 1] = length >>> 24;
+  into[at + 2] = length >>> 16;
+  into[at + 3] = length >>> 8;
+  into[at + 4] = length;
+}
+
+function concat(pieces: readonly Uint8Array[], bytes: number): Uint8Array {
+  const whole = new Uint8Array(bytes);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
+}
+
+/** In the words of the RPC library, where the same happens to a call of the long lane. */
+function deadlineExceeded(): ConnectError {
+  return new ConnectError("the operation timed out", Code.DeadlineExceeded);
+}
+
+function tooLarge(bytes: number, limit: number): ConnectError {
+  return new ConnectError(
+    `message size ${bytes} is larger than configured writeMaxBytes ${limit}`,
+    Code.ResourceExhausted,
+  );
+}
