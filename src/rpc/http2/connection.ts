@@ -33,7 +33,7 @@ import { HpackEncoder } from "./hpack_encoder.ts";
 
 import { Output, type OutputBuffers } from "./output.ts";
 import { decodeSettings, DEFAULT_WINDOW_BYTES, encodeSettings, SETTING } from "./settings.ts";
-import { Http2Stream } from "./stream.ts";
+import { Http2Stream, LOST } from "./stream.ts";
 
 /** What one connection may take. Sizes in bytes. */
 export interface Http2Limits {
@@ -189,6 +189,9 @@ export abstract class Http2Connection {
   /** A setting of the peer that concerns the role. */
   protected onSetting(_id: number, _value: number): void {}
 
+  /** All settings of one frame have been applied. */
+  protected onSettings(): void {}
+
   /** Sends our half of the preface: SETTINGS, and the window of the connection. */
   protected start(settings: readonly (readonly [id: number, value: number])[]): void {
     const { connectionWindowBytes } = this.limits;
@@ -292,6 +295,11 @@ export abstract class Http2Connection {
   resetStream(stream: Http2Stream, code: number): void {
     if (stream.closed) return;
     this.#writeReset(stream.id, code);
+    this.#remove(stream, true);
+  }
+
+  /** Removes a stream without a word to the peer, which has never begun it. */
+  protected dropStream(stream: Http2Stream): void {
     this.#remove(stream, true);
   }
 
@@ -558,6 +566,7 @@ export abstract class Http2Connection {
     this.#hasSettings = true;
     this.#writeFrame(FRAME.SETTINGS, FLAG.ACK, 0, NO_BYTES);
     this.#pumpAll();
+    this.onSettings();
   }
 
   #apply(id: number, value: number): void {
@@ -635,7 +644,7 @@ export abstract class Http2Connection {
     this.#waiting.clear();
     for (const stream of dropped) {
       stream.drop();
-      stream.user?.reset(ERROR.CANCEL);
+      stream.user?.reset(LOST);
     }
     if (dropped.length > 0) this.onStreamGone();
   }

@@ -59,7 +59,7 @@ export function readRequestHead(headers: HeaderList, streamId: number): RequestH
   const scheme = pseudo.get(":scheme");
   const path = pseudo.get(":path");
   const authority = pseudo.get(":authority") ?? fieldOf(fields, "host") ?? "";
-  const contentLength = lengthOf(fields, streamId);
+  const contentLength = contentLengthOf(fields, streamId);
   if (method === "CONNECT" && path === undefined && scheme === undefined) {
     return { method, scheme: "", path: "", authority, fields, contentLength };
   }
@@ -83,7 +83,11 @@ function checkField(name: string, value: string, streamId: number): void {
   if (!NAME.test(name) || BAD_VALUE.test(value)) throw malformed(streamId);
 }
 
-function lengthOf(fields: HeaderList, streamId: number): number {
+/**
+ * The body's length by `content-length`; -1 when none is named.
+ * @throws Http2Error PROTOCOL_ERROR of the stream for one that is no number, or several that differ
+ */
+export function contentLengthOf(fields: HeaderList, streamId: number): number {
   let length = -1;
   for (let i = 0; i < fields.length; i += 2) {
     if (fields[i] !== "content-length") continue;

@@ -14,6 +14,9 @@ import type { Http2Connection } from "./connection.ts";
 import { ReceiveWindow, SendWindow } from "./flow_control.ts";
 import { ERROR } from "./frames.ts";
 
+/** In place of an error code: the connection is gone, and the stream with it. */
+export const LOST = -1;
+
 /** Who has a stream's frames. None of these may throw, except Http2Error for a peer's fault. */
 export interface StreamUser {
   /**
@@ -24,7 +27,10 @@ export interface StreamUser {
   data(bytes: Uint8Array, end: boolean): void;
   /** Headers after the first: a client's answer and trailers, a server's trailers. */
   headers(headers: HeaderList, end: boolean): void;
-  /** The stream ended before its time: reset by the peer, or its connection is gone. */
+  /**
+   * The stream ended before its time: reset by the peer, or its connection is gone.
+   * @param code  the peer's error code, or {@link LOST}
+   */
   reset(code: number): void;
   /** Everything that was sent has left the stream's queue. */
   drained(): void;
