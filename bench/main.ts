@@ -20,6 +20,10 @@ function whole(name: string): number | undefined {
   return text === undefined ? undefined : Number(text);
 }
 
+function list(name: string): number[] | undefined {
+  return flag(name)?.split(",").map(Number);
+}
+
 const [what = "all"] = Deno.args[0]?.startsWith("--") ? [] : Deno.args;
 const count = whole("--count");
 const rounds = whole("--rounds") ?? 3;
@@ -42,9 +46,13 @@ if (what === "all" || what === "engine") {
   console.log(`kept in ${await save("engine", rows, notes)}.{json,txt}`);
 }
 if (what === "all" || what === "server") {
-  const requests = count ?? 50_000;
-  const rows = await benchServer(requests);
+  const { rows, notes } = await benchServer({
+    keys: count ?? 100_000,
+    rounds,
+    seconds: whole("--seconds") ?? 2,
+    depths: list("--depths") ?? [64],
+    valueSizes: list("--values") ?? [100],
+  });
   console.log(table(rows));
-  const notes = [`${requests} requests a row, one generator process for PairDB and etcd`];
   console.log(`kept in ${await save("server", rows, notes)}.{json,txt}`);
 }

@@ -1,240 +1,165 @@
+// deno-lint-ignore-file no-console -- a long bench says where it is
 /**
- * The server beside etcd and Redis: the same calls, durable writes, in one run.
+ * The server beside etcd and Redis: the same calls on the same keys, durable writes, in one run.
  *
- * `h2load` (Debian: nghttp2-client) sends gRPC Put and Get to PairDB and to etcd over 4 connections, 1 and
- * 16 calls in flight on each, 100-byte values; it repeats one request, so each server sees one key.
- * `redis-benchmark` drives Redis with `appendfsync always` and as many clients as there are calls in flight.
- * Before a figure counts, one call is made and its answer checked: h2load itself sees only HTTP.
+ * One generator process, this one, sends gRPC to PairDB and to etcd over 4 connections, with random keys, and
+ * checks each status and each value. `redis-benchmark` drives Redis with `appendfsync always`, with as many
+ * clients as there are calls in flight. The servers take turns, and the median of several rounds counts.
  * @module
  */
-import { connect } from "node:http2";
-import { Buffer } from "node:buffer";
-import { ByteWriter } from "../src/model/mod.ts";
 import { which } from "./peers.ts";
 import type { Row } from "./report.ts";
+import { connectClients, type Figure, load, uniform } from "./server/load.ts";
+import { etcdCalls, pairdbCalls } from "./server/messages.ts";
+import { type Running, startEtcd, startPairDB, startRedis } from "./server/processes.ts";
+import { fillRedis, redisLoad } from "./server/redis.ts";
 
-const CONNECTIONS = 4;
-const VALUE = new Uint8Array(100).fill(0x76);
-
-/** A protobuf message of length-delimited fields 1, 2, 3, … in a gRPC frame. */
-function grpcFrame(...fields: (string | Uint8Array)[]): Uint8Array {
-  const message = new ByteWriter();
-  fields.forEach((field, i) => {
-    message.u8(((i + 1) << 3) | 2)
-      .bytes(typeof field === "string" ? new TextEncoder().encode(field) : field);
-  });
-  const frame = new Uint8Array(5 + message.length);
-  new DataView(frame.buffer).setUint32(1, message.length);
-  frame.set(message.view(), 5);
-  return frame;
+/** What to run. */
+export interface ServerBench {
+  /** Keys that are stored before the first call. */
+  readonly keys: number;
+  /** How long each server is driven in each round, in seconds. */
+  readonly seconds: number;
+  readonly rounds: number;
+  /** Calls in flight. */
+  readonly depths: readonly number[];
+  readonly valueSizes: readonly number[];
 }
 
-/** One call; throws unless its grpc-status is 0. */
-function checkCall(port: number, path: string, body: Uint8Array): Promise<void> {
-  const session = connect(`http://127.0.0.1:${port}`);
-  return new Promise<void>((resolve, reject) => {
-    session.on("error", reject);
-    const stream = session.request({
-      ":method": "POST",
-      ":path": path,
-      "content-type": "application/grpc",
-      te: "trailers",
-    });
-    let status: unknown = "absent";
-    stream.on("response", (headers) => status = headers["grpc-status"] ?? status);
-    stream.on("trailers", (trailers) => status = trailers["grpc-status"]);
-    stream.on("error", reject);
-    stream.on("end", () => {
-      if (String(status) === "0") resolve();
-      else reject(new Error(`${path} answers grpc-status ${status}`));
-    });
-    stream.resume();
-    stream.end(Buffer.from(body));
-  }).finally(() => session.close());
+type Operation = "put" | "get";
+
+/** One server of the run. */
+interface Contender {
+  readonly name: string;
+  run(operation: Operation, inFlight: number, seconds: number): Promise<Figure>;
 }
 
-/** Requests a second that `h2load` gets. */
-async function load(
-  port: number,
-  path: string,
-  body: Uint8Array,
-  requests: number,
-  streams: number,
-): Promise<number> {
-  await checkCall(port, path, body);
-  const file = await Deno.makeTempFile();
+/** Runs everything. */
+export async function benchServer(
+  bench: ServerBench,
+): Promise<{ rows: Row[]; notes: string[] }> {
+  const dir = await Deno.makeTempDir({ prefix: "pairdb-bench-" });
+  const rows: Row[] = [];
+  const missing = new Set<string>();
   try {
-    await Deno.writeFile(file, body);
-    const { stdout, success } = await new Deno.Command("h2load", {
-      args: [
-        ...["-n", String(requests), "-c", String(CONNECTIONS), "-m", String(streams), "-d", file],
-        ...["-H", "content-type: application/grpc", "-H", "te: trailers"],
-        `http://127.0.0.1:${port}${path}`,
-      ],
-      stderr: "null",
-    }).output();
-    const text = new TextDecoder().decode(stdout);
-    const succeeded = /(\d+) succeeded/.exec(text)?.[1];
-    const rate = /finished in [^,]+, ([\d.]+) req\/s/.exec(text)?.[1];
-    if (!success || Number(succeeded) !== requests || rate === undefined) {
-      throw new Error(`h2load ${path}: ${text}`);
+    for (const valueBytes of bench.valueSizes) {
+      const servers: Running[] = [];
+      try {
+        const path = `${dir}/${valueBytes}`;
+        await Deno.mkdir(path);
+        const all = await contenders(path, bench.keys, valueBytes, servers, missing);
+        rows.push(...await unaryRows(bench, valueBytes, all));
+      } finally {
+        for (const server of servers) await server.stop();
+      }
     }
-    return Number(rate);
   } finally {
-    await Deno.remove(file);
+    await Deno.remove(dir, { recursive: true });
   }
+  const notes = [
+    `${bench.keys} keys, ${bench.seconds} s a server and round, median of ${bench.rounds} rounds`,
+    "times and CPU per call in microseconds",
+    ...[...missing].map((name) => `not installed: ${name}`),
+  ];
+  return { rows, notes };
 }
 
-/** A server that was started for the run. */
-interface Running {
-  readonly port: number;
-  stop(): Promise<void>;
+async function contenders(
+  dir: string,
+  keys: number,
+  valueBytes: number,
+  servers: Running[],
+  missing: Set<string>,
+): Promise<Contender[]> {
+  const grpc = async (name: string, server: Running, calls: ReturnType<typeof pairdbCalls>) => {
+    servers.push(server);
+    const clients = await connectClients(server.port);
+    console.error(`${name}: storing ${keys} keys of ${valueBytes} B`);
+    let next = 0;
+    const nextKey = () => next < keys ? next++ : -1;
+    await load(clients, calls.put, { inFlight: 256, seconds: 3600, nextKey });
+    const random = uniform(keys, 0x5eed);
+    const run: Contender["run"] = (operation, inFlight, seconds) =>
+      load(clients, calls[operation], { inFlight, seconds, nextKey: random, pid: server.pid });
+    return { name, run };
+  };
+  const all = [await grpc("PairDB", await startPairDB(`${dir}/pairdb`), pairdbCalls(valueBytes))];
+  const etcd = await which("etcd");
+  if (etcd === undefined) missing.add("etcd (Debian's etcd-server)");
+  else all.push(await grpc("etcd", await startEtcd(`${dir}/etcd`, etcd), etcdCalls(valueBytes)));
+  const redis = await which("redis-server");
+  if (redis === undefined || await which("redis-benchmark") === undefined) {
+    missing.add("Redis (Debian's redis-server and redis-tools)");
+  } else {
+    const server = await startRedis(`${dir}/redis`, redis);
+    servers.push(server);
+    await fillRedis(server.port, keys, valueBytes);
+    all.push(redisContender(server, keys, valueBytes));
+  }
+  return all;
 }
 
-function running(child: Deno.ChildProcess, port: number): Running {
+/** Redis: its load generator knows no time, so each run is as long as the last rate says. */
+function redisContender(server: Running, keys: number, valueBytes: number): Contender {
+  const rates = new Map<string, number>();
   return {
-    port,
-    stop: async () => {
-      child.kill("SIGTERM");
-      await child.status;
+    name: "Redis",
+    async run(operation, inFlight, seconds) {
+      const id = `${operation} ${inFlight}`;
+      const command = operation === "put" ? "SET" : "GET";
+      const measure = (requests: number) =>
+        redisLoad(server, { command, keys, valueBytes, inFlight, requests });
+      const rate = rates.get(id) ?? (await measure(1000 * Math.min(inFlight, 20))).rate;
+      const figure = await measure(Math.ceil(rate * seconds));
+      rates.set(id, figure.rate);
+      return figure;
     },
   };
 }
 
-/** Waits until a port takes connections. */
-async function untilOpen(port: number): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    try {
-      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
-      return;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.ConnectionRefused)) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 50));
+async function unaryRows(
+  { depths, rounds, seconds }: ServerBench,
+  valueBytes: number,
+  all: readonly Contender[],
+): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const operation of ["put", "get"] as const) {
+    for (const inFlight of depths) {
+      const title = `${
+        operation === "put" ? "Put" : "Get"
+      }, ${valueBytes} B, ${inFlight} in flight`;
+      const figures = new Map<string, Figure[]>(all.map(({ name }) => [name, []]));
+      // What comes first is warmer than what comes later, and so it is not counted.
+      for (let round = 0; round <= rounds; round++) {
+        console.error(`${title}: ${round === 0 ? "warming up" : `round ${round} of ${rounds}`}`);
+        for (const { name, run } of all) {
+          const figure = await run(operation, inFlight, round === 0 ? seconds / 4 : seconds);
+          if (round > 0) figures.get(name)!.push(figure);
+        }
+      }
+      rows.push(...rowsOf(title, figures));
     }
   }
-  throw new Error(`nothing listens on port ${port}`);
+  return rows;
 }
 
-function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  listener.close();
-  return (listener.addr as Deno.NetAddr).port;
+const UNITS = [
+  ["rate", "ops/s"],
+  ["p50", "us"],
+  ["p99", "us"],
+  ["p999", "us"],
+  ["cpu", "us"],
+] as const;
+
+function rowsOf(title: string, figures: ReadonlyMap<string, readonly Figure[]>): Row[] {
+  return UNITS.map(([what, unit]) => {
+    const { PairDB, ...peers } = Object.fromEntries(
+      [...figures].map(([name, runs]) => [name, median(runs.map((run) => run[what] ?? NaN))]),
+    );
+    return { name: `${title}: ${what}`, unit, pairdb: PairDB, peers };
+  });
 }
 
-async function startPairDB(dir: string): Promise<Running> {
-  const main = new URL("../main.ts", import.meta.url).pathname;
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", main, "serve", "--listen", "127.0.0.1:0", "--data", `${dir}/pairdb`],
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  const { value = "" } = await reader.read();
-  const port = /ready on http:\/\/[^:]+:(\d+)/.exec(value)?.[1];
-  if (port === undefined) throw new Error(`pairdb is not ready: ${value}`);
-  const { stop } = running(child, Number(port));
-  return { port: Number(port), stop: () => stop().then(() => reader.cancel()) };
-}
-
-async function startEtcd(dir: string, program: string): Promise<Running> {
-  const [client, peer] = [freePort(), freePort()];
-  const child = new Deno.Command(program, {
-    args: [
-      ...["--data-dir", `${dir}/etcd`, "--log-level", "error"],
-      ...["--listen-client-urls", `http://127.0.0.1:${client}`],
-      ...["--advertise-client-urls", `http://127.0.0.1:${client}`],
-      ...["--listen-peer-urls", `http://127.0.0.1:${peer}`],
-      ...["--initial-advertise-peer-urls", `http://127.0.0.1:${peer}`],
-      ...["--initial-cluster", `default=http://127.0.0.1:${peer}`],
-    ],
-    stdout: "null",
-    stderr: "null",
-  }).spawn();
-  await untilOpen(client);
-  return running(child, client);
-}
-
-async function startRedis(dir: string, program: string): Promise<Running> {
-  const port = freePort();
-  const child = new Deno.Command(program, {
-    args: [
-      ...["--port", String(port), "--bind", "127.0.0.1", "--dir", dir],
-      ...["--appendonly", "yes", "--appendfsync", "always", "--save", ""],
-    ],
-    stdout: "null",
-    stderr: "null",
-  }).spawn();
-  await untilOpen(port);
-  return running(child, port);
-}
-
-/** SET and GET rates of Redis with so many clients. */
-async function loadRedis(port: number, requests: number, clients: number) {
-  const { stdout } = await new Deno.Command("redis-benchmark", {
-    args: [
-      ...["-p", String(port), "-n", String(requests), "-c", String(clients), "-d", "100"],
-      ...["-r", "100000", "-t", "set,get", "--csv"],
-    ],
-    stderr: "null",
-  }).output();
-  const text = new TextDecoder().decode(stdout);
-  const of = (name: string) => Number(new RegExp(`"${name}","([\\d.]+)"`).exec(text)?.[1]);
-  return { set: of("SET"), get: of("GET") };
-}
-
-/** Runs everything and returns a row an operation and depth. */
-export async function benchServer(requests: number): Promise<Row[]> {
-  if (await which("h2load") === undefined) {
-    throw new Error("h2load is not installed (Debian: nghttp2-client)");
-  }
-  const [etcdProgram, redisProgram] = await Promise.all([which("etcd"), which("redis-server")]);
-  const dir = await Deno.makeTempDir({ prefix: "pairdb-bench-" });
-  const servers: Running[] = [];
-  const start = async (server: Promise<Running>) => {
-    servers.push(await server);
-    return servers.at(-1)!.port;
-  };
-  try {
-    const pairdb = await start(startPairDB(dir));
-    const etcd = etcdProgram && await start(startEtcd(dir, etcdProgram));
-    const redis = redisProgram && await start(startRedis(dir, redisProgram));
-    const rows: Row[] = [];
-    for (const streams of [1, 16]) {
-      const inFlight = streams * CONNECTIONS;
-      const put = await load(
-        pairdb,
-        "/pairdb.v1.KeyValueService/Put",
-        grpcFrame("bench", "key-000000000001", VALUE),
-        requests,
-        streams,
-      );
-      const get = await load(
-        pairdb,
-        "/pairdb.v1.KeyValueService/Get",
-        grpcFrame("bench", "key-000000000001"),
-        requests,
-        streams,
-      );
-      const peers: Record<"put" | "get", Record<string, number>> = { put: {}, get: {} };
-      if (etcd) {
-        const key = "key-000000000001";
-        const kv = "/etcdserverpb.KV";
-        peers.put.etcd = await load(etcd, `${kv}/Put`, grpcFrame(key, VALUE), requests, streams);
-        peers.get.etcd = await load(etcd, `${kv}/Range`, grpcFrame(key), requests, streams);
-      }
-      if (redis) {
-        const { set, get } = await loadRedis(redis, requests, inFlight);
-        peers.put.Redis = set;
-        peers.get.Redis = get;
-      }
-      rows.push(
-        { name: `Put, 100 B, ${inFlight} in flight`, unit: "ops/s", pairdb: put, peers: peers.put },
-        { name: `Get, 100 B, ${inFlight} in flight`, unit: "ops/s", pairdb: get, peers: peers.get },
-      );
-    }
-    return rows;
-  } finally {
-    for (const server of servers) await server.stop();
-    await Deno.remove(dir, { recursive: true });
-  }
+function median(values: number[]): number {
+  return values.sort((a, b) => a - b)[values.length >> 1];
 }
