@@ -9,12 +9,16 @@ import { PairError } from "./errors.ts";
 import { MAX_KEY_BYTES } from "./limits.ts";
 import { decodeText, describeFault, encodeText } from "./text.ts";
 
+/** A key as callers have it: text, or its bytes, which stay as they are until the call is done. */
+export type Key = string | Uint8Array;
+
 /**
  * The bytes of a key.
  * @throws PairError InvalidArgument (1000) when it is missing or empty, KeyTooLarge (1002) above 1024
  *   bytes, InvalidKey (1005) when it is ill-formed or has a control character
  */
-export function encodeKey(key: string): Uint8Array<ArrayBuffer> {
+export function encodeKey(key: Key): Uint8Array {
+  if (typeof key === "object" && key instanceof Uint8Array) return checkKey(key);
   if (typeof key !== "string" || key.length === 0) {
     throw new PairError("InvalidArgument", "Cannot take the key: it is missing or empty");
   }
@@ -26,6 +30,26 @@ export function encodeKey(key: string): Uint8Array<ArrayBuffer> {
   }
   if (bytes.length > MAX_KEY_BYTES) throw tooLarge("the key", bytes.length);
   return bytes;
+}
+
+/** The same for a key that came as bytes, which is what most come as. */
+function checkKey(key: Uint8Array): Uint8Array {
+  if (key.length > MAX_KEY_BYTES) throw tooLarge("the key", key.length);
+  for (let i = 0; i < key.length; i++) {
+    // What is not plain ASCII goes the long way.
+    if (key[i] < 0x20 || key[i] >= 0x7f) return encodeKey(textOf(key));
+  }
+  if (key.length === 0) return encodeKey("");
+  return key;
+}
+
+function textOf(key: Uint8Array): string {
+  try {
+    return decodeText(key);
+  } catch (cause) {
+    const text = `Cannot take the key: ${describeFault("ill-formed")}`;
+    throw new PairError("InvalidKey", text, {}, { cause });
+  }
 }
 
 /**

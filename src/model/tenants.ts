@@ -3,9 +3,10 @@
  * documents keep for composite keys (features V1 to V3).
  * @module
  */
+import { utf8 } from "./bytes.ts";
 import { PairError } from "./errors.ts";
 import { MAX_TENANT_BYTES } from "./limits.ts";
-import { describeFault, encodeText } from "./text.ts";
+import { describeFault, inspectText } from "./text.ts";
 
 /**
  * Checks a tenant id.
@@ -19,9 +20,13 @@ export function validateTenant(tenant: string): void {
   // A UTF-16 unit takes at least one byte: a long string is refused before any work is done on it.
   if (tenant.length > MAX_TENANT_BYTES) throw tooLong(tenant.length);
   if (tenant.includes(":")) throw invalid("it has a ':'");
-  const bytes = encodeText(tenant);
-  if (typeof bytes === "string") throw invalid(describeFault(bytes));
-  if (bytes.length > MAX_TENANT_BYTES) throw tooLong(bytes.length);
+  const fault = inspectText(tenant);
+  if (fault !== undefined) throw invalid(describeFault(fault));
+  // The bytes are looked at only: encoding every call's tenant would cost more than finding its tree.
+  if (tenant.length * 3 > MAX_TENANT_BYTES) {
+    const { length } = utf8(tenant);
+    if (length > MAX_TENANT_BYTES) throw tooLong(length);
+  }
 }
 
 function invalid(why: string): PairError {

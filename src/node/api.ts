@@ -5,7 +5,7 @@
  * @module
  */
 import type { TreeOptions } from "../engine/mod.ts";
-import type { VectorClock } from "../model/mod.ts";
+import type { Key, VectorClock } from "../model/mod.ts";
 
 /** One version of a key, as reads return it. */
 export interface VersionView {
@@ -36,7 +36,7 @@ export interface ReadResult extends KeyState {
 /** A write that a client asks for. */
 export interface PutInput {
   /** 1 to 1024 bytes of UTF-8 without control characters. */
-  readonly key: string;
+  readonly key: Key;
   /** At most 10 MiB; may be empty. Undefined is refused (1000): callers pass on what they got. */
   readonly value: Uint8Array | undefined;
   /** The causal context; absent: overwrite what this node sees. */
@@ -233,11 +233,11 @@ export interface StorageNode {
    */
   put(tenant: string, input: PutInput): Promise<WriteResult>;
   /** Undefined when the key has no live value (absent, deleted, expired, or the tenant does not exist and auto_create is on). */
-  get(tenant: string, key: string): ReadResult | undefined;
+  get(tenant: string, key: Key): ReadResult | undefined;
   /** The same, for callers that can wait: a promise when the key has to come from a slow disk. */
   read(
     tenant: string,
-    key: string,
+    key: Key,
   ): ReadResult | undefined | Promise<ReadResult | undefined>;
   /**
    * Deletes a key as {@link put} replaces it. Where there is no version at all, nothing is written.
@@ -245,7 +245,7 @@ export interface StorageNode {
    */
   delete(
     tenant: string,
-    input: { key: string; context?: VectorClock | undefined },
+    input: { key: Key; context?: VectorClock | undefined },
   ): Promise<WriteResult & { existed: boolean }>;
   /**
    * Stores all values or none; 1 to 1000 items of at most 64 MiB together. Items of one key build on

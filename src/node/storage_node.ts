@@ -9,6 +9,7 @@ import {
   EMPTY_CLOCK,
   encodeBound,
   encodeKey,
+  type Key,
   PairError,
   prefixEnd,
   validateNodeId,
@@ -121,14 +122,14 @@ class EngineNode implements StorageNode {
     return await this.#change(tenant, (tree) => this.#writes.put(tree, item));
   }
 
-  get(tenant: string, key: string): ReadResult | undefined {
+  get(tenant: string, key: Key): ReadResult | undefined {
     this.#checkUse(tenant);
     const bytes = encodeKey(key);
     const tree = this.#tenants.findForUse(tenant);
     return tree && getKey(this.#engine, tree, bytes, this.#nowMs());
   }
 
-  read(tenant: string, key: string): ReadResult | undefined | Promise<ReadResult | undefined> {
+  read(tenant: string, key: Key): ReadResult | undefined | Promise<ReadResult | undefined> {
     this.#checkUse(tenant);
     const bytes = encodeKey(key);
     const tree = this.#tenants.findForUse(tenant);
@@ -137,7 +138,7 @@ class EngineNode implements StorageNode {
 
   async delete(
     tenant: string,
-    input: { key: string; context?: VectorClock | undefined },
+    input: { key: Key; context?: VectorClock | undefined },
   ): Promise<WriteResult & { existed: boolean }> {
     this.#checkUse(tenant);
     const key = encodeKey(input.key);
@@ -337,21 +338,38 @@ class EngineNode implements StorageNode {
    * is an answer for one that is absent. Nothing happens between the last look at the tree and the
    * synchronous part of `step`, so the tree cannot be dropped there.
    */
-  async #change<T>(tenant: string, step: (tree: Tree) => Promise<T>, absent?: T): Promise<T> {
+  #change<T>(tenant: string, step: (tree: Tree) => Promise<T>, absent?: T): Promise<T> {
+    const tree = this.#tenants.findForUse(tenant);
+    const admitted = tree && this.#engine.admit(tree, false);
+    const isFree = tree !== undefined && admitted === undefined;
+    return isFree ? step(tree) : this.#changeLater(tenant, step, absent, admitted);
+  }
+
+  /** The same where there is no tree yet, or it takes no writes before `admitted`. */
+  async #changeLater<T>(
+    tenant: string,
+    step: (tree: Tree) => Promise<T>,
+    absent: T | undefined,
+    admitted: Promise<void> | undefined,
+  ): Promise<T> {
     const { clock } = this.#runtime;
     for (let heldSinceMs = -1;;) {
+      if (admitted !== undefined) {
+        if (heldSinceMs < 0) heldSinceMs = clock.monotonicMs();
+        else this.#checkPatience(clock.monotonicMs() - heldSinceMs);
+        await admitted;
+        this.#checkOpen();
+      }
       const tree = this.#tenants.findForUse(tenant);
       if (tree === undefined) {
         if (absent !== undefined) return absent;
         await this.#tenants.ensure(tenant);
-      } else {
-        const admitted = this.#engine.admit(tree, heldSinceMs >= 0);
-        if (admitted === undefined) return await step(tree);
-        if (heldSinceMs < 0) heldSinceMs = clock.monotonicMs();
-        else this.#checkPatience(clock.monotonicMs() - heldSinceMs);
-        await admitted;
+        this.#checkOpen();
+        admitted = undefined;
+        continue;
       }
-      this.#checkOpen();
+      admitted = this.#engine.admit(tree, heldSinceMs >= 0);
+      if (admitted === undefined) return await step(tree);
     }
   }
 

@@ -18,8 +18,6 @@ import type { PutInput, ReplicaWrite } from "./api.ts";
 
 /** A put that may go on. */
 export interface CheckedPut {
-  /** The key as it came, to find items of one key by. */
-  readonly name: string;
   readonly key: Uint8Array;
   readonly value: Uint8Array;
   readonly context: VectorClock | undefined;
@@ -44,7 +42,6 @@ export interface CheckedReplica {
  */
 export function checkPut(input: PutInput, nowMs: number): CheckedPut {
   return {
-    name: input.key,
     key: encodeKey(input.key),
     value: checkValue(input.value),
     context: checkContext(input.context),

@@ -25,6 +25,7 @@ import {
   compareClocks,
   type Coordinated,
   coordinateWrite,
+  decodeText,
   decodeVersions,
   EMPTY_CLOCK,
   encodeVersions,
@@ -76,7 +77,7 @@ export class WritePath {
   }
 
   /** Stores a client's value. */
-  async put(tree: Tree, { key, context, value, expiresAtMs }: CheckedPut): Promise<WriteResult> {
+  put(tree: Tree, { key, context, value, expiresAtMs }: CheckedPut): Promise<WriteResult> {
     const timestampMs = this.stamp();
     const local = this.#pending(tree, key).versions;
     const made = this.#coordinate(tree, local, {
@@ -85,8 +86,8 @@ export class WritePath {
       timestampMs,
       expiresAtMs: expiresAtMs || defaultExpiry(tree, timestampMs),
     });
-    await this.#engine.write([putState(tree, key, made.versions)], "write");
-    return { clock: made.written.clock, timestampMs };
+    const result = { clock: made.written.clock, timestampMs };
+    return this.#engine.write([putState(tree, key, made.versions)], "write").then(() => result);
   }
 
   /** Deletes a client's key; where there is no version at all, nothing is written. */
@@ -190,7 +191,8 @@ export class WritePath {
     this.#runtime.log.warn("node.many_siblings", { tenant: tree.name, siblings: after });
   }
 
-  #batchRow(rows: Map<string, BatchRow>, tree: Tree, { name, key }: CheckedPut): BatchRow {
+  #batchRow(rows: Map<string, BatchRow>, tree: Tree, { key }: CheckedPut): BatchRow {
+    const name = decodeText(key);
     let row = rows.get(name);
     if (row === undefined) {
       const before = this.#pending(tree, key);

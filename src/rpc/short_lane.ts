@@ -16,12 +16,13 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import { PairError } from "../model/mod.ts";
 import type { Clock } from "../runtime/mod.ts";
 import type { OriginRequest, OriginVerdict } from "../web/mod.ts";
 import type { CallMeter } from "./call_metrics.ts";
 import { Deadlines, Timed } from "./deadlines.ts";
 import { timeUp } from "./errors.ts";
-import { clientGone, toHeaderList } from "./exchange.ts";
+import { toHeaderList } from "./exchange.ts";
 import {
   fieldOf,
   type HeaderList,
@@ -68,6 +69,17 @@ export interface ShortLaneOptions {
   ) => StreamUser;
 }
 
+/** A failure, as it is told. */
+interface Told {
+  readonly code: Code;
+  readonly trailers: HeaderList;
+}
+
+/** What calls share. */
+interface LaneParts extends ShortLaneOptions {
+  readonly told: WeakMap<PairError, Told>;
+}
+
 /** What a head means for this lane; the same head is read once. */
 interface Plan {
   readonly method: AnyShortMethod;
@@ -86,11 +98,11 @@ const NO_HEADER = new Headers();
 /** The short lane of one port. */
 export class ShortLane {
   readonly deadlines: Deadlines;
-  readonly #options: ShortLaneOptions;
+  readonly #options: LaneParts;
   readonly #plans = new WeakMap<RequestHead, Plan | null>();
 
   constructor(options: ShortLaneOptions) {
-    this.#options = options;
+    this.#options = { ...options, told: new WeakMap() };
     this.deadlines = new Deadlines(options.clock);
   }
 
@@ -144,7 +156,7 @@ export class ShortCall extends Timed implements StreamUser, Task {
   readonly clientMs: number | undefined;
   /** Headers and trailers that the method adds to its answer, also to one that is a failure. */
   own: { readonly header: Headers; readonly trailer: Headers } | undefined;
-  readonly #options: ShortLaneOptions;
+  readonly #options: LaneParts;
   readonly #deadlines: Deadlines;
   readonly #method: AnyShortMethod;
   readonly #meter: CallMeter;
@@ -163,7 +175,7 @@ export class ShortCall extends Timed implements StreamUser, Task {
   #controller: AbortController | undefined;
 
   constructor(
-    options: ShortLaneOptions,
+    options: LaneParts,
     deadlines: Deadlines,
     { method, meter, clientMs }: Plan,
     stream: Http2Stream,
@@ -208,7 +220,7 @@ export class ShortCall extends Timed implements StreamUser, Task {
   }
 
   reset(): void {
-    this.#end(clientGone());
+    this.#end(Code.Canceled);
   }
 
   drained(): void {}
@@ -240,12 +252,10 @@ export class ShortCall extends Timed implements StreamUser, Task {
   /** Ends the call with a failure. Does nothing when it has ended. */
   override fail(error: unknown): void {
     if (this.#ended) return;
-    const status = this.#options.pipeline.status(error);
-    const trailer = new Headers(this.own?.trailer);
-    setTrailerStatus(trailer, status);
-    this.#end(status);
+    const { code, trailers } = this.#told(error);
+    this.#end(code);
     this.#stream.sendHeaders(withOwn(OK_HEADERS, this.own?.header));
-    this.#stream.sendTrailers(toHeaderList(trailer));
+    this.#stream.sendTrailers(trailers);
   }
 
   /** What is left of the client's deadline, ms; undefined when it named none. */
@@ -264,6 +274,20 @@ export class ShortCall extends Timed implements StreamUser, Task {
   };
 
   readonly #onError = (error: unknown): void => this.fail(error);
+
+  /** What the client is told of a failure. */
+  #told(error: unknown): Told {
+    const { told, pipeline } = this.#options;
+    const known = error instanceof PairError ? told.get(error) : undefined;
+    if (known !== undefined && this.own === undefined) return known;
+    const status = pipeline.status(error);
+    const trailer = new Headers(this.own?.trailer);
+    setTrailerStatus(trailer, status);
+    const now = { code: status.code, trailers: toHeaderList(trailer) };
+    // Errors that a method throws again and again are one object.
+    if (error instanceof PairError && this.own === undefined) told.set(error, now);
+    return now;
+  }
 
   #isClientsDeadline(): boolean {
     return this.clientMs !== undefined && this.clientMs <= this.#method.timeoutMs;
@@ -344,12 +368,12 @@ export class ShortCall extends Timed implements StreamUser, Task {
     this.#stream.sendTrailers(withOwn(OK_TRAILERS, this.own?.trailer));
   }
 
-  #end(failure: ConnectError | undefined): void {
+  #end(failure: Code | undefined): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#deadlines.clear(this);
-    this.#meter.end(this.#startMs, failure?.code);
-    this.#controller?.abort(failure);
+    this.#meter.end(this.#startMs, failure);
+    this.#controller?.abort();
   }
 }
 

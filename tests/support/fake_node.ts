@@ -4,7 +4,9 @@
  * @module
  */
 import {
+  decodeText,
   encodeKey,
+  type Key,
   MAX_BATCH_ITEMS,
   MAX_VALUE_BYTES,
   PairError,
@@ -66,34 +68,33 @@ export class FakeNode implements StorageNode {
     await this.gate;
     this.#fail();
     const clock = this.#tick();
-    this.#store(tenant, input.key, checkValue(input.value), clock);
+    this.#store(tenant, textOf(input.key), checkValue(input.value), clock);
     return { clock, timestampMs: 1_700_000_000_000 };
   }
 
-  get(tenant: string, key: string): ReadResult | undefined {
+  get(tenant: string, key: Key): ReadResult | undefined {
     this.gets++;
     this.#fail();
     validateTenant(tenant);
-    encodeKey(key);
-    return this.#tenants.get(tenant)?.get(key);
+    return this.#tenants.get(tenant)?.get(textOf(key));
   }
 
-  delete(tenant: string, input: { key: string }): Promise<WriteResult & { existed: boolean }> {
+  delete(tenant: string, input: { key: Key }): Promise<WriteResult & { existed: boolean }> {
     const existed = this.get(tenant, input.key) !== undefined;
-    this.#tenants.get(tenant)?.delete(input.key);
+    this.#tenants.get(tenant)?.delete(textOf(input.key));
     return Promise.resolve({ clock: this.#tick(), timestampMs: 1_700_000_000_000, existed });
   }
 
   batchPut(tenant: string, items: readonly PutInput[]) {
     const results = items.map(({ key, value }) => {
       const clock = this.#tick();
-      this.#store(tenant, key, checkValue(value), clock);
+      this.#store(tenant, textOf(key), checkValue(value), clock);
       return { clock, timestampMs: 1_700_000_000_000 };
     });
     return Promise.resolve({ results, unchanged: 0 });
   }
 
-  read(tenant: string, key: string): ReadResult | undefined {
+  read(tenant: string, key: Key): ReadResult | undefined {
     return this.get(tenant, key);
   }
 
@@ -340,4 +341,9 @@ function noSnapshot(): PairError {
   return new PairError("InvalidArgument", "Cannot find the snapshot: there is none", {
     reason: "not_found",
   });
+}
+
+/** A checked key as text. */
+function textOf(key: Key): string {
+  return decodeText(encodeKey(key));
 }

@@ -57,6 +57,11 @@ export class Memtable {
   // The path to the last insert: sequential keys start from here and need no search.
   readonly #path = new Uint32Array(MAX_HEIGHT).fill(HEAD);
   #last = 0;
+  // The path of the last search, which is right for an insert of the same key as long as there was none
+  // since: a write reads its key first.
+  readonly #sought = new Uint32Array(MAX_HEIGHT).fill(HEAD);
+  #soughtKey: Uint8Array = NOTHING;
+  #soughtCount = -1;
   // Entries that `place` put in and `link` has not linked yet: they lie end to end from here.
   #placed = 0;
   #firstPlaced = 0;
@@ -231,6 +236,7 @@ export class Memtable {
     }
     this.#placed = 0;
     this.#placedInOrder = true;
+    this.#soughtCount = -1;
   }
 
   /**
@@ -270,7 +276,11 @@ export class Memtable {
         if (order > 0 || (order === 0 && this.seq(next) <= seq)) break;
         node = next;
       }
+      this.#sought[level] = node;
     }
+    this.#soughtKey = key;
+    // A search as of the past ends behind newer entries of the key, which an insert goes before.
+    this.#soughtCount = seq >= this.#maxSeq ? this.#count : -1;
     return words[(node + NODE_HEADER) >> 2];
   }
 
@@ -445,6 +455,10 @@ export class Memtable {
     if (
       this.#last !== 0 && this.next(this.#last) === 0 && this.#compareKey(this.#last, key) < 0
     ) return;
+    if (this.#soughtKey === key && this.#soughtCount === this.#count) {
+      this.#path.set(this.#sought);
+      return;
+    }
     let node = HEAD;
     for (let level = this.#height - 1; level >= 0; level--) {
       for (;;) {

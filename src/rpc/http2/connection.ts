@@ -243,11 +243,16 @@ export abstract class Http2Connection {
     at = writeFrameHeader(bytes, at, tail.length, FRAME.HEADERS, last, id);
     bytes.set(tail, at);
     this.output.shrink(start + most - at - tail.length);
-    stream.sendWindow.take(length);
-    this.#sendWindow.take(length);
-    this.#overhead.earn(EARNED_BY_SENDING);
+    this.sent(stream, length);
     stream.localClosed = true;
     this.endLocal(stream);
+  }
+
+  /** Counts DATA that was written past {@link writeData}. */
+  protected sent(stream: Http2Stream, bytes: number): void {
+    stream.sendWindow.take(bytes);
+    this.#sendWindow.take(bytes);
+    this.#overhead.earn(EARNED_BY_SENDING);
   }
 
   /** Writes a header list, in as many frames as it takes. */

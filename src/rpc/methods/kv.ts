@@ -3,7 +3,7 @@
  * and stands in services/kv.ts.
  * @module
  */
-import { PairError, type VectorClock } from "../../model/mod.ts";
+import { type Key, PairError, type VectorClock } from "../../model/mod.ts";
 import type { KeyState, PutInput, ReadResult, StorageNode, WriteResult } from "../../node/mod.ts";
 import { checkConsistency } from "../convert.ts";
 
@@ -19,7 +19,7 @@ export interface PutCall extends Call, PutInput {}
 
 /** Get. */
 export interface GetCall extends Call {
-  readonly key: string;
+  readonly key: Key;
 }
 
 /** Delete. */
@@ -69,6 +69,12 @@ const BATCH_GET_BYTES = 16 * 1024 * 1024;
 
 /** Binds the methods to a node. */
 export function keyValueMethods(node: StorageNode): KeyValueMethods {
+  // An answer like any other: the same error each time costs no stack.
+  const notFound = new PairError("KeyNotFound", "Cannot get: the key has no value");
+  const orNotFound = (found: ReadResult | undefined): ReadResult => {
+    if (found !== undefined) return found;
+    throw notFound;
+  };
   return {
     put(call) {
       checkConsistency(call.consistency);
@@ -97,9 +103,4 @@ export function keyValueMethods(node: StorageNode): KeyValueMethods {
       return { keys, results };
     },
   };
-}
-
-function orNotFound(found: ReadResult | undefined): ReadResult {
-  if (found !== undefined) return found;
-  throw new PairError("KeyNotFound", "Cannot get: the key has no value");
 }

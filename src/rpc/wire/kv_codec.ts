@@ -4,7 +4,7 @@
  * reads too, and the other way round (tests/unit/rpc/wire/).
  * @module
  */
-import type { ClockEntry, VectorClock } from "../../model/mod.ts";
+import type { ClockEntry, Key, VectorClock } from "../../model/mod.ts";
 import type { KeyState, PutInput, VersionView, WriteResult } from "../../node/mod.ts";
 import { toSafeCount } from "../convert.ts";
 import type {
@@ -43,12 +43,12 @@ export interface Encoder<T> {
 /** @throws MalformedMessage, PairError InvalidArgument (1000) for a number out of its range */
 export function decodePut(bytes: Uint8Array): PutCall {
   const reader = new WireReader(bytes);
-  let tenant = "", key = "", value: Uint8Array | undefined, clock: ClockParts | undefined;
+  let tenant = "", key: Key = "", value: Uint8Array | undefined, clock: ClockParts | undefined;
   let consistency = 0, ttlMs = 0;
   while (reader.more) {
     const tag = reader.tag();
     if (tag === bytesTag(1)) tenant = reader.text();
-    else if (tag === bytesTag(2)) key = reader.text();
+    else if (tag === bytesTag(2)) key = reader.textBytes();
     else if (tag === bytesTag(3)) value = reader.bytes();
     else if (tag === bytesTag(4)) clock = readClock(reader.message(), clock);
     else if (tag === varintTag(5)) consistency = reader.int32();
@@ -62,11 +62,11 @@ export function decodePut(bytes: Uint8Array): PutCall {
 /** @throws MalformedMessage */
 export function decodeGet(bytes: Uint8Array): GetCall {
   const reader = new WireReader(bytes);
-  let tenant = "", key = "", consistency = 0;
+  let tenant = "", key: Key = "", consistency = 0;
   while (reader.more) {
     const tag = reader.tag();
     if (tag === bytesTag(1)) tenant = reader.text();
-    else if (tag === bytesTag(2)) key = reader.text();
+    else if (tag === bytesTag(2)) key = reader.textBytes();
     else if (tag === varintTag(3)) consistency = reader.int32();
     else reader.skip(tag);
   }
@@ -76,11 +76,11 @@ export function decodeGet(bytes: Uint8Array): GetCall {
 /** @throws MalformedMessage, PairError InvalidArgument (1000) for a number out of its range */
 export function decodeDelete(bytes: Uint8Array): DeleteCall {
   const reader = new WireReader(bytes);
-  let tenant = "", key = "", clock: ClockParts | undefined, consistency = 0;
+  let tenant = "", key: Key = "", clock: ClockParts | undefined, consistency = 0;
   while (reader.more) {
     const tag = reader.tag();
     if (tag === bytesTag(1)) tenant = reader.text();
-    else if (tag === bytesTag(2)) key = reader.text();
+    else if (tag === bytesTag(2)) key = reader.textBytes();
     else if (tag === bytesTag(3)) clock = readClock(reader.message(), clock);
     else if (tag === varintTag(4)) consistency = reader.int32();
     else reader.skip(tag);
@@ -120,7 +120,7 @@ export function decodeBatchGet(bytes: Uint8Array): BatchGetCall {
 }
 
 interface PutItemParts {
-  key: string;
+  key: Key;
   value: Uint8Array | undefined;
   clock: ClockParts | undefined;
   ttlMs: number;
@@ -130,7 +130,7 @@ function readItem(reader: WireReader): PutItemParts {
   const item: PutItemParts = { key: "", value: undefined, clock: undefined, ttlMs: 0 };
   while (reader.more) {
     const tag = reader.tag();
-    if (tag === bytesTag(1)) item.key = reader.text();
+    if (tag === bytesTag(1)) item.key = reader.textBytes();
     else if (tag === bytesTag(2)) item.value = reader.bytes();
     else if (tag === bytesTag(3)) item.clock = readClock(reader.message(), item.clock);
     else if (tag === varintTag(4)) item.ttlMs = reader.int64();

@@ -81,6 +81,15 @@ export class WireReader {
     }
   }
 
+  /** The bytes of a text, in place. @throws MalformedMessage when they are not UTF-8 */
+  textBytes(): Uint8Array {
+    const bytes = this.bytes();
+    for (let i = 0; i < bytes.length; i++) {
+      if (bytes[i] >= 0x80) return checkedUtf8(bytes);
+    }
+    return bytes;
+  }
+
   /** A message inside this one. */
   message(): WireReader {
     const end = this.#fieldEnd();
@@ -146,6 +155,15 @@ export class WireReader {
     if (bytes > this.#end - this.#at) throw new MalformedMessage();
     this.#at += bytes;
   }
+}
+
+function checkedUtf8(bytes: Uint8Array): Uint8Array {
+  try {
+    decodeText(bytes);
+  } catch (error) {
+    throw error instanceof TypeError ? new MalformedMessage() : error;
+  }
+  return bytes;
 }
 
 // Sizes, for messages inside others, which begin with their length. A field that has its default value
