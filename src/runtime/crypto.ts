@@ -8,7 +8,13 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { createCipheriv, createDecipheriv, createHash, hkdfSync } from "node:crypto";
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  hkdfSync,
+  timingSafeEqual,
+} from "node:crypto";
 
 /** Bytes of a key for {@link Cipher}. */
 export const KEY_BYTES = 32;
@@ -100,6 +106,16 @@ export function sha256(): Digest {
     update: (bytes) => void hash.update(bytes),
     hex: () => hash.digest("hex"),
   };
+}
+
+/** SHA-256 of bytes that are all there: 32 bytes. */
+export function sha256Of(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(createHash("sha256").update(bytes).digest());
+}
+
+/** Whether two byte strings are equal, in a time that does not tell where they differ. */
+export function equalSecrets(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && timingSafeEqual(one, other);
 }
 
 const NOTHING = new Uint8Array(0);

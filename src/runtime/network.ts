@@ -4,6 +4,14 @@
  */
 import type { Duplex } from "node:stream";
 
+/** Who the other end of a TLS connection is, by a certificate that was verified. */
+export interface PeerCertificate {
+  /** Its subject alternative names, with their kind: `URI:…`, `DNS:…` (in lower case), `EMAIL:…`. */
+  readonly names: readonly string[];
+  /** Wall time in ms from which it is none any more. */
+  readonly expiresAtMs: number;
+}
+
 /** One byte stream. In production a node:net Socket; in the simulator an in-memory pair. */
 export type Connection = Duplex & {
   readonly remoteAddress?: string;

@@ -1,0 +1,26 @@
+/**
+ * Identity and authorisation: who calls, and what they may do. The pipeline and the short lane ask
+ * the gate; `serve` makes the authority.
+ * @module
+ */
+export {
+  type Authority,
+  type AuthorityOptions,
+  CredentialsAuthority,
+  OPEN_AUTHORITY,
+} from "./authority.ts";
+export {
+  type CertificateEntry,
+  checkEntry,
+  type Credentials,
+  NO_CREDENTIALS,
+  parseCredentials,
+  renderCredentials,
+  type TokenEntry,
+} from "./credentials.ts";
+export { denied, unauthenticated } from "./failures.ts";
+export { admit, authoriseMessage, checkHolds } from "./gate.ts";
+export { ANONYMOUS, type Identity, type Role } from "./identity.ts";
+export { type MethodRule, ruleOf } from "./methods.ts";
+export { Reloader, type ReloaderOptions } from "./reload.ts";
+export { makeToken, type NewToken } from "./token.ts";
