@@ -3,6 +3,7 @@
  * @module
  */
 import { Code, ConnectError } from "@connectrpc/connect";
+import type { PeerCertificate } from "../runtime/mod.ts";
 import type { HeaderList } from "./http2/mod.ts";
 
 /** What is answered, from either side of the house. */
@@ -24,6 +25,8 @@ export interface Exchange {
   /** The host that the client named: HTTP/2's :authority or HTTP/1.1's Host. Empty when it named none. */
   readonly authority: string;
   readonly header: Headers;
+  /** Who the client is by its verified certificate. */
+  readonly peer: PeerCertificate | undefined;
   /** The body as it arrives. Leaving early does no harm. */
   readonly body: AsyncIterable<Uint8Array>;
   /** Aborted when the client goes away, when time is up, and when the port closes. */

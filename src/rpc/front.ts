@@ -9,6 +9,7 @@ import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grp
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import type { Clock, Log } from "../runtime/mod.ts";
 import type { OriginRequest, OriginVerdict, WebBindings } from "../web/mod.ts";
+import { admitToMetrics, type Authority, OPEN_AUTHORITY, valuesOf } from "./auth/mod.ts";
 import { completeError, describe, timeUp } from "./errors.ts";
 import { type Answer, type Exchange, pathOf, urlOf } from "./exchange.ts";
 import type { Route } from "./router.ts";
@@ -19,6 +20,8 @@ export interface FrontOptions {
   readonly log: Log;
   readonly routes: ReadonlyMap<string, Route>;
   readonly web: Hono<{ Bindings: WebBindings }>;
+  /** Knows who may see /metrics. Default: everybody. */
+  readonly metricsFor?: Authority;
   readonly judge: (request: OriginRequest) => OriginVerdict;
   /** Bytes of one request's headers, as HTTP/2 reckons them; of HTTP/1.1 the parser sees to the rest. */
   readonly maxHeaderBytes: number;
@@ -77,7 +80,7 @@ async function serve(options: FrontOptions, exchange: Exchange): Promise<void> {
   try {
     if (route === undefined) {
       const answer = unknownRpc(exchange, options.errorDetails) ??
-        await askWeb(options.web, exchange);
+        await askWeb(options, exchange);
       return await send(options, exchange, answer, verdict.headers);
     }
     tameTimeouts(exchange.header, options.maxTimeoutMs);
@@ -131,6 +134,7 @@ function toUniversal(exchange: Exchange): UniversalServerRequest {
     header: exchange.header,
     body: exchange.body,
     signal: exchange.signal,
+    contextValues: valuesOf(exchange.peer),
   };
 }
 
@@ -159,7 +163,7 @@ function unknownRpc(exchange: Exchange, errorDetails = true): Answer | undefined
 }
 
 /** Runs the web app. It gets the path on a host of ours, since the client's may be no host at all. */
-async function askWeb(web: Hono<{ Bindings: WebBindings }>, exchange: Exchange): Promise<Answer> {
+async function askWeb(options: FrontOptions, exchange: Exchange): Promise<Answer> {
   const { method, header, signal, authority } = exchange;
   if (!/^[A-Z]+$/.test(method) || method === "CONNECT" || method === "TRACE") {
     return refusal(405, "unimplemented", "this HTTP method is not served");
@@ -171,7 +175,13 @@ async function askWeb(web: Hono<{ Bindings: WebBindings }>, exchange: Exchange):
     signal,
     body: bare ? null : ReadableStream.from(exchange.body),
   });
-  const response = await web.fetch(request, { authority });
+  const response = await options.web.fetch(request, {
+    authority,
+    admitToMetrics: () => {
+      const authorization = header.get("authorization") ?? undefined;
+      return admitToMetrics(options.metricsFor ?? OPEN_AUTHORITY, authorization, exchange.peer);
+    },
+  });
   if (response.body === null) return { status: response.status, header: response.headers };
   // Pages are small: a length is kinder to clients than chunks.
   const bytes = await response.bytes();

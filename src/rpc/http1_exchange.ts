@@ -8,7 +8,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ConnectError } from "@connectrpc/connect";
-import type { Clock } from "../runtime/mod.ts";
+import type { Clock, Connection, PeerCertificate } from "../runtime/mod.ts";
 import { type Answer, clientGone, type Exchange, grpcMessage } from "./exchange.ts";
 
 /** A request's body, chunk by chunk. Leaving early does no harm; {@link Exchange.answer} sees to the rest. */
@@ -84,6 +84,7 @@ export class Http1Exchange implements Exchange {
   readonly header: Headers;
   readonly method: string;
   readonly signal: AbortSignal;
+  readonly peer: PeerCertificate | undefined;
   #controller = new AbortController();
   #body: RequestBody;
   /** The answer went out whole. */
@@ -100,6 +101,8 @@ export class Http1Exchange implements Exchange {
   ) {
     this.signal = this.#controller.signal;
     this.header = toHeaders(request.headers);
+    // The parser hands on the very socket that it was given.
+    this.peer = (request.socket as Connection).peer;
     this.method = request.method ?? "";
     this.httpVersion = request.httpVersion;
     this.#body = new RequestBody(request);

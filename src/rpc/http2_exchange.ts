@@ -3,6 +3,7 @@
  * @module
  */
 import type { ConnectError } from "@connectrpc/connect";
+import type { PeerCertificate } from "../runtime/mod.ts";
 import {
   type Answer,
   clientGone,
@@ -75,7 +76,12 @@ export class Http2Exchange implements Exchange, StreamUser {
   #wake: (() => void) | undefined;
 
   /** @param prepaid  bytes at the body's beginning for which the client has had leave to send more */
-  constructor(stream: Http2Stream, head: RequestHead, prepaid = 0) {
+  constructor(
+    stream: Http2Stream,
+    head: RequestHead,
+    readonly peer: PeerCertificate | undefined,
+    prepaid = 0,
+  ) {
     this.#stream = stream;
     this.#head = head;
     this.#body = new StreamBody(stream, prepaid);

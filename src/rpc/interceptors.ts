@@ -1,10 +1,11 @@
 /**
  * The pipeline that every call of every protocol passes.
  *
- *     gate          before the body is read: starts the clock of metrics and the log
+ *     gate          before the body is read: starts the clock of metrics and the log, asks who calls
  *       decode      the RPC library; what it throws never meets the interceptor
  *         interceptor   refuses a call that is already over, races the rest against its deadline,
  *                       turns what services throw into statuses
+ *         auth          asks whether the caller may touch the message's tenant
  *           service
  *     gate's end    when the library ends the call: completes the library's own errors, counts
  *
@@ -17,6 +18,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError, type HandlerContext, type Interceptor } from "@connectrpc/connect";
 import type { Clock, Log } from "../runtime/mod.ts";
 import type { Registry } from "../web/mod.ts";
+import { admitCall, authInterceptor, type Authority, OPEN_AUTHORITY } from "./auth/mod.ts";
 import { CallMetrics } from "./call_metrics.ts";
 import { describe, detailOf, toConnectError } from "./errors.ts";
 
@@ -25,6 +27,8 @@ export interface PipelineOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly registry: Registry;
+  /** Who may call what. Default: everybody everything. */
+  readonly authority?: Authority;
   /**
    * Whether every error carries an ErrorDetail, and its text is one line. Default true; services that
    * are not PairDB's have texts and details of their own.
@@ -37,6 +41,7 @@ export type Status = (error: unknown) => ConnectError;
 
 /** The pipeline: for the RPC library an interceptor and a gate, and for the short lane its parts. */
 export interface Pipeline {
+  readonly authority: Authority;
   readonly calls: CallMetrics;
   readonly status: Status;
   readonly requestGate: (context: HandlerContext) => void;
@@ -45,14 +50,18 @@ export interface Pipeline {
 
 /** Makes the pipeline of one port. */
 export function createPipeline(options: PipelineOptions): Pipeline {
-  const { registry, clock, log, errorDetails = true } = options;
+  const { registry, clock, log, authority = OPEN_AUTHORITY, errorDetails = true } = options;
   const calls = new CallMetrics(registry, clock, log);
   const status: Status = (error) => toConnectError(error, log, errorDetails);
   return {
+    authority,
     calls,
     status,
-    requestGate: (context) => observe(context, calls, status, log),
-    interceptors: [guard(log, status)],
+    requestGate: (context) => {
+      observe(context, calls, status, log);
+      admitCall(authority, context);
+    },
+    interceptors: [guard(log, status), authInterceptor(authority)],
   };
 }
 

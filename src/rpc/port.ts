@@ -22,6 +22,7 @@ import {
   nodeSamples,
   Registry,
 } from "../web/mod.ts";
+import { type Authority, OPEN_AUTHORITY } from "./auth/mod.ts";
 import { Connections, type Http2Requests } from "./connections.ts";
 import type { Exchange } from "./exchange.ts";
 import { createFront, type FrontOptions } from "./front.ts";
@@ -50,6 +51,10 @@ export interface PortOptions {
   readonly allowedHosts?: readonly string[];
   /** Whether /metrics answers. Default true. */
   readonly metrics?: boolean;
+  /** Who may call what. Default: everybody everything. */
+  readonly authority?: Authority;
+  /** Whether everybody may see /metrics, whatever the authority says. Default false. */
+  readonly openMetrics?: boolean;
   /** In place of the runtime's. */
   readonly log?: Log;
 }
@@ -68,8 +73,11 @@ export interface Port {
 }
 
 /** What {@link openTransport} serves, and where. */
-export interface TransportOptions
-  extends Pick<FrontOptions, "clock" | "log" | "routes" | "web" | "judge" | "errorDetails"> {
+export interface TransportOptions extends
+  Pick<
+    FrontOptions,
+    "clock" | "log" | "routes" | "web" | "judge" | "metricsFor" | "errorDetails"
+  > {
   readonly network: Network;
   readonly host: string;
   /** 0: any free one. */
@@ -102,11 +110,12 @@ export async function openPort(options: PortOptions): Promise<Port> {
   const { runtime: { clock, network }, node, host, port } = options;
   const log = options.log ?? options.runtime.log;
   const limits = { ...DEFAULT_PORT_LIMITS, ...options.limits };
+  const authority = options.authority ?? OPEN_AUTHORITY;
   const registry = new Registry();
   const readiness = new Readiness(node);
   registry.collect(() => nodeSamples(node));
 
-  const pipeline = createPipeline({ clock, log, registry });
+  const pipeline = createPipeline({ clock, log, registry, authority });
   const transport = await openTransport({
     clock,
     network,
@@ -130,6 +139,7 @@ export async function openPort(options: PortOptions): Promise<Port> {
       version: options.version,
       ready: () => readiness.state(),
     }),
+    metricsFor: options.openMetrics === true ? OPEN_AUTHORITY : authority,
     judge: createOriginGuard({
       origins: options.corsOrigins ?? DEFAULT_CORS_ORIGINS,
       hosts: options.allowedHosts ?? [],
@@ -164,7 +174,7 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     serve(new Http1Exchange(request, response, clock, limits), connections.begin(request));
   });
   const takeOver: ShortLaneOptions["takeOver"] = (stream, head, connection, prepaid) => {
-    const exchange = new Http2Exchange(stream, head, prepaid);
+    const exchange = new Http2Exchange(stream, head, connection.peer, prepaid);
     connection.defer({ begin: () => exchange.gone || serve(exchange) });
     return exchange;
   };
@@ -185,6 +195,7 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     routes,
     web: options.web,
     judge,
+    metricsFor: options.metricsFor,
     errorDetails: options.errorDetails ?? true,
     maxHeaderBytes: limits.maxHeaderBytes,
     maxTimeoutMs: limits.streamTimeoutMs,

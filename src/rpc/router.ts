@@ -18,6 +18,7 @@ import { TenantService } from "../gen/pairdb/v1/tenant_pb.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { ruleOf } from "./auth/mod.ts";
 import { COMPRESS_MIN_BYTES, COMPRESSIONS } from "./compression.ts";
 import type { Pipeline } from "./interceptors.ts";
 import { keyValueMethods } from "./methods/mod.ts";
@@ -89,12 +90,17 @@ const JSON_OPTIONS: ConnectRouterOptions["jsonOptions"] & { textDecoder: TextDec
   textDecoder: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }),
 };
 
-/** Binds all services to a node. @returns path → route */
+/**
+ * Binds all services to a node.
+ * @returns path → route
+ * @throws Error when a method has no row in the method table: then nobody knows who may call it
+ */
 export function createRoutes(options: RouterOptions): ReadonlyMap<string, Route> {
   const { node, clock, limits, readiness, pipeline } = options;
   const catalog = new Catalog([...new Set<DescFile>(SERVICES.map((service) => service.file))]);
   const names = new Set(SERVICES.map((service) => service.typeName));
   const keyValue = keyValueMethods(node);
+  for (const { methods } of SERVICES) methods.forEach(ruleOf);
   return routesOf([
     bind(KeyValueService, keyValueService(keyValue, node, clock)),
     bind(StorageNodeService, storageNodeService(node, clock)),

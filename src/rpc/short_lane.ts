@@ -8,7 +8,8 @@
  *
  * Whatever is out of the ordinary, such as compression, a malformed message, a timeout that is none, goes on
  * in the RPC library with all its bytes: so it is told in one place only what is wrong with it. Both
- * lanes call the same methods, count with the same meters, and tell failures with the same words.
+ * lanes ask the same gate, call the same methods, count with the same meters, and tell failures with the
+ * same words.
  *
  * Work begins after all frames of a chunk were looked at: a call that is reset at once costs nothing.
  * @module
@@ -19,6 +20,8 @@ import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grp
 import { PairError } from "../model/mod.ts";
 import type { Clock } from "../runtime/mod.ts";
 import type { OriginRequest, OriginVerdict } from "../web/mod.ts";
+import { admit, ANONYMOUS, authoriseTenant, OPEN_AUTHORITY, ruleOf } from "./auth/mod.ts";
+import type { Identity, MethodRule } from "./auth/mod.ts";
 import type { CallMeter } from "./call_metrics.ts";
 import { Deadlines, Timed } from "./deadlines.ts";
 import { timeUp } from "./errors.ts";
@@ -42,7 +45,7 @@ export interface ShortMethod<Output> {
   /** The longest that a call takes, ms. */
   readonly timeoutMs: number;
   /**
-   * Decodes a request and begins the call.
+   * Decodes a request, has its tenant authorised ({@link ShortCall.authorise}) and begins the call.
    * @throws MalformedMessage when the bytes are no message
    */
   begin(message: Uint8Array, call: ShortCall): Output | Promise<Output>;
@@ -83,6 +86,10 @@ interface LaneParts extends ShortLaneOptions {
 /** What a head means for this lane; the same head is read once. */
 interface Plan {
   readonly method: AnyShortMethod;
+  /** What the method asks of its caller; undefined where nobody is asked. */
+  readonly rule: MethodRule | undefined;
+  /** Who the client says that it is. */
+  readonly authorization: string | undefined;
   readonly meter: CallMeter;
   /** What the client allows, ms; undefined: it did not say. */
   readonly clientMs: number | undefined;
@@ -141,12 +148,16 @@ export class ShortLane {
     if (fieldOf(fields, "origin") !== undefined) return undefined;
     const verdict = judge({ method: head.method, header: NO_HEADER, authority });
     if (verdict.kind !== "serve") return undefined;
+    // Of several nobody may choose one.
+    if (countOf(fields, "authorization") > 1) return undefined;
+    const authorization = fieldOf(fields, "authorization");
+    const rule = pipeline.authority === OPEN_AUTHORITY ? undefined : ruleOf(method.desc);
     const timeout = fieldOf(fields, "grpc-timeout");
     const { timeoutMs: clientMs, error } = timeout === undefined
       ? { timeoutMs: undefined, error: undefined }
       : parseTimeout(timeout, limits.streamTimeoutMs);
     if (error !== undefined || (clientMs !== undefined && clientMs <= 0)) return undefined;
-    return { method, meter: pipeline.calls.of(method.desc), clientMs };
+    return { method, rule, authorization, meter: pipeline.calls.of(method.desc), clientMs };
   }
 }
 
@@ -159,6 +170,10 @@ export class ShortCall extends Timed implements StreamUser, Task {
   readonly #options: LaneParts;
   readonly #deadlines: Deadlines;
   readonly #method: AnyShortMethod;
+  readonly #rule: MethodRule | undefined;
+  readonly #authorization: string | undefined;
+  /** Who calls, once that was asked. */
+  #identity: Identity | undefined;
   readonly #meter: CallMeter;
   readonly #stream: Http2Stream;
   readonly #connection: ServerConnection;
@@ -177,7 +192,7 @@ export class ShortCall extends Timed implements StreamUser, Task {
   constructor(
     options: LaneParts,
     deadlines: Deadlines,
-    { method, meter, clientMs }: Plan,
+    { method, rule, authorization, meter, clientMs }: Plan,
     stream: Http2Stream,
     head: RequestHead,
     connection: ServerConnection,
@@ -186,6 +201,8 @@ export class ShortCall extends Timed implements StreamUser, Task {
     this.#options = options;
     this.#deadlines = deadlines;
     this.#method = method;
+    this.#rule = rule;
+    this.#authorization = authorization;
     this.#meter = meter;
     this.clientMs = clientMs;
     this.#stream = stream;
@@ -233,7 +250,7 @@ export class ShortCall extends Timed implements StreamUser, Task {
 
   begin(): void {
     this.#deferred = false;
-    if (this.#ended) return;
+    if (this.#ended || !this.#isAdmitted()) return;
     if (!this.#whole) return this.#setDeadline();
     const message = this.#message();
     if (message === undefined) return this.#handOver();
@@ -247,6 +264,17 @@ export class ShortCall extends Timed implements StreamUser, Task {
       if (error instanceof MalformedMessage) this.#handOver();
       else this.fail(error);
     }
+  }
+
+  /**
+   * Judges the tenant that the request names, before the method does anything.
+   * @throws ConnectError PermissionDenied
+   */
+  authorise(tenant: unknown): void {
+    if (this.#rule === undefined) return;
+    const { authority } = this.#options.pipeline;
+    // Nobody comes here who was not admitted.
+    authoriseTenant(authority, this.#identity ?? ANONYMOUS, this.#rule, tenant);
   }
 
   /** Ends the call with a failure. Does nothing when it has ended. */
@@ -287,6 +315,20 @@ export class ShortCall extends Timed implements StreamUser, Task {
     // Errors that a method throws again and again are one object.
     if (error instanceof PairError && this.own === undefined) told.set(error, now);
     return now;
+  }
+
+  /** Asks who calls, once, before the body is waited for; ends the call of who may not. */
+  #isAdmitted(): boolean {
+    if (this.#rule === undefined || this.#identity !== undefined) return true;
+    try {
+      const { authority } = this.#options.pipeline;
+      const { peer } = this.#connection;
+      this.#identity = admit(authority, this.#rule, this.#authorization, peer);
+      return true;
+    } catch (error) {
+      this.fail(error);
+      return false;
+    }
   }
 
   #isClientsDeadline(): boolean {
@@ -378,6 +420,12 @@ export class ShortCall extends Timed implements StreamUser, Task {
 }
 
 const NO_BYTES = new Uint8Array(0);
+
+function countOf(fields: HeaderList, name: string): number {
+  let count = 0;
+  for (let i = 0; i < fields.length; i += 2) if (fields[i] === name) count++;
+  return count;
+}
 
 function withOwn(usual: HeaderList, own: Headers | undefined): HeaderList {
   return own === undefined ? usual : [...usual, ...toHeaderList(own)];

@@ -52,7 +52,7 @@ export function hotMethods(
   return new Map(all.map((method) => [rpcPath(method.desc), method]));
 }
 
-function hot<Input, Output>(
+function hot<Input extends { readonly tenant: string }, Output>(
   desc: DescMethodUnary,
   decode: (bytes: Uint8Array) => Input,
   run: (input: Input) => Output | Promise<Output>,
@@ -63,7 +63,11 @@ function hot<Input, Output>(
     desc,
     timeoutMs: timeoutOf(desc, limits) ?? Infinity,
     answer,
-    begin: (bytes) => run(decode(bytes)),
+    begin(bytes, call) {
+      const input = decode(bytes);
+      call.authorise(input.tenant);
+      return run(input);
+    },
   };
 }
 
@@ -111,6 +115,7 @@ function plain(
     answer: encoded,
     begin(bytes, call) {
       const request = decode(desc.input, bytes);
+      call.authorise((request as { readonly tenantId?: unknown }).tenantId);
       const context = contextOf(desc, call);
       call.own = { header: context.responseHeader, trailer: context.responseTrailer };
       return answerOf(desc, impl, request, context);

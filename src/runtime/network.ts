@@ -15,6 +15,8 @@ export interface PeerCertificate {
 /** One byte stream. In production a node:net Socket; in the simulator an in-memory pair. */
 export type Connection = Duplex & {
   readonly remoteAddress?: string;
+  /** Of a TLS connection whose client showed a certificate that was verified. */
+  readonly peer?: PeerCertificate | undefined;
   /** Switches Nagle's delay off, where there is one. */
   setNoDelay?(on: boolean): unknown;
 };

@@ -23,6 +23,8 @@ export interface WebOptions {
 export interface WebBindings {
   /** The host and port that the client named; may be empty. */
   readonly authority: string;
+  /** Whether the client may see /metrics, as the HTTP status that says so. */
+  readonly admitToMetrics: () => 200 | 401 | 403;
 }
 
 /** A page that holds nothing but text and its own style needs no more than this. */
@@ -32,6 +34,13 @@ const PAGE_HEADERS = {
   "referrer-policy": "no-referrer",
   "x-content-type-options": "nosniff",
 };
+
+/** What is said to those who may not see something. */
+const REFUSALS = {
+  401: { code: "unauthenticated", message: "this needs an operator's token or certificate" },
+  403: { code: "permission_denied", message: "these credentials do not allow this" },
+} as const;
+const CHALLENGE = { "www-authenticate": "Bearer" };
 
 /** The app of one port. Errors are JSON: `{ "code": ..., "message": ... }`, as Connect has them. */
 export function createWebApp(
@@ -51,10 +60,14 @@ export function createWebApp(
   });
 
   if (registry !== undefined) {
-    app.get("/metrics", (c) =>
-      c.body(registry.render(), 200, {
+    app.get("/metrics", (c) => {
+      // Asked here, where the path is resolved: no other spelling of it gets past.
+      const admitted = c.env.admitToMetrics();
+      if (admitted !== 200) return c.json(REFUSALS[admitted], admitted, CHALLENGE);
+      return c.body(registry.render(), 200, {
         "content-type": "text/plain; version=0.0.4; charset=utf-8",
-      }));
+      });
+    });
   }
 
   app.get("/", (c) => {

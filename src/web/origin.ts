@@ -85,7 +85,7 @@ function preflightHeaders(origin: string): [string, string][] {
   return [
     ["access-control-allow-origin", origin],
     ["access-control-allow-methods", cors.allowedMethods.join(", ")],
-    ["access-control-allow-headers", cors.allowedHeaders.join(", ")],
+    ["access-control-allow-headers", [...cors.allowedHeaders, "Authorization"].join(", ")],
     ["access-control-max-age", String(PREFLIGHT_MAX_AGE_S)],
     ["vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"],
   ];
@@ -118,5 +118,5 @@ function isLocalName(host: string): boolean {
 
 /** Whether an address that is listened on can be reached from this machine only. */
 export function isLoopback(address: string): boolean {
-  return address === "localhost" || address === "::1" || address.startsWith("127.");
+  return address === "localhost" || address === "::1" || /^127(\.\d{1,3}){3}$/.test(address);
 }

@@ -7,6 +7,7 @@
  *     stream    checkHolds         do they still stand? Before each message of an answer.
  * @module
  */
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { PeerCertificate } from "../../runtime/mod.ts";
 import type { Authority } from "./authority.ts";
 import { unauthenticated } from "./failures.ts";
@@ -41,14 +42,45 @@ export function authoriseMessage(
   authority: Authority,
   identity: Identity,
   rule: MethodRule,
-  message: { readonly tenantId?: unknown },
+  message: object,
 ): void {
   if (rule.tenant === undefined) return;
-  const tenant = message[rule.tenant];
+  authoriseTenant(authority, identity, rule, (message as { tenantId?: unknown })[rule.tenant]);
+}
+
+/**
+ * The same for who has decoded the tenant alone.
+ * @param tenant  what stands in the request's field
+ * @throws ConnectError PermissionDenied
+ */
+export function authoriseTenant(
+  authority: Authority,
+  identity: Identity,
+  rule: MethodRule,
+  tenant: unknown,
+): void {
+  if (rule.tenant === undefined) return;
   authority.authoriseTenant(identity, typeof tenant === "string" ? tenant : "");
 }
 
 /** Ends a stream whose caller was revoked or has expired meanwhile. @throws ConnectError Unauthenticated */
 export function checkHolds(authority: Authority, identity: Identity): void {
   if (!authority.holds(identity)) throw unauthenticated(false);
+}
+
+const METRICS: MethodRule = { roles: ["operator"], access: "read", tenant: undefined };
+
+/** Whether a caller may see a server's figures: the HTTP status that says so. */
+export function admitToMetrics(
+  authority: Authority,
+  authorization: string | undefined,
+  peer: PeerCertificate | undefined,
+): 200 | 401 | 403 {
+  try {
+    admit(authority, METRICS, authorization, peer);
+    return 200;
+  } catch (error) {
+    if (!(error instanceof ConnectError)) throw error;
+    return error.code === Code.Unauthenticated ? 401 : 403;
+  }
 }

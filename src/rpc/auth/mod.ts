@@ -19,8 +19,9 @@ export {
   type TokenEntry,
 } from "./credentials.ts";
 export { denied, unauthenticated } from "./failures.ts";
-export { admit, authoriseMessage, checkHolds } from "./gate.ts";
+export { admit, admitToMetrics, authoriseMessage, authoriseTenant, checkHolds } from "./gate.ts";
 export { ANONYMOUS, type Identity, type Role } from "./identity.ts";
+export { admitCall, authInterceptor, valuesOf } from "./lane.ts";
 export { type MethodRule, ruleOf } from "./methods.ts";
 export { Reloader, type ReloaderOptions } from "./reload.ts";
 export { makeToken, type NewToken } from "./token.ts";

@@ -10,7 +10,7 @@
  * GOAWAY that says why (RFC 9113, section 5.4).
  * @module
  */
-import type { Cancel, Clock, Connection } from "../../runtime/mod.ts";
+import type { Cancel, Clock, Connection, PeerCertificate } from "../../runtime/mod.ts";
 import { Budget, type BudgetLimits } from "./budget.ts";
 import { ClosedStreams } from "./closed_streams.ts";
 import { ReceiveWindow, SendWindow } from "./flow_control.ts";
@@ -127,6 +127,11 @@ export abstract class Http2Connection {
     this.resets = new Budget(limits.resets, now);
     this.#overhead = new Budget(limits.overhead, now);
     socket.on("close", () => this.#lost());
+  }
+
+  /** Who is at the other end, by a verified certificate. */
+  get peer(): PeerCertificate | undefined {
+    return this.#socket.peer;
   }
 
   /** Streams that are open. */
