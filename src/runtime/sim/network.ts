@@ -14,10 +14,11 @@ export class SimNetwork implements Network {
   #nextPort = FIRST_FREE_PORT;
 
   listen(
-    address: { host: string; port: number },
+    address: Parameters<Network["listen"]>[0],
     accept: (connection: Connection) => void,
   ): Promise<Listener> {
     const { host } = address;
+    if (address.tls !== undefined) return Promise.reject(withoutTls());
     const port = address.port === 0 ? this.#freePort(host) : address.port;
     const key = `${host}:${port}`;
     if (this.#listeners.has(key)) return Promise.reject(failure("EADDRINUSE", "listen", key));
@@ -26,10 +27,14 @@ export class SimNetwork implements Network {
       if (this.#listeners.get(key) === accept) this.#listeners.delete(key);
       return Promise.resolve();
     };
-    return Promise.resolve({ host, port, close });
+    const renew = () => {
+      throw withoutTls();
+    };
+    return Promise.resolve({ host, port, renew, close });
   }
 
-  async connect(address: { host: string; port: number }): Promise<Connection> {
+  async connect(address: Parameters<Network["connect"]>[0]): Promise<Connection> {
+    if (address.tls !== undefined) throw withoutTls();
     // A caller may not count on hearing before it has awaited, as with a real network.
     await Promise.resolve();
     const key = `${address.host}:${address.port}`;
@@ -44,6 +49,10 @@ export class SimNetwork implements Network {
     while (this.#listeners.has(`${host}:${this.#nextPort}`)) this.#nextPort++;
     return this.#nextPort++;
   }
+}
+
+function withoutTls(): Error {
+  return new Error("the simulated network has no TLS");
 }
 
 function failure(code: string, call: string, key: string): Error {
