@@ -40,7 +40,11 @@ export function toPairError(failure: unknown, url: string): PairError {
   // By its specification, fetch rejects with a TypeError when the network fails, and Connect keeps
   // it as the cause. Connect's own failures are strings or ConnectErrors.
   if (error.cause instanceof TypeError) {
-    return new PairError("Unavailable", `cannot reach ${url}: is a node running?`, {}, {
+    // The platform tells a bad certificate from a closed port in words of its own only.
+    const why = url.startsWith("https:")
+      ? "is a node running, and do the certificates fit?"
+      : "is a node running?";
+    return new PairError("Unavailable", `cannot reach ${url}: ${why}`, {}, {
       cause: error.cause,
     });
   }

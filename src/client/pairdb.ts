@@ -2,7 +2,7 @@
  * The client: a server's keys, tenants and upkeep as plain method calls.
  * @module
  */
-import { type Client, createClient, type Transport } from "@connectrpc/connect";
+import { type Client, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-web";
 import { AdminService, type Snapshot as SnapshotMessage } from "../gen/pairdb/v1/admin_pb.ts";
 import { type BatchGetItem, KeyValueService, type ScanEntry } from "../gen/pairdb/v1/kv_pb.ts";
@@ -22,6 +22,7 @@ import {
 } from "./convert.ts";
 import { toPairError } from "./errors.ts";
 import { platformFetch } from "./fetch.ts";
+import { fetchWith, type OwnFetch } from "./tls.ts";
 import type {
   BatchItem,
   BatchPutOptions,
@@ -67,7 +68,10 @@ export class PairDB {
   #calls: Calls;
   #keys: Client<typeof KeyValueService>;
 
-  private constructor(calls: Calls, transport: Transport) {
+  #own: OwnFetch | undefined;
+
+  private constructor(calls: Calls, transport: Transport, own: OwnFetch | undefined) {
+    this.#own = own;
     this.url = calls.url;
     this.#calls = calls;
     this.#keys = createClient(KeyValueService, transport);
@@ -78,17 +82,35 @@ export class PairDB {
   /**
    * Names a server; nothing is sent before the first call.
    * @param url  such as `http://127.0.0.1:50052`; `HOST:PORT` alone means http
-   * @throws PairError InvalidArgument (1000) when it is no http or https URL
+   * @throws PairError InvalidArgument (1000) when it is no http or https URL, or when the token or the
+   *   certificates cannot be used
    */
   static connect(url: string, options: ConnectOptions = {}): PairDB {
     const baseUrl = normalizeUrl(url);
     const make = options.protocol === "grpc-web" ? createGrpcWebTransport : createConnectTransport;
+    const plain = options.fetch ?? platformFetch;
+    const own = options.tls === undefined ? undefined : fetchWith(options.tls, plain);
     const transport = make({
       baseUrl,
       useBinaryFormat: true,
-      fetch: options.fetch ?? platformFetch,
+      interceptors: options.token === undefined ? [] : [showing(options.token)],
+      fetch: own?.fetch ?? plain,
     });
-    return new PairDB(new Calls(baseUrl, options.timeoutMs), transport);
+    return new PairDB(new Calls(baseUrl, options.timeoutMs), transport, own);
+  }
+
+  /**
+   * Closes the connections that were made with certificates of our own ({@link ConnectOptions.tls});
+   * there is nothing to close otherwise. No call may follow.
+   */
+  close(): void {
+    this.#own?.close();
+    this.#own = undefined;
+  }
+
+  /** The same at the end of a `using` block. */
+  [Symbol.dispose](): void {
+    this.close();
   }
 
   /**
@@ -452,6 +474,18 @@ class Calls {
       throw toPairError(error, this.url);
     }
   }
+}
+
+/** Says with every call who we are. */
+function showing(token: string): Interceptor {
+  // The platform's own complaint about a bad header quotes it.
+  if (!/^[!-~]+$/.test(token)) {
+    throw new PairError("InvalidArgument", "Cannot use the token: it is not of the form pdb_…");
+  }
+  return (next) => (request) => {
+    request.header.set("authorization", `Bearer ${token}`);
+    return next(request);
+  };
 }
 
 function normalizeUrl(url: string): string {

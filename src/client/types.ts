@@ -27,8 +27,22 @@ export interface ConnectOptions {
   readonly fetch?: Fetch | undefined;
   /** The protocol on the wire; absent: `connect`. Both go over HTTP/1.1 and HTTP/2, through proxies and from browsers. */
   readonly protocol?: "connect" | "grpc-web" | undefined;
+  /** Says who we are, such as `pdb_…` from `pairdb token create`. Sent with every call. */
+  readonly token?: string | undefined;
+  /** Certificates of one's own, for https. Where the platform's fetch takes some: Deno. */
+  readonly tls?: TlsOptions | undefined;
   /** Milliseconds that a call without its own `timeoutMs` may take; absent or 0: no limit. Streams have none. */
   readonly timeoutMs?: number | undefined;
+}
+
+/** Certificates, as PEM. */
+export interface TlsOptions {
+  /** Of the CA that the server's certificate is from; absent: those that the platform knows. */
+  readonly ca?: string | undefined;
+  /** Our own, for a server that asks for one. */
+  readonly cert?: string | undefined;
+  /** The private key of `cert`. */
+  readonly key?: string | undefined;
 }
 
 /** For every call. */

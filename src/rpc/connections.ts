@@ -25,6 +25,9 @@ import {
 import { http2LimitsOf, type PortLimits } from "./limits.ts";
 import { describe } from "./errors.ts";
 
+/** What ALPN calls the protocols; who agrees on one and speaks the other is turned away. */
+const ALPN: Readonly<Record<string, "http1" | "http2">> = { "h2": "http2", "http/1.1": "http1" };
+
 /** One connection. */
 class Link {
   kind: "new" | "http1" | "http2" = "new";
@@ -154,6 +157,8 @@ export class Connections {
       if (protocol === undefined) return;
       socket.off("readable", onReadable);
       if (protocol === "none") return this.#expel(link, "foreign");
+      const agreed = socket.alpnProtocol;
+      if (agreed && ALPN[agreed] !== protocol) return this.#expel(link, "alpn");
       this.#open.add(-1, link.kind);
       link.kind = protocol;
       this.#open.add(1, link.kind);

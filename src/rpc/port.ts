@@ -13,7 +13,14 @@ import { createServer as createHttp1Server, type RequestListener, type Server } 
 import { Code, ConnectError } from "@connectrpc/connect";
 import { PairError } from "../model/mod.ts";
 import type { StorageNode } from "../node/mod.ts";
-import type { Listener, Log, Network, Runtime } from "../runtime/mod.ts";
+import type {
+  Listener,
+  Log,
+  Network,
+  Runtime,
+  TlsCredentials,
+  TlsListenOptions,
+} from "../runtime/mod.ts";
 import {
   createOriginGuard,
   createWebApp,
@@ -22,7 +29,7 @@ import {
   nodeSamples,
   Registry,
 } from "../web/mod.ts";
-import { type Authority, OPEN_AUTHORITY } from "./auth/mod.ts";
+import { type Authority, OPEN_AUTHORITY, proveClientAuth } from "./auth/mod.ts";
 import { Connections, type Http2Requests } from "./connections.ts";
 import type { Exchange } from "./exchange.ts";
 import { createFront, type FrontOptions } from "./front.ts";
@@ -34,6 +41,12 @@ import { Readiness } from "./readiness.ts";
 import { createRoutes } from "./router.ts";
 import { ShortLane, type ShortLaneOptions } from "./short_lane.ts";
 
+/** How a port speaks TLS. */
+export interface PortTls extends Omit<TlsListenOptions, "alpn" | "maxHandshakes"> {
+  /** An address of its own, beside the one without TLS; undefined: the port's, which speaks nothing else. */
+  readonly listen?: { readonly host: string; readonly port: number } | undefined;
+}
+
 /** How a port is opened. */
 export interface PortOptions {
   readonly runtime: Pick<Runtime, "clock" | "network" | "log">;
@@ -43,6 +56,8 @@ export interface PortOptions {
   readonly port: number;
   /** The program's version, for people. */
   readonly version: string;
+  /** Undefined: no TLS. */
+  readonly tls?: PortTls | undefined;
   /** Changes to {@link DEFAULT_PORT_LIMITS}. */
   readonly limits?: Partial<PortLimits>;
   /** Pages that may call: exact origins, `http://localhost:*` for any port, `*` for all. */
@@ -64,8 +79,15 @@ export interface Port {
   readonly host: string;
   /** The real port, also when 0 was asked for. */
   readonly port: number;
-  /** `http://HOST:PORT`. */
+  /** `http://HOST:PORT`; with https where it speaks TLS. */
   readonly url: string;
+  /** The address of its own that TLS has. */
+  readonly tlsUrl: string | undefined;
+  /**
+   * Goes on with another certificate; connections stay.
+   * @throws Error that says why it cannot be used; then the old one stays. Also where there is no TLS.
+   */
+  renewTls(credentials: TlsCredentials): void;
   /** What /readyz and the health service say. @param reason  why not */
   setReady(ready: boolean, reason?: string): void;
   /** Lets running calls finish, within `limits.shutdownTimeoutMs`, and closes. A second call waits for the first. */
@@ -82,6 +104,8 @@ export interface TransportOptions extends
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
+  /** Undefined: no TLS. */
+  readonly tls?: PortTls | undefined;
   readonly limits: PortLimits;
   /** What the routes were made with. */
   readonly pipeline: Pipeline;
@@ -90,7 +114,7 @@ export interface TransportOptions extends
 }
 
 /** An address that is listened on. */
-export type Transport = Pick<Port, "host" | "port" | "url" | "close">;
+export type Transport = Pick<Port, "host" | "port" | "url" | "tlsUrl" | "renewTls" | "close">;
 
 /** The answer to a request whose header list is over the limit. */
 const HEADERS_TOO_LARGE = new TextEncoder().encode(
@@ -104,7 +128,7 @@ const LAST_WORDS_MS = 500;
 
 /**
  * Opens a port.
- * @throws PairError Unavailable (2001) when the address cannot be listened on
+ * @throws PairError as {@link openTransport} does
  */
 export async function openPort(options: PortOptions): Promise<Port> {
   const { runtime: { clock, network }, node, host, port } = options;
@@ -122,6 +146,7 @@ export async function openPort(options: PortOptions): Promise<Port> {
     log,
     host,
     port,
+    tls: options.tls,
     limits,
     registry,
     routes: createRoutes({
@@ -158,7 +183,8 @@ export async function openPort(options: PortOptions): Promise<Port> {
 
 /**
  * Serves routes and a web app, whatever they are, on one address.
- * @throws PairError Unavailable (2001) when the address cannot be listened on
+ * @throws PairError Unavailable (2001) when an address cannot be listened on, InvalidArgument (1000) when
+ *   the certificate cannot be used, Internal (2000) when clients without one are not turned away
  */
 export async function openTransport(options: TransportOptions): Promise<Transport> {
   const { clock, network, log, host, limits, registry } = options;
@@ -203,21 +229,34 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     closing: () => connections.closing,
   });
 
-  let listener: Listener;
-  try {
-    listener = await network.listen(
-      { host, port: options.port },
+  const listeners: Listener[] = [];
+  const closeListeners = () => Promise.all(listeners.map((listener) => listener.close()));
+  const bind = async (address: { host: string; port: number }, tls?: PortTls) => {
+    const alpn = ["h2", "http/1.1"];
+    const listener = await listen(
+      network,
+      { ...address, tls: tls && { ...tls, alpn, maxHandshakes: limits.maxConnections } },
       (connection) => connections.accept(connection),
     );
-  } catch (cause) {
-    const errno = String((cause as { code?: unknown }).code ?? "EOTHER");
-    throw new PairError("Unavailable", `Cannot listen on ${host}:${options.port}: ${errno}`, {
-      errno,
-    }, { cause });
+    listeners.push(listener);
+    if (tls?.clientAuth === "require") await proveClientAuth({ network, clock }, listener);
+    return listener;
+  };
+  const { tls } = options;
+  const onlyTls = tls !== undefined && tls.listen === undefined;
+  let listener: Listener;
+  let tlsListener: Listener | undefined;
+  try {
+    listener = await bind({ host, port: options.port }, onlyTls ? tls : undefined);
+    tlsListener = tls?.listen === undefined ? undefined : await bind(tls.listen, tls);
+  } catch (error) {
+    await closeListeners();
+    connections.destroy();
+    throw error;
   }
 
   const close = async () => {
-    await listener.close();
+    await closeListeners();
     const drained = connections.drain();
     const patience = new AbortController();
     // Sleeping rejects when the drain wins; that is no failure.
@@ -237,9 +276,34 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
   return {
     host: listener.host,
     port: listener.port,
-    url: `http://${host.includes(":") ? `[${host}]` : host}:${listener.port}`,
+    url: httpUrl(onlyTls ? "https" : "http", host, listener.port),
+    tlsUrl: tlsListener && httpUrl("https", tls!.listen!.host, tlsListener.port),
+    renewTls: (credentials) => (tlsListener ?? listener).renew(credentials),
     close: () => closed ??= close(),
   };
+}
+
+/** Listens, and says what kept it from that. */
+async function listen(
+  network: Network,
+  address: Parameters<Network["listen"]>[0],
+  accept: Parameters<Network["listen"]>[1],
+): Promise<Listener> {
+  try {
+    return await network.listen(address, accept);
+  } catch (cause) {
+    const where = `Cannot listen on ${address.host}:${address.port}`;
+    const { code, message } = cause as Error & { code?: unknown };
+    if (typeof code !== "string" && address.tls !== undefined) {
+      throw new PairError("InvalidArgument", `${where}: ${message}`, {}, { cause });
+    }
+    const errno = String(code ?? "EOTHER");
+    throw new PairError("Unavailable", `${where}: ${errno}`, { errno }, { cause });
+  }
+}
+
+function httpUrl(scheme: string, host: string, port: number): string {
+  return `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 /** A server that parses HTTP/1.1 on sockets that it is handed. Times are kept by {@link Connections}. */

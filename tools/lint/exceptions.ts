@@ -23,4 +23,11 @@ export const EXCEPTIONS: readonly Exception[] = [
       "the SDK also runs in browsers and other people's programs, where there is no Runtime; " +
       "the platform's fetch is its default, and an option",
   },
+  {
+    file: "src/client/tls.ts",
+    uses: ["Deno"],
+    reason:
+      "for Deno's fetch there is no other way to be given a CA or a client certificate; where there " +
+      "is no Deno, the SDK says so",
+  },
 ];

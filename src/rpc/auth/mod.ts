@@ -24,4 +24,5 @@ export { ANONYMOUS, type Identity, type Role } from "./identity.ts";
 export { admitCall, authInterceptor, valuesOf } from "./lane.ts";
 export { type MethodRule, ruleOf } from "./methods.ts";
 export { Reloader, type ReloaderOptions } from "./reload.ts";
+export { proveClientAuth } from "./self_test.ts";
 export { makeToken, type NewToken } from "./token.ts";
