@@ -25,10 +25,19 @@ export interface Process {
   fileSize(path: string): number | undefined;
   /** A file's permission bits; undefined where there are none, and when there is no such file. */
   fileMode(path: string): number | undefined;
+  /**
+   * Changes a file that only its owner may read (0600), making it and its directory (0700) where they
+   * are missing: `change` gets its text, undefined when there is none, and gives the new one. Nobody
+   * else changes it meanwhile in this way; readers see the old text or the new; it is durable on return.
+   * Throws an Error whose message names the path, or what `change` throws; then nothing has changed.
+   */
+  changePrivate(path: string, change: (text: string | undefined) => string): void;
   /** A file's text; throws an Error whose message names the path. */
   readText(path: string): string;
   /** Calls `run` at SIGINT or SIGTERM. Returns a way to stop listening. Does not keep the program alive. */
   onTerminate(run: (signal: string) => void): () => void;
+  /** Calls `run` at each SIGHUP, which would end the program otherwise. Returns a way to stop listening. */
+  onHangUp(run: () => void): () => void;
   /**
    * Calls `run` with what nobody caught, thrown or rejected, in place of the end of the program.
    * Returns a way to stop listening.

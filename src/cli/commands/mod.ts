@@ -19,6 +19,10 @@ interface CommonFlags {
   readonly output: "table" | "json";
   readonly server: string;
   readonly timeout: number;
+  readonly token?: string;
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly certKey?: string;
 }
 
 /**
@@ -51,7 +55,14 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
   const remote = (parent: Command, usage: string, description: string, act: Act): Command =>
     command(parent, usage, description, act)
       .addOption(serverOption(process))
-      .addOption(timeoutOption());
+      .addOption(timeoutOption())
+      .option(
+        "--token <token>",
+        "who we are; better given as env PAIRDB_TOKEN, which no list shows",
+      )
+      .option("--ca <file>", "PEM of the CA of the server's certificate (env PAIRDB_CA)")
+      .option("--cert <file>", "PEM of our own certificate (env PAIRDB_CERT)")
+      .option("--cert-key <file>", "PEM of its key (env PAIRDB_CERT_KEY)");
 
   program.commandsGroup("Data:");
   remote(program, "put <tenant> <key> [value]", "Store a value; - or none: standard input", async (
@@ -235,6 +246,55 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
     .option("--node-id <id>", "the new node's name; default: a new random one")
     .option("--copy", "copy all files, also where they could be shared with the snapshot");
 
+  program.commandsGroup("Access:");
+  const token = program.command("token").description("The tokens that a node takes");
+  const access = (parent: Command, usage: string, description: string, act: Act): Command =>
+    command(parent, usage, description, act)
+      .addOption(configOption())
+      .option("--data <dir>", "the node's data directory (storage.data_dir)")
+      .addOption(setOption());
+  grantOptions(
+    access(
+      token,
+      "create",
+      "Make a token, and print it: this once",
+      async (shell, _args, flags) => (await import("./access.ts")).createToken(shell, flags),
+    ),
+  );
+  access(
+    token,
+    "list",
+    "Print whose tokens there are, without the tokens",
+    async (shell, _args, flags) => (await import("./access.ts")).listTokens(shell, flags),
+  );
+  access(token, "revoke <id>", "Have a token taken no more", async (
+    shell,
+    [id],
+    flags,
+  ) => (await import("./access.ts")).revokeToken(shell, id, flags));
+  const certificate = program.command("certificate")
+    .description("The client certificates that a node takes, by their names");
+  grantOptions(
+    access(
+      certificate,
+      "allow <san>",
+      "Say who the certificate is that has this name, such as URI:spiffe://… or DNS:host",
+      async (shell, [san], flags) =>
+        (await import("./access.ts")).allowCertificate(shell, san, flags),
+    ),
+  );
+  access(
+    certificate,
+    "list",
+    "Print whose certificates there are",
+    async (shell, _args, flags) => (await import("./access.ts")).listCertificates(shell, flags),
+  );
+  access(certificate, "revoke <san>", "Have a certificate taken no more", async (
+    shell,
+    [san],
+    flags,
+  ) => (await import("./access.ts")).revokeCertificate(shell, san, flags));
+
   program.commandsGroup(TOOLS);
   const config = program.command("config").description("The configuration of a node");
   command(
@@ -286,6 +346,12 @@ function shellOf(process: Process, flags: Partial<CommonFlags>): Shell {
     output: flags.output ?? "table",
     server: flags.server ?? DEFAULT_SERVER,
     timeoutMs: flags.timeout ?? 0,
+    token: flags.token ?? (process.env("PAIRDB_TOKEN") || undefined),
+    tls: {
+      ca: flags.ca ?? (process.env("PAIRDB_CA") || undefined),
+      cert: flags.cert ?? (process.env("PAIRDB_CERT") || undefined),
+      key: flags.certKey ?? (process.env("PAIRDB_CERT_KEY") || undefined),
+    },
   };
 }
 
@@ -323,6 +389,22 @@ function tenantOptions(command: Command): Command {
       new Option("--window <duration>", "time that shares its tables, with time_window")
         .argParser(positiveDuration),
     );
+}
+
+/** What a token or a certificate stands for. */
+function grantOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option("--role <role>", "what its owner is").choices(["client", "operator", "node"])
+        .makeOptionMandatory(),
+    )
+    .option("--tenants <list>", "what a client may touch: tenant ids with commas, or * for all")
+    .option("--read-only", "only calls that change nothing")
+    .addOption(
+      new Option("--expires <duration>", "it is none any more after this time, such as 30d")
+        .argParser(positiveDuration),
+    )
+    .option("--note <text>", "what people want to remember about it");
 }
 
 /** Upkeep takes as long as it takes. */

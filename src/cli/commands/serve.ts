@@ -18,6 +18,7 @@ import { isBrokenPipe, stackOf } from "../failure.ts";
 import { readKeyFile } from "../key_file.ts";
 import { absolute } from "../paths.ts";
 import { engineOptions, portLimits } from "../parts.ts";
+import { openSecurity, openTls, type Security, watchTls } from "../security.ts";
 import type { Shell } from "../shell.ts";
 import { VERSION } from "../version.ts";
 import { type ConfigFlags, settingsOf } from "./config.ts";
@@ -80,12 +81,19 @@ async function runNode(
   });
   opened();
   try {
-    const port = await open(config, runtime, node);
+    const security = openSecurity(process, config, runtime);
+    const port = await open(process, config, runtime, node, security);
+    const { reloader } = security;
+    const stopListening = onHangUp(process, () => reloader.check());
     try {
+      watchTls(process, config, reloader, (credentials) => port.renewTls(credentials));
+      reloader.start();
       announce(process, config, runtime.log, node, port);
       void runtime.workers.prepare();
       await signalled;
     } finally {
+      stopListening();
+      reloader.stop();
       await port.close();
     }
   } finally {
@@ -93,8 +101,14 @@ async function runNode(
   }
 }
 
-function open(config: Config, runtime: Runtime, node: StorageNode): Promise<Port> {
-  const { server, metrics } = config;
+function open(
+  process: Process,
+  config: Config,
+  runtime: Runtime,
+  node: StorageNode,
+  { authority }: Security,
+): Promise<Port> {
+  const { auth, server, metrics } = config;
   return openPort({
     runtime,
     node,
@@ -105,6 +119,9 @@ function open(config: Config, runtime: Runtime, node: StorageNode): Promise<Port
     corsOrigins: server.cors_origins,
     allowedHosts: server.allowed_hosts,
     metrics: metrics.enabled,
+    authority,
+    openMetrics: auth.metrics === "open",
+    tls: openTls(process, config, runtime),
   });
 }
 
@@ -113,6 +130,8 @@ function announce(process: Process, config: Config, log: Log, node: StorageNode,
   port.setReady(true);
   log.info("ready", {
     url: port.url,
+    tls_url: port.tlsUrl,
+    auth_mode: config.auth.mode,
     node: node.nodeId,
     version: VERSION,
     pid: process.pid,
@@ -131,6 +150,14 @@ function announce(process: Process, config: Config, log: Log, node: StorageNode,
     if (!isBrokenPipe(error)) throw error;
     log.warn("standard_output_closed");
   }
+}
+
+/**
+ * SIGHUP has files read again, where nobody sits at a terminal; where somebody does, it says that the
+ * terminal was closed, and ends the program as ever.
+ */
+function onHangUp(process: Process, run: () => void): () => void {
+  return process.isTerminal("stdin") ? () => {} : process.onHangUp(run);
 }
 
 /** How the process is asked to end. */

@@ -31,6 +31,8 @@ once, the strongest source wins, option by option:
 server:
   host: 0.0.0.0
   port: 50052
+auth:
+  mode: token
 commit_log:
   sync_mode: always
 \`\`\`

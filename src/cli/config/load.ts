@@ -23,7 +23,15 @@ export interface Setting {
 }
 
 /** Variables with our prefix that are no options. */
-const OTHER_VARIABLES = new Set(["PAIRDB_SERVER", "PAIRDB_CONFIG", "PAIRDB_PACKAGING"]);
+const OTHER_VARIABLES = new Set([
+  "PAIRDB_SERVER",
+  "PAIRDB_TOKEN",
+  "PAIRDB_CA",
+  "PAIRDB_CERT",
+  "PAIRDB_CERT_KEY",
+  "PAIRDB_CONFIG",
+  "PAIRDB_PACKAGING",
+]);
 
 /** The most bytes of a configuration file. */
 const MAX_FILE_LENGTH = 1024 * 1024;

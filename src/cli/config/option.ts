@@ -87,6 +87,16 @@ export function text(
   return z.string().regex(pattern).default(preset).meta(meta("text", description, expects));
 }
 
+/** A path that may be empty, for none. */
+export function path(description: string) {
+  return text(description, {
+    default: "",
+    // deno-lint-ignore no-control-regex -- a NUL ends a path for the system: it must not get there
+    pattern: /^[^\x00]{0,4096}$/,
+    expects: "a path of up to 4096 characters",
+  });
+}
+
 /** A list of texts that match a pattern; in the environment and on the command line, with commas. */
 export function textList(
   description: string,

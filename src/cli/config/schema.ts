@@ -7,6 +7,7 @@
  * @module
  */
 import { z } from "zod";
+import { isLoopback } from "../../web/mod.ts";
 import { NODE_NAME } from "../node_name.ts";
 import {
   choice,
@@ -15,10 +16,14 @@ import {
   flag,
   integer,
   number,
+  path,
   size,
   text,
   textList,
 } from "./option.ts";
+
+/** `HOST:PORT`, as {@link hostAndPort} takes it apart. */
+const LISTEN = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]{1,253})):(\d{1,5})$/;
 
 /** Who this node is and where it listens. Per process, except `node_id`. */
 const server = z.strictObject({
@@ -27,7 +32,7 @@ const server = z.strictObject({
     { default: "", ...NODE_NAME },
   ),
   host: text(
-    "Address to listen on. 0.0.0.0 lets other machines in: there is no authentication yet.",
+    "Address to listen on. 0.0.0.0 lets other machines in; with one like that, auth.mode has to be written out.",
     {
       default: "127.0.0.1",
       pattern: /^[A-Za-z0-9.:_-]{1,253}$/,
@@ -86,6 +91,70 @@ const server = z.strictObject({
     pattern: /^[A-Za-z0-9._-]{1,128}$/,
     expects: "1 to 128 letters, digits, dots, dashes and underscores",
   }),
+});
+
+/** Who may call. */
+const auth = z.strictObject({
+  mode: choice(
+    "Who may call. local: everybody, and only loopback addresses are listened on; none: everybody, from everywhere; token: who shows a token; certificate: who shows a client certificate; token_or_certificate: either, and a token that is shown decides.",
+    ["local", "none", "token", "certificate", "token_or_certificate"],
+    "local",
+  ),
+  credentials_file: path(
+    "File of hashes of tokens and of names of certificates, which pairdb token and pairdb certificate write. Empty: auth/credentials.json in storage.data_dir.",
+  ),
+  reload_interval: duration(
+    "How often the credentials, and the certificates of the tls section, are looked at for changes. SIGHUP looks at once.",
+    { default: "5s", min: "100ms", max: "1h" },
+  ),
+  metrics: choice(
+    "Who may see GET /metrics once there is authentication: operators, or everybody.",
+    ["operator", "open"],
+    "operator",
+  ),
+});
+
+/** Encryption on the wire. */
+const tls = z.strictObject({
+  cert_file: path(
+    "File of the server's certificate in PEM, with those between it and its CA. Empty: no TLS. It is read again when it changes; running connections stay.",
+  ),
+  key_file: path("File of the certificate's private key in PEM, not encrypted."),
+  ca_file: path(
+    "File of the CAs in PEM whose client certificates are taken. Needed unless client_auth is none.",
+  ),
+  client_auth: choice(
+    "Whether clients show a certificate. none: they are not asked; request: who has none goes on without; require: who has none is turned away. A bad one is turned away in any case.",
+    ["none", "request", "require"],
+    "none",
+  ),
+  min_version: choice("The oldest version of TLS that is spoken.", ["1.2", "1.3"], "1.2"),
+  listen: text(
+    "Address and port for TLS beside the one of the server section, which goes on without TLS. Empty: server.host and server.port speak TLS, and nothing else is spoken.",
+    {
+      default: "",
+      pattern: new RegExp(`^$|${LISTEN.source}`),
+      expects: "of the form HOST:PORT, such as 0.0.0.0:50053",
+    },
+  ),
+  handshake_timeout: duration("Time for a handshake; who is slower is cut off.", {
+    default: "10s",
+    min: "100ms",
+    max: "1m",
+  }),
+}).superRefine((options, context) => {
+  const issue = (path: string, message: string) =>
+    context.addIssue({ code: "custom", path: [path], message });
+  const { cert_file, key_file, ca_file, client_auth, listen } = options;
+  if (cert_file !== "" && key_file === "") issue("key_file", "must be set with tls.cert_file");
+  if (cert_file === "" && key_file !== "") issue("cert_file", "must be set with tls.key_file");
+  if (cert_file === "" && client_auth !== "none") {
+    issue("client_auth", "needs TLS: set tls.cert_file");
+  }
+  if (cert_file === "" && listen !== "") issue("listen", "needs TLS: set tls.cert_file");
+  if (client_auth !== "none" && ca_file === "") {
+    issue("ca_file", "must be set when clients are asked for certificates");
+  }
 });
 
 /** Where data lives. */
@@ -173,14 +242,8 @@ const commitLog = z.strictObject({
 
 /** Encryption at rest. */
 const encryption = z.strictObject({
-  key_file: text(
+  key_file: path(
     "File of 64 hexadecimal digits: the key that log, manifest and tables are encrypted with from then on. Empty: no encryption. Without the file the data is lost.",
-    {
-      default: "",
-      // deno-lint-ignore no-control-regex -- a NUL ends a path for the system: it must not get there
-      pattern: /^[^\x00]{0,4096}$/,
-      expects: "a path of up to 4096 characters",
-    },
   ),
 });
 
@@ -401,6 +464,8 @@ const logging = z.strictObject({
 /** The sections, in the order in which they are printed. */
 export const SECTIONS = {
   server: { title: "Who this node is and where it listens", schema: server },
+  auth: { title: "Who may call", schema: auth },
+  tls: { title: "Encryption on the wire", schema: tls },
   storage: { title: "Where data lives", schema: storage },
   memory: { title: "Memory as a whole", schema: memory },
   disk: { title: "What a filling disk takes", schema: disk },
@@ -421,6 +486,8 @@ export const SECTIONS = {
 /** The whole configuration. */
 export const configSchema = z.strictObject({
   server: server.prefault({}),
+  auth: auth.prefault({}),
+  tls: tls.prefault({}),
   storage: storage.prefault({}),
   memory: memory.prefault({}),
   disk: disk.prefault({}),
@@ -433,7 +500,26 @@ export const configSchema = z.strictObject({
   tenant: tenant.prefault({}),
   metrics: metrics.prefault({}),
   logging: logging.prefault({}),
+}).superRefine(({ auth, server, tls }, context) => {
+  const issue = (path: [string, string], message: string) =>
+    context.addIssue({ code: "custom", path, message });
+  if (auth.mode.endsWith("certificate") && tls.client_auth === "none") {
+    issue(["auth", "mode"], `${auth.mode} needs tls.client_auth to be request or require`);
+  }
+  if (auth.mode !== "local") return;
+  const exposed = (host: string) =>
+    `${host} lets other machines in, and nobody is asked who they are: ` +
+    "set auth.mode to token, or to none if that is meant";
+  if (!isLoopback(server.host)) issue(["server", "host"], exposed(server.host));
+  const tlsHost = hostAndPort(tls.listen)?.host;
+  if (tlsHost !== undefined && !isLoopback(tlsHost)) issue(["tls", "listen"], exposed(tlsHost));
 });
+
+/** An address as tls.listen has it; undefined when it is empty. */
+export function hostAndPort(text: string): { host: string; port: number } | undefined {
+  const parts = LISTEN.exec(text);
+  return parts === null ? undefined : { host: parts[1] ?? parts[2], port: Number(parts[3]) };
+}
 
 /** Every option, checked; durations in ms, sizes in bytes. */
 export type Config = z.output<typeof configSchema>;

@@ -31,7 +31,9 @@ export function denoProcess(): Process {
     fileSize,
     readText,
     fileMode,
+    changePrivate,
     onTerminate,
+    onHangUp,
     onUncaught,
     cwd: () => Deno.cwd(),
     exit: (code) => Deno.exit(code),
@@ -118,6 +120,50 @@ function fileMode(path: string): number | undefined {
   }
 }
 
+function changePrivate(path: string, change: (text: string | undefined) => string): void {
+  const slash = path.lastIndexOf("/");
+  const directory = slash < 0 ? "." : path.slice(0, slash) || "/";
+  const failing = <T>(run: () => T): T => {
+    try {
+      return run();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new Error(`Cannot change ${path}: ${reason}`, { cause: error });
+    }
+  };
+  failing(() => Deno.mkdirSync(directory, { recursive: true, mode: 0o700 }));
+  const lock = failing(() =>
+    Deno.openSync(`${path}.lock`, { create: true, write: true, mode: 0o600 })
+  );
+  try {
+    failing(() => lock.lockSync(true));
+    const before = failing(() => textIfThere(path));
+    const after = new TextEncoder().encode(change(before));
+    failing(() => {
+      const temp = `${path}.new`;
+      // What a crash left behind may have been made by somebody with other permissions.
+      if (fileMode(temp) !== undefined) Deno.removeSync(temp);
+      using file = Deno.openSync(temp, { createNew: true, write: true, mode: 0o600 });
+      for (let at = 0; at < after.length;) at += file.writeSync(after.subarray(at));
+      file.syncSync();
+      Deno.renameSync(temp, path);
+      using names = Deno.openSync(directory);
+      names.syncSync();
+    });
+  } finally {
+    lock.close();
+  }
+}
+
+function textIfThere(path: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
 function readText(path: string): string {
   return withPath(path, () => Deno.readTextFileSync(path));
 }
@@ -141,6 +187,13 @@ function onTerminate(run: (signal: string) => void): () => void {
       Deno.removeSignalListener(signal, listener);
     }
   };
+}
+
+function onHangUp(run: () => void): () => void {
+  // Windows sends it only to programs that are about to end.
+  if (Deno.build.os === "windows") return () => {};
+  Deno.addSignalListener("SIGHUP", run);
+  return () => Deno.removeSignalListener("SIGHUP", run);
 }
 
 function onUncaught(run: (error: unknown) => void): () => void {

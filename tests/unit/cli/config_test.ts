@@ -72,6 +72,8 @@ const EDGES: [path: string, least: string, most: string, below: string, above: s
   ["server.read_timeout", "1ms", "1h", "0ms", "3600001ms"],
   ["server.write_timeout", "1ms", "1h", "0ms", "3600001ms"],
   ["server.shutdown_timeout", "0ms", "1h", "-1ms", "3600001ms"],
+  ["auth.reload_interval", "100ms", "1h", "99ms", "3600001ms"],
+  ["tls.handshake_timeout", "100ms", "1m", "99ms", "60001ms"],
   ["storage.max_open_files", "16", "1000000", "15", "1000001"],
   ["storage.max_disk_usage", "0.1", "1", "0.09", "1.01"],
   ["memory.budget", "0", "1TiB", "-1", "1099511627777"],
@@ -139,6 +141,13 @@ Deno.test("options that are words refuse other words", () => {
     "server.cors_origins=example.org",
     "server.cors_origins=https://example.org/",
     "server.allowed_hosts=a:80",
+    "auth.mode=open",
+    "auth.metrics=everybody",
+    "auth.credentials_file=a\0b",
+    "tls.client_auth=perhaps",
+    "tls.min_version=1.1",
+    "tls.listen=50053",
+    "tls.listen=::1:50053",
     "storage.data_dir=",
     "storage.data_dir=a\0b",
     "sstable.compression_per_level=",
@@ -169,9 +178,39 @@ Deno.test("bounds between options are checked", () => {
   );
 });
 
+Deno.test("an address for other machines needs it written out who may call", () => {
+  const hosts = ["0.0.0.0", "::", "192.0.2.1", "db.example.org", "127.0.0.1.example.org"];
+  for (const host of hosts) {
+    const message = refusal(() => fromFile(`server:\n  host: "${host}"\n`));
+    assert(message.startsWith(`p.yaml:2:3: server.host: ${host} lets other machines in`), message);
+    for (const mode of ["none", "token"]) {
+      fromFile(`server:\n  host: "${host}"\nauth:\n  mode: ${mode}\n`);
+    }
+  }
+  for (const host of ["127.0.0.1", "127.8.9.10", "::1", "localhost"]) {
+    fromFile(`server:\n  host: "${host}"\n`);
+  }
+  const tls = "tls:\n  cert_file: c\n  key_file: k\n";
+  assert.match(refusal(() => fromFile(`${tls}  listen: "[::]:1"\n`)), /tls\.listen: :: lets other/);
+  fromFile(`${tls}  listen: 127.0.0.1:1\n`);
+});
+
+Deno.test("options of TLS that make no sense alone are refused", () => {
+  const cases: [string, RegExp][] = [
+    ["tls.cert_file=c", /tls\.key_file: must be set with tls\.cert_file/],
+    ["tls.key_file=k", /tls\.cert_file: must be set with tls\.key_file/],
+    ["tls.client_auth=require", /tls\.client_auth: needs TLS/],
+    ["tls.listen=127.0.0.1:1", /tls\.listen: needs TLS/],
+    ["auth.mode=certificate", /auth\.mode: certificate needs tls\.client_auth/],
+  ];
+  for (const [assignment, expected] of cases) {
+    assert.match(refusal(() => fromFlags(assignment)), expected);
+  }
+});
+
 Deno.test("an unknown option is named with its place and the nearest known one", () => {
   assert.equal(
-    refusal(() => fromFile("server:\n  host: a\n  prot: 1\n")),
+    refusal(() => fromFile("server:\n  host: localhost\n  prot: 1\n")),
     "p.yaml:3:3: unknown option server.prot, did you mean server.port?",
   );
   assert.equal(
@@ -244,15 +283,15 @@ Deno.test("a number where text is wanted is refused with the way out", () => {
 });
 
 Deno.test("the stronger source wins, option by option", () => {
-  const file = fileSettings("server:\n  port: 1\n  host: file\n  rack: file\n", "p.yaml");
+  const file = fileSettings("server:\n  port: 1\n  host: 127.0.0.1\n  rack: file\n", "p.yaml");
   const environment = environmentSettings({
     PAIRDB_SERVER_PORT: "2",
-    PAIRDB_SERVER_HOST: "environment",
+    PAIRDB_SERVER_HOST: "localhost",
   });
   const flags = [flagSetting("server.port=3"), flagSetting("server.port=4")];
   const { server } = resolveConfig([file, environment, flags]);
   assert.equal(server.port, 4);
-  assert.equal(server.host, "environment");
+  assert.equal(server.host, "localhost");
   assert.equal(server.rack, "file");
   assert.equal(server.datacenter, "dc1");
 });

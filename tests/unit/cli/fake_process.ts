@@ -8,7 +8,13 @@ import type { Process } from "../../../src/runtime/mod.ts";
 export interface FakeProcess extends Process {
   readonly written: { out: string; err: string };
   /** What the program listens with: call them to send a signal, or an error that nobody caught. */
-  readonly listeners: { terminate?: (signal: string) => void; uncaught?: (error: unknown) => void };
+  readonly listeners: {
+    terminate?: (signal: string) => void;
+    hangUp?: () => void;
+    uncaught?: (error: unknown) => void;
+  };
+  /** Its files; what it writes is here too. */
+  readonly files: Record<string, string | Uint8Array>;
 }
 
 /** A process with these arguments. */
@@ -28,7 +34,7 @@ export function fakeProcess(
   } = {},
 ): FakeProcess {
   const env = world.env ?? {};
-  const files = world.files ?? {};
+  const files = { ...world.files };
   const written = { out: "", err: "" };
   const listeners: FakeProcess["listeners"] = {};
   const bytesOf = (path: string) => {
@@ -40,6 +46,7 @@ export function fakeProcess(
     args,
     written,
     listeners,
+    files,
     pid: 1,
     standalone: false,
     platform: "test 1.0",
@@ -69,6 +76,15 @@ export function fakeProcess(
     onTerminate: (run) => {
       listeners.terminate = run;
       return () => delete listeners.terminate;
+    },
+    changePrivate: (path, change) => {
+      files[path] = change(
+        files[path] === undefined ? undefined : new TextDecoder().decode(bytesOf(path)),
+      );
+    },
+    onHangUp: (run) => {
+      listeners.hangUp = run;
+      return () => delete listeners.hangUp;
     },
     onUncaught: (run) => {
       listeners.uncaught = run;

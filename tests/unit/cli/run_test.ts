@@ -197,13 +197,13 @@ Deno.test("config print takes file, environment and flags, and prints what can b
     "--config",
     "b.yaml",
     "--set",
-    "server.host=h",
+    "server.host=127.0.0.2",
     "--output",
     "json",
   ];
   const config = JSON.parse((await pairdb(args, world)).out);
   assert.equal(config.server.port, 2);
-  assert.equal(config.server.host, "h");
+  assert.equal(config.server.host, "127.0.0.2");
   assert.equal(config.commit_log.segment_size, "1GiB");
   const again = await pairdb(["config", "validate", "printed"], { files: { printed: out } });
   assert.deepEqual(again, { code: 0, out: "printed: OK\n", err: "" });
