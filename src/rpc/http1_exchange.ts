@@ -101,6 +101,7 @@ export class Http1Exchange implements Exchange {
   ) {
     this.signal = this.#controller.signal;
     this.header = toHeaders(request.headers);
+    if (this.header.has("authorization")) keepRepeated(this.header, request.rawHeaders);
     // The parser hands on the very socket that it was given.
     this.peer = (request.socket as Connection).peer;
     this.method = request.method ?? "";
@@ -269,6 +270,17 @@ function toHeaders(from: IncomingMessage["headers"]): Headers {
     else for (const each of value) headers.append(name, each);
   }
   return headers;
+}
+
+/**
+ * Of several authorization headers node keeps the first. Which one counts must not be anybody's guess:
+ * joined, as other headers are, they are no credentials at all.
+ */
+function keepRepeated(headers: Headers, raw: readonly string[]): void {
+  const values = raw.filter((_, at) =>
+    at % 2 === 1 && raw[at - 1].toLowerCase() === "authorization"
+  );
+  if (values.length > 1) headers.set("authorization", values.join(", "));
 }
 
 /** Headers as node's header object. */

@@ -423,8 +423,8 @@ Deno.test("cli: serve ends at once at a second signal, and at an error that nobo
     "stopping_at_once",
     "stopped",
   ]);
-  assert.equal(events[2].error, "Error: boom");
-  assert.equal(events[2].stack, undefined);
+  assert.equal(events[3].error, "Error: boom");
+  assert.equal(events[3].stack, undefined);
 });
 
 Deno.test("cli: serve listens for nothing once it has stopped, and can run again in the same process", async () => {
