@@ -122,7 +122,7 @@ export class Server {
     }
     server.readyMs = Math.round(performance.now() - from);
     const line = server.#out.split("\n", 1)[0];
-    const found = /^pairdb ready on (http:\/\/127\.0\.0\.1:(\d+)) node=(\S+)$/.exec(line);
+    const found = /^pairdb ready on (https?:\/\/127\.0\.0\.1:(\d+)) node=(\S+)$/.exec(line);
     if (found === null) {
       const { code } = await server.kill();
       throw new NotReady({ code, out: server.#out, err: server.#log });

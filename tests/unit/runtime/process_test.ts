@@ -124,3 +124,35 @@ Deno.test("writeWhole() goes on after short writes and full pipes", () => {
   };
   assert.throws(() => writeWhole({ writeSync: gone }, "x"), Deno.errors.BrokenPipe);
 });
+
+Deno.test("denoProcess: changePrivate() makes a file that only its owner reads, and changes it whole", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    const process = denoProcess();
+    const path = `${dir}/auth/file`;
+    process.changePrivate(path, (text) => {
+      assert.equal(text, undefined);
+      return "one";
+    });
+    assert.equal(process.fileMode(path)! & 0o777, 0o600);
+    assert.equal(process.fileMode(`${dir}/auth`)! & 0o777, 0o700);
+    // What a crash left behind is in nobody's way.
+    Deno.writeTextFileSync(`${path}.new`, "half");
+    Deno.chmodSync(path, 0o644);
+    process.changePrivate(path, (text) => `${text} two`);
+    assert.equal(process.readText(path), "one two");
+    assert.equal(process.fileMode(path)! & 0o777, 0o600);
+    assert.throws(() =>
+      process.changePrivate(path, () => {
+        throw new Error("no");
+      }), /^Error: no$/);
+    assert.equal(process.readText(path), "one two");
+    assert.throws(
+      () => process.changePrivate(`${path}/below`, () => ""),
+      (error) =>
+        error instanceof Error && error.message.startsWith(`Cannot change ${path}/below: `),
+    );
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
