@@ -9,6 +9,7 @@ export {
   checkEntry,
   type Credentials,
   CredentialsAuthority,
+  type Grant,
   type Identity,
   makeToken,
   type MethodRule,
@@ -20,6 +21,7 @@ export {
   type ReloaderOptions,
   renderCredentials,
   type Role,
+  type Take,
   type TokenEntry,
 } from "./auth/mod.ts";
 export { openPort, type Port, type PortOptions, type PortTls } from "./port.ts";

@@ -417,6 +417,7 @@ Deno.test("cli: serve ends at once at a second signal, and at an error that nobo
   const events = err.trim().split("\n").map((line) => JSON.parse(line));
   assert.deepEqual(events.map((event) => event.event), [
     "recovered",
+    "everybody_may_do_everything",
     "ready",
     "uncaught_error",
     "stopping",

@@ -16,6 +16,7 @@
  */
 import { z } from "zod";
 import { PairError, validateTenant } from "../../model/mod.ts";
+import type { Role } from "./identity.ts";
 
 /** The most tokens, and the most certificates, in one file. */
 const MAX_ENTRIES = 10_000;
@@ -35,7 +36,6 @@ const grant = {
   read_only: z.boolean().default(false),
   created_at: moment,
   expires_at: moment.optional(),
-  /** What people want to remember about it. */
   note: z.string().max(200).optional(),
 };
 
@@ -58,12 +58,40 @@ const credentials = z.strictObject({
     .refine((all) => areUnique(all.map(({ san }) => san))).default([]),
 });
 
+/** What a token or a certificate stands for. */
+export interface Grant {
+  readonly role: Role;
+  /** Tenant ids; `*`: all. */
+  readonly tenants: "*" | readonly string[];
+  /** Only calls that change nothing. */
+  readonly read_only: boolean;
+  /** ISO 8601. */
+  readonly created_at: string;
+  /** ISO 8601; absent: never. */
+  readonly expires_at?: string | undefined;
+  /** What people want to remember about it. */
+  readonly note?: string | undefined;
+}
+
 /** A token as it is kept. */
-export type TokenEntry = z.output<typeof token>;
+export interface TokenEntry extends Grant {
+  readonly id: string;
+  /** SHA-256 of the token, 64 hexadecimal digits. */
+  readonly hash: string;
+}
+
 /** Whose a certificate is. */
-export type CertificateEntry = z.output<typeof certificate>;
+export interface CertificateEntry extends Grant {
+  /** One of its alternative names, with its kind: `URI:…`, `DNS:…`, `EMAIL:…`. */
+  readonly san: string;
+}
+
 /** All of a file. */
-export type Credentials = z.output<typeof credentials>;
+export interface Credentials {
+  readonly version: 1;
+  readonly tokens: readonly TokenEntry[];
+  readonly certificates: readonly CertificateEntry[];
+}
 
 /** What a server without a file knows: nobody. */
 export const NO_CREDENTIALS: Credentials = { version: 1, tokens: [], certificates: [] };

@@ -13,6 +13,7 @@ export {
   type CertificateEntry,
   checkEntry,
   type Credentials,
+  type Grant,
   NO_CREDENTIALS,
   parseCredentials,
   renderCredentials,
@@ -23,6 +24,6 @@ export { admit, admitToMetrics, authoriseMessage, authoriseTenant, checkHolds } 
 export { ANONYMOUS, type Identity, type Role } from "./identity.ts";
 export { admitCall, authInterceptor, valuesOf } from "./lane.ts";
 export { type MethodRule, ruleOf } from "./methods.ts";
-export { Reloader, type ReloaderOptions } from "./reload.ts";
+export { Reloader, type ReloaderOptions, type Take } from "./reload.ts";
 export { proveClientAuth } from "./self_test.ts";
 export { makeToken, type NewToken } from "./token.ts";

@@ -9,7 +9,7 @@
 import { type Cancel, type Clock, type Disk, DiskError, type Log } from "../../runtime/mod.ts";
 
 /** What is made of files. Undefined stands for a file that is not there. */
-type Take = (contents: readonly (Uint8Array | undefined)[]) => void;
+export type Take = (contents: readonly (Uint8Array | undefined)[]) => void;
 
 /** Files that only make sense together, such as a certificate and its key. */
 interface Watched {
