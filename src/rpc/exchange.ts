@@ -25,6 +25,8 @@ export interface Exchange {
   /** The host that the client named: HTTP/2's :authority or HTTP/1.1's Host. Empty when it named none. */
   readonly authority: string;
   readonly header: Headers;
+  /** Whether it came over TLS. */
+  readonly secure: boolean;
   /** Who the client is by its verified certificate. */
   readonly peer: PeerCertificate | undefined;
   /** The body as it arrives. Leaving early does no harm. */

@@ -134,7 +134,7 @@ function toUniversal(exchange: Exchange): UniversalServerRequest {
     header: exchange.header,
     body: exchange.body,
     signal: exchange.signal,
-    contextValues: valuesOf(exchange.peer),
+    contextValues: exchange.peer && valuesOf(exchange.peer),
   };
 }
 

@@ -84,6 +84,7 @@ export class Http1Exchange implements Exchange {
   readonly header: Headers;
   readonly method: string;
   readonly signal: AbortSignal;
+  readonly secure: boolean;
   readonly peer: PeerCertificate | undefined;
   #controller = new AbortController();
   #body: RequestBody;
@@ -103,7 +104,9 @@ export class Http1Exchange implements Exchange {
     this.header = toHeaders(request.headers);
     if (this.header.has("authorization")) keepRepeated(this.header, request.rawHeaders);
     // The parser hands on the very socket that it was given.
-    this.peer = (request.socket as Connection).peer;
+    const socket: Connection = request.socket;
+    this.secure = socket.encrypted === true;
+    this.peer = socket.peer;
     this.method = request.method ?? "";
     this.httpVersion = request.httpVersion;
     this.#body = new RequestBody(request);

@@ -66,6 +66,8 @@ export class Http2Exchange implements Exchange, StreamUser {
   readonly httpVersion = "2.0";
   readonly header: Headers;
   readonly signal: AbortSignal;
+  readonly secure: boolean;
+  readonly peer: PeerCertificate | undefined;
   readonly #head: RequestHead;
   readonly #stream: Http2Stream;
   readonly #controller = new AbortController();
@@ -79,9 +81,11 @@ export class Http2Exchange implements Exchange, StreamUser {
   constructor(
     stream: Http2Stream,
     head: RequestHead,
-    readonly peer: PeerCertificate | undefined,
+    { secure, peer }: Pick<Exchange, "secure" | "peer">,
     prepaid = 0,
   ) {
+    this.secure = secure;
+    this.peer = peer;
     this.#stream = stream;
     this.#head = head;
     this.#body = new StreamBody(stream, prepaid);

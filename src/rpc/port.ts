@@ -200,7 +200,7 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     serve(new Http1Exchange(request, response, clock, limits), connections.begin(request));
   });
   const takeOver: ShortLaneOptions["takeOver"] = (stream, head, connection, prepaid) => {
-    const exchange = new Http2Exchange(stream, head, connection.peer, prepaid);
+    const exchange = new Http2Exchange(stream, head, connection, prepaid);
     connection.defer({ begin: () => exchange.gone || serve(exchange) });
     return exchange;
   };

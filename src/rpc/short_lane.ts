@@ -120,7 +120,7 @@ export class ShortLane {
     connection: ServerConnection,
   ): StreamUser | undefined {
     let plan = this.#plans.get(head);
-    if (plan === undefined) this.#plans.set(head, plan = this.#plan(head) ?? null);
+    if (plan === undefined) this.#plans.set(head, plan = this.#plan(head, connection) ?? null);
     if (plan === null || stream.remoteClosed) return undefined;
     const call = new ShortCall(this.#options, this.deadlines, plan, stream, head, connection);
     connection.defer(call);
@@ -137,7 +137,7 @@ export class ShortLane {
     this.deadlines.close();
   }
 
-  #plan(head: RequestHead): Plan | undefined {
+  #plan(head: RequestHead, { secure }: ServerConnection): Plan | undefined {
     const { routes, judge, limits, pipeline } = this.#options;
     const method = routes.get(head.path)?.short;
     if (method === undefined || head.method !== "POST") return undefined;
@@ -146,7 +146,7 @@ export class ShortLane {
     if ((fieldOf(fields, "grpc-encoding") ?? "identity") !== "identity") return undefined;
     // A page's call needs headers of its own in the answer; a foreign host needs a refusal.
     if (fieldOf(fields, "origin") !== undefined) return undefined;
-    const verdict = judge({ method: head.method, header: NO_HEADER, authority });
+    const verdict = judge({ method: head.method, header: NO_HEADER, authority, secure });
     if (verdict.kind !== "serve") return undefined;
     // Of several nobody may choose one.
     if (countOf(fields, "authorization") > 1) return undefined;

@@ -15,6 +15,8 @@ export interface PeerCertificate {
 /** One byte stream. In production a node:net Socket; in the simulator an in-memory pair. */
 export type Connection = Duplex & {
   readonly remoteAddress?: string;
+  /** True where TLS is spoken. */
+  readonly encrypted?: boolean;
   /** What was agreed on by ALPN; `false` or null: nothing. Undefined where there is no TLS. */
   readonly alpnProtocol?: string | false | null;
   /** Of a TLS connection whose client showed a certificate that was verified. */

@@ -28,6 +28,8 @@ export interface OriginRequest {
   readonly header: Headers;
   /** The Host or :authority. */
   readonly authority: string;
+  /** Whether it came over TLS: a name of a page's own has no certificate for this server. */
+  readonly secure?: boolean;
 }
 
 /** What is to be done with it. */
@@ -53,9 +55,11 @@ export interface OriginRules {
 export function createOriginGuard(rules: OriginRules): (request: OriginRequest) => OriginVerdict {
   const allowed = originMatcher(rules.origins);
   const hosts = new Set(rules.hosts.map((host) => host.toLowerCase()));
-  return ({ method, header, authority }) => {
+  return ({ method, header, authority, secure }) => {
     const host = hostName(authority);
-    if (rules.loopback && !isLocalName(host) && !hosts.has(host) && !hosts.has("*")) {
+    if (
+      rules.loopback && secure !== true && !isLocalName(host) && !hosts.has(host) && !hosts.has("*")
+    ) {
       return { kind: "refuse", reason: "this host name is not one of the server's" };
     }
     const origin = header.get("origin");

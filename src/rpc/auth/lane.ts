@@ -19,7 +19,7 @@ const PEER = createContextKey<PeerCertificate | undefined>(undefined);
 const IDENTITY = createContextKey<Identity>(ANONYMOUS);
 
 /** What a call brings along besides its headers. */
-export function valuesOf(peer: PeerCertificate | undefined): ContextValues {
+export function valuesOf(peer: PeerCertificate): ContextValues {
   return createContextValues().set(PEER, peer);
 }
 

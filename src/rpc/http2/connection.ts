@@ -129,6 +129,11 @@ export abstract class Http2Connection {
     socket.on("close", () => this.#lost());
   }
 
+  /** Whether this is TLS. */
+  get secure(): boolean {
+    return this.#socket.encrypted === true;
+  }
+
   /** Who is at the other end, by a verified certificate. */
   get peer(): PeerCertificate | undefined {
     return this.#socket.peer;

@@ -5,9 +5,8 @@
  *   - a handshake that takes too long is reported, and its connection left open: it is closed here;
  *   - a certificate's names come as one text in which a name can forge others: they are read from the
  *     certificate's bytes (san.ts);
- *   - with `request`, a certificate that could not be verified passes for none: it ends the connection.
- *
- * Sessions are not resumed: each connection shows and proves its certificate anew.
+ *   - with `request`, a certificate that could not be verified passes for none: it ends the connection;
+ *   - resumed sessions outlive the CAs by which they were verified (verified_peers.ts).
  * @module
  */
 import { Buffer } from "node:buffer";
@@ -23,6 +22,7 @@ import type {
   TlsListenOptions,
 } from "../network.ts";
 import { alternativeNames } from "./san.ts";
+import { VerifiedPeers } from "./verified_peers.ts";
 
 /**
  * A server that hands on connections after their handshake. `abandon` ends the handshakes that are
@@ -34,7 +34,8 @@ export function listenTls(
   accept: (connection: Connection) => void,
   log: Log,
 ): { server: Server; renew: (credentials: TlsCredentials) => void; abandon: () => void } {
-  checkCredentials(options);
+  let peers = checkCredentials(options);
+  let { ca } = options;
   const server = createServer(serverOptions(options));
   const handshakes = new Set<Socket>();
   server.on("connection", (socket: Socket) => {
@@ -47,7 +48,7 @@ export function listenTls(
   server.on("secureConnection", (socket) => {
     const raw = (socket as TLSSocket & { _parent?: Socket })._parent;
     if (raw !== undefined) handshakes.delete(raw);
-    const peer = peerOf(socket, options.clientAuth);
+    const peer = peerOf(socket, options.clientAuth, peers);
     if (peer === "unverified") return void socket.destroy();
     accept(peer === undefined ? socket : Object.assign(socket, { peer }));
   });
@@ -59,7 +60,9 @@ export function listenTls(
   return {
     server,
     renew(credentials) {
-      checkCredentials(credentials);
+      const renewed = checkCredentials(credentials);
+      if (!isSame(credentials.ca, ca)) peers = renewed;
+      ca = credentials.ca;
       server.setSecureContext(serverOptions({ ...options, ...credentials }));
     },
     abandon() {
@@ -86,6 +89,7 @@ function serverOptions(options: TlsListenOptions): TlsOptions {
 function peerOf(
   socket: TLSSocket,
   clientAuth: TlsListenOptions["clientAuth"],
+  peers: VerifiedPeers | undefined,
 ): PeerCertificate | "unverified" | undefined {
   if (clientAuth === "none") return undefined;
   const { raw } = socket.getPeerCertificate();
@@ -93,9 +97,12 @@ function peerOf(
   if (raw === undefined) return clientAuth === "require" ? "unverified" : undefined;
   if (!socket.authorized) return "unverified";
   try {
+    const certificate = new X509Certificate(raw);
+    if (!socket.isSessionReused()) peers?.pass(certificate);
+    else if (peers?.knows(certificate) !== true) return "unverified";
     return {
       names: alternativeNames(new Uint8Array(raw)),
-      expiresAtMs: Date.parse(new X509Certificate(raw).validTo),
+      expiresAtMs: Date.parse(certificate.validTo),
     };
   } catch {
     // What the platform verified and we cannot read has no name that could be trusted.
@@ -131,8 +138,12 @@ export function connectTls(
   });
 }
 
-/** @throws Error that says what is wrong; never with what stands in the files */
-function checkCredentials({ cert, key, ca }: TlsCredentials): void {
+/**
+ * Checks credentials.
+ * @returns who is good under the CAs; undefined when there are none
+ * @throws Error that says what is wrong; never with what stands in the files
+ */
+function checkCredentials({ cert, key, ca }: TlsCredentials): VerifiedPeers | undefined {
   const certificate = readable("the certificate is not PEM", () => new X509Certificate(cert));
   const privateKey = readable(
     "the key is not PEM, or encrypted",
@@ -141,7 +152,13 @@ function checkCredentials({ cert, key, ca }: TlsCredentials): void {
   if (!certificate.checkPrivateKey(privateKey)) {
     throw new Error("the key is not that of the certificate");
   }
-  if (ca !== undefined) readable("the CA's certificate is not PEM", () => new X509Certificate(ca));
+  if (ca === undefined) return undefined;
+  return readable("the CA's certificate is not PEM", () => new VerifiedPeers(ca));
+}
+
+function isSame(one: Uint8Array | undefined, other: Uint8Array | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  return Buffer.compare(one, other) === 0;
 }
 
 function readable<T>(otherwise: string, read: () => T): T {

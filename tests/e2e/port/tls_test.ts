@@ -16,6 +16,7 @@ import {
 } from "../../../src/runtime/mod.ts";
 import { type Pem, TestCa } from "../../support/certificates.ts";
 import { FakeNode } from "../../support/fake_node.ts";
+import { RawClient } from "../../support/raw_http.ts";
 import { type TestPort, withPort } from "../../support/port.ts";
 
 const CA = new TestCa("ours");
@@ -179,6 +180,27 @@ Deno.test("port: TLS can have an address of its own beside cleartext", () =>
       /it needs a token or a client certificate/,
     );
     await port.close();
+  }, { listen: { host: "127.0.0.1", port: 0 } }));
+
+Deno.test("port: a name of its own is no rebinding over TLS, and is beside it", () =>
+  withTls(async ({ port }) => {
+    const socket = connectRaw({
+      host: "127.0.0.1",
+      port: Number(new URL(port.tlsUrl!).port),
+      ca: Buffer.from(CA.pem),
+      servername: "localhost",
+      cert: Buffer.from(OPERATOR.cert),
+      key: Buffer.from(OPERATOR.key),
+    });
+    socket.write("GET /healthz HTTP/1.1\r\nhost: db.example.org\r\nconnection: close\r\n\r\n");
+    const [chunk] = await once(socket, "data");
+    assert.match(text(chunk), /^HTTP\/1\.1 200/);
+    socket.destroy();
+    await once(socket, "close");
+    const plain = await RawClient.open(port.port);
+    await plain.send("GET /healthz HTTP/1.1\r\nhost: db.example.org\r\n\r\n");
+    assert.equal((await plain.response()).status, 403);
+    await plain.close();
   }, { listen: { host: "127.0.0.1", port: 0 } }));
 
 Deno.test("port over TLS: a new certificate takes effect, and open connections go on", () =>

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { connect as connectPlain } from "node:net";
 import { connect as connectRaw } from "node:tls";
 import { Buffer } from "node:buffer";
+import { X509Certificate } from "node:crypto";
 import {
   type Connection,
   denoNetwork,
@@ -11,6 +12,8 @@ import {
   type TlsConnectOptions,
   type TlsListenOptions,
 } from "../../../src/runtime/mod.ts";
+import { missingProgram, testNeeding } from "../../support/needs.ts";
+import { VerifiedPeers } from "../../../src/runtime/deno/verified_peers.ts";
 import { alternativeNames } from "../../../src/runtime/deno/san.ts";
 import { derOf, type Pem, TestCa } from "../../support/certificates.ts";
 
@@ -222,6 +225,54 @@ Deno.test("TLS: cleartext is turned away", () =>
     await once(plain, "close");
     assert.equal(accepted.length, 0);
   }));
+
+Deno.test("VerifiedPeers knows who is of a CA, and who has passed a handshake", () => {
+  const certificateOf = ({ cert }: Pem) => new X509Certificate(cert);
+  const [ours, theirs] = [certificateOf(NODE), certificateOf(OTHER.issue("node"))];
+  const peers = new VerifiedPeers(CA.pem);
+  assert(peers.knows(ours));
+  assert(!peers.knows(theirs));
+  // As one that comes with certificates between it and its CA.
+  peers.pass(theirs);
+  assert(peers.knows(theirs));
+  const both = new VerifiedPeers(new Uint8Array(Buffer.concat([CA.pem, OTHER.pem])));
+  assert(both.knows(ours) && both.knows(theirs));
+  // Of the same name, and not the same key.
+  assert(!new VerifiedPeers(new TestCa("ours").pem).knows(ours));
+});
+
+testNeeding(
+  "TLS: a resumed session does not outlive the CA of its certificate",
+  missingProgram("openssl"),
+  () =>
+    withTls({ clientAuth: "require", alpn: ["h2"] }, async ({ listener, accepted }) => {
+      const dir = await Deno.makeTempDir();
+      try {
+        Deno.writeFileSync(`${dir}/cert.pem`, NODE.cert);
+        Deno.writeFileSync(`${dir}/key.pem`, NODE.key);
+        const dial = async (...args: string[]) => {
+          const before = accepted.length;
+          const { stdout } = await new Deno.Command("openssl", {
+            args: ["s_client", "-connect", `127.0.0.1:${listener.port}`, "-tls1_2", ...args]
+              .concat("-cert", `${dir}/cert.pem`, "-key", `${dir}/key.pem`),
+            stdin: "null",
+            stderr: "null",
+          }).output();
+          const said = new TextDecoder().decode(stdout);
+          const kind = /^(New|Reused), /m.exec(said)?.[1] ?? "none";
+          return `${kind} ${accepted.length > before ? "accepted" : "refused"}`;
+        };
+        assert.equal(await dial("-sess_out", `${dir}/session`), "New accepted");
+        assert.equal(await dial("-sess_in", `${dir}/session`), "Reused accepted");
+        listener.renew({ ...SERVER, ca: CA.pem });
+        assert.equal(await dial("-sess_in", `${dir}/session`), "Reused accepted");
+        listener.renew({ ...SERVER, ca: OTHER.pem });
+        assert.match(await dial("-sess_in", `${dir}/session`), / refused$/);
+      } finally {
+        await Deno.remove(dir, { recursive: true });
+      }
+    }),
+);
 
 Deno.test("alternativeNames() takes names from the bytes, so that none can forge another", () => {
   const names = [
