@@ -217,23 +217,7 @@ export class Memtable {
       for (let node = this.#firstPlaced; node < this.#used; node = this.#nodeEnd(node)) {
         this.#linkLast(node, this.#words[(node >> 2) + 1] & 0xff);
       }
-    } else {
-      const nodes = new Uint32Array(this.#placed);
-      const starts = new Uint32Array(this.#placed);
-      const lengths = new Uint32Array(this.#placed);
-      // Nodes are linked in an order that memory does not have them in: all that is read of them then is
-      // gathered while going through them in theirs.
-      const heights = new Uint8Array(this.#placed);
-      for (let i = 0, node = this.#firstPlaced; node < this.#used; i++) {
-        nodes[i] = node;
-        starts[i] = this.keyStart(node);
-        lengths[i] = this.#words[(node >> 2) + 2];
-        heights[i] = this.#words[(node >> 2) + 1];
-        node = this.#nodeEnd(node);
-      }
-      const order = sortKeys(this.#bytes, starts, lengths);
-      for (let i = 0; i < order.length; i++) this.#linkLast(nodes[order[i]], heights[order[i]]);
-    }
+    } else this.#linkSorted();
     this.#placed = 0;
     this.#placedInOrder = true;
     this.#soughtCount = -1;
@@ -416,6 +400,68 @@ export class Memtable {
     }
     while (start < end) arena[at++] = source[start++];
     return at;
+  }
+
+  /** Links what was placed in any order. */
+  #linkSorted(): void {
+    const words = this.#words;
+    const count = this.#placed;
+    // The list goes through memory in no order: what is needed of the nodes is gathered in theirs.
+    const nodes = new Uint32Array(count);
+    const heights = new Uint8Array(count);
+    const starts = new Uint32Array(count);
+    const lengths = new Uint32Array(count);
+    const bytes = this.#bytes;
+    const firstKey = this.keyStart(this.#firstPlaced);
+    let shared = words[(this.#firstPlaced >> 2) + 2];
+    for (let i = 0, node = this.#firstPlaced; i < count; i++) {
+      const w = node >> 2;
+      const height = words[w + 1] & 0xff;
+      const length = words[w + 2];
+      const start = node + NODE_HEADER + 4 * height;
+      if (this.#height < height) this.#height = height;
+      nodes[i] = node;
+      heights[i] = height;
+      starts[i] = start;
+      lengths[i] = length;
+      if (shared > length) shared = length;
+      for (let j = 0; j < shared; j++) if (bytes[start + j] !== bytes[firstKey + j]) shared = j;
+      node = (start + length + words[w + 3] + 3) & ~3;
+    }
+    const order = sortKeys(bytes, starts, lengths, shared);
+    for (let level = 0, left = count; left > 0; level++) {
+      left = this.#linkLevel(level, order, left, nodes, heights);
+    }
+    // The next insert has to search for its path.
+    this.#last = 0;
+  }
+
+  /**
+   * Links one level of the first `left` nodes of `order`, all of which reach it, and brings those that go on
+   * above it to the front. A level at a time, and with no branch that depends on a height: heights are
+   * random, and each wrong guess would wait for memory.
+   * @returns how many go on
+   */
+  #linkLevel(
+    level: number,
+    order: Uint32Array,
+    left: number,
+    nodes: Uint32Array,
+    heights: Uint8Array,
+  ): number {
+    const words = this.#words;
+    let link = (HEAD + NODE_HEADER >> 2) + level;
+    let higher = 0;
+    for (let i = 0; i < left; i++) {
+      const index = order[i];
+      const node = nodes[index];
+      words[link] = node;
+      link = (node + NODE_HEADER >> 2) + level;
+      order[higher] = index;
+      // The sign: by one if the tower is higher than this level.
+      higher += (level + 1 - heights[index]) >>> 31;
+    }
+    return higher;
   }
 
   /** Links a node behind all others. */

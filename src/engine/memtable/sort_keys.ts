@@ -16,14 +16,16 @@ const RADIX = 256;
  * @param bytes    what the keys lie in
  * @param starts   where each begins
  * @param lengths  how many bytes it has
+ * @param shared   how many bytes all are known to begin with in common
  * @returns the keys' indices in order
  */
 export function sortKeys(
   bytes: Uint8Array,
   starts: Uint32Array,
   lengths: Uint32Array,
+  shared: number,
 ): Uint32Array {
-  return new KeySorter(bytes, starts, lengths).sort();
+  return new KeySorter(bytes, starts, lengths).sort(shared);
 }
 
 class KeySorter {
@@ -35,7 +37,8 @@ class KeySorter {
   // What a pass distributes into.
   #orderTo: Uint32Array<ArrayBuffer>;
   #wordsTo: Uint32Array<ArrayBuffer>;
-  // By key: the second word of the range that is sorted. In here, so that runs are found without the keys.
+  // By key: both words of the range that is sorted, so that keys are read once, in the order of the range.
+  readonly #high: Uint32Array;
   readonly #low: Uint32Array;
   readonly #counts = new Uint32Array(4 * RADIX);
   readonly #compare: (a: number, b: number) => number;
@@ -48,6 +51,7 @@ class KeySorter {
     this.#order = new Uint32Array(count);
     this.#orderTo = new Uint32Array(count);
     this.#words = new Uint32Array(count);
+    this.#high = new Uint32Array(count);
     this.#low = new Uint32Array(count);
     this.#wordsTo = new Uint32Array(count);
     this.#compare = (a, b) => {
@@ -60,11 +64,11 @@ class KeySorter {
     };
   }
 
-  sort(): Uint32Array {
+  sort(shared: number): Uint32Array {
     const count = this.#order.length;
     // Last first: each pass keeps the order of equals.
     for (let i = 0; i < count; i++) this.#order[i] = count - 1 - i;
-    this.#sortRange(0, count, 0);
+    this.#sortRange(0, count, shared);
     return this.#order;
   }
 
@@ -72,10 +76,9 @@ class KeySorter {
   #sortRange(from: number, to: number, depth: number): void {
     if (to - from < RADIX_MIN) return this.#compareRange(from, to);
     const at = this.#sharedLength(from, to, depth);
-    this.#loadWords(from, to, at + 4);
-    for (let i = from; i < to; i++) this.#low[this.#order[i]] = this.#words[i];
-    this.#distribute(from, to);
     this.#loadWords(from, to, at);
+    this.#distribute(from, to);
+    for (let i = from; i < to; i++) this.#words[i] = this.#high[this.#order[i]];
     this.#distribute(from, to);
     this.#sortRuns(from, to, at);
   }
@@ -118,7 +121,7 @@ class KeySorter {
     const bytes = this.#bytes;
     const start = this.#starts[this.#order[from]];
     let shared = this.#lengths[this.#order[from]];
-    for (let i = from + 1; i < to; i++) {
+    for (let i = from + 1; i < to && shared > depth; i++) {
       const other = this.#order[i];
       if (this.#lengths[other] < shared) shared = this.#lengths[other];
       for (let j = depth, x = start + depth, y = this.#starts[other] + depth; j < shared; j++) {
@@ -130,19 +133,34 @@ class KeySorter {
 
   /** Four bytes of a key as a number; zeros behind its end. */
   #word(index: number, at: number): number {
-    const bytes = this.#bytes;
     const i = this.#starts[index] + at;
-    const left = this.#lengths[index] - at;
-    if (left >= 4) {
-      return ((bytes[i] << 24) | (bytes[i + 1] << 16) | (bytes[i + 2] << 8) | bytes[i + 3]) >>> 0;
-    }
+    const left = Math.min(4, this.#lengths[index] - at);
     let word = 0;
-    for (let j = 0; j < left; j++) word |= bytes[i + j] << (24 - 8 * j);
+    for (let j = 0; j < left; j++) word |= this.#bytes[i + j] << (24 - 8 * j);
     return word >>> 0;
   }
 
+  /** Loads both words of each key; the second is what is distributed by first. */
   #loadWords(from: number, to: number, at: number): void {
-    for (let i = from; i < to; i++) this.#words[i] = this.#word(this.#order[i], at);
+    const bytes = this.#bytes;
+    const order = this.#order;
+    const starts = this.#starts;
+    const lengths = this.#lengths;
+    const words = this.#words;
+    const highs = this.#high;
+    const lows = this.#low;
+    for (let i = from; i < to; i++) {
+      const index = order[i];
+      if (lengths[index] < at + 8) {
+        highs[index] = this.#word(index, at);
+        lows[index] = words[i] = this.#word(index, at + 4);
+        continue;
+      }
+      const b = starts[index] + at;
+      highs[index] = (bytes[b] << 24) | (bytes[b + 1] << 16) | (bytes[b + 2] << 8) | bytes[b + 3];
+      lows[index] = words[i] = (bytes[b + 4] << 24) | (bytes[b + 5] << 16) | (bytes[b + 6] << 8) |
+        bytes[b + 7];
+    }
   }
 
   /** Sorts a range by its words; equals stay as they are. */
