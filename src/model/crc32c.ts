@@ -55,8 +55,7 @@ export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length, seed = 
   let crc = ~seed;
   let i = start;
   if (end - start >= LONG_BYTES) {
-    i = end - (end - start) % SLICES;
-    crc = crcOfSixteens(crc, new DataView(bytes.buffer, bytes.byteOffset + start, i - start));
+    return crc32cOf(new DataView(bytes.buffer, bytes.byteOffset, bytes.length), start, end, seed);
   }
   for (; i + 8 <= end; i += 8) {
     const low = crc ^
@@ -69,11 +68,15 @@ export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length, seed = 
   return ~crc >>> 0;
 }
 
-/** Goes on with a checksum, not yet complemented, over a multiple of 16 bytes. */
-function crcOfSixteens(seed: number, bytes: DataView): number {
+/**
+ * The same of a view, which is read four bytes at a time: for many short pieces of what one view was made of.
+ * @param seed  as for {@link crc32c}
+ */
+export function crc32cOf(bytes: DataView, start: number, end: number, seed = 0): number {
   const t = TABLES;
-  let crc = seed;
-  for (let i = 0; i < bytes.byteLength; i += SLICES) {
+  let crc = ~seed;
+  let i = start;
+  for (; i + SLICES <= end; i += SLICES) {
     const a = crc ^ bytes.getInt32(i, true);
     const b = bytes.getInt32(i + 4, true);
     const c = bytes.getInt32(i + 8, true);
@@ -87,5 +90,11 @@ function crcOfSixteens(seed: number, bytes: DataView): number {
       t[768 + (d & 0xff)] ^ t[512 + ((d >>> 8) & 0xff)] ^
       t[256 + ((d >>> 16) & 0xff)] ^ t[d >>> 24];
   }
-  return crc;
+  for (; i + 4 <= end; i += 4) {
+    const a = crc ^ bytes.getInt32(i, true);
+    crc = t[768 + (a & 0xff)] ^ t[512 + ((a >>> 8) & 0xff)] ^ t[256 + ((a >>> 16) & 0xff)] ^
+      t[a >>> 24];
+  }
+  for (; i < end; i++) crc = t[(crc ^ bytes.getUint8(i)) & 0xff] ^ (crc >>> 8);
+  return ~crc >>> 0;
 }

@@ -25,7 +25,8 @@ export interface Frame {
 
 /** The frame at `offset` of a file; undefined when there is no sound one with this salt. */
 export function decodeFrame(bytes: Uint8Array, offset: number, salt: number): Frame | undefined {
-  const end = frameEnd(bytes, offset, bytes.length, salt, 0);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const end = frameEnd(view, offset, bytes.length, salt, 0);
   if (end === 0) return undefined;
   return {
     offset,

@@ -48,6 +48,7 @@
  */
 import {
   crc32c,
+  crc32cOf,
   getU32,
   getU48,
   PairError,
@@ -278,10 +279,10 @@ function nonceOf(offset: number): Uint8Array {
 }
 
 /** Whether the bytes at `at` can be the header of a frame with this salt. */
-export function isFrameHeader(bytes: Uint8Array, at: number, salt: number): boolean {
-  const type = bytes[at + 22] & ~SEALED;
-  return getU32(bytes, at + 8) === salt && (type === TYPE_BATCH || type === TYPE_CLOSE) &&
-    bytes[at + 23] < TAGS.length;
+export function isFrameHeader(bytes: DataView, at: number, salt: number): boolean {
+  const type = bytes.getUint8(at + 22) & ~SEALED;
+  return bytes.getUint32(at + 8, true) === salt && (type === TYPE_BATCH || type === TYPE_CLOSE) &&
+    bytes.getUint8(at + 23) < TAGS.length;
 }
 
 /** What a frame was made for; undefined when that is not known. */
@@ -296,16 +297,16 @@ export function frameTag(bytes: Uint8Array, at: number): OriginTag | undefined {
  * @returns where it ends in `bytes`; 0 when there is no sound frame with this salt
  */
 export function frameEnd(
-  bytes: Uint8Array,
+  bytes: DataView,
   at: number,
   length: number,
   salt: number,
   base: number,
 ): number {
   if (at + FRAME_HEADER > length || !isFrameHeader(bytes, at, salt)) return 0;
-  const end = at + FRAME_HEADER + getU32(bytes, at);
-  if (end > length || getU32(bytes, at + 4) !== crc32c(bytes, at + 8, end, base + at)) return 0;
-  return end;
+  const end = at + FRAME_HEADER + bytes.getUint32(at, true);
+  if (end > length) return 0;
+  return bytes.getUint32(at + 4, true) === crc32cOf(bytes, at + 8, end, base + at) ? end : 0;
 }
 
 /** All records that a cursor still has before it, in place. */

@@ -1,7 +1,7 @@
 /**
  * A segment file opened for reading, a window at a time: a log of any length takes a bounded amount of
- * memory. A frame larger than the window is checked in pieces before memory is taken for it: a damaged
- * length must not become an allocation.
+ * memory. While one window is worked on, the next is read beside it. A frame larger than the window is
+ * checked in pieces before memory is taken for it: a damaged length must not become an allocation.
  * @module
  */
 import { crc32c, getU32, getU48 } from "../../model/mod.ts";
@@ -17,10 +17,18 @@ import {
   SEALED,
 } from "./format.ts";
 
-/** Bytes read at a time. */
-const WINDOW_BYTES = 4 << 20;
+/** Bytes of a window; there are two of them. */
+const WINDOW_BYTES = 2 << 20;
+/** The share of a window that what is read ahead leaves free for the end of the window before. */
+const HEADROOM = 1 / 4;
 /** The header and what describes the first frame are looked at together. */
 const HEAD_BYTES = HEADER_SIZE + FRAME_HEADER;
+
+/** What is read beside the work on the window: bytes read from an offset in the file on. */
+interface Ahead {
+  readonly offset: number;
+  readonly count: Promise<number>;
+}
 
 /** Reads the frames of one segment. */
 export class SegmentFile {
@@ -30,8 +38,13 @@ export class SegmentFile {
   readonly #file: ReadFile;
   #salt = 0;
   #window: Uint8Array;
-  // The window, or a buffer for one frame that is larger. `#base` is the offset of its first byte.
+  // Another one, for what is read ahead: from `#headroom` on. Made when there is something to read.
+  #spare: Uint8Array | undefined;
+  #ahead: Ahead | undefined;
+  readonly #headroom: number;
+  // In the window, or a buffer for one frame that is larger. `#base` is the offset of its first byte.
   #bytes: Uint8Array;
+  #view: DataView;
   #base = 0;
   #length = 0;
   #at = 0;
@@ -43,7 +56,9 @@ export class SegmentFile {
     this.path = path;
     this.size = Math.min(this.#file.size, limit);
     this.#window = new Uint8Array(Math.max(HEAD_BYTES, Math.min(windowBytes, this.size)));
+    this.#headroom = Math.floor(this.#window.length * HEADROOM);
     this.#bytes = this.#window;
+    this.#view = viewOf(this.#window);
   }
 
   /** What the frames of this segment are known by; to be set before the first is read. */
@@ -70,10 +85,13 @@ export class SegmentFile {
       at + FRAME_HEADER + getU32(this.#bytes, at) <= this.#length;
   }
 
-  /** Moves the window to `offset` without blocking the event loop. */
+  /** Moves the window to `offset` without blocking the event loop, and begins to read what follows it. */
   async fetch(offset: number): Promise<void> {
-    const window = this.#moveTo(offset);
-    this.#length = await this.#file.readAtAsync(window, offset);
+    if (!await this.#takeAhead(offset)) {
+      const window = this.#moveTo(offset);
+      this.#length = await this.#file.readAtAsync(window, offset);
+    }
+    this.#readAhead();
   }
 
   /**
@@ -86,7 +104,7 @@ export class SegmentFile {
     let at = offset - this.#base;
     // Short of what its size promised: the file shrank under the reader.
     if (at + FRAME_HEADER > this.#length) return false;
-    if (!isFrameHeader(this.#bytes, at, this.#salt)) return false;
+    if (!isFrameHeader(this.#view, at, this.#salt)) return false;
     const count = FRAME_HEADER + getU32(this.#bytes, at);
     if (offset + count > this.size) return false;
     if (at + count > this.#length) {
@@ -95,7 +113,7 @@ export class SegmentFile {
       at = offset - this.#base;
       if (at + count > this.#length) return false;
     }
-    const end = frameEnd(this.#bytes, at, this.#length, this.#salt, this.#base);
+    const end = frameEnd(this.#view, at, this.#length, this.#salt, this.#base);
     if (end === 0) return false;
     this.#at = at;
     this.#end = end;
@@ -108,7 +126,7 @@ export class SegmentFile {
       if (!this.#holdsHeader(offset)) this.#fill(offset);
       const at = offset - this.#base;
       if (at + FRAME_HEADER > this.#length) return undefined;
-      if (isFrameHeader(this.#bytes, at, this.#salt) && this.load(offset)) return offset;
+      if (isFrameHeader(this.#view, at, this.#salt) && this.load(offset)) return offset;
     }
     return undefined;
   }
@@ -157,10 +175,54 @@ export class SegmentFile {
     return offset >= this.#base && offset + FRAME_HEADER <= this.#base + this.#length;
   }
 
+  /** Begins to read what stands behind the window. */
+  #readAhead(): void {
+    const offset = this.#base + this.#length;
+    const left = this.size - offset;
+    if (left <= 0 || this.#ahead !== undefined) return;
+    this.#spare ??= new Uint8Array(this.#window.length);
+    const into = this.#spare.subarray(this.#headroom, this.#headroom + left);
+    const count = this.#file.readAtAsync(into, offset);
+    // Whoever takes it is told; it may be that nobody does.
+    count.catch(() => {});
+    this.#ahead = { offset, count };
+  }
+
+  /**
+   * Makes what was read ahead the window, with the bytes from `offset` to there in front of it: a frame
+   * lies across the two.
+   * @returns false when `offset` is not one that this can be done for
+   */
+  async #takeAhead(offset: number): Promise<boolean> {
+    const ahead = this.#ahead;
+    const spare = this.#spare;
+    if (ahead === undefined || spare === undefined) return false;
+    const before = ahead.offset - offset;
+    const from = offset - this.#base;
+    const fits = before >= 0 && before <= this.#headroom && from >= 0 &&
+      from + before <= this.#length;
+    // Not even when it is of no use may its buffer be filled by another read meanwhile.
+    const count = await (fits ? ahead.count : ahead.count.catch(() => 0));
+    this.#ahead = undefined;
+    if (!fits) return false;
+    const start = this.#headroom - before;
+    spare.set(this.#bytes.subarray(from, from + before), start);
+    this.#spare = this.#window;
+    this.#window = spare;
+    this.#use(spare.subarray(start), offset);
+    this.#length = before + count;
+    return true;
+  }
+
+  #use(bytes: Uint8Array, offset: number): void {
+    this.#bytes = bytes;
+    this.#view = viewOf(bytes);
+    this.#base = offset;
+  }
+
   /** Makes the window begin at `offset`; nothing is in it yet. */
   #moveTo(offset: number): Uint8Array {
-    this.#bytes = this.#window;
-    this.#base = offset;
+    this.#use(this.#window, offset);
     this.#length = 0;
     return this.#window.subarray(0, Math.max(0, Math.min(this.#window.length, this.size - offset)));
   }
@@ -185,8 +247,11 @@ export class SegmentFile {
     if (crc !== expected) return false;
     const bytes = new Uint8Array(count);
     this.#length = this.#file.readAt(bytes, offset);
-    this.#bytes = bytes;
-    this.#base = offset;
+    this.#use(bytes, offset);
     return true;
   }
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }

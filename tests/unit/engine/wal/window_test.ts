@@ -10,14 +10,21 @@ import { HEADER_SIZE } from "../../../../src/engine/wal/format.ts";
 import { findSegments, Log, replaySegment } from "../../../../src/engine/wal/mod.ts";
 import { SegmentFile } from "../../../../src/engine/wal/segment_file.ts";
 import { getU32, putU32, utf8 } from "../../../../src/model/mod.ts";
-import { SimDisk, SimRandom, simRuntime } from "../../../../src/runtime/mod.ts";
+import {
+  DiskError,
+  DiskLayer,
+  type ReadFile,
+  SimDisk,
+  SimRandom,
+  simRuntime,
+} from "../../../../src/runtime/mod.ts";
 import { batches } from "../../../support/wal.ts";
 
 const FILES = new Files("/data");
 const WHOLE = 1 << 20;
 
-/** A closed log of a few segments, with frames from a few bytes to several small windows. */
-async function written(): Promise<SimDisk> {
+/** A closed log of a few segments; the usual frames go from a few bytes to several small windows. */
+async function written(sizes = [3, 20, 90, 400, 1500]): Promise<SimDisk> {
   const world = simRuntime();
   world.disk.makeDir("/data/wal");
   let number = 0;
@@ -36,11 +43,11 @@ async function written(): Promise<SimDisk> {
   );
   const random = new SimRandom(5);
   for (let seq = 1; seq <= 60; seq++) {
-    const value = random.bytes([3, 20, 90, 400, 1500][random.below(5)]);
+    const value = random.bytes(sizes[random.below(sizes.length)]);
     await log.append(seq, "write", [{ kind: 0, treeId: 1, key: utf8(`k${seq}`), value }]);
   }
   await log.close();
-  assert.ok(number > 3);
+  assert.ok(number > 2);
   return world.disk;
 }
 
@@ -78,6 +85,64 @@ Deno.test("any window gives the same records, losses and torn bytes, over damage
     }
   }
   assert.ok(damaged > 30, `${damaged} segments with losses`);
+});
+
+/** The log of `written`, whose asynchronous reads are noted and may fail. */
+class Watched extends DiskLayer {
+  readonly reads: { offset: number; bytes: number }[] = [];
+  failFrom = Infinity;
+
+  override openRead(path: string): ReadFile {
+    const file = super.openRead(path);
+    return {
+      path,
+      size: file.size,
+      readAt: (into, offset) => file.readAt(into, offset),
+      readAtAsync: async (into, offset) => {
+        this.reads.push({ offset, bytes: into.length });
+        if (offset >= this.failFrom) throw new DiskError("readAtAsync", path, "EIO");
+        return await file.readAtAsync(into, offset);
+      },
+      close: () => file.close(),
+    };
+  }
+}
+
+Deno.test("the next window is read beside the work on one, and nothing twice", async () => {
+  const disk = new Watched(await written([3, 20, 90, 400]));
+  const { log } = findSegments(disk, FILES, 0);
+  const take = batches(() => {});
+  for (const found of log) {
+    disk.reads.length = 0;
+    await replaySegment(disk, found, 0, take, { windowBytes: 2000 });
+    let end = 0;
+    for (const { offset, bytes } of disk.reads) {
+      assert.equal(offset, end);
+      end += bytes;
+    }
+    assert.equal(end, found.size);
+  }
+  const file = new SegmentFile(disk, log[0].path, Infinity, 1000);
+  disk.reads.length = 0;
+  await file.fetch(0);
+  assert.deepEqual(disk.reads, [{ offset: 0, bytes: 1000 }, { offset: 1000, bytes: 750 }]);
+  file.close();
+});
+
+Deno.test("a failing read ahead is told when it is needed, and not before", async () => {
+  const disk = new Watched(await written());
+  const [found] = findSegments(disk, FILES, 0).log;
+  disk.failFrom = 1000;
+  const file = new SegmentFile(disk, found.path, Infinity, 1000);
+  await file.fetch(0);
+  file.close();
+  let seen = 0;
+  const take = batches(() => seen++);
+  await assert.rejects(
+    () => replaySegment(disk, found, 0, take, { windowBytes: 1000 }),
+    { name: "DiskError", errno: "EIO" },
+  );
+  assert.ok(seen > 0);
 });
 
 Deno.test("a damaged length is checked in pieces, and takes no memory", async () => {
