@@ -102,6 +102,9 @@ async function stores(): Promise<{ stores: Store[]; missing: string[] }> {
   return { stores: found, missing };
 }
 
+/** The groups of rows, in the order they run in. Set c has no `sync`, and only set a has `reopen`. */
+export const GROUPS = ["seq", "random", "sync", "reopen"] as const satisfies readonly Group[];
+
 /** What to run. */
 export interface EngineBench {
   /** Keys of the first two data sets; the third has three times as many. */
@@ -110,19 +113,26 @@ export interface EngineBench {
   readonly rounds: number;
   /** Letters of the data sets. */
   readonly sets: string;
+  /** Those of {@link GROUPS} to run. */
+  readonly groups: readonly string[];
 }
 
 /** Runs all stores and returns the rows, and what there is to say about the run. */
 export async function benchEngine(
-  { count, rounds, sets }: EngineBench,
+  { count, rounds, sets, groups }: EngineBench,
 ): Promise<{ rows: Row[]; notes: string[] }> {
   const { stores: all, missing } = await stores();
   const rows: Row[] = [];
+  const before = busy();
   for (const letter of sets) {
     const set = dataSets(count)[letter];
     if (set === undefined) throw new Error(`there is no data set "${letter}": a, b or c`);
-    for (const group of ["seq", "random", "sync"] as const) {
-      if (group === "sync" && set.syncs === 0) continue;
+    for (const group of GROUPS) {
+      if (!groups.includes(group) || (group === "sync" && set.syncs === 0)) continue;
+      if (group === "reopen") {
+        if (letter === "a") rows.push(...await reopenRows(all, set, rounds));
+        continue;
+      }
       const outcomes = new Map<string, Outcome[]>(all.map(({ name }) => [name, []]));
       for (let round = 1; round <= rounds; round++) {
         for (const store of all) {
@@ -132,14 +142,20 @@ export async function benchEngine(
       }
       rows.push(...rowsOf(set, group, outcomes));
     }
-    if (letter === "a") rows.push(...await reopenRows(all, set, rounds));
   }
   const notes = [
     `${count} keys, median of ${rounds} round${rounds === 1 ? "" : "s"}; times in microseconds`,
     "RocksDB is Debian's db_bench, which is built with assertions",
+    `the machine was ${before} before, ${busy()} after; what else runs on it lowers the figures`,
     ...missing.map((name) => `not installed: ${name}`),
   ];
   return { rows, notes };
+}
+
+/** How many threads wanted to run over the last minute, on how many processors. */
+function busy(): string {
+  const load = Deno.loadavg()[0].toFixed(1);
+  return `at a load of ${load} on ${navigator.hardwareConcurrency} processors`;
 }
 
 async function runOnce(store: Store, set: DataSet, group: Group): Promise<Outcome> {

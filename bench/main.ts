@@ -1,11 +1,11 @@
 // deno-lint-ignore-file no-console -- a bench prints its figures
 /**
- * `deno task bench [engine|server|cache] [--count N] [--rounds N] [--sets abc]`: our figures beside those of
- * the peers that are installed, in one run. Prints a table and keeps it in `bench/results/`.
+ * `deno task bench [engine|server|cache] [--count N] [--rounds N] [--sets abc] [--groups a,b]`: our figures
+ * beside those of the peers that are installed, in one run. Prints a table and keeps it in `bench/results/`.
  * @module
  */
 import { benchCache } from "./cache.ts";
-import { benchEngine } from "./engine.ts";
+import { benchEngine, GROUPS } from "./engine.ts";
 import { save, table } from "./report.ts";
 import { benchServer } from "./server.ts";
 
@@ -28,11 +28,14 @@ const [what = "all"] = Deno.args[0]?.startsWith("--") ? [] : Deno.args;
 const count = whole("--count");
 const rounds = whole("--rounds") ?? 3;
 const sets = flag("--sets") ?? "abc";
-const known = ["all", "engine", "server", "cache"].includes(what) && /^[abc]+$/.test(sets);
+const groups = (flag("--groups") ?? GROUPS.join()).split(",");
+const known = ["all", "engine", "server", "cache"].includes(what) && /^[abc]+$/.test(sets) &&
+  groups.every((group) => GROUPS.some((known) => known === group));
 if (!known || !(rounds >= 1) || (count !== undefined && !(count >= 1))) {
   console.error(
-    "usage: deno task bench [engine|server|cache] [--count N] [--rounds N] [--sets abc]\n" +
-      "  sets: a 100 B values, b 1 KiB values, c 100 B values and little memory",
+    "usage: deno task bench [engine|server|cache] [--count N] [--rounds N] [--sets abc] [--groups a,b]\n" +
+      "  sets: a 100 B values, b 1 KiB values, c 100 B values and little memory\n" +
+      `  groups of the engine's rows: ${GROUPS.join()}`,
   );
   Deno.exit(2);
 }
@@ -41,7 +44,12 @@ if (what === "all" || what === "cache") {
   console.log(benchCache(count ?? 1_000_000));
 }
 if (what === "all" || what === "engine") {
-  const { rows, notes } = await benchEngine({ count: count ?? 1_000_000, rounds, sets });
+  const { rows, notes } = await benchEngine({
+    count: count ?? 1_000_000,
+    rounds,
+    sets,
+    groups,
+  });
   console.log(table(rows));
   console.log(`kept in ${await save("engine", rows, notes)}.{json,txt}`);
 }
