@@ -32,7 +32,7 @@ export async function withPort(
     port: 0,
     version: "1.2.3",
     ...options,
-    limits: { shutdownTimeoutMs: 2000, ...options.limits },
+    limits: { shutdownTimeoutMs: 20_000, ...options.limits },
   });
   try {
     port.setReady(true);
