@@ -81,14 +81,42 @@ export function putVarint(into: Uint8Array, at: number, value: number): number {
   return at;
 }
 
+/** A block's size, and above which size a piece has memory of its own. */
+const BLOCK_BYTES = 64 * 1024;
+const PIECE_MAX = 4096;
+
+/**
+ * Cuts small pieces from common blocks: memory for each piece alone costs its allocation, and its
+ * collection later. No byte is given out twice, and whoever keeps a piece keeps its block.
+ */
+export class Blocks {
+  #block = new Uint8Array(0);
+  #used = 0;
+
+  /** A piece to be filled now; {@link settle} says how much of it was. */
+  take(bytes: number): Uint8Array<ArrayBuffer> {
+    if (bytes > PIECE_MAX) return new Uint8Array(bytes);
+    if (this.#used + bytes > this.#block.length) {
+      this.#block = new Uint8Array(BLOCK_BYTES);
+      this.#used = 0;
+    }
+    return new Uint8Array(this.#block.buffer, this.#used, bytes);
+  }
+
+  /** Counts what was filled of the last piece that was taken. Does nothing for one that is not of a block. */
+  settle(piece: Uint8Array): void {
+    if (piece.buffer === this.#block.buffer) this.#used = piece.byteOffset + piece.length;
+  }
+}
+
 /** Builds bytes of unknown length in a growing buffer. */
 export class ByteWriter {
   #buffer: Uint8Array<ArrayBuffer>;
   #length = 0;
 
-  /** @param capacity  bytes to start with */
-  constructor(capacity = 256) {
-    this.#buffer = new Uint8Array(capacity);
+  /** @param start  bytes to start with, or the memory to write into as long as it suffices */
+  constructor(start: number | Uint8Array<ArrayBuffer> = 256) {
+    this.#buffer = typeof start === "number" ? new Uint8Array(start) : start;
   }
 
   /** Bytes written so far. */
@@ -145,6 +173,15 @@ export class ByteWriter {
     this.reserve(bytes.length);
     this.#buffer.set(bytes, this.#length);
     this.#length += bytes.length;
+    return this;
+  }
+
+  /** A text of which each character takes one byte. */
+  ascii(text: string): this {
+    this.reserve(text.length);
+    const at = this.#length;
+    for (let i = 0; i < text.length; i++) this.#buffer[at + i] = text.charCodeAt(i);
+    this.#length = at + text.length;
     return this;
   }
 

@@ -24,7 +24,7 @@
  * Byte by byte, with an example: docs/formats.md.
  * @module
  */
-import { ByteReader, ByteWriter } from "./bytes.ts";
+import { type Blocks, ByteReader, ByteWriter } from "./bytes.ts";
 import type { ClockEntry, VectorClock } from "./clock.ts";
 import { MAX_CLOCK_EVENTS, MAX_NODE_ID_BYTES, MAX_SIBLINGS } from "./limits.ts";
 import { decodeText, isAscii } from "./text.ts";
@@ -50,13 +50,20 @@ const NO_EVENTS: readonly ClockEntry[] = Object.freeze([]);
 /**
  * The bytes of a state.
  * @param versions  at least one, in canonical order, clocks in normal form
+ * @param blocks    memory for many small states; absent: the state has its own
  */
-export function encodeVersions(versions: readonly Version[]): Uint8Array<ArrayBuffer> {
+export function encodeVersions(
+  versions: readonly Version[],
+  blocks?: Blocks,
+): Uint8Array<ArrayBuffer> {
   // The writer is made for this one state, big enough, so its buffer can be handed out uncopied.
-  const writer = new ByteWriter(guessLength(versions));
+  const guess = guessLength(versions);
+  const writer = new ByteWriter(blocks === undefined ? guess : blocks.take(guess));
   writer.u8(FORMAT).varint(versions.length);
   for (const version of versions) writeVersion(writer, version);
-  return writer.view();
+  const bytes = writer.view();
+  blocks?.settle(bytes);
+  return bytes;
 }
 
 function guessLength(versions: readonly Version[]): number {
@@ -96,8 +103,7 @@ function writeNode(writer: ByteWriter, node: string): void {
     writer.text(node);
     return;
   }
-  writer.varint(node.length);
-  for (let i = 0; i < node.length; i++) writer.u8(node.charCodeAt(i));
+  writer.varint(node.length).ascii(node);
 }
 
 function placeOf(dot: ClockEntry, { entries, dots }: VectorClock): number {

@@ -19,6 +19,7 @@
  */
 import { type Engine, KIND_MERGE, KIND_PUT, type Mutation, type Tree } from "../engine/mod.ts";
 import {
+  Blocks,
   checkState,
   type ClientWrite,
   compareBytes,
@@ -62,6 +63,8 @@ export class WritePath {
   #runtime: Runtime;
   #nodeId: string;
   #lastStampMs = 0;
+  /** Memory for encoded states: the engine copies them before a write's first wait. */
+  readonly #blocks = new Blocks();
 
   /** @param nodeId  whose events the writes of clients become */
   constructor(engine: Engine, runtime: Runtime, nodeId: string) {
@@ -87,7 +90,9 @@ export class WritePath {
       expiresAtMs: expiresAtMs || defaultExpiry(tree, timestampMs),
     });
     const result = { clock: made.written.clock, timestampMs };
-    return this.#engine.write([putState(tree, key, made.versions)], "write").then(() => result);
+    return this.#engine.write([this.#putState(tree, key, made.versions)], "write").then(() =>
+      result
+    );
   }
 
   /** Deletes a client's key; where there is no version at all, nothing is written. */
@@ -103,7 +108,7 @@ export class WritePath {
     const existed = local.some((version) => isLive(version, nowMs));
     const tombstone = { context, value: undefined, timestampMs, expiresAtMs: 0 };
     const made = this.#coordinate(tree, local, tombstone);
-    await this.#engine.write([putState(tree, key, made.versions)], "delete");
+    await this.#engine.write([this.#putState(tree, key, made.versions)], "delete");
     return { clock: made.written.clock, timestampMs, existed };
   }
 
@@ -136,7 +141,7 @@ export class WritePath {
       results.push({ clock: made.written.clock, timestampMs });
     }
     const changed = [...rows.values()].filter((row) => row.changed);
-    const mutations = changed.map(({ key, versions }) => putState(tree, key, versions));
+    const mutations = changed.map(({ key, versions }) => this.#putState(tree, key, versions));
     if (mutations.length > 0) await this.#engine.write(mutations, "write");
     return { results, unchanged };
   }
@@ -160,9 +165,13 @@ export class WritePath {
     // when it is dead, and an operand that it had made obsolete would be there again.
     const mutation: Mutation = origin === "repair" && !addsNothing
       ? { tree, kind: KIND_MERGE, key, value: encodeVersions([version]) }
-      : putState(tree, key, versions);
+      : this.#putState(tree, key, versions);
     await this.#engine.write([mutation], origin);
     return result;
+  }
+
+  #putState(tree: Tree, key: Uint8Array, versions: readonly Version[]): Mutation {
+    return { tree, kind: KIND_PUT, key, value: encodeVersions(versions, this.#blocks) };
   }
 
   #pending(tree: Tree, key: Uint8Array): Pending {
@@ -224,10 +233,6 @@ export class WritePath {
 function defaultExpiry(tree: Tree, nowMs: number): number {
   const ttlMs = tree.options.ttlMs ?? 0;
   return ttlMs === 0 ? 0 : Math.min(nowMs + ttlMs, MAX_COUNTER);
-}
-
-function putState(tree: Tree, key: Uint8Array, versions: readonly Version[]): Mutation {
-  return { tree, kind: KIND_PUT, key, value: encodeVersions(versions) };
 }
 
 function isSameWrite(version: Version, { clock, value }: CheckedReplica): boolean {

@@ -82,16 +82,16 @@ export class CallMeter {
   end(startMs: number, code: Code | undefined): void {
     const { method, clock, log, running, seconds, ok, failed } = this.parts;
     const elapsedMs = clock.monotonicMs() - startMs;
-    const outcome = code === undefined ? "ok" : codeToString(code);
     running.add(-1);
     if (code === undefined) ok.add(1);
-    else failed(outcome);
+    else failed(codeToString(code));
     seconds.observe(elapsedMs / 1000);
+    if (log.debugs === false) return;
     // Never a key or a value: the log is for operators.
     log.debug("rpc", {
       service: method.parent.typeName,
       method: method.name,
-      code: outcome,
+      code: code === undefined ? "ok" : codeToString(code),
       elapsedMs,
     });
   }

@@ -258,7 +258,7 @@ export class ShortCall extends Timed implements StreamUser, Task {
       const output = this.#method.begin(message, this);
       if (output instanceof Promise) {
         this.#setDeadline();
-        output.then(this.#onOutput, this.#onError);
+        output.then((value) => this.#settle(value), (error) => this.fail(error));
       } else this.#answer(output);
     } catch (error) {
       if (error instanceof MalformedMessage) this.#handOver();
@@ -292,16 +292,14 @@ export class ShortCall extends Timed implements StreamUser, Task {
     return this.#startMs + this.clientMs - this.#options.clock.monotonicMs();
   }
 
-  readonly #onOutput = (output: unknown): void => {
+  #settle(output: unknown): void {
     if (this.#ended) return;
     try {
       this.#answer(output);
     } catch (error) {
       this.fail(error);
     }
-  };
-
-  readonly #onError = (error: unknown): void => this.fail(error);
+  }
 
   /** What the client is told of a failure. */
   #told(error: unknown): Told {

@@ -17,7 +17,9 @@ export interface Log {
   info(event: string, fields?: LogFields): void;
   warn(event: string, fields?: LogFields): void;
   error(event: string, fields?: LogFields): void;
+  /** False: debug events are dropped, so that hot paths need not put them together. Absent: perhaps. */
+  readonly debugs?: boolean;
 }
 
 /** Drops everything: for tests and for programs that want silence. */
-export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
+export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {}, debugs: false };

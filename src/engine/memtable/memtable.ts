@@ -252,12 +252,17 @@ export class Memtable {
   seek(key: Uint8Array, seq: number): number {
     const words = this.#words;
     let node = HEAD;
+    // What stopped the search on the level above often stops it here too, and was compared there.
+    let stop = 0;
     for (let level = this.#height - 1; level >= 0; level--) {
       for (;;) {
         const next = words[((node + NODE_HEADER) >> 2) + level];
-        if (next === 0) break;
+        if (next === stop) break;
         const order = this.#compareKey(next, key);
-        if (order > 0 || (order === 0 && this.seq(next) <= seq)) break;
+        if (order > 0 || (order === 0 && this.seq(next) <= seq)) {
+          stop = next;
+          break;
+        }
         node = next;
       }
       this.#sought[level] = node;
@@ -506,10 +511,15 @@ export class Memtable {
       return;
     }
     let node = HEAD;
+    let stop = 0;
     for (let level = this.#height - 1; level >= 0; level--) {
       for (;;) {
         const next = words[((node + NODE_HEADER) >> 2) + level];
-        if (next === 0 || this.#compareKey(next, key) >= 0) break;
+        if (next === stop) break;
+        if (this.#compareKey(next, key) >= 0) {
+          stop = next;
+          break;
+        }
         node = next;
       }
       this.#path[level] = node;

@@ -57,7 +57,8 @@ export class Http2Stream {
   receivedBytes = 0;
   /** Bytes of DATA that the user still has, for which the peer waits. */
   unconsumed = 0;
-  #queue: Uint8Array[] = [];
+  /** What waits for room; undefined: nothing ever did, as in most streams. */
+  #queue: Uint8Array[] | undefined;
   #queuedBytes = 0;
   #trailers: HeaderList | undefined;
   #endQueued = false;
@@ -75,7 +76,7 @@ export class Http2Stream {
 
   /** Whether something waits for room, if only the end. */
   get waiting(): boolean {
-    return this.#queue.length > 0 || this.#endQueued;
+    return this.#queuedBytes > 0 || this.#endQueued;
   }
 
   /** Counts DATA against the stream's window. @param bytes  padding included */
@@ -113,7 +114,7 @@ export class Http2Stream {
       this.#endQueued = true;
     }
     if (bytes.length > 0) {
-      this.#queue.push(bytes);
+      (this.#queue ??= []).push(bytes);
       this.#queuedBytes += bytes.length;
     }
     if (this.waiting) this.#connection.pump(this);
@@ -137,7 +138,7 @@ export class Http2Stream {
   /** Forgets what waits. */
   drop(): void {
     this.closed = true;
-    this.#queue.length = 0;
+    this.#queue = undefined;
     this.#queuedBytes = 0;
     this.#endQueued = false;
     this.#trailers = undefined;
@@ -149,7 +150,8 @@ export class Http2Stream {
    * @returns bytes written; -1 when the stream has nothing that it may send now
    */
   writeFrame(room: number): number {
-    const [piece] = this.#queue;
+    const queue = this.#queue ?? [];
+    const piece = queue[0];
     if (piece === undefined) {
       if (!this.#endQueued) return -1;
       this.#endQueued = false;
@@ -162,10 +164,10 @@ export class Http2Stream {
     const length = Math.min(room, this.sendWindow.bytes, piece.length);
     if (length <= 0) return -1;
     const isRest = length === piece.length;
-    const isEnd = isRest && this.#queue.length === 1 && this.#endQueued &&
+    const isEnd = isRest && queue.length === 1 && this.#endQueued &&
       this.#trailers === undefined;
-    if (isRest) this.#queue.shift();
-    else this.#queue[0] = piece.subarray(length);
+    if (isRest) queue.shift();
+    else queue[0] = piece.subarray(length);
     this.#queuedBytes -= length;
     this.sendWindow.take(length);
     this.#connection.writeData(this.id, isRest ? piece : piece.subarray(0, length), isEnd);

@@ -37,7 +37,13 @@ export function createLog(options: LogOptions): Log {
     const time = new Date(options.clock.wallMs()).toISOString();
     options.write(`${line(time, level, event, written)}\n`);
   };
-  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+  return {
+    debug: at("debug"),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
+    debugs: least === 0,
+  };
 }
 
 type Field = [name: string, value: LogFields[string]];

@@ -169,7 +169,7 @@ Deno.test("reconcileOperator folds operands as mergeVersions does, in any order 
   const full = state.filter((versions) => versions.length > 0);
   fc.assert(
     fc.property(full, full, full, (a, b, c) => {
-      const [x, y, z] = [a, b, c].map(encodeVersions);
+      const [x, y, z] = [a, b, c].map((versions) => encodeVersions(versions));
       const expected = encodeVersions(mergeVersions(mergeVersions(a, b), c));
       const { merge } = reconcileOperator;
       assert.deepEqual(merge(NO_KEY, x, [y, z]), expected);
