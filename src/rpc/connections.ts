@@ -23,13 +23,16 @@ import {
   type ServerHandler,
 } from "./http2/mod.ts";
 import { http2LimitsOf, type PortLimits } from "./limits.ts";
+import { Backlog, type Holder } from "./backlog.ts";
 import { describe } from "./errors.ts";
 
 /** What ALPN calls the protocols; who agrees on one and speaks the other is turned away. */
 const ALPN: Readonly<Record<string, "http1" | "http2">> = { "h2": "http2", "http/1.1": "http1" };
 
 /** One connection. */
-class Link {
+class Link implements Holder {
+  /** The peer's; kept, for a socket that is gone has none. */
+  readonly address: string;
   kind: "new" | "http1" | "http2" = "new";
   http2: ServerConnection | undefined;
   /** Requests of HTTP/1.1 that are being answered. */
@@ -40,9 +43,25 @@ class Link {
   expelled = false;
   /** Stops the wait for the first bytes. */
   cancelPreface: Cancel = () => {};
+  /** How far the client had come in taking answers when that was looked at, and since when. */
+  seenProgress = -1;
+  stalledSinceMs = 0;
 
   constructor(readonly socket: Connection, nowMs: number) {
+    this.address = socket.remoteAddress ?? "";
     this.idleSinceMs = nowMs;
+  }
+
+  get queuedBytes(): number {
+    return this.http2?.queuedBytes ?? 0;
+  }
+
+  get progress(): number {
+    return this.http2?.progress ?? 0;
+  }
+
+  cut(): void {
+    this.http2?.expel("slow_reader");
   }
 
   /** Whether a request is being answered. */
@@ -75,6 +94,10 @@ export class Connections {
   #open: Gauge;
   #accepted: Counter;
   #refused: Counter;
+  #streamsRefused: Counter;
+  /** Connections by their peer's address. */
+  #addresses = new Map<string, number>();
+  #backlog: Backlog;
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
@@ -86,6 +109,25 @@ export class Connections {
       "Connections that the server closed on its own account, by reason.",
       ["reason"],
     );
+    this.#streamsRefused = registry.counter(
+      "pairdb_http2_streams_refused_total",
+      "HTTP/2 streams that were refused or reset for a limit, by limit.",
+      ["limit"],
+    );
+    const { clock, limits } = options;
+    this.#backlog = new Backlog({
+      clock,
+      softBytes: limits.answerBytes,
+      hardBytes: limits.answerBytesMax,
+      graceMs: limits.answerGraceMs,
+      holders: () => this.#links.values(),
+    });
+    registry.collect(() => [{
+      name: "pairdb_answers_waiting_bytes",
+      help: "Bytes of answers over HTTP/2 that wait for clients to take them.",
+      type: "gauge",
+      value: this.#backlog.bytes,
+    }]);
   }
 
   /** Whether {@link drain} was called: answers should ask HTTP/1.1 clients to go. */
@@ -98,14 +140,16 @@ export class Connections {
     const { clock, limits } = this.#options;
     // A peer's reset is an error of the socket; what follows from it comes with "close".
     socket.on("error", () => {});
-    if (this.#closing || this.#links.size >= limits.maxConnections) {
-      this.#refused.add(1, "too_many");
+    const refusal = this.#refusalOf(socket);
+    if (refusal !== undefined) {
+      this.#refused.add(1, refusal);
       socket.destroy();
       return;
     }
     socket.setNoDelay?.(true);
     const link = new Link(socket, clock.monotonicMs());
     this.#links.set(socket, link);
+    this.#countAddress(link.address, 1);
     this.#accepted.add(1);
     this.#open.add(1, link.kind);
     socket.once("close", () => this.#forget(link));
@@ -115,6 +159,20 @@ export class Connections {
     });
     this.#sniff(link);
     this.#armSweep();
+  }
+
+  #refusalOf({ remoteAddress = "" }: Connection): string | undefined {
+    const { limits } = this.#options;
+    if (this.#closing) return "closing";
+    if (this.#links.size >= limits.maxConnections) return "too_many";
+    const ofAddress = this.#addresses.get(remoteAddress) ?? 0;
+    return ofAddress >= limits.maxConnectionsPerAddress ? "too_many_of_address" : undefined;
+  }
+
+  #countAddress(address: string, change: number): void {
+    const count = (this.#addresses.get(address) ?? 0) + change;
+    if (count > 0) this.#addresses.set(address, count);
+    else this.#addresses.delete(address);
   }
 
   /** Marks the start of a request over HTTP/1.1. @returns to be called at its end */
@@ -187,6 +245,8 @@ export class Connections {
       limits: http2LimitsOf(limits),
       buffers: this.#buffers,
       onFailure: (error) => this.#failed(link, error),
+      onRefused: (limit) => this.#streamsRefused.add(1, limit),
+      onQueued: (bytes) => this.#backlog.add(bytes),
     };
     const connection = new ServerConnection(options, {
       open: (...request) => http2.open(...request),
@@ -217,7 +277,9 @@ export class Connections {
     link.cancelPreface();
     if (!this.#links.delete(link.socket)) return;
     this.#open.add(-1, link.kind);
+    this.#countAddress(link.address, -1);
     if (this.#links.size > 0) return;
+    this.#backlog.close();
     this.#cancelSweep?.();
     this.#cancelSweep = undefined;
     this.#whenEmpty?.();
@@ -241,7 +303,8 @@ export class Connections {
   /** Looks for idle connections, as long as there are any connections. */
   #armSweep(): void {
     const { clock, limits } = this.#options;
-    const everyMs = Math.min(limits.idleTimeoutMs, limits.http2IdleTimeoutMs) / 4;
+    const { idleTimeoutMs, http2IdleTimeoutMs, stallTimeoutMs } = limits;
+    const everyMs = Math.min(idleTimeoutMs, http2IdleTimeoutMs, stallTimeoutMs) / 4;
     this.#cancelSweep ??= clock.after(everyMs, () => {
       this.#cancelSweep = undefined;
       const now = clock.monotonicMs();
@@ -252,10 +315,23 @@ export class Connections {
 
   #sweep(link: Link, nowMs: number): void {
     const { limits } = this.#options;
+    this.#lookForStall(link, nowMs);
     if (link.busy) return;
     const idleMs = nowMs - link.idleSinceMs;
     if (link.kind === "http1" && idleMs >= limits.idleTimeoutMs) this.#expel(link, "idle");
     if (link.kind === "http2" && idleMs >= limits.http2IdleTimeoutMs) this.#dismiss(link);
+  }
+
+  /** Cuts off a client that takes nothing of what stands in its socket. */
+  #lookForStall(link: Link, nowMs: number): void {
+    const { http2 } = link;
+    if (http2 === undefined) return;
+    if (http2.output.pendingBytes === 0 || link.progress !== link.seenProgress) {
+      link.seenProgress = link.progress;
+      link.stalledSinceMs = nowMs;
+    } else if (nowMs - link.stalledSinceMs >= this.#options.limits.stallTimeoutMs) {
+      this.#expel(link, "stalled");
+    }
   }
 }
 

@@ -8,6 +8,8 @@ import type { Http2Limits } from "./http2/mod.ts";
 export interface PortLimits {
   /** Open connections; one more is closed at once. */
   readonly maxConnections: number;
+  /** Open connections of one address; one more is closed at once. */
+  readonly maxConnectionsPerAddress: number;
   /** Calls at once on one HTTP/2 connection, announced in SETTINGS. */
   readonly maxConcurrentStreams: number;
   /** Bytes of one request's header list. */
@@ -43,6 +45,26 @@ export interface PortLimits {
   readonly overheadBurst: number;
   /** Such frames that are forgiven each second; those that are of use make up for some too. */
   readonly overheadPerSecond: number;
+  /** Time for an HTTP/2 header block to come to its end. */
+  readonly headerBlockTimeoutMs: number;
+  /** Answers of one HTTP/2 connection that wait for the client to take them; one alone may be larger. */
+  readonly connectionAnswerBytes: number;
+  /**
+   * The same on all HTTP/2 connections together: above this, those are cut off that take nothing for
+   * {@link answerGraceMs}.
+   */
+  readonly answerBytes: number;
+  readonly answerGraceMs: number;
+  /** Above this, the connection that holds the most is cut off at once. */
+  readonly answerBytesMax: number;
+  /** How long a client may take nothing of what was written to its socket before it is cut off. */
+  readonly stallTimeoutMs: number;
+  /** Bytes of requests that are held on one connection, until they are answered; a call that adds to more is refused. */
+  readonly connectionBodyBytes: number;
+  /** The same on all connections together. */
+  readonly bodyBytes: number;
+  /** Time for one message of a request, or a body that is no stream of messages, to come whole. */
+  readonly bodyTimeoutMs: number;
   /** Time for running calls to finish when the port closes. */
   readonly shutdownTimeoutMs: number;
 }
@@ -52,6 +74,7 @@ const MIB = 1024 * 1024;
 /** What a port uses where nothing else is said. */
 export const DEFAULT_PORT_LIMITS: PortLimits = {
   maxConnections: 4096,
+  maxConnectionsPerAddress: 2048,
   maxConcurrentStreams: 1000,
   maxHeaderBytes: 16 * 1024,
   prefaceTimeoutMs: 10_000,
@@ -68,6 +91,15 @@ export const DEFAULT_PORT_LIMITS: PortLimits = {
   resetsPerSecond: 33,
   overheadBurst: 1000,
   overheadPerSecond: 33,
+  headerBlockTimeoutMs: 10_000,
+  connectionAnswerBytes: 32 * MIB,
+  answerBytes: 32 * MIB,
+  answerGraceMs: 1000,
+  answerBytesMax: 512 * MIB,
+  stallTimeoutMs: 60_000,
+  connectionBodyBytes: 64 * MIB,
+  bodyBytes: 256 * MIB,
+  bodyTimeoutMs: 60_000,
   shutdownTimeoutMs: 30_000,
 };
 
@@ -84,5 +116,7 @@ export function http2LimitsOf(limits: PortLimits): Http2Limits {
     connectionWindowBytes: CONNECTION_WINDOW_BYTES,
     resets: { burst: limits.resetBurst, perSecond: limits.resetsPerSecond },
     overhead: { burst: limits.overheadBurst, perSecond: limits.overheadPerSecond },
+    headerBlockMs: limits.headerBlockTimeoutMs,
+    maxQueuedBytes: limits.connectionAnswerBytes,
   };
 }

@@ -39,6 +39,9 @@ export const CLIENT_LIMITS: Http2Limits = {
   // A server may refuse thousands of streams when it goes away, and it grants a window for many small bodies.
   resets: { burst: 100_000, perSecond: 10_000 },
   overhead: { burst: 100_000, perSecond: 10_000 },
+  headerBlockMs: 10_000,
+  // Requests wait as long as their callers let them.
+  maxQueuedBytes: Infinity,
 };
 
 /** When a silent connection is asked for a sign of life. */

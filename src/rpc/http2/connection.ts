@@ -30,9 +30,14 @@ import {
 } from "./frames.ts";
 import { type HeaderList, HpackDecoder, HpackError } from "./hpack_decoder.ts";
 import { HpackEncoder } from "./hpack_encoder.ts";
-
 import { Output, type OutputBuffers } from "./output.ts";
-import { decodeSettings, DEFAULT_WINDOW_BYTES, encodeSettings, SETTING } from "./settings.ts";
+import {
+  decodeSettings,
+  DEFAULT_WINDOW_BYTES,
+  encodeSettings,
+  SETTING,
+  SETTING_BYTES,
+} from "./settings.ts";
 import { Http2Stream, LOST } from "./stream.ts";
 
 /** What one connection may take. Sizes in bytes. */
@@ -49,6 +54,13 @@ export interface Http2Limits {
   readonly resets: BudgetLimits;
   /** Frames that do nothing for a request: PING, SETTINGS, empty DATA and the like. */
   readonly overhead: BudgetLimits;
+  /** Time in ms for a header block to come to its end, from its HEADERS on. */
+  readonly headerBlockMs: number;
+  /**
+   * Answers that wait for the peer to take them. A stream that adds to more is reset, unless no other has
+   * anything waiting: one large answer always passes.
+   */
+  readonly maxQueuedBytes: number;
 }
 
 /** What a connection stands on. */
@@ -62,6 +74,10 @@ export interface Http2Options {
    * @param error  the peer's fault as an Http2Error; anything else is a defect of ours
    */
   readonly onFailure?: (error: unknown) => void;
+  /** Told of each stream that is refused or reset for one of the limits: `streams`, `answers`. */
+  readonly onRefused?: (limit: string) => void;
+  /** Told how many bytes more (or, below 0, fewer) wait for the peer to take them. */
+  readonly onQueued?: (bytes: number) => void;
 }
 
 /** What a HEADERS frame and its CONTINUATIONs have brought so far. */
@@ -77,11 +93,20 @@ interface HeaderBlock {
 const MAX_CONTINUATIONS = 32;
 /** A header block is read up to this many times the list's limit, to be able to say that it is too large. */
 const BLOCK_FACTOR = 4;
+/** Settings in one frame: there are seven kinds, and each may cost a walk through all streams. */
+const MAX_SETTINGS = 32;
 /** What wanted frames make up for: see {@link Http2Limits.overhead}. */
 const EARNED_BY_SENDING = 4;
 const EARNED_BY_RECEIVING = 1;
+/**
+ * A smaller frame of DATA that is a part of a piece makes up for nothing: it is small since the peer grants
+ * a few bytes at a time (CVE-2019-9511).
+ */
+const EARNING_BYTES = 1024;
 /** Time for a GOAWAY to arrive before the connection is cut. */
 const LAST_WORDS_MS = 250;
+/** Time for a peer to take the last of what it is owed, when the connection ends in order. */
+const FINISH_MS = 10_000;
 const PING_BYTES = 8;
 
 /** A connection. Bytes come in by {@link receive}. */
@@ -95,6 +120,8 @@ export abstract class Http2Connection {
   protected readonly resets: Budget;
   readonly #socket: Connection;
   readonly #onFailure: Http2Options["onFailure"];
+  readonly #onRefused: Http2Options["onRefused"];
+  readonly #onQueued: Http2Options["onQueued"];
   readonly #reader: FrameReader;
   readonly #decoder: HpackDecoder;
   readonly #sendWindow = new SendWindow(DEFAULT_WINDOW_BYTES);
@@ -109,14 +136,22 @@ export abstract class Http2Connection {
   #hasSettings = false;
   #failed = false;
   #gone = false;
+  #paused = false;
+  #queuedBytes = 0;
+  #dataSent = 0;
   #cancelEnd: Cancel = () => {};
+  /** Stops the wait for the end of a header block. */
+  #cancelBlock: Cancel = () => {};
 
-  constructor({ socket, clock, limits, buffers, onFailure }: Http2Options) {
+  constructor(options: Http2Options) {
+    const { socket, clock, limits, buffers } = options;
     this.#socket = socket;
     this.clock = clock;
     this.limits = limits;
-    this.#onFailure = onFailure;
-    this.output = new Output(socket, buffers, () => this.#pumpAll());
+    this.#onFailure = options.onFailure;
+    this.#onRefused = options.onRefused;
+    this.#onQueued = options.onQueued;
+    this.output = new Output(socket, buffers, () => this.#onRoom());
     this.#reader = new FrameReader((...frame) => this.#frame(...frame));
     this.#decoder = new HpackDecoder({
       maxTableBytes: 4096,
@@ -154,6 +189,16 @@ export abstract class Http2Connection {
     return this.#hasSettings;
   }
 
+  /** Bytes of answers that wait for windows or for the socket. */
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  /** A figure that changes whenever the peer takes some of what waits for it. */
+  get progress(): number {
+    return this.#dataSent + this.output.writesDone;
+  }
+
   /** Takes the next bytes of the peer. What they ask for is begun when all of them were looked at. */
   receive(chunk: Uint8Array): void {
     try {
@@ -164,6 +209,12 @@ export abstract class Http2Connection {
       this.#fail(error);
     }
     this.onChunkEnd();
+    this.#pauseIfFull();
+  }
+
+  /** Ends the connection for a limit that is kept outside of it. */
+  expel(kind: string): void {
+    this.#fail(new AbuseError(kind));
   }
 
   /** A new stream's headers, or an open one's second ones. */
@@ -264,6 +315,7 @@ export abstract class Http2Connection {
   protected sent(stream: Http2Stream, bytes: number): void {
     stream.sendWindow.take(bytes);
     this.#sendWindow.take(bytes);
+    this.#dataSent += bytes;
     this.#overhead.earn(EARNED_BY_SENDING);
   }
 
@@ -282,9 +334,10 @@ export abstract class Http2Connection {
     }
   }
 
-  /** Writes one DATA frame. The stream has counted it. */
-  writeData(streamId: number, bytes: Uint8Array, end: boolean): void {
-    this.#overhead.earn(EARNED_BY_SENDING);
+  /** Writes one DATA frame. The stream has counted it. @param part  whether more of the piece follows */
+  writeData(streamId: number, bytes: Uint8Array, end: boolean, part = false): void {
+    if (!part || bytes.length >= EARNING_BYTES) this.#overhead.earn(EARNED_BY_SENDING);
+    this.#dataSent += bytes.length;
     this.#writeFrame(FRAME.DATA, end ? FLAG.END_STREAM : 0, streamId, bytes);
   }
 
@@ -292,6 +345,30 @@ export abstract class Http2Connection {
   pump(stream: Http2Stream): void {
     while (stream.waiting && this.#writeOne(stream));
     if (stream.waiting) this.#waiting.add(stream);
+  }
+
+  /** Counts bytes that wait in a stream's queue, or, below 0, that left it. */
+  countQueued(bytes: number): void {
+    if (bytes === 0) return;
+    this.#queuedBytes += bytes;
+    this.#onQueued?.(bytes);
+  }
+
+  /** Resets a stream that has added to a queue which is too long already. */
+  boundQueue(stream: Http2Stream): void {
+    const others = this.#queuedBytes - stream.queuedBytes;
+    if (this.#queuedBytes <= this.limits.maxQueuedBytes || others === 0) return;
+    const { user } = stream;
+    this.resetStream(stream, ERROR.ENHANCE_YOUR_CALM);
+    this.refused("answers");
+    user?.reset(ERROR.ENHANCE_YOUR_CALM);
+    // Each was made for nothing, and the client can have as many as it likes.
+    if (!this.resets.spend(this.clock.monotonicMs())) this.expel("resets");
+  }
+
+  /** Tells the owner of a stream that was refused or reset for a limit. */
+  protected refused(limit: string): void {
+    this.#onRefused?.(limit);
   }
 
   /** A stream's END_STREAM was written. */
@@ -351,17 +428,22 @@ export abstract class Http2Connection {
     this.#destroySoon();
   }
 
-  /** Ends a connection whose streams have all ended. */
+  /** Ends a connection whose streams have all ended, once the peer has taken what it is owed. */
   protected finish(): void {
     this.#failed = true;
     this.#reader.stop();
-    this.output.end();
-    this.#destroySoon();
+    this.#cancelEnd = this.clock.after(FINISH_MS, () => this.#socket.destroy());
+    this.output.end(() => this.#destroySoon());
+    this.#resume();
   }
 
   /** Bytes that still come are read and dropped meanwhile: a reset could overtake a GOAWAY. */
   #destroySoon(): void {
+    this.#cancelEnd();
+    this.#cancelBlock();
+    if (this.#gone) return;
     this.#cancelEnd = this.clock.after(LAST_WORDS_MS, () => this.#socket.destroy());
+    this.#resume();
   }
 
   // Reading.
@@ -396,6 +478,24 @@ export abstract class Http2Connection {
   #countOverhead(kind: string): void {
     if (this.#overhead.spend(this.clock.monotonicMs())) return;
     throw new AbuseError(kind);
+  }
+
+  /** A peer that asks without taking the answers is not read any more. */
+  #pauseIfFull(): void {
+    if (this.#paused || this.failed || !this.output.full) return;
+    this.#paused = true;
+    this.#socket.pause();
+  }
+
+  #resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#socket.resume();
+  }
+
+  #onRoom(): void {
+    this.#resume();
+    this.#pumpAll();
   }
 
   #frame(
@@ -436,7 +536,7 @@ export abstract class Http2Connection {
         return this.#continuation(flags, bytes, start, end);
       default:
         // Unknown types are ignored (RFC 9113, section 5.5).
-        this.#countOverhead("unknown");
+        this.#countOverhead("unknown_frame");
     }
   }
 
@@ -457,7 +557,7 @@ export abstract class Http2Connection {
       return this.#strayData(streamId, stream);
     }
     stream.receive(length, this.limits.streamWindowBytes);
-    if (from === to && !isEnd) this.#countOverhead("empty DATA");
+    if (from === to && !isEnd) this.#countOverhead("empty_data");
     else this.#overhead.earn(EARNED_BY_RECEIVING);
     stream.receivedBytes += to - from;
     if (isEnd) stream.remoteClosed = true;
@@ -470,7 +570,7 @@ export abstract class Http2Connection {
   /** DATA for a stream that takes none. */
   #strayData(streamId: number, stream: Http2Stream | undefined): void {
     if (stream === undefined && this.isIdle(streamId)) throw idle("DATA");
-    this.#countOverhead("DATA of a closed stream");
+    this.#countOverhead("closed_stream");
     // It was on its way when we reset the stream.
     if (stream === undefined && this.closedStreams.wasResetByUs(streamId)) return;
     throw new Http2Error(ERROR.STREAM_CLOSED, "DATA for a closed stream", streamId);
@@ -496,8 +596,11 @@ export abstract class Http2Connection {
     if ((flags & FLAG.END_HEADERS) !== 0) {
       return this.#decode(streamId, bytes, from, to, isEnd, selfDependent);
     }
-    const parts = [bytes.subarray(from, to)];
+    // Copied: a few bytes would hold the whole chunk that they came in.
+    const parts = [bytes.slice(from, to)];
     this.#block = { streamId, parts, bytes: to - from, end: isEnd, selfDependent };
+    const fail = () => this.#fail(new AbuseError("slow_headers"));
+    this.#cancelBlock = this.clock.after(this.limits.headerBlockMs, fail);
   }
 
   #continuation(flags: number, bytes: Uint8Array, start: number, end: number): void {
@@ -505,14 +608,15 @@ export abstract class Http2Connection {
     if (block === undefined) {
       throw new Http2Error(ERROR.PROTOCOL_ERROR, "CONTINUATION without HEADERS");
     }
-    block.parts.push(bytes.subarray(start, end));
+    block.parts.push(bytes.slice(start, end));
     block.bytes += end - start;
     const isTooLarge = block.bytes > this.limits.maxHeaderBytes * BLOCK_FACTOR;
     if (isTooLarge || block.parts.length > MAX_CONTINUATIONS + 1) {
-      throw new AbuseError("CONTINUATION");
+      throw new AbuseError("continuation");
     }
     if ((flags & FLAG.END_HEADERS) === 0) return;
     this.#block = undefined;
+    this.#cancelBlock();
     const whole = new Uint8Array(block.bytes);
     let at = 0;
     for (const part of block.parts) {
@@ -551,7 +655,7 @@ export abstract class Http2Connection {
     if (end - start !== 5) {
       throw new Http2Error(ERROR.FRAME_SIZE_ERROR, "PRIORITY is not 5 bytes", streamId);
     }
-    this.#countOverhead("PRIORITY");
+    this.#countOverhead("priority");
     if (readUint31(bytes, start) === streamId) {
       throw new Http2Error(ERROR.PROTOCOL_ERROR, "a stream depends on itself", streamId);
     }
@@ -563,7 +667,7 @@ export abstract class Http2Connection {
     const stream = this.streams.get(streamId);
     if (stream === undefined) {
       if (this.isIdle(streamId)) throw idle("RST_STREAM");
-      return this.#countOverhead("RST_STREAM of a closed stream");
+      return this.#countOverhead("closed_stream");
     }
     const { user } = stream;
     this.#remove(stream, false);
@@ -576,9 +680,10 @@ export abstract class Http2Connection {
     if ((flags & FLAG.ACK) !== 0) {
       if (end > start) throw new Http2Error(ERROR.FRAME_SIZE_ERROR, "SETTINGS ack with a payload");
       this.#decoder.settingsAcknowledged();
-      return this.#countOverhead("SETTINGS");
+      return this.#countOverhead("settings");
     }
-    if (this.#hasSettings) this.#countOverhead("SETTINGS");
+    if (this.#hasSettings) this.#countOverhead("settings");
+    if (end - start > MAX_SETTINGS * SETTING_BYTES) throw new AbuseError("settings");
     decodeSettings(bytes, start, end, (id, value) => this.#apply(id, value));
     this.#hasSettings = true;
     this.#writeFrame(FRAME.SETTINGS, FLAG.ACK, 0, NO_BYTES);
@@ -599,7 +704,7 @@ export abstract class Http2Connection {
   #ping(flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): void {
     needsNoStream(streamId, "PING");
     needsSize(end - start, PING_BYTES, "PING");
-    this.#countOverhead("PING");
+    this.#countOverhead("ping");
     if ((flags & FLAG.ACK) !== 0) return this.onPingAck();
     this.#writeFrame(FRAME.PING, FLAG.ACK, 0, bytes.subarray(start, end));
   }
@@ -607,13 +712,13 @@ export abstract class Http2Connection {
   #goAway(streamId: number, bytes: Uint8Array, start: number, end: number): void {
     needsNoStream(streamId, "GOAWAY");
     if (end - start < 8) throw new Http2Error(ERROR.FRAME_SIZE_ERROR, "GOAWAY is too short");
-    this.#countOverhead("GOAWAY");
+    this.#countOverhead("goaway");
     this.onGoAway(readUint31(bytes, start), readUint32(bytes, start + 4));
   }
 
   #windowUpdate(streamId: number, bytes: Uint8Array, start: number, end: number): void {
     needsSize(end - start, 4, "WINDOW_UPDATE");
-    this.#countOverhead("WINDOW_UPDATE");
+    this.#countOverhead("window_update");
     const increment = readUint31(bytes, start);
     const stream = streamId === 0 ? undefined : this.streams.get(streamId);
     if (streamId !== 0 && stream === undefined) {
@@ -649,6 +754,7 @@ export abstract class Http2Connection {
     if (this.#gone) return;
     this.#gone = true;
     this.#cancelEnd();
+    this.#cancelBlock();
     this.#reader.stop();
     this.output.close();
     this.onLost();

@@ -80,7 +80,7 @@ export class Http2Error extends Error {
 
 /** A peer does too much of what costs it nothing: the connection ends with ENHANCE_YOUR_CALM. */
 export class AbuseError extends Http2Error {
-  /** @param kind  what there was too much of: `resets`, `PING`, ... */
+  /** @param kind  what there was too much of, as metrics name it: `resets`, `ping`, ... */
   constructor(readonly kind: string) {
     super(ERROR.ENHANCE_YOUR_CALM, `too much of this: ${kind}`);
   }

@@ -1,8 +1,9 @@
 /**
  * What goes out on one connection. Frames are written into one buffer, and the buffer goes to the socket
  * once a turn: after all frames that came in one chunk, or all answers of one group commit, there is one
- * write. While the socket has more than it can take, bulk data waits in its streams; only answers to
- * control frames are still added, and who asks for too many of those is cut off.
+ * write. While the socket has more than it can take, bulk data waits in its streams; header lists and
+ * answers to control frames are still added. They gather in one buffer, since each write holds a whole one
+ * however little it says; and when too much has gathered, nothing more is read from the peer.
  * @module
  */
 import type { Connection } from "../../runtime/mod.ts";
@@ -32,6 +33,10 @@ export class OutputBuffers {
 const BLOCK_BYTES = 256 * 1024;
 /** ...until there is no more than this. */
 const UNBLOCK_BYTES = 128 * 1024;
+/** With more than this, the peer is not read any more: it asks without taking the answers. */
+const FULL_BYTES = 1024 * 1024;
+/** Writes that the socket has at once before what comes next is gathered until one of them is done. */
+const WRITES_MAX = 4;
 
 /** The outgoing half of a socket. */
 export class Output {
@@ -46,6 +51,9 @@ export class Output {
   #closed = false;
   /** Bytes that the socket was given and has not written yet. */
   #inFlight = 0;
+  /** In so many writes. */
+  #writes = 0;
+  #writesDone = 0;
 
   constructor(socket: Connection, buffers: OutputBuffers, onRoom: () => void) {
     this.#socket = socket;
@@ -56,6 +64,21 @@ export class Output {
   /** Whether the socket has more than it can take soon. */
   get blocked(): boolean {
     return this.#blocked;
+  }
+
+  /** Whether so much waits that the peer must not be read until there is room (`onRoom`). */
+  get full(): boolean {
+    return this.#inFlight + this.#at > FULL_BYTES;
+  }
+
+  /** Bytes that the socket has not written yet. */
+  get pendingBytes(): number {
+    return this.#inFlight + this.#at;
+  }
+
+  /** Writes that the socket has finished: a figure that stands still while the peer takes nothing. */
+  get writesDone(): number {
+    return this.#writesDone;
   }
 
   /** The buffer to write into, at the place that the last {@link reserve} gave. */
@@ -74,7 +97,7 @@ export class Output {
     this.#at += bytes;
     if (!this.#scheduled) {
       this.#scheduled = true;
-      queueMicrotask(() => this.flush());
+      queueMicrotask(() => this.#flushSoon());
     }
     return at;
   }
@@ -93,16 +116,17 @@ export class Output {
     if (length === 0 || this.#closed) return;
     this.#buffer = NO_BUFFER;
     this.#inFlight += length;
+    this.#writes++;
     if (this.#inFlight > BLOCK_BYTES) this.#blocked = true;
     this.#socket.write(full.subarray(0, length), () => this.#written(full, length));
   }
 
-  /** Sends what there is, then ends the connection's outgoing half. */
-  end(): void {
+  /** Sends what there is, then ends the connection's outgoing half. @param done  told when all is sent */
+  end(done?: () => void): void {
     if (this.#closed) return;
     this.flush();
     this.#closed = true;
-    this.#socket.end();
+    this.#socket.end(done);
   }
 
   /** Takes nothing any more. */
@@ -110,9 +134,17 @@ export class Output {
     this.#closed = true;
   }
 
+  /** Flushes, unless the socket has enough to do: then the next write that ends does. */
+  #flushSoon(): void {
+    if (this.#writes < WRITES_MAX) this.flush();
+  }
+
   #written(buffer: Uint8Array, length: number): void {
     this.#buffers.give(buffer);
     this.#inFlight -= length;
+    this.#writes--;
+    this.#writesDone++;
+    if (this.#at > 0) this.#flushSoon();
     if (!this.#blocked || this.#inFlight > UNBLOCK_BYTES) return;
     this.#blocked = false;
     if (!this.#closed) this.#onRoom();

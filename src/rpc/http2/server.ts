@@ -42,6 +42,8 @@ const KNOWN_HEADS = 8;
 export class ServerConnection extends Http2Connection {
   readonly #handler: ServerHandler;
   #lastStreamId = 0;
+  /** The last stream that the client began, though we may have ignored it. */
+  #lastSeenId = 0;
   /** Streams above this are ignored: the last GOAWAY said so. */
   #servedTo = MAX_31;
   #draining = false;
@@ -87,7 +89,7 @@ export class ServerConnection extends Http2Connection {
 
   protected override isIdle(streamId: number): boolean {
     // Streams with even numbers would be ours, and there are none.
-    return streamId % 2 === 0 || streamId > this.#lastStreamId;
+    return streamId % 2 === 0 || streamId > this.#lastSeenId;
   }
 
   protected override onHeaders(
@@ -99,10 +101,14 @@ export class ServerConnection extends Http2Connection {
     const known = this.streams.get(streamId);
     if (known !== undefined) return this.#trailers(known, headers, end && !tooLarge);
     this.#checkId(streamId);
-    // Said to be ignored in the last GOAWAY.
-    if (streamId > this.#servedTo) return;
+    this.#lastSeenId = streamId;
+    // Said to be refused in the last GOAWAY; the client may not have read it yet.
+    if (streamId > this.#servedTo) {
+      throw new Http2Error(ERROR.REFUSED_STREAM, "the connection is ending", streamId);
+    }
     this.#lastStreamId = streamId;
     if (this.openStreams >= this.limits.maxConcurrentStreams) {
+      this.refused("streams");
       throw new Http2Error(ERROR.REFUSED_STREAM, "too many streams", streamId);
     }
     if (tooLarge) return this.#refuse(streamId, end);
@@ -162,7 +168,7 @@ export class ServerConnection extends Http2Connection {
     if (streamId % 2 === 0) {
       throw new Http2Error(ERROR.PROTOCOL_ERROR, "a client's stream with an even number");
     }
-    if (streamId > this.#lastStreamId) return;
+    if (streamId > this.#lastSeenId) return;
     if (this.closedStreams.wasResetByUs(streamId)) {
       throw new Http2Error(ERROR.STREAM_CLOSED, "HEADERS for a reset stream", streamId);
     }
@@ -173,7 +179,10 @@ export class ServerConnection extends Http2Connection {
   #refuse(streamId: number, end: boolean): void {
     const stream = this.open(streamId);
     stream.remoteClosed = end;
+    this.refused("headers");
     this.#handler.refuse(stream);
+    // Nobody waits for what finds no room: without this the stream would stay as long as the connection.
+    if (!stream.localEnded) stream.reset(ERROR.ENHANCE_YOUR_CALM);
   }
 
   #headOf(headers: HeaderList, streamId: number): RequestHead {

@@ -21,7 +21,7 @@ export const SETTING = Object.freeze({
 });
 
 /** Bytes of one setting. */
-const SETTING_BYTES = 6;
+export const SETTING_BYTES = 6;
 const MAX_FRAME_SIZE_LIMIT = 2 ** 24 - 1;
 
 /** The window that a stream has before anybody has said otherwise. */

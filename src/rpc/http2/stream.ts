@@ -60,6 +60,8 @@ export class Http2Stream {
   /** What waits for room; undefined: nothing ever did, as in most streams. */
   #queue: Uint8Array[] | undefined;
   #queuedBytes = 0;
+  /** As many of them as the connection knows of. */
+  #countedBytes = 0;
   #trailers: HeaderList | undefined;
   #endQueued = false;
 
@@ -82,8 +84,9 @@ export class Http2Stream {
   /** Counts DATA against the stream's window. @param bytes  padding included */
   receive(bytes: number, windowBytes: number): void {
     this.#receiveWindow ??= new ReceiveWindow(windowBytes);
-    this.#receiveWindow.receive(bytes, this.id);
+    // First, so that the connection gets its window back also when the stream is reset for too much.
     this.unconsumed += bytes;
+    this.#receiveWindow.receive(bytes, this.id);
   }
 
   /** Lets the peer send as many bytes more. */
@@ -105,7 +108,8 @@ export class Http2Stream {
 
   /**
    * Sends a piece of the body; what there is no room for waits, and is not copied.
-   * @returns whether all of it has left; if not, wait for `drained` before the next
+   * @returns whether all of it has left; if not, wait for `drained` before the next. Where too much waits
+   *   on the connection, the stream is reset, and its user told
    */
   sendData(bytes: Uint8Array, end = false): boolean {
     if (this.closed || this.localClosed) return true;
@@ -118,6 +122,11 @@ export class Http2Stream {
       this.#queuedBytes += bytes.length;
     }
     if (this.waiting) this.#connection.pump(this);
+    // Only now: what leaves at once never waited.
+    if (this.#queuedBytes > this.#countedBytes) {
+      this.#count();
+      this.#connection.boundQueue(this);
+    }
     return !this.waiting;
   }
 
@@ -140,6 +149,7 @@ export class Http2Stream {
     this.closed = true;
     this.#queue = undefined;
     this.#queuedBytes = 0;
+    this.#count();
     this.#endQueued = false;
     this.#trailers = undefined;
   }
@@ -169,13 +179,22 @@ export class Http2Stream {
     if (isRest) queue.shift();
     else queue[0] = piece.subarray(length);
     this.#queuedBytes -= length;
+    if (this.#queuedBytes < this.#countedBytes) this.#count();
     this.sendWindow.take(length);
-    this.#connection.writeData(this.id, isRest ? piece : piece.subarray(0, length), isEnd);
+    const frame = isRest ? piece : piece.subarray(0, length);
+    this.#connection.writeData(this.id, frame, isEnd, !isRest);
     if (isEnd) {
       this.#endQueued = false;
       this.#connection.endLocal(this);
     }
     return length;
+  }
+
+  /** Tells the connection how much waits. */
+  #count(): void {
+    const change = this.#queuedBytes - this.#countedBytes;
+    this.#countedBytes = this.#queuedBytes;
+    this.#connection.countQueued(change);
   }
 }
 
