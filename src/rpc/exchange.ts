@@ -41,6 +41,8 @@ export interface Exchange {
   answer(answer: Answer): Promise<void>;
   /** Ends the exchange without an answer, or amid one. */
   destroy(): void;
+  /** Lets go of what is held of the request: nobody works on it any more. */
+  release(): void;
 }
 
 /** The path of what was asked for, without the query. */
@@ -52,6 +54,11 @@ export function pathOf(target: string): string {
 /** The address asked for, on a host name of our own: what the client named may be no host at all. */
 export function urlOf(target: string): string {
   return `http://pairdb.invalid${target.startsWith("/") ? target : "/"}`;
+}
+
+/** Why an exchange ends whose request does not come to its end. */
+export function bodyLate(): ConnectError {
+  return new ConnectError("the request did not come in time", Code.DeadlineExceeded);
 }
 
 /** Why an exchange ends whose client is gone. */

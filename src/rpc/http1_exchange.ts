@@ -9,7 +9,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ConnectError } from "@connectrpc/connect";
 import type { Clock, Connection, PeerCertificate } from "../runtime/mod.ts";
-import { type Answer, clientGone, type Exchange, grpcMessage } from "./exchange.ts";
+import { type Answer, bodyLate, clientGone, type Exchange, grpcMessage } from "./exchange.ts";
+import { type BodyRoom, forgetLength, HeldBody, type HeldBodyOptions } from "./request_bytes.ts";
 
 /** A request's body, chunk by chunk. Leaving early does no harm; {@link Exchange.answer} sees to the rest. */
 class RequestBody implements AsyncIterableIterator<Uint8Array> {
@@ -88,6 +89,7 @@ export class Http1Exchange implements Exchange {
   readonly peer: PeerCertificate | undefined;
   #controller = new AbortController();
   #body: RequestBody;
+  readonly #held: HeldBody;
   /** The answer went out whole. */
   #finished = false;
   /** The connection closed before that. */
@@ -98,7 +100,8 @@ export class Http1Exchange implements Exchange {
     readonly request: IncomingMessage,
     readonly response: ServerResponse,
     private readonly clock: Clock,
-    private readonly limits: DrainLimits,
+    private readonly limits: DrainLimits & HeldBodyOptions["limits"],
+    room: BodyRoom,
   ) {
     this.signal = this.#controller.signal;
     this.header = toHeaders(request.headers);
@@ -110,6 +113,15 @@ export class Http1Exchange implements Exchange {
     this.method = request.method ?? "";
     this.httpVersion = request.httpVersion;
     this.#body = new RequestBody(request);
+    this.#held = new HeldBody(this.#body, {
+      room,
+      connection: request.socket,
+      clock,
+      limits,
+      contentType: this.header.get("content-type") ?? "",
+      onLate: () => this.abort(bodyLate()),
+    });
+    forgetLength(this.header, limits.readMaxBytes);
     const onClose = () => {
       if (this.#finished) return;
       this.#gone = true;
@@ -137,7 +149,7 @@ export class Http1Exchange implements Exchange {
   }
 
   get body(): AsyncIterableIterator<Uint8Array> {
-    return this.#body;
+    return this.#held;
   }
 
   abort(reason: ConnectError): void {
@@ -255,6 +267,10 @@ export class Http1Exchange implements Exchange {
       cancel();
       socket.off("close", giveUp);
     }
+  }
+
+  release(): void {
+    this.#held.release();
   }
 
   /** Closes the connection. */

@@ -6,18 +6,20 @@ import type { ConnectError } from "@connectrpc/connect";
 import type { PeerCertificate } from "../runtime/mod.ts";
 import {
   type Answer,
+  bodyLate,
   clientGone,
   type Exchange,
   fromHeaderList,
   toHeaderList,
 } from "./exchange.ts";
 import type { HeaderList, Http2Stream, RequestHead, StreamUser } from "./http2/mod.ts";
+import { forgetLength, HeldBody, type HeldBodyOptions, Pieces } from "./request_bytes.ts";
 
 /** A request's body, chunk by chunk. The client may send more as chunks are taken. */
 class StreamBody implements AsyncIterableIterator<Uint8Array> {
   readonly #stream: Http2Stream;
   #prepaid: number;
-  #chunks: Uint8Array[] = [];
+  readonly #pieces = new Pieces();
   #ended = false;
   #failure: unknown;
   #wake: (() => void) | undefined;
@@ -29,7 +31,7 @@ class StreamBody implements AsyncIterableIterator<Uint8Array> {
   }
 
   add(bytes: Uint8Array, end: boolean): void {
-    if (bytes.length > 0) this.#chunks.push(bytes);
+    this.#pieces.add(bytes);
     this.#ended ||= end;
     this.#wake?.();
   }
@@ -43,7 +45,7 @@ class StreamBody implements AsyncIterableIterator<Uint8Array> {
   async next(): Promise<IteratorResult<Uint8Array>> {
     for (;;) {
       if (this.#failure !== undefined) throw this.#failure;
-      const chunk = this.#chunks.shift();
+      const chunk = this.#pieces.shift();
       if (chunk !== undefined) {
         const paid = Math.min(this.#prepaid, chunk.length);
         this.#prepaid -= paid;
@@ -72,6 +74,7 @@ export class Http2Exchange implements Exchange, StreamUser {
   readonly #stream: Http2Stream;
   readonly #controller = new AbortController();
   readonly #body: StreamBody;
+  readonly #held: HeldBody;
   #finished = false;
   #gone = false;
   /** Ends the wait for room. */
@@ -82,7 +85,8 @@ export class Http2Exchange implements Exchange, StreamUser {
     stream: Http2Stream,
     head: RequestHead,
     { secure, peer }: Pick<Exchange, "secure" | "peer">,
-    prepaid = 0,
+    prepaid: number,
+    held: Omit<HeldBodyOptions, "contentType" | "onLate">,
   ) {
     this.secure = secure;
     this.peer = peer;
@@ -91,6 +95,12 @@ export class Http2Exchange implements Exchange, StreamUser {
     this.#body = new StreamBody(stream, prepaid);
     this.signal = this.#controller.signal;
     this.header = fromHeaderList(head.fields);
+    this.#held = new HeldBody(this.#body, {
+      ...held,
+      contentType: this.header.get("content-type") ?? "",
+      onLate: () => this.abort(bodyLate()),
+    });
+    forgetLength(this.header, held.limits.readMaxBytes);
   }
 
   get method(): string {
@@ -106,7 +116,7 @@ export class Http2Exchange implements Exchange, StreamUser {
   }
 
   get body(): AsyncIterable<Uint8Array> {
-    return this.#body;
+    return this.#held;
   }
 
   get finished(): boolean {
@@ -148,6 +158,10 @@ export class Http2Exchange implements Exchange, StreamUser {
     } finally {
       await iterator?.return?.();
     }
+  }
+
+  release(): void {
+    this.#held.release();
   }
 
   destroy(): void {

@@ -28,6 +28,7 @@ import {
   isLoopback,
   nodeSamples,
   Registry,
+  type Sample,
 } from "../web/mod.ts";
 import { type Authority, OPEN_AUTHORITY, proveClientAuth } from "./auth/mod.ts";
 import { Connections, type Http2Requests } from "./connections.ts";
@@ -38,6 +39,7 @@ import { Http1Exchange } from "./http1_exchange.ts";
 import { Http2Exchange } from "./http2_exchange.ts";
 import { DEFAULT_PORT_LIMITS, type PortLimits } from "./limits.ts";
 import { Readiness } from "./readiness.ts";
+import { BodyRoom } from "./request_bytes.ts";
 import { createRoutes } from "./router.ts";
 import { ShortLane, type ShortLaneOptions } from "./short_lane.ts";
 
@@ -192,20 +194,25 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
   const serve = (exchange: Exchange, end?: () => void) => {
     const served = front(exchange).then(() => {
       exchanges.delete(exchange);
+      exchange.release();
       end?.();
     });
     exchanges.set(exchange, served);
   };
+  const room = new BodyRoom(limits);
+  registry.collect(() => roomSamples(room));
   const http1 = http1Server(limits, (request, response) => {
-    serve(new Http1Exchange(request, response, clock, limits), connections.begin(request));
+    const exchange = new Http1Exchange(request, response, clock, limits, room);
+    serve(exchange, connections.begin(request));
   });
   const takeOver: ShortLaneOptions["takeOver"] = (stream, head, connection, prepaid) => {
-    const exchange = new Http2Exchange(stream, head, connection, prepaid);
+    const held = { room, connection, clock, limits };
+    const exchange = new Http2Exchange(stream, head, connection, prepaid, held);
     connection.defer({ begin: () => exchange.gone || serve(exchange) });
     return exchange;
   };
   const { routes, judge, pipeline } = options;
-  const shortLane = new ShortLane({ clock, pipeline, limits, routes, judge, takeOver });
+  const shortLane = new ShortLane({ clock, pipeline, limits, routes, judge, room, takeOver });
   const http2: Http2Requests = {
     open: (stream, head, connection) =>
       shortLane.open(stream, head, connection) ?? takeOver(stream, head, connection, 0),
@@ -326,6 +333,20 @@ function http1Server(limits: PortLimits, onRequest: RequestListener): Server {
     socket.once("finish", () => socket.destroy());
   });
   return server;
+}
+
+function roomSamples(room: BodyRoom): Sample[] {
+  return [{
+    name: "pairdb_request_held_bytes",
+    help: "Bytes of requests that are held until they are answered.",
+    type: "gauge",
+    value: room.bytes,
+  }, {
+    name: "pairdb_requests_refused_total",
+    help: "Requests that were refused since too much of requests was held.",
+    type: "counter",
+    value: room.refused,
+  }];
 }
 
 function shuttingDown(): ConnectError {

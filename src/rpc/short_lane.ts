@@ -37,6 +37,7 @@ import {
 } from "./http2/mod.ts";
 import type { Pipeline } from "./interceptors.ts";
 import type { PortLimits } from "./limits.ts";
+import { type BodyRoom, lengthIn, noRoom, Pieces } from "./request_bytes.ts";
 import { type Encoder, MalformedMessage } from "./wire/mod.ts";
 
 /** A method as this lane calls it. */
@@ -63,6 +64,7 @@ export interface ShortLaneOptions {
   readonly limits: PortLimits;
   readonly routes: ReadonlyMap<string, { readonly short: AnyShortMethod | undefined }>;
   readonly judge: (request: OriginRequest) => OriginVerdict;
+  readonly room: BodyRoom;
   /** Goes on with a call in the RPC library. @param prepaid  bytes that the client may replace already */
   readonly takeOver: (
     stream: Http2Stream,
@@ -179,8 +181,8 @@ export class ShortCall extends Timed implements StreamUser, Task {
   readonly #connection: ServerConnection;
   readonly #startMs: number;
   #body: Uint8Array = NO_BYTES;
-  /** A body that came in pieces, which are joined when it is whole. */
-  #pieces: Uint8Array[] | undefined;
+  /** A body that came in pieces, which are joined when it is whole; room was taken for it. */
+  #pieces: Pieces | undefined;
   #received = 0;
   /** The body is whole. */
   #whole = false;
@@ -340,48 +342,41 @@ export class ShortCall extends Timed implements StreamUser, Task {
   }
 
   #collect(bytes: Uint8Array): void {
-    const pieces = this.#pieces ??= [];
-    pieces.push(bytes);
+    const { room, limits: { readMaxBytes } } = this.#options;
+    if (!room.take(this.#connection, bytes.length)) return this.fail(noRoom());
+    const pieces = this.#pieces ??= new Pieces();
+    pieces.add(bytes);
     this.#received += bytes.length;
     // The window goes on at once: a message may be larger than it, and is bounded by its own limit.
     this.#stream.consumed(bytes.length);
-    if (this.#received >= PREFIX_BYTES && pieces.length > 1) this.#joinFirst();
     if (this.#received < PREFIX_BYTES) return;
     // By the declared length: what is too large is refused before it is here.
-    const declared = declaredLength(pieces[0]);
-    const { readMaxBytes } = this.#options.limits;
+    const declared = lengthIn(pieces.peek(PREFIX_BYTES));
     if (declared > readMaxBytes || this.#received > declared + PREFIX_BYTES) this.#handOver();
-  }
-
-  /** Makes the first piece long enough to read the prefix from. */
-  #joinFirst(): void {
-    const pieces = this.#pieces ?? [];
-    while (pieces.length > 1 && pieces[0].length < PREFIX_BYTES) {
-      pieces.splice(0, 2, concat(pieces.slice(0, 2), pieces[0].length + pieces[1].length));
-    }
   }
 
   /** The message of a whole body; undefined when that is not exactly one plain message. */
   #message(): Uint8Array | undefined {
-    if (this.#pieces !== undefined) this.#body = concat(this.#pieces, this.#received);
+    if (this.#pieces !== undefined) this.#body = this.#pieces.join();
     const body = this.#body;
     if (body.length < PREFIX_BYTES || body[0] !== 0) return undefined;
-    const length = declaredLength(body);
+    const length = lengthIn(body);
     if (length > this.#options.limits.readMaxBytes) return undefined;
     return length + PREFIX_BYTES === body.length ? body.subarray(PREFIX_BYTES) : undefined;
   }
 
   /** Goes on in the RPC library, as if the call had gone there from the beginning. */
   #handOver(): void {
-    const pieces = this.#pieces ?? [this.#body];
-    const prepaid = this.#pieces === undefined ? 0 : this.#received;
+    const pieces = this.#pieces;
     this.#ended = true;
+    // The long lane takes room of its own.
+    this.#giveRoom();
     this.#deadlines.clear(this);
     this.#meter.forget();
     const stream = this.#stream;
     const { takeOver } = this.#options;
-    stream.user = takeOver(stream, this.head, this.#connection, prepaid);
-    for (const piece of pieces) stream.user.data(piece, false);
+    stream.user = takeOver(stream, this.head, this.#connection, pieces?.bytes ?? 0);
+    stream.user.data(pieces?.join() ?? this.#body, false);
     if (this.#whole) stream.user.data(NO_BYTES, true);
   }
 
@@ -412,8 +407,13 @@ export class ShortCall extends Timed implements StreamUser, Task {
     if (this.#ended) return;
     this.#ended = true;
     this.#deadlines.clear(this);
+    this.#giveRoom();
     this.#meter.end(this.#startMs, failure);
     this.#controller?.abort();
+  }
+
+  #giveRoom(): void {
+    if (this.#pieces !== undefined) this.#options.room.give(this.#connection, this.#received);
   }
 }
 
@@ -429,10 +429,6 @@ function withOwn(usual: HeaderList, own: Headers | undefined): HeaderList {
   return own === undefined ? usual : [...usual, ...toHeaderList(own)];
 }
 
-function declaredLength(bytes: Uint8Array): number {
-  return (bytes[1] << 24 | bytes[2] << 16 | bytes[3] << 8 | bytes[4]) >>> 0;
-}
-
 /** Writes the prefix of a message that is not compressed. */
 function putPrefix(into: Uint8Array, at: number, length: number): void {
   into[at] = 0;
@@ -440,16 +436,6 @@ function putPrefix(into: Uint8Array, at: number, length: number): void {
   into[at + 2] = length >>> 16;
   into[at + 3] = length >>> 8;
   into[at + 4] = length;
-}
-
-function concat(pieces: readonly Uint8Array[], bytes: number): Uint8Array {
-  const whole = new Uint8Array(bytes);
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
 }
 
 /** In the words of the RPC library, where the same happens to a call of the long lane. */

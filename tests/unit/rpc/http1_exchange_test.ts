@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Http1Exchange } from "../../../src/rpc/http1_exchange.ts";
+import { BodyRoom } from "../../../src/rpc/request_bytes.ts";
 import { SimClock } from "../../../src/runtime/mod.ts";
 
 /** A request and a response on a connection that closes when it is told to. */
@@ -30,7 +31,8 @@ function pair(): { socket: EventEmitter; exchange: Http1Exchange; written: numbe
     request as unknown as IncomingMessage,
     response as unknown as ServerResponse,
     new SimClock(),
-    { drainMaxBytes: 0, drainTimeoutMs: 0 },
+    { drainMaxBytes: 0, drainTimeoutMs: 0, readMaxBytes: 1000, bodyTimeoutMs: 1000 },
+    new BodyRoom({ connectionBodyBytes: 1000, bodyBytes: 1000 }),
   );
   return { socket, exchange, written };
 }
