@@ -3,6 +3,9 @@
  * Levels are the fastest, since a server that is asked for compression by default (as all gRPC clients
  * do) should not spend more time on it than on the call.
  *
+ * A message that becomes many times as large is inflated only when few others are: a thousand of them at once
+ * would each take as much memory as the largest message may. Others do not wait for them.
+ *
  * Inflating is bounded by the limit of a message, and what is cut short is refused. Gzip sees to that
  * itself; the other two decoders return what they have when their input ends early, so:
  *   - zstd says in the heads of its blocks where a frame ends (zstd_frame.ts);
@@ -27,6 +30,12 @@ import { isWholeZstdFrame } from "./zstd_frame.ts";
 /** Messages to clients below this size leave as they are: in a data centre the network is faster than gzip. */
 export const COMPRESS_MIN_BYTES = 32 * 1024;
 
+/** Messages that do not become larger than this, or than so many times their size, wait for nobody. */
+const QUICK_BYTES = 64 * 1024;
+const QUICK_FACTOR = 8;
+/** Others that are inflated at once, on one port. */
+const HEAVY_AT_ONCE = 2;
+
 /** How one codec works. */
 interface Codec {
   readonly compress: (bytes: Uint8Array) => Promise<Uint8Array>;
@@ -43,27 +52,36 @@ const unzstdAsync = promisify(zstdDecompress);
 const brotliAsync = promisify(brotliCompress);
 const unbrotliAsync = promisify(brotliDecompress);
 
-/** All of them, in the order in which an error tells them to a client. */
-export const COMPRESSIONS: readonly Compression[] = [
-  compression("gzip", {
+/** All codecs of one port, in the order in which an error tells them to a client. */
+export function createCompressions(): Compression[] {
+  const gate = new Gate(HEAVY_AT_ONCE);
+  return CODECS.map(([name, codec]) => compression(name, codec, gate));
+}
+
+const CODECS: readonly (readonly [name: string, codec: Codec])[] = [
+  ["gzip", {
     compress: (bytes) => gzipAsync(bytes, { level: 1 }),
     inflate: (bytes, maxOutputLength) => gunzipAsync(bytes, { maxOutputLength }),
     isWhole: () => true,
-  }),
-  compression("zstd", {
+  }],
+  ["zstd", {
     compress: (bytes) => zstdAsync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: 1 } }),
     inflate: (bytes, maxOutputLength) => unzstdAsync(bytes, { maxOutputLength }),
     isWhole: isWholeZstdFrame,
-  }),
-  compression("br", {
+  }],
+  ["br", {
     compress: (bytes) => brotliAsync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } }),
     inflate: (bytes, maxOutputLength) => unbrotliAsync(bytes, { maxOutputLength }),
     isWhole: isWholeBrotli,
-  }),
+  }],
 ];
 
 /** A codec as the RPC library takes it, with the errors of all. */
-function compression(name: string, { compress, inflate, isWhole }: Codec): Compression {
+function compression(
+  name: string,
+  { compress, inflate, isWhole }: Codec,
+  gate: Gate,
+): Compression {
   const malformed = () => new ConnectError(`message is not ${name}`, Code.InvalidArgument);
   return {
     name,
@@ -72,9 +90,15 @@ function compression(name: string, { compress, inflate, isWhole }: Codec): Compr
       if (bytes.length === 0) return new Uint8Array(0);
       let inflated: Uint8Array;
       try {
-        inflated = await inflate(bytes, readMaxBytes);
+        const quickBytes = Math.max(QUICK_BYTES, QUICK_FACTOR * bytes.length);
+        inflated = quickBytes >= readMaxBytes
+          ? await gate.pass(() => inflate(bytes, readMaxBytes))
+          : await inflate(bytes, quickBytes).catch((error) => {
+            if (!isTooLarge(error)) throw error;
+            return gate.pass(() => inflate(bytes, readMaxBytes));
+          });
       } catch (error) {
-        if ((error as { code?: unknown }).code !== "ERR_BUFFER_TOO_LARGE") throw malformed();
+        if (!isTooLarge(error)) throw malformed();
         throw new ConnectError(
           `message is larger than ${readMaxBytes} bytes after decompression`,
           Code.ResourceExhausted,
@@ -84,6 +108,32 @@ function compression(name: string, { compress, inflate, isWhole }: Codec): Compr
       return plain(inflated);
     },
   };
+}
+
+function isTooLarge(error: unknown): boolean {
+  return (error as { code?: unknown }).code === "ERR_BUFFER_TOO_LARGE";
+}
+
+/** Lets so many through at once; the others wait in the order in which they came. */
+class Gate {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  async pass<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free++;
+      else next();
+    }
+  }
 }
 
 /** Whether a brotli stream comes to its end. Its output must be known to be small. */

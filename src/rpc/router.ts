@@ -19,7 +19,7 @@ import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { ruleOf } from "./auth/mod.ts";
-import { COMPRESS_MIN_BYTES, COMPRESSIONS } from "./compression.ts";
+import { COMPRESS_MIN_BYTES, createCompressions } from "./compression.ts";
 import type { Pipeline } from "./interceptors.ts";
 import { keyValueMethods } from "./methods/mod.ts";
 import type { PortLimits } from "./limits.ts";
@@ -126,7 +126,7 @@ export function routesOf(
   { limits, pipeline, messages, hot = new Map() }: ServingOptions,
 ): ReadonlyMap<string, Route> {
   const router = createConnectRouter({
-    acceptCompression: [...COMPRESSIONS],
+    acceptCompression: createCompressions(),
     compressMinBytes: COMPRESS_MIN_BYTES,
     readMaxBytes: limits.readMaxBytes,
     writeMaxBytes: limits.writeMaxBytes,

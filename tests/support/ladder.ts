@@ -72,7 +72,11 @@ export const ROWS = {
     unit: "inputs of each decoder",
     first: 20_000,
     second: 5_000_000,
-    files: ["tests/fuzz/engine_decoders_test.ts", "tests/fuzz/hpack_decoder_test.ts"],
+    files: [
+      "tests/fuzz/engine_decoders_test.ts",
+      "tests/fuzz/hpack_decoder_test.ts",
+      "tests/fuzz/http2_connection_test.ts",
+    ],
     part: 50_000,
     stride: 50_000,
   },

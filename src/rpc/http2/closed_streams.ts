@@ -13,8 +13,13 @@ export class ClosedStreams {
   readonly #resetByUs = new Uint8Array(REMEMBERED);
   #next = 0;
 
-  /** Remembers a stream in place of the oldest. */
+  /** Remembers a stream in place of the oldest, or how it ended in the end where it is known already. */
   add(streamId: number, resetByUs: boolean): void {
+    const known = this.#ids.indexOf(streamId);
+    if (known >= 0) {
+      this.#resetByUs[known] = resetByUs ? 1 : 0;
+      return;
+    }
     this.#ids[this.#next] = streamId;
     this.#resetByUs[this.#next] = resetByUs ? 1 : 0;
     this.#next = (this.#next + 1) % REMEMBERED;

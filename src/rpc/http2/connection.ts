@@ -457,9 +457,14 @@ export abstract class Http2Connection {
     }
   };
 
-  #failStream({ streamId, code }: Http2Error): void {
+  #failStream({ streamId, code, message }: Http2Error): void {
     const stream = this.streams.get(streamId);
-    this.#writeReset(streamId, code);
+    // Nothing can be said about a stream that was not begun.
+    if (stream === undefined && this.isIdle(streamId)) throw new Http2Error(code, message);
+    // One RST_STREAM is enough for a stream (RFC 9113, section 5.4.2).
+    if (stream !== undefined || !this.closedStreams.wasResetByUs(streamId)) {
+      this.#writeReset(streamId, code);
+    }
     if (stream === undefined) this.closedStreams.add(streamId, true);
     else {
       const { user } = stream;
@@ -472,6 +477,11 @@ export abstract class Http2Connection {
   #countReset(): void {
     if (this.resets.spend(this.clock.monotonicMs())) return;
     throw new AbuseError("resets");
+  }
+
+  /** Counts a frame of a stream that is closed. */
+  protected countStray(): void {
+    this.#countOverhead("closed_stream");
   }
 
   /** Counts a frame that is of no use to any request. */
@@ -570,7 +580,7 @@ export abstract class Http2Connection {
   /** DATA for a stream that takes none. */
   #strayData(streamId: number, stream: Http2Stream | undefined): void {
     if (stream === undefined && this.isIdle(streamId)) throw idle("DATA");
-    this.#countOverhead("closed_stream");
+    this.countStray();
     // It was on its way when we reset the stream.
     if (stream === undefined && this.closedStreams.wasResetByUs(streamId)) return;
     throw new Http2Error(ERROR.STREAM_CLOSED, "DATA for a closed stream", streamId);
@@ -667,7 +677,7 @@ export abstract class Http2Connection {
     const stream = this.streams.get(streamId);
     if (stream === undefined) {
       if (this.isIdle(streamId)) throw idle("RST_STREAM");
-      return this.#countOverhead("closed_stream");
+      return this.countStray();
     }
     const { user } = stream;
     this.#remove(stream, false);

@@ -101,6 +101,8 @@ export class ServerConnection extends Http2Connection {
     const known = this.streams.get(streamId);
     if (known !== undefined) return this.#trailers(known, headers, end && !tooLarge);
     this.#checkId(streamId);
+    // They were on their way when we reset the stream.
+    if (streamId <= this.#lastSeenId) return this.countStray();
     this.#lastSeenId = streamId;
     // Said to be refused in the last GOAWAY; the client may not have read it yet.
     if (streamId > this.#servedTo) {
@@ -169,9 +171,7 @@ export class ServerConnection extends Http2Connection {
       throw new Http2Error(ERROR.PROTOCOL_ERROR, "a client's stream with an even number");
     }
     if (streamId > this.#lastSeenId) return;
-    if (this.closedStreams.wasResetByUs(streamId)) {
-      throw new Http2Error(ERROR.STREAM_CLOSED, "HEADERS for a reset stream", streamId);
-    }
+    if (this.closedStreams.wasResetByUs(streamId)) return;
     const code = this.closedStreams.has(streamId) ? ERROR.STREAM_CLOSED : ERROR.PROTOCOL_ERROR;
     throw new Http2Error(code, "HEADERS for a stream that is closed");
   }

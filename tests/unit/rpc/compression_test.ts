@@ -6,10 +6,11 @@ import assert from "node:assert/strict";
 import { brotliCompressSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { Code, ConnectError } from "@connectrpc/connect";
 import fc from "fast-check";
-import { COMPRESSIONS } from "../../../src/rpc/compression.ts";
+import { createCompressions } from "../../../src/rpc/compression.ts";
 import { isWholeZstdFrame } from "../../../src/rpc/zstd_frame.ts";
 
 const LIMIT = 1024 * 1024;
+const COMPRESSIONS = createCompressions();
 
 /** Bytes that compress well, badly, and not at all. */
 function samples(): Uint8Array<ArrayBuffer>[] {
@@ -108,4 +109,14 @@ Deno.test("isWholeZstdFrame() knows a frame with a checksum, a size and several 
   }
   // A block of the reserved type.
   assert.ok(!isWholeZstdFrame(Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x20, 1, 7, 0, 0)));
+});
+
+Deno.test("compressions: many bombs at once are refused, and messages that grow a lot pass", async () => {
+  const bomb = new Uint8Array(gzipSync(new Uint8Array(8 * LIMIT)));
+  const large = new Uint8Array(gzipSync(new Uint8Array(LIMIT)));
+  const [gzip] = COMPRESSIONS;
+  const bombs = Array.from({ length: 30 }, () => codeOf(gzip.decompress(bomb, LIMIT)));
+  const passed = gzip.decompress(large, LIMIT);
+  for (const code of await Promise.all(bombs)) assert.equal(code, Code.ResourceExhausted);
+  assert.equal((await passed).length, LIMIT);
 });
