@@ -4,9 +4,10 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { TestCa } from "../support/certificates.ts";
 import { findGoTool, runTool } from "../support/go_tools.ts";
 import { note, testNeeding } from "../support/needs.ts";
-import { withServer } from "../support/server.ts";
+import { withDirectory, withServer } from "../support/server.ts";
 
 /** With fewer, the tool has left something out. */
 const CASES_MIN = 140;
@@ -16,26 +17,46 @@ const h2spec = findGoTool("h2spec");
 testNeeding(
   "h2spec --strict: no case fails, none is skipped",
   h2spec.missing,
+  () => withServer(({ port }) => checkAll(port)),
+);
+
+testNeeding(
+  "h2spec --strict over TLS: no case fails, none is skipped",
+  h2spec.missing,
   () =>
-    withServer(async ({ port }) => {
-      assert.ok(h2spec.path !== undefined);
-      const { code, out, err } = await runTool(h2spec.path, [
-        ...["--host", "127.0.0.1", "--port", String(port), "--path", "/healthz"],
-        // Seconds: an answer that does not come is what many cases wait for.
-        ...["--strict", "--timeout", "3"],
-      ], { limitMs: 600_000 });
-      const count = /(\d+) tests, (\d+) passed, (\d+) skipped, (\d+) failed/.exec(out);
-      assert.ok(count !== null, `there is no count of cases (exit code ${code}):\n${out}\n${err}`);
-      const [total, passed, skipped, failed] = count.slice(1).map(Number);
-      note(
-        `h2spec: ${passed} of ${total} cases passed, ${skipped} skipped, ${failed} failed`,
-      );
-      assert.equal(failed, 0, failures(out));
-      assert.equal(skipped, 0, out);
-      assert.equal(code, 0, err);
-      assert.ok(total >= CASES_MIN, `only ${total} cases ran`);
+    withDirectory(async (directory) => {
+      const { cert, key } = new TestCa("h2spec").issue("server", { names: ["IP:127.0.0.1"] });
+      await Deno.writeFile(`${directory}/cert.pem`, cert);
+      await Deno.writeFile(`${directory}/key.pem`, key);
+      const files = { cert_file: `${directory}/cert.pem`, key_file: `${directory}/key.pem` };
+      const args = Object.entries(files).flatMap((
+        [name, path],
+      ) => ["--set", `tls.${name}=${path}`]);
+      await withServer(({ port }) => checkAll(port, "--tls", "--insecure"), args);
     }),
 );
+
+/** Runs all cases against a port. */
+async function checkAll(port: number, ...flags: readonly string[]): Promise<void> {
+  assert.ok(h2spec.path !== undefined);
+  const { code, out, err } = await runTool(h2spec.path, [
+    ...["--host", "127.0.0.1", "--port", String(port), "--path", "/healthz"],
+    // Seconds: an answer that does not come is what many cases wait for.
+    ...["--strict", "--timeout", "3"],
+    ...flags,
+  ], { limitMs: 600_000 });
+  const count = /(\d+) tests, (\d+) passed, (\d+) skipped, (\d+) failed/.exec(out);
+  assert.ok(count !== null, `there is no count of cases (exit code ${code}):\n${out}\n${err}`);
+  const [total, passed, skipped, failed] = count.slice(1).map(Number);
+  const over = flags.includes("--tls") ? " over TLS" : "";
+  note(
+    `h2spec${over}: ${passed} of ${total} cases passed, ${skipped} skipped, ${failed} failed`,
+  );
+  assert.equal(failed, 0, failures(out));
+  assert.equal(skipped, 0, out);
+  assert.equal(code, 0, err);
+  assert.ok(total >= CASES_MIN, `only ${total} cases ran`);
+}
 
 /** The part of the output that repeats what failed. */
 function failures(out: string): string {

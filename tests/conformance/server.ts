@@ -13,7 +13,7 @@ import { create, createRegistry, fromBinary, toBinary } from "@bufbuild/protobuf
 import { Hono } from "hono";
 import { createPipeline } from "../../src/rpc/interceptors.ts";
 import { DEFAULT_PORT_LIMITS } from "../../src/rpc/limits.ts";
-import { openTransport, type Transport } from "../../src/rpc/port.ts";
+import { openTransport, type PortTls, type Transport } from "../../src/rpc/port.ts";
 import { bind, routesOf } from "../../src/rpc/router.ts";
 import { denoClock, denoNetwork, type Log, type LogFields } from "../../src/runtime/mod.ts";
 import { createOriginGuard, DEFAULT_CORS_ORIGINS, Registry } from "../../src/web/mod.ts";
@@ -31,13 +31,8 @@ import { conformanceService } from "./service.ts";
 
 const HOST = "127.0.0.1";
 
-/** What a server does with TLS, in PEM. */
-interface Tls {
-  readonly cert: Uint8Array;
-  readonly key: Uint8Array;
-  /** When set, clients have to show a certificate that this one has signed, or is. */
-  readonly clientCert: Uint8Array | undefined;
-}
+/** Time for a handshake, in ms. */
+const HANDSHAKE_MS = 10_000;
 
 /** The suite shows what comes here when a case fails. */
 const log: Log = {
@@ -61,17 +56,19 @@ await transport.close();
 Deno.exit(0);
 
 /** The TLS that the suite asks for; undefined for cleartext. */
-function tlsOf({ useTls, serverCreds, clientTlsCert }: ServerCompatRequest): Tls | undefined {
+function tlsOf({ useTls, serverCreds, clientTlsCert }: ServerCompatRequest): PortTls | undefined {
   if (!useTls) return undefined;
   assert.ok(serverCreds !== undefined, "TLS was asked for without a certificate");
   const { cert, key } = serverCreds;
-  return { cert, key, clientCert: clientTlsCert.length > 0 ? clientTlsCert : undefined };
+  const shared = { cert, key, minVersion: "1.2" as const, handshakeTimeoutMs: HANDSHAKE_MS };
+  // Clients have to show a certificate that this one has signed, or is.
+  return clientTlsCert.length > 0
+    ? { ...shared, clientAuth: "require", ca: clientTlsCert }
+    : { ...shared, clientAuth: "none" };
 }
 
 /** @param limit  bytes of one message from a client; 0: the product's own limit */
-function serve(limit: number, tls: Tls | undefined): Promise<Transport> {
-  // The suite asks only when server.yaml says supportsTls: when the transport has TLS, hand it in here.
-  assert.ok(tls === undefined, "the transport does not speak TLS yet");
+function serve(limit: number, tls: PortTls | undefined): Promise<Transport> {
   const clock = denoClock();
   const registry = new Registry();
   const readMaxBytes = limit === 0 ? DEFAULT_PORT_LIMITS.readMaxBytes : limit;
@@ -83,6 +80,7 @@ function serve(limit: number, tls: Tls | undefined): Promise<Transport> {
     log,
     host: HOST,
     port: 0,
+    tls,
     limits,
     registry,
     routes: routesOf([bind(ConformanceService, conformanceService(clock))], {
