@@ -47,7 +47,7 @@ export interface ShortMethod<Output> {
   readonly timeoutMs: number;
   /**
    * Decodes a request, has its tenant authorised ({@link ShortCall.authorise}) and begins the call.
-   * @throws MalformedMessage when the bytes are no message
+   * @throws MalformedMessage when the bytes are no message, or one that the RPC library is to refuse
    */
   begin(message: Uint8Array, call: ShortCall): Output | Promise<Output>;
   readonly answer: Encoder<Output>;

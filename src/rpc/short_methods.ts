@@ -15,6 +15,7 @@ import {
 } from "@bufbuild/protobuf";
 import { createContextValues, type HandlerContext, type MethodImpl } from "@connectrpc/connect";
 import { KeyValueService } from "../gen/pairdb/v1/kv_pb.ts";
+import { PairError } from "../model/mod.ts";
 import { fromHeaderList, urlOf } from "./exchange.ts";
 import type { PortLimits } from "./limits.ts";
 import type { KeyValueMethods } from "./methods/mod.ts";
@@ -64,11 +65,23 @@ function hot<Input extends { readonly tenant: string }, Output>(
     timeoutMs: timeoutOf(desc, limits) ?? Infinity,
     answer,
     begin(bytes, call) {
-      const input = decode(bytes);
+      const input = inRange(decode, bytes);
       call.authorise(input.tenant);
       return run(input);
     },
   };
+}
+
+/**
+ * Decodes. A number out of its range is for the other lane to tell of, as bytes that are no message are:
+ * it asks first whether the tenant is the caller's.
+ */
+function inRange<Input>(decode: (bytes: Uint8Array) => Input, bytes: Uint8Array): Input {
+  try {
+    return decode(bytes);
+  } catch (error) {
+    throw error instanceof PairError ? new MalformedMessage() : error;
+  }
 }
 
 /** All unary methods of services. @returns path → method */

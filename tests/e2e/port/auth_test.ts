@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import {
   createConnectTransport,
   createGrpcTransport,
   Http2SessionManager,
 } from "@connectrpc/connect-node";
 import { createConnectTransport as createWebTransport } from "@connectrpc/connect-web";
+import type { Consistency } from "../../../src/gen/pairdb/v1/common_pb.ts";
 import { KeyValueService } from "../../../src/gen/pairdb/v1/kv_pb.ts";
 import { PairDB, PairError } from "../../../src/client/mod.ts";
 import { type Credentials, CredentialsAuthority } from "../../../src/rpc/mod.ts";
@@ -59,6 +60,45 @@ Deno.test("port: a refusal has its status, its number, and nothing to tell apart
     }
     assert.equal(answers.size, 1);
     assert.equal(node.gets, 0);
+  }));
+
+Deno.test("port: whose tenant it is comes before what is wrong with the request, in every protocol", () =>
+  withAuth(async ({ port, node }) => {
+    const sessionManager = new Http2SessionManager(port.url);
+    const options = { baseUrl: port.url, sessionManager };
+    const http2 = { ...options, httpVersion: "2" as const };
+    const transports = [
+      createGrpcTransport(options),
+      createConnectTransport({ ...http2, useBinaryFormat: true }),
+      createConnectTransport({ ...http2, useBinaryFormat: false }),
+    ];
+    const beyond = { entries: [{ coordinatorNodeId: "n", logicalTimestamp: 2n ** 60n }] };
+    const item = { key: "k", value: new Uint8Array(1) };
+    const codes = async (transport: Transport, tenantId: string) => {
+      const kv = createClient(KeyValueService, transport);
+      const headers = bearer(CLIENT.text);
+      const answers = await Promise.allSettled([
+        kv.put({ tenantId, ...item, ttlMs: -1n }, { headers }),
+        kv.put({ tenantId, ...item, ttlMs: 2n ** 60n }, { headers }),
+        kv.put({ tenantId, ...item, vectorClock: beyond }, { headers }),
+        kv.delete({ tenantId, key: "k", vectorClock: beyond }, { headers }),
+        kv.batchPut({ tenantId, items: [{ ...item, ttlMs: -1n }] }, { headers }),
+        kv.get({ tenantId, key: "k", consistency: 99 as Consistency }, { headers }),
+      ]);
+      return answers.map((each) =>
+        each.status === "fulfilled" ? "ok" : Code[ConnectError.from(each.reason).code]
+      );
+    };
+    const all = [];
+    for (const transport of transports) {
+      all.push([await codes(transport, "other"), await codes(transport, "shop")]);
+    }
+    sessionManager.abort();
+    const six = (code: string) => new Array(6).fill(code);
+    for (const each of all) {
+      assert.deepEqual(each, [six("PermissionDenied"), six("InvalidArgument")]);
+    }
+    assert.deepEqual([node.gets, node.putsBegun], [0, 0]);
   }));
 
 Deno.test("port: no other spelling of a path gets past the gate", () =>
