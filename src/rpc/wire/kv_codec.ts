@@ -53,7 +53,7 @@ export function decodePut(bytes: Uint8Array): PutCall {
     else if (tag === bytesTag(4)) clock = readClock(reader.message(), clock);
     else if (tag === varintTag(5)) consistency = reader.int32();
     else if (tag === varintTag(6)) ttlMs = reader.int64();
-    else reader.skip(tag);
+    else reader.skip(tag, 6);
   }
   const context = toContext(clock);
   return { tenant, key, value, context, consistency, ttlMs: toSafeCount(ttlMs, "ttl_ms") };
@@ -68,7 +68,7 @@ export function decodeGet(bytes: Uint8Array): GetCall {
     if (tag === bytesTag(1)) tenant = reader.text();
     else if (tag === bytesTag(2)) key = reader.textBytes();
     else if (tag === varintTag(3)) consistency = reader.int32();
-    else reader.skip(tag);
+    else reader.skip(tag, 3);
   }
   return { tenant, key, consistency };
 }
@@ -83,7 +83,7 @@ export function decodeDelete(bytes: Uint8Array): DeleteCall {
     else if (tag === bytesTag(2)) key = reader.textBytes();
     else if (tag === bytesTag(3)) clock = readClock(reader.message(), clock);
     else if (tag === varintTag(4)) consistency = reader.int32();
-    else reader.skip(tag);
+    else reader.skip(tag, 4);
   }
   return { tenant, key, context: toContext(clock), consistency };
 }
@@ -99,7 +99,7 @@ export function decodeBatchPut(bytes: Uint8Array): BatchPutCall {
     else if (tag === bytesTag(2)) items.push(readItem(reader.message()));
     else if (tag === varintTag(3)) consistency = reader.int32();
     else if (tag === varintTag(4)) skipUnchanged = reader.bool();
-    else reader.skip(tag);
+    else reader.skip(tag, 4);
   }
   return { tenant, items: items.map(toItem), consistency, skipUnchanged };
 }
@@ -114,7 +114,7 @@ export function decodeBatchGet(bytes: Uint8Array): BatchGetCall {
     if (tag === bytesTag(1)) tenant = reader.text();
     else if (tag === bytesTag(2)) keys.push(reader.text());
     else if (tag === varintTag(3)) consistency = reader.int32();
-    else reader.skip(tag);
+    else reader.skip(tag, 3);
   }
   return { tenant, keys, consistency };
 }
@@ -134,7 +134,7 @@ function readItem(reader: WireReader): PutItemParts {
     else if (tag === bytesTag(2)) item.value = reader.bytes();
     else if (tag === bytesTag(3)) item.clock = readClock(reader.message(), item.clock);
     else if (tag === varintTag(4)) item.ttlMs = reader.int64();
-    else reader.skip(tag);
+    else reader.skip(tag, 4);
   }
   return item;
 }
@@ -158,7 +158,7 @@ function readClock(
     const tag = reader.tag();
     if (tag === bytesTag(1)) clock.entries.push(readDot(reader.message()));
     else if (tag === bytesTag(2)) clock.dots.push(readDot(reader.message()));
-    else reader.skip(tag);
+    else reader.skip(tag, 2);
   }
   return clock;
 }
@@ -169,7 +169,7 @@ function readDot(reader: WireReader): ClockEntry {
     const tag = reader.tag();
     if (tag === bytesTag(1)) node = reader.text();
     else if (tag === varintTag(2)) counter = reader.int64();
-    else reader.skip(tag);
+    else reader.skip(tag, 2);
   }
   return { node, counter };
 }

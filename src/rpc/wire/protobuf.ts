@@ -13,6 +13,9 @@ export class MalformedMessage extends Error {
   override readonly name = "MalformedMessage";
 }
 
+/** A tag is a varint of 32 bits. */
+const TAG_BYTES_MAX = 5;
+
 /** The tag of a field whose value is a varint. */
 export const varintTag = (field: number): number => field << 3;
 /** The tag of a field whose value has a length. */
@@ -23,6 +26,8 @@ export class WireReader {
   #bytes: Uint8Array;
   #at: number;
   #end: number;
+  /** The upper 32 bits of the varint that was read last. */
+  #high = 0;
 
   constructor(bytes: Uint8Array, start = 0, end = bytes.length) {
     this.#bytes = bytes;
@@ -37,26 +42,29 @@ export class WireReader {
 
   /** A field's tag. */
   tag(): number {
+    const start = this.#at;
     const tag = this.#uint32();
-    // Field numbers begin with 1.
-    if (tag < 8) throw new MalformedMessage();
+    // Field numbers begin with 1, and no tag takes more than five bytes, however it is written.
+    if (tag < 8 || this.#at - start > TAG_BYTES_MAX) throw new MalformedMessage();
     return tag;
   }
 
   /** An int64, as near as a number comes: beyond 2^53 it is no safe integer, and callers check that. */
   int64(): number {
+    const low = this.int32();
+    return this.#high === 0 && low >= 0 ? low : this.#high * 2 ** 32 + (low >>> 0);
+  }
+
+  /** An enum or int32: the lower 32 bits of a varint. */
+  int32(): number {
     let low = 0;
+    this.#high = 0;
     for (let shift = 0; shift < 28; shift += 7) {
       const byte = this.#byte();
       low |= (byte & 0x7f) << shift;
       if (byte < 0x80) return low;
     }
-    return this.#longInt64(low);
-  }
-
-  /** An enum or int32. */
-  int32(): number {
-    return this.int64() | 0;
+    return this.#longVarint(low);
   }
 
   /** A bool: anything but 0 is true. */
@@ -98,8 +106,13 @@ export class WireReader {
     return inner;
   }
 
-  /** Passes over the value of a field that nobody knows. */
-  skip(tag: number): void {
+  /**
+   * Passes over the value of a field that nobody knows.
+   * @param fields  the schema has these numbers, from 1 on: one of them under a wire type that is not its own
+   *   is left to the library, which does not pass over it
+   */
+  skip(tag: number, fields: number): void {
+    if (tag >>> 3 <= fields) throw new MalformedMessage();
     switch (tag & 7) {
       case 0:
         this.int64();
@@ -128,8 +141,8 @@ export class WireReader {
     return value;
   }
 
-  /** The rest of a varint of more than four bytes. */
-  #longInt64(low: number): number {
+  /** The rest of a varint of more than four bytes. @returns its lower 32 bits; the others are in #high */
+  #longVarint(low: number): number {
     const middle = this.#byte();
     low |= (middle & 0x0f) << 28;
     let high = (middle & 0x7f) >> 4;
@@ -142,7 +155,8 @@ export class WireReader {
         if (byte < 0x80) break;
       }
     }
-    return high * 2 ** 32 + (low >>> 0);
+    this.#high = high;
+    return low;
   }
 
   #fieldEnd(): number {
