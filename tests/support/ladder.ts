@@ -76,6 +76,7 @@ export const ROWS = {
       "tests/fuzz/engine_decoders_test.ts",
       "tests/fuzz/hpack_decoder_test.ts",
       "tests/fuzz/http2_connection_test.ts",
+      "tests/fuzz/kv_codec_test.ts",
     ],
     part: 50_000,
     stride: 50_000,
