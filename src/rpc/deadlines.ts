@@ -5,7 +5,7 @@
  *     slots   [0]─►call─►call   [1]   [2]─►call   ...   [4095]
  *                ▲ tick: what is due in the slots that have passed fires; who waits for a later round stays
  *
- * A deadline fires up to {@link TICK_MS} late, never early.
+ * A deadline fires less than {@link TICK_MS} late, never early, as far as the clock's timers are on time.
  * @module
  */
 import type { Cancel, Clock } from "../runtime/mod.ts";
@@ -51,16 +51,17 @@ export class Deadlines {
     return this.#count;
   }
 
-  /** Sets a deadline. @param atMs  monotonic time; one that has passed fires at the next tick */
+  /**
+   * Sets a deadline, in place of the one that it may have.
+   * @param atMs  monotonic time; one that has passed fires at the next tick, Infinity never does
+   */
   set(timed: Timed, atMs: number): void {
+    this.clear(timed);
+    if (atMs === Infinity) return;
     // With none set, no timer has moved the wheel.
     if (this.#count === 0) this.#tick = Math.floor(this.#clock.monotonicMs() / TICK_MS);
     timed.dueTick = Math.max(Math.ceil(atMs / TICK_MS), this.#tick + 1);
-    const slot = this.#slots[timed.dueTick % SLOTS];
-    timed.before = slot.before;
-    timed.after = slot;
-    slot.before.after = timed;
-    slot.before = timed;
+    link(timed, this.#slots[timed.dueTick % SLOTS]);
     this.#count++;
     this.#arm();
   }
@@ -68,10 +69,7 @@ export class Deadlines {
   /** Takes a deadline back. Does nothing when it is not set. */
   clear(timed: Timed): void {
     if (timed.after === timed) return;
-    timed.before.after = timed.after;
-    timed.after.before = timed.before;
-    timed.before = timed;
-    timed.after = timed;
+    unlink(timed);
     this.#count--;
   }
 
@@ -93,7 +91,11 @@ export class Deadlines {
   }
 
   #arm(): void {
-    this.#cancel ??= this.#clock.after(TICK_MS, () => {
+    if (this.#cancel !== undefined) return;
+    // At the edge of a tick: a timer that keeps a time of its own would see a tick up to another one late.
+    const nowMs = this.#clock.monotonicMs();
+    const edgeMs = (Math.floor(nowMs / TICK_MS) + 1) * TICK_MS;
+    this.#cancel = this.#clock.after(edgeMs - nowMs, () => {
       this.#cancel = undefined;
       this.#advance();
       if (this.#count > 0) this.#arm();
@@ -104,19 +106,43 @@ export class Deadlines {
     const now = Math.floor(this.#clock.monotonicMs() / TICK_MS);
     // After a pause longer than a round, one round shows all.
     const first = Math.max(this.#tick + 1, now - SLOTS + 1);
-    for (let tick = first; tick <= now; tick++) this.#fire(this.#slots[tick % SLOTS], now);
+    // Before anything fires: a deadline that is set by then must not go to a slot that has passed.
     this.#tick = Math.max(this.#tick, now);
+    const due = new Slot();
+    for (let tick = first; tick <= now; tick++) this.#gather(this.#slots[tick % SLOTS], now, due);
+    // One by one from the ring, since whoever expires may take back any other.
+    while (due.after !== due) {
+      const timed = due.after;
+      this.clear(timed);
+      timed.expire();
+    }
   }
 
-  #fire(slot: Slot, now: number): void {
+  /** Moves what is due from a slot to the end of another ring. */
+  #gather(slot: Slot, now: number, due: Slot): void {
     let timed = slot.after;
     while (timed !== slot) {
       const next = timed.after;
       if (timed.dueTick <= now) {
-        this.clear(timed);
-        timed.expire();
+        unlink(timed);
+        link(timed, due);
       }
       timed = next;
     }
   }
+}
+
+/** Puts one at the end of a ring. */
+function link(timed: Timed, ring: Slot): void {
+  timed.before = ring.before;
+  timed.after = ring;
+  ring.before.after = timed;
+  ring.before = timed;
+}
+
+function unlink(timed: Timed): void {
+  timed.before.after = timed.after;
+  timed.after.before = timed.before;
+  timed.before = timed;
+  timed.after = timed;
 }
