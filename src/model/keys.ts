@@ -22,10 +22,10 @@ export function encodeKey(key: Key): Uint8Array {
   if (typeof key !== "string" || key.length === 0) {
     throw new PairError("InvalidArgument", "Cannot take the key: it is missing or empty");
   }
-  // A UTF-16 unit takes at least one byte: a long string is refused before any work is done on it.
-  if (key.length > MAX_KEY_BYTES) throw tooLarge("the key", key.length);
-  const bytes = encodeText(key);
+  const bytes = key.length > MAX_KEY_BYTES ? utf8(key) : encodeText(key);
   if (typeof bytes === "string") {
+    // Its length comes first, as it does for bytes.
+    if (utf8(key).length > MAX_KEY_BYTES) throw tooLarge("the key", utf8(key).length);
     throw new PairError("InvalidKey", `Cannot take the key: ${describeFault(bytes)}`);
   }
   if (bytes.length > MAX_KEY_BYTES) throw tooLarge("the key", bytes.length);

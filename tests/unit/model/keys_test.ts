@@ -43,6 +43,24 @@ Deno.test("encodeKey() refuses control characters and lone surrogates (1005)", (
   for (const text of [" ", "~", "\u00a0", "\u2028"]) assert.equal(decodeKey(encodeKey(text)), text);
 });
 
+Deno.test("encodeKey() says the same of a text and of its bytes", () => {
+  const said = (key: string | Uint8Array) => {
+    try {
+      return encodeKey(key);
+    } catch (error) {
+      if (!(error instanceof PairError)) throw error;
+      return [error.code, error.message, error.details];
+    }
+  };
+  const units = ["k", "é", "鍵", "\0", "\x7f", " ", "\ufeff"];
+  const part = fc.tuple(fc.constantFrom(...units), fc.constantFrom(0, 1, 340, 341, 511, 512, 1024))
+    .map(([unit, times]) => unit.repeat(times));
+  fc.assert(fc.property(fc.array(part, { maxLength: 3 }), (parts) => {
+    const key = parts.join("");
+    assert.deepEqual(said(utf8(key)), said(key));
+  }));
+});
+
 Deno.test("a key comes back as it went in, a byte order mark included", () => {
   for (const key of ["\ufeffkey", "\ufeff", "ключ", "\u{10002}", "a:b/c", "k".repeat(1000)]) {
     assert.equal(decodeKey(encodeKey(key)), key);
