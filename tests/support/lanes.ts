@@ -50,7 +50,7 @@ export function inputOf(name: HotName): DescMessage {
 /** Decodes by hand. Whatever is thrown but is no verdict goes on. */
 export function decodeByHand(name: HotName, bytes: Uint8Array): Decoded {
   try {
-    return { kind: "call", call: HOT_DECODERS[name](bytes) };
+    return { kind: "call", call: withTextKeys(HOT_DECODERS[name](bytes)) };
   } catch (error) {
     if (error instanceof MalformedMessage) return { kind: "malformed" };
     return refusal(error);
@@ -107,6 +107,17 @@ export class LongLane {
 }
 
 class Kept extends Error {}
+
+/** A call whose keys are bytes, which the node takes as well, with their text. */
+function withTextKeys(call: object): object {
+  const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  return Object.fromEntries(
+    Object.entries(call).map(([name, value]) => {
+      if (name === "items") return [name, (value as object[]).map(withTextKeys)];
+      return [name, name === "key" && value instanceof Uint8Array ? text.decode(value) : value];
+    }),
+  );
+}
 
 function refusal(error: unknown): Decoded {
   if (!(error instanceof PairError)) throw error;
