@@ -140,7 +140,8 @@ function toUniversal(exchange: Exchange): UniversalServerRequest {
 
 /** The answer for an RPC that there is not, in the caller's protocol; undefined when it is no RPC. */
 function unknownRpc(exchange: Exchange, errorDetails = true): Answer | undefined {
-  const type = exchange.header.get("content-type") ?? "";
+  // Media types know no case, and the library reads them so.
+  const type = exchange.header.get("content-type")?.toLowerCase() ?? "";
   const grpc = type.startsWith("application/grpc");
   if (!grpc && !RPC_PATH.test(pathOf(exchange.target))) return undefined;
   const unknown = new ConnectError("there is no such method", Code.Unimplemented);
