@@ -3,7 +3,13 @@
  * @module
  */
 import { openPort, type Port, type PortOptions } from "../../src/rpc/mod.ts";
-import { denoClock, denoNetwork, type Log, type LogFields } from "../../src/runtime/mod.ts";
+import {
+  type Clock,
+  denoClock,
+  denoNetwork,
+  type Log,
+  type LogFields,
+} from "../../src/runtime/mod.ts";
 import { FakeNode } from "./fake_node.ts";
 
 /** What a test gets. */
@@ -17,7 +23,7 @@ export interface TestPort {
 /** Opens a ready port on a free number, runs the test, closes the port. */
 export async function withPort(
   test: (it: TestPort) => Promise<void>,
-  options: Partial<PortOptions> = {},
+  { clock = denoClock(), ...options }: Partial<PortOptions> & { clock?: Clock } = {},
 ): Promise<void> {
   const node = new FakeNode();
   const logged: TestPort["logged"] = [];
@@ -26,7 +32,7 @@ export async function withPort(
   };
   const log: Log = { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
   const port = await openPort({
-    runtime: { clock: denoClock(), network: denoNetwork(), log },
+    runtime: { clock, network: denoNetwork(), log },
     node,
     host: "127.0.0.1",
     port: 0,

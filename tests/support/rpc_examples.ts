@@ -1,0 +1,186 @@
+/**
+ * An example of every RPC: a call that goes well on a prepared node, and calls that its service refuses. A new
+ * RPC without one fails the contract suite.
+ * @module
+ */
+import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "../../src/gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as ServerReflectionAlpha } from "../../src/gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { AdminService } from "../../src/gen/pairdb/v1/admin_pb.ts";
+import { Consistency, ErrorCode } from "../../src/gen/pairdb/v1/common_pb.ts";
+import { KeyValueService } from "../../src/gen/pairdb/v1/kv_pb.ts";
+import { StorageNodeService } from "../../src/gen/pairdb/v1/storage_node_pb.ts";
+import { TenantService } from "../../src/gen/pairdb/v1/tenant_pb.ts";
+import type { DescMethod, MessageInitShape } from "@bufbuild/protobuf";
+import type { FakeNode } from "./fake_node.ts";
+
+/** A call that is refused, with what. */
+export interface Refused {
+  readonly what: string;
+  readonly init: Record<string, unknown>;
+  readonly status: string;
+  readonly code: ErrorCode;
+}
+
+/** An RPC's example. */
+export interface Example {
+  readonly method: DescMethod;
+  readonly good: Record<string, unknown>;
+  /** How the good call ends; `ok` unless said. */
+  readonly ends?: string;
+  readonly refused: readonly Refused[];
+  /** The service asks the node. */
+  readonly usesNode: boolean;
+  /** The stream has no end of its own. */
+  readonly endless: boolean;
+}
+
+/** What all examples stand on. */
+export async function prepare(node: FakeNode): Promise<void> {
+  node.plant("t", "k", [Uint8Array.of(1, 2, 255), undefined, new Uint8Array(0)]);
+  await node.put("t", { key: "ключ", value: new TextEncoder().encode("значение") });
+  await node.createSnapshot("monday");
+}
+
+const value = Uint8Array.of(0, 1, 254, 255);
+const vectorClock = {
+  entries: [{ coordinatorNodeId: "n0", logicalTimestamp: 1n }],
+  dots: [{ coordinatorNodeId: "n1", logicalTimestamp: 2n ** 53n - 1n }],
+};
+const tooFar = { entries: [{ coordinatorNodeId: "n", logicalTimestamp: 2n ** 53n }] };
+
+type Fault = readonly [
+  what: string,
+  change: Record<string, unknown>,
+  code: ErrorCode,
+  status?: string,
+];
+
+function example<M extends DescMethod>(
+  method: M,
+  good: MessageInitShape<M["input"]>,
+  faults: readonly Fault[] = [],
+  more: Partial<Pick<Example, "ends" | "usesNode" | "endless">> = {},
+): Example {
+  const refused = faults.map(([what, change, code, status = "invalid_argument"]) => ({
+    what,
+    init: { ...good, ...change },
+    status,
+    code,
+  }));
+  const init = good as Record<string, unknown>;
+  return { method, good: init, refused, usesNode: true, endless: false, ...more };
+}
+
+const BAD_TENANT: Fault = ["no tenant", { tenantId: "" }, ErrorCode.INVALID_TENANT_ID];
+const BAD_TENANT_2: Fault = ["a bad tenant", { tenantId: "a:b" }, ErrorCode.INVALID_TENANT_ID];
+const NO_KEY: Fault = ["no key", { key: "" }, ErrorCode.INVALID_ARGUMENT];
+const BAD_KEY: Fault = ["a bad key", { key: "a\0b" }, ErrorCode.INVALID_KEY];
+const LONG_KEY: Fault = ["a long key", { key: "é".repeat(1000) }, ErrorCode.KEY_TOO_LARGE];
+const LONG_BAD_KEY: Fault = ["a long bad key", { key: "é\0".repeat(400) }, ErrorCode.KEY_TOO_LARGE];
+const KEYS = [BAD_TENANT, BAD_TENANT_2, NO_KEY, BAD_KEY, LONG_KEY, LONG_BAD_KEY];
+const MISSING: Fault = ["a missing key", { key: "none" }, ErrorCode.KEY_NOT_FOUND, "not_found"];
+const LEVEL: Fault = ["a level that is none", { consistency: 99 }, ErrorCode.INVALID_ARGUMENT];
+const CLOCK: Fault = ["a clock too far", { vectorClock: tooFar }, ErrorCode.INVALID_ARGUMENT];
+const NO_VALUE: Fault = ["no value", { value: undefined }, ErrorCode.INVALID_ARGUMENT];
+const unknownSnapshot: Fault = ["none of that name", { name: "none" }, ErrorCode.INVALID_ARGUMENT];
+
+const kv = KeyValueService.method;
+const storage = StorageNodeService.method;
+const tenant = TenantService.method;
+const admin = AdminService.method;
+const tenantId = "t";
+const consistency = Consistency.QUORUM;
+const unimplemented = { ends: "unimplemented", usesNode: false };
+
+/** All of them. */
+export const EXAMPLES: readonly Example[] = [
+  example(kv.put, { tenantId, key: "new", value, vectorClock, consistency, ttlMs: 60_000n }, [
+    ...KEYS,
+    LEVEL,
+    CLOCK,
+    NO_VALUE,
+    ["a negative time to live", { ttlMs: -1n }, ErrorCode.INVALID_ARGUMENT],
+    ["a time to live too long", { ttlMs: 2n ** 63n - 1n }, ErrorCode.INVALID_ARGUMENT],
+  ]),
+  example(kv.get, { tenantId, key: "k", consistency }, [...KEYS, LEVEL, MISSING]),
+  example(kv.delete, { tenantId, key: "k", vectorClock, consistency }, [...KEYS, LEVEL, CLOCK]),
+  example(
+    kv.batchPut,
+    {
+      tenantId,
+      items: [{ key: "a", value, vectorClock }, { key: "ключ", value: new Uint8Array(0) }],
+      consistency,
+      skipUnchanged: true,
+    },
+    [
+      BAD_TENANT,
+      BAD_TENANT_2,
+      LEVEL,
+      [
+        "a clock too far",
+        { items: [{ key: "a", value, vectorClock: tooFar }] },
+        ErrorCode.INVALID_ARGUMENT,
+      ],
+      ["an item without a value", { items: [{ key: "a" }] }, ErrorCode.INVALID_ARGUMENT],
+    ],
+  ),
+  example(kv.batchGet, { tenantId, keys: ["k", "none", "ключ", "k"], consistency }, [
+    BAD_TENANT,
+    BAD_TENANT_2,
+    LEVEL,
+    ["no keys", { keys: [] }, ErrorCode.INVALID_ARGUMENT],
+    ["a bad key", { keys: ["k", "\n"] }, ErrorCode.INVALID_KEY],
+  ]),
+  example(kv.scan, { tenantId, limit: 5n, consistency }, [
+    LEVEL,
+    ["a negative limit", { limit: -1n }, ErrorCode.INVALID_ARGUMENT],
+  ]),
+  example(storage.write, { tenantId, key: "new", value, vectorClock }, [CLOCK, NO_VALUE]),
+  example(storage.read, { tenantId, key: "k" }, [...KEYS, MISSING]),
+  example(storage.delete, { tenantId, key: "k" }, [...KEYS, CLOCK]),
+  example(storage.repair, { tenantId, key: "k", value, vectorClock, timestamp: 7n }, [
+    CLOCK,
+    ["no clock", { vectorClock: undefined }, ErrorCode.INVALID_ARGUMENT],
+  ]),
+  example(storage.replicateData, { tenantId }, [], unimplemented),
+  example(storage.streamKeys, { tenantId }, [], unimplemented),
+  example(storage.getKeyRange, { tenantId }, [], unimplemented),
+  example(storage.drainNode, {}, [], unimplemented),
+  example(storage.healthCheck, {}),
+  example(tenant.createTenant, { tenantId: "u", options: { defaultTtlMs: 5n } }, [
+    BAD_TENANT,
+    ["one that is there", { tenantId }, ErrorCode.INVALID_ARGUMENT, "already_exists"],
+  ]),
+  example(tenant.updateTenant, { tenantId, options: { compactionStrategy: "leveled" } }, [
+    ["one that is not there", { tenantId: "v" }, ErrorCode.INVALID_TENANT_ID],
+    ["a negative time", { options: { defaultTtlMs: -1n } }, ErrorCode.INVALID_ARGUMENT],
+  ]),
+  example(tenant.listTenants, {}),
+  example(tenant.dropTenant, { tenantId }, [
+    ["one that is not there", { tenantId: "v" }, ErrorCode.INVALID_TENANT_ID],
+  ]),
+  example(admin.status, {}),
+  example(admin.flush, { tenantId }),
+  example(admin.compact, { tenantId, start: "a", end: "z", purge: true }),
+  example(admin.createSnapshot, { name: "tuesday" }, [
+    ["one that is there", { name: "monday" }, ErrorCode.INVALID_ARGUMENT, "already_exists"],
+  ]),
+  example(admin.listSnapshots, {}),
+  example(admin.verifySnapshot, { name: "monday" }, [unknownSnapshot]),
+  example(admin.deleteSnapshot, { name: "monday" }, [unknownSnapshot]),
+  example(Health.method.check, { service: KeyValueService.typeName }, [
+    ["an unknown service", { service: "nope" }, ErrorCode.INVALID_ARGUMENT, "not_found"],
+  ]),
+  example(Health.method.watch, { service: "" }, [], { ends: "deadline_exceeded", endless: true }),
+  ...[ServerReflection, ServerReflectionAlpha].map((service) =>
+    example(
+      service.method.serverReflectionInfo,
+      {
+        messageRequest: { case: "listServices", value: "" },
+      },
+      [],
+      { usesNode: false },
+    )
+  ),
+];
