@@ -223,7 +223,7 @@ export class ShortCall extends Timed implements StreamUser, Task {
 
   data(bytes: Uint8Array, end: boolean): void {
     if (this.#ended) return;
-    if (end && this.#received === 0) {
+    if (end && this.#pieces === undefined) {
       this.#body = bytes;
       this.#received = bytes.length;
     } else this.#collect(bytes);
@@ -382,8 +382,10 @@ export class ShortCall extends Timed implements StreamUser, Task {
 
   #answer(output: unknown): void {
     const { answer } = this.#method;
+    const { writeMaxBytes } = this.#options.limits;
     const bound = answer.bound(output) + PREFIX_BYTES;
-    if (this.own === undefined && this.#connection.hasRoom(this.#stream, bound)) {
+    const isPlain = this.own === undefined && bound <= writeMaxBytes;
+    if (isPlain && this.#connection.hasRoom(this.#stream, bound)) {
       this.#end(undefined);
       return this.#connection.answer(this.#stream, OK_HEADERS, OK_TRAILERS, bound, (into, at) => {
         const end = answer.write(output, into, at + PREFIX_BYTES);
@@ -394,7 +396,6 @@ export class ShortCall extends Timed implements StreamUser, Task {
     const bytes = new Uint8Array(bound);
     const end = answer.write(output, bytes, PREFIX_BYTES);
     const length = end - PREFIX_BYTES;
-    const { writeMaxBytes } = this.#options.limits;
     if (length > writeMaxBytes) throw tooLarge(length, writeMaxBytes);
     putPrefix(bytes, 0, length);
     this.#end(undefined);
