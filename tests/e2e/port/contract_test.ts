@@ -5,9 +5,9 @@
  */
 import assert from "node:assert/strict";
 import { create, type DescMethod, fromBinary, type Message } from "@bufbuild/protobuf";
-import { ErrorDetailSchema } from "../../../src/gen/pairdb/v1/common_pb.ts";
+import { ErrorCode, ErrorDetailSchema } from "../../../src/gen/pairdb/v1/common_pb.ts";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
-import { PairError } from "../../../src/model/mod.ts";
+import { MAX_VALUE_BYTES, PairError } from "../../../src/model/mod.ts";
 import type { StorageNode } from "../../../src/node/mod.ts";
 import { DEFAULT_PORT_LIMITS } from "../../../src/rpc/limits.ts";
 import { createPipeline } from "../../../src/rpc/interceptors.ts";
@@ -292,6 +292,28 @@ for (const it of EXAMPLES) {
     }
   });
 }
+
+Deno.test("contract: a value over 10 MiB is refused the same every way", async () => {
+  const { method, good } = EXAMPLES[0];
+  const message = messageOf(method, { ...good, value: new Uint8Array(MAX_VALUE_BYTES + 1) });
+  let first: Outcome | undefined;
+  for (const way of waysOf(method)) {
+    await withPort(async ({ port }) => {
+      const peer = await Http2Peer.open(port.port);
+      try {
+        const sent = { method, body: bodyOf(way, method, [message]) };
+        const outcome = outcomeOf(way, method, await answerBy(way, { url: port.url, peer }, sent));
+        first ??= outcome;
+        assert.deepEqual(outcome, first, way.name);
+        const [, hex] = outcome.details[0].split(" ");
+        const { code } = fromBinary(ErrorDetailSchema, Uint8Array.fromHex(hex));
+        assert.equal(code, ErrorCode.VALUE_TOO_LARGE, way.name);
+      } finally {
+        await peer.close();
+      }
+    });
+  }
+});
 
 Deno.test("contract: a method that there is not is unimplemented every way", () =>
   withPort(async ({ port }) => {
