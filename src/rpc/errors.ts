@@ -126,3 +126,8 @@ export function describe(error: unknown): string {
 export function timeUp(): ConnectError {
   return new ConnectError("the call took longer than the server allows", Code.DeadlineExceeded);
 }
+
+/** The client's deadline, in the words of the RPC library, whose own timer may be the first to say so. */
+export function deadlineExceeded(): ConnectError {
+  return new ConnectError("the operation timed out", Code.DeadlineExceeded);
+}

@@ -10,7 +10,7 @@ import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import type { Clock, Log } from "../runtime/mod.ts";
 import type { OriginRequest, OriginVerdict, WebBindings } from "../web/mod.ts";
 import { admitToMetrics, type Authority, OPEN_AUTHORITY, valuesOf } from "./auth/mod.ts";
-import { completeError, describe, timeUp } from "./errors.ts";
+import { completeError, deadlineExceeded, describe, timeUp } from "./errors.ts";
 import { type Answer, type Exchange, pathOf, urlOf } from "./exchange.ts";
 import type { Route } from "./router.ts";
 
@@ -36,6 +36,9 @@ export interface FrontOptions {
 }
 
 const encoder = new TextEncoder();
+
+/** As Connect writes a timeout in ms. */
+const CONNECT_TIMEOUT = /^\d{1,10}$/;
 
 /** A path that only an RPC has: a service with its package, and a method. */
 const RPC_PATH = /^\/[A-Za-z_]\w*(\.\w+)+\/\w+$/;
@@ -73,10 +76,17 @@ async function serve(options: FrontOptions, exchange: Exchange): Promise<void> {
     return await send(options, exchange, { status: 204 }, verdict.headers);
   }
   const route = options.routes.get(pathOf(exchange.target));
-  const timeoutMs = route === undefined ? options.webTimeoutMs : route.timeoutMs;
-  const cancel = timeoutMs === undefined
+  const serverMs = route === undefined ? options.webTimeoutMs : route.timeoutMs ?? Infinity;
+  // The library only aborts a signal, which nobody looks at who waits for the body.
+  const clientMs = route === undefined
     ? undefined
-    : options.clock.after(timeoutMs, () => exchange.abort(timeUp()));
+    : clientTimeoutMs(exchange.header, options.maxTimeoutMs);
+  const isClients = clientMs !== undefined && clientMs <= serverMs;
+  const timeoutMs = isClients ? clientMs : serverMs;
+  const cancel = timeoutMs === Infinity ? undefined : options.clock.after(
+    timeoutMs,
+    () => exchange.abort(isClients ? deadlineExceeded() : timeUp()),
+  );
   try {
     if (route === undefined) {
       const answer = unknownRpc(exchange, options.errorDetails) ??
@@ -110,6 +120,24 @@ function headerBytes(header: Headers): number {
   return bytes;
 }
 
+/** What the client allows, ms; undefined when it does not say, or the library will refuse what it says. */
+function clientTimeoutMs(header: Headers, maxMs: number): number | undefined {
+  if (isGrpc(header)) {
+    return atMost(parseTimeout(header.get("grpc-timeout"), maxMs).timeoutMs, maxMs);
+  }
+  const text = header.get("connect-timeout-ms");
+  return text !== null && CONNECT_TIMEOUT.test(text) ? atMost(Number(text), maxMs) : undefined;
+}
+
+function atMost(ms: number | undefined, maxMs: number): number | undefined {
+  return ms !== undefined && ms <= maxMs ? ms : undefined;
+}
+
+/** gRPC or gRPC-Web. Media types know no case, and the library reads them so. */
+function isGrpc(header: Headers): boolean {
+  return header.get("content-type")?.toLowerCase().startsWith("application/grpc") ?? false;
+}
+
 /**
  * Brings timeouts far above the limit down to just above it. The RPC library refuses both alike, but
  * sets a timer first, and a timer beyond 2^31 ms fires at once.
@@ -140,9 +168,8 @@ function toUniversal(exchange: Exchange): UniversalServerRequest {
 
 /** The answer for an RPC that there is not, in the caller's protocol; undefined when it is no RPC. */
 function unknownRpc(exchange: Exchange, errorDetails = true): Answer | undefined {
-  // Media types know no case, and the library reads them so.
   const type = exchange.header.get("content-type")?.toLowerCase() ?? "";
-  const grpc = type.startsWith("application/grpc");
+  const grpc = isGrpc(exchange.header);
   if (!grpc && !RPC_PATH.test(pathOf(exchange.target))) return undefined;
   const unknown = new ConnectError("there is no such method", Code.Unimplemented);
   const error = completeError(unknown, errorDetails);

@@ -24,7 +24,7 @@ import { admit, ANONYMOUS, authoriseTenant, OPEN_AUTHORITY, ruleOf } from "./aut
 import type { Identity, MethodRule } from "./auth/mod.ts";
 import type { CallMeter } from "./call_metrics.ts";
 import { Deadlines, Timed } from "./deadlines.ts";
-import { timeUp } from "./errors.ts";
+import { deadlineExceeded, timeUp } from "./errors.ts";
 import { toHeaderList } from "./exchange.ts";
 import {
   fieldOf,
@@ -437,11 +437,6 @@ function putPrefix(into: Uint8Array, at: number, length: number): void {
   into[at + 2] = length >>> 16;
   into[at + 3] = length >>> 8;
   into[at + 4] = length;
-}
-
-/** In the words of the RPC library, where the same happens to a call of the long lane. */
-function deadlineExceeded(): ConnectError {
-  return new ConnectError("the operation timed out", Code.DeadlineExceeded);
 }
 
 function tooLarge(bytes: number, limit: number): ConnectError {
