@@ -14,6 +14,7 @@ import {
   toJsonString,
 } from "@bufbuild/protobuf";
 import type { Message } from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { codeToString } from "@connectrpc/connect/protocol-connect";
 import { findTrailerError } from "@connectrpc/connect/protocol-grpc";
@@ -41,7 +42,7 @@ export const SHORT: Way = { name: "gRPC, short lane", protocol: "gRPC", json: fa
 export const LONG: Way = { ...SHORT, name: "gRPC, long lane", type: LONG_TYPE };
 
 /** All ways, the short lane first. */
-export const WAYS: readonly Way[] = [
+const WAYS: readonly Way[] = [
   SHORT,
   LONG,
   { name: "gRPC JSON", protocol: "gRPC", json: true, http: 2 },
@@ -56,6 +57,15 @@ export const WAYS: readonly Way[] = [
     )
   ),
 ];
+
+/** All ways to call a method. */
+export function waysOf(method: DescMethod): readonly Way[] {
+  const safe = method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
+  return WAYS.filter(({ protocol, http }) => {
+    if (protocol === "Connect GET") return safe && method.methodKind === "unary";
+    return method.methodKind !== "bidi_streaming" || http === 2;
+  });
+}
 
 /** Whether messages travel in envelopes, so that there can be none, or two. */
 export function isEnveloped(way: Way, method: DescMethod): boolean {

@@ -6,7 +6,6 @@
 import assert from "node:assert/strict";
 import { create, type DescMethod, fromBinary, type Message } from "@bufbuild/protobuf";
 import { ErrorCode, ErrorDetailSchema } from "../../../src/gen/pairdb/v1/common_pb.ts";
-import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { MAX_VALUE_BYTES, PairError } from "../../../src/model/mod.ts";
 import type { StorageNode } from "../../../src/node/mod.ts";
 import { DEFAULT_PORT_LIMITS } from "../../../src/rpc/limits.ts";
@@ -31,7 +30,7 @@ import {
   SHORT,
   type Target,
   type Way,
-  WAYS,
+  waysOf,
 } from "../../support/ways.ts";
 
 /** Small, so that tests need no large messages. */
@@ -230,14 +229,6 @@ class WatchedNode {
         return found.apply(fake, args);
       };
     },
-  });
-}
-
-function waysOf(method: DescMethod): readonly Way[] {
-  const safe = method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
-  return WAYS.filter(({ protocol, http }) => {
-    if (protocol === "Connect GET") return safe && method.methodKind === "unary";
-    return method.methodKind !== "bidi_streaming" || http === 2;
   });
 }
 
