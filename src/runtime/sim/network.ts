@@ -2,7 +2,8 @@
  * A network in memory: connections are pairs of streams, hosts are names.
  * @module
  */
-import { duplexPair } from "node:stream";
+import { Buffer } from "node:buffer";
+import { type Duplex, duplexPair } from "node:stream";
 import type { Connection, Listener, Network } from "../network.ts";
 
 /** Where ports for 0 start: the first of the range that IANA leaves to the asking. */
@@ -40,7 +41,7 @@ export class SimNetwork implements Network {
     const key = `${address.host}:${address.port}`;
     const accept = this.#listeners.get(key);
     if (accept === undefined) throw failure("ECONNREFUSED", "connect", key);
-    const [near, far] = duplexPair();
+    const [near, far] = duplexPair().map(copyingWrites);
     accept(Object.assign(far, { remoteAddress: address.host, setNoDelay: () => {} }));
     return Object.assign(near, { remoteAddress: address.host, setNoDelay: () => {} });
   }
@@ -53,6 +54,14 @@ export class SimNetwork implements Network {
 
 function withoutTls(): Error {
   return new Error("the simulated network has no TLS");
+}
+
+/** Makes a stream take what it is given as a socket does: when it says that it has, the bytes are the writer's again. */
+function copyingWrites(stream: Duplex): Duplex {
+  const { _write } = stream;
+  stream._write = (chunk: Uint8Array, encoding, callback) =>
+    _write.call(stream, Buffer.from(chunk), encoding, callback);
+  return stream;
 }
 
 function failure(code: string, call: string, key: string): Error {

@@ -67,6 +67,21 @@ for (const [name, make] of Object.entries(NETWORKS)) {
     await hangUp(near, far);
   });
 
+  Deno.test(`${name}: bytes that were written are the writer's again`, async () => {
+    const network = make();
+    const accepted = Promise.withResolvers<Connection>();
+    const listener = await network.listen({ host: HOST, port: 0 }, accepted.resolve);
+    const near = await network.connect(listener);
+    const far = await accepted.promise;
+    const buffer = new Uint8Array([1, 2, 3]);
+    await new Promise<unknown>((resolve) => near.write(buffer, resolve));
+    buffer.fill(9);
+    near.end();
+    assert.deepEqual(await readAll(far), new Uint8Array([1, 2, 3]));
+    await hangUp(near, far);
+    await listener.close();
+  });
+
   Deno.test(`${name}: a taken port is EADDRINUSE, a free one can be taken again`, async () => {
     const network = make();
     const first = await network.listen({ host: HOST, port: 0 }, () => {});
