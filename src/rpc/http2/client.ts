@@ -105,7 +105,10 @@ export class ClientConnection extends Http2Connection {
     // What follows from an error comes with "close".
     socket.on("error", () => {});
     socket.once("end", () => socket.destroy());
-    socket.on("data", (chunk: Uint8Array) => this.receive(chunk));
+    // Pieces of a node:buffer would be such buffers too, whose slice() copies nothing.
+    socket.on("data", ({ buffer, byteOffset, length }: Uint8Array<ArrayBuffer>) => {
+      this.receive(new Uint8Array(buffer, byteOffset, length));
+    });
     if (this.#keepAlive !== undefined) this.#waitForSilence(this.#keepAlive);
   }
 
