@@ -133,21 +133,21 @@ export class GrpcClient {
     const key = timeoutMs === undefined ? path : `${path} ${timeoutMs}`;
     let head = this.#heads.get(key);
     if (head === undefined) {
-      head = requestHead(path, this.#authority, timeoutMs);
+      head = this.#newHead(path, timeoutMs);
       if (this.#heads.size >= PATHS_MAX) this.#heads.clear();
       this.#heads.set(key, head);
     }
     return metadata === undefined ? head : [...head, ...metadata];
   }
-}
 
-/** The header list of a gRPC request. */
-export function requestHead(path: string, authority: string, timeoutMs?: number): HeaderList {
-  return [
-    ...[":method", "POST", ":scheme", "http", ":path", path, ":authority", authority],
-    ...["content-type", "application/grpc", "te", "trailers"],
-    ...timeoutMs === undefined ? [] : ["grpc-timeout", grpcTimeout(timeoutMs)],
-  ];
+  #newHead(path: string, timeoutMs: number | undefined): HeaderList {
+    const { scheme } = this.connection;
+    return [
+      ...[":method", "POST", ":scheme", scheme, ":path", path, ":authority", this.#authority],
+      ...["content-type", "application/grpc", "te", "trailers"],
+      ...timeoutMs === undefined ? [] : ["grpc-timeout", grpcTimeout(timeoutMs)],
+    ];
+  }
 }
 
 /** A timeout as gRPC writes it: at most eight digits and a unit. */
@@ -375,7 +375,7 @@ function unescaped(text: string): string {
 }
 
 /** An error of HTTP/2 as gRPC names it (PROTOCOL-HTTP2.md, "Errors"). */
-function failureOf(code: number): GrpcError {
+export function failureOf(code: number): GrpcError {
   switch (code) {
     case LOST:
       return new GrpcError(GRPC.UNAVAILABLE, "the connection was lost");

@@ -67,8 +67,6 @@ export interface ClientOptions {
   readonly onEnd?: () => void;
 }
 
-/** Streams that are opened before the server's SETTINGS have said how many it takes. */
-const STREAMS_BEFORE_SETTINGS = 100;
 const MAX_QUEUED = 10_000;
 /** Before each message of gRPC: whether it is compressed, and its length. */
 const PREFIX_BYTES = 5;
@@ -115,6 +113,11 @@ export class ClientConnection extends Http2Connection {
   /** Whether calls are taken; how many may wait is another matter. */
   get usable(): boolean {
     return !this.#closing && !this.failed;
+  }
+
+  /** What requests have as their `:scheme`. */
+  get scheme(): "http" | "https" {
+    return this.#socket.encrypted === true ? "https" : "http";
   }
 
   /** Calls that wait for a stream. */
@@ -240,8 +243,9 @@ export class ClientConnection extends Http2Connection {
     return this.openStreams < this.#streamLimit && this.#queue.size === 0;
   }
 
+  /** Before the server has said what it takes, nothing is begun: it might be refused, or too much at once. */
   get #streamLimit(): number {
-    return this.hasSettings ? this.#maxStreams : STREAMS_BEFORE_SETTINGS;
+    return this.hasSettings ? this.#maxStreams : 0;
   }
 
   #open(call: ClientCall): void {
@@ -289,12 +293,19 @@ export class ClientConnection extends Http2Connection {
   }
 }
 
-/** Connects to a server. Rejects with an Error whose `code` is the errno. */
+/**
+ * Connects to a server, with TLS where the address says how. Rejects with an Error whose `code` is the errno,
+ * or which says why the server is not the one that was asked for, or speaks no HTTP/2.
+ */
 export async function connectHttp2(
   network: Network,
-  address: { host: string; port: number },
+  address: Parameters<Network["connect"]>[0],
   options: Omit<ClientOptions, "socket">,
 ): Promise<ClientConnection> {
   const socket = await network.connect(address);
+  if (address.tls !== undefined && socket.alpnProtocol !== "h2") {
+    socket.destroy();
+    throw new Error(`Cannot connect to ${address.host}:${address.port}: no HTTP/2 over TLS`);
+  }
   return new ClientConnection({ ...options, socket });
 }

@@ -122,7 +122,6 @@ Deno.test("unary() takes messages of any size, in any pieces, many at once", () 
         let next = 0;
         const cut = () => cuts[next++ % cuts.length];
         return withClient(echo, async (client) => {
-          await quiet();
           const messages = sizes.map((size, i) => new Uint8Array(size).map((_, at) => at * 7 + i));
           const answers = await Promise.all(messages.map((each) => client.unary(PATH, each)));
           answers.forEach(({ message }, i) => assert.deepEqual(message, messages[i]));
