@@ -16,7 +16,7 @@ import type { HeaderList, Http2Stream, RequestHead, StreamUser } from "./http2/m
 import { forgetLength, HeldBody, type HeldBodyOptions, Pieces } from "./request_bytes.ts";
 
 /** A request's body, chunk by chunk. The client may send more as chunks are taken. */
-class StreamBody implements AsyncIterableIterator<Uint8Array> {
+export class StreamBody implements AsyncIterableIterator<Uint8Array> {
   readonly #stream: Http2Stream;
   #prepaid: number;
   readonly #pieces = new Pieces();
