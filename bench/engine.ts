@@ -10,6 +10,7 @@
 import { filesBelow, runMeasured } from "./engine/process.ts";
 import { runRocksdb } from "./engine/rocksdb.ts";
 import type { DataSet, Figure, Group, Outcome, Spec } from "./engine/spec.ts";
+import { busy } from "./machine.ts";
 import { which } from "./peers.ts";
 import type { Row } from "./report.ts";
 
@@ -151,12 +152,6 @@ export async function benchEngine(
     ...missing.map((name) => `not installed: ${name}`),
   ];
   return { rows, notes };
-}
-
-/** How many threads wanted to run over the last minute, on how many processors. */
-function busy(): string {
-  const load = Deno.loadavg()[0].toFixed(1);
-  return `at a load of ${load} on ${navigator.hardwareConcurrency} processors`;
 }
 
 async function runOnce(store: Store, set: DataSet, group: Group): Promise<Outcome> {

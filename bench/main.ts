@@ -1,13 +1,13 @@
 // deno-lint-ignore-file no-console -- a bench prints its figures
 /**
- * `deno task bench [engine|server|cache] [--count N] [--rounds N] [--sets abc] [--groups a,b]`: our figures
+ * `deno task bench [engine|server|cache] [--count N] [--rounds N] [--sets abc] …`: our figures
  * beside those of the peers that are installed, in one run. Prints a table and keeps it in `bench/results/`.
  * @module
  */
 import { benchCache } from "./cache.ts";
 import { benchEngine, GROUPS } from "./engine.ts";
 import { save, table } from "./report.ts";
-import { benchServer } from "./server.ts";
+import { benchServer, SERVER_SETS } from "./server.ts";
 
 /** The value behind a flag; undefined when the flag is not there. */
 function flag(name: string): string | undefined {
@@ -20,22 +20,30 @@ function whole(name: string): number | undefined {
   return text === undefined ? undefined : Number(text);
 }
 
-function list(name: string): number[] | undefined {
-  return flag(name)?.split(",").map(Number);
+/** Stores are filled by hundreds. */
+function hundreds(keys: number): number {
+  return Math.ceil(keys / 100) * 100;
 }
 
 const [what = "all"] = Deno.args[0]?.startsWith("--") ? [] : Deno.args;
 const count = whole("--count");
 const rounds = whole("--rounds") ?? 3;
-const sets = flag("--sets") ?? "abc";
+const sets = flag("--sets");
+const isOf = (known: string) => sets === undefined || [...sets].every((set) => known.includes(set));
+const engineSets = "abc";
+const serverSets = Object.keys(SERVER_SETS).join("");
 const groups = (flag("--groups") ?? GROUPS.join()).split(",");
-const known = ["all", "engine", "server", "cache"].includes(what) && /^[abc]+$/.test(sets) &&
+const known = ["all", "engine", "server", "cache"].includes(what) &&
+  isOf(what === "server" ? serverSets : engineSets) &&
   groups.every((group) => GROUPS.some((known) => known === group));
 if (!known || !(rounds >= 1) || (count !== undefined && !(count >= 1))) {
   console.error(
     "usage: deno task bench [engine|server|cache] [--count N] [--rounds N] [--sets abc] [--groups a,b]\n" +
-      "  sets: a 100 B values, b 1 KiB values, c 100 B values and little memory\n" +
-      `  groups of the engine's rows: ${GROUPS.join()}`,
+      "  [--seconds N] [--depths 1,16] [--beyond N]\n" +
+      "  sets of the engine: a 100 B values, b 1 KiB values, c 100 B values and little memory\n" +
+      `  groups of the engine's rows: ${GROUPS.join()}\n` +
+      "  sets of the server:\n" +
+      Object.entries(SERVER_SETS).map(([letter, text]) => `    ${letter} ${text}\n`).join(""),
   );
   Deno.exit(2);
 }
@@ -47,7 +55,7 @@ if (what === "all" || what === "engine") {
   const { rows, notes } = await benchEngine({
     count: count ?? 1_000_000,
     rounds,
-    sets,
+    sets: sets ?? engineSets,
     groups,
   });
   console.log(table(rows));
@@ -55,12 +63,13 @@ if (what === "all" || what === "engine") {
 }
 if (what === "all" || what === "server") {
   const { rows, notes } = await benchServer({
-    keys: count ?? 100_000,
+    keys: hundreds(count ?? 100_000),
+    beyondKeys: hundreds(whole("--beyond") ?? 1_000_000),
     rounds,
     seconds: whole("--seconds") ?? 2,
-    depths: list("--depths") ?? [64],
-    valueSizes: list("--values") ?? [100],
+    depths: flag("--depths")?.split(",").map(Number) ?? [1, 16, 64, 256],
+    sets: what === "server" ? sets ?? serverSets : serverSets,
   });
-  console.log(table(rows));
+  console.log([...notes, "", table(rows)].join("\n"));
   console.log(`kept in ${await save("server", rows, notes)}.{json,txt}`);
 }

@@ -16,12 +16,14 @@ const TIMEOUT_MS = 30_000;
 
 /** What was measured. Times in microseconds. */
 export interface Figure {
-  /** Calls a second. */
+  /** Calls a second; of batches, keys a second. */
   readonly rate: number;
   readonly p50: number;
   readonly p99: number;
   readonly p999: number;
-  /** What one call costs the server's process; undefined where nobody looked. */
+  /** How many times were measured; undefined where nobody counted. */
+  readonly count?: number;
+  /** What one call, or one key of a batch, costs the server's process; undefined where nobody looked. */
   readonly cpu?: number;
 }
 
@@ -53,32 +55,56 @@ export async function load(
   call: Call,
   { inFlight, seconds, nextKey, pid }: Load,
 ): Promise<Figure> {
+  const options = { timeoutMs: TIMEOUT_MS };
+  return await timed({ inFlight, seconds, pid, items: call.items }, async (i) => {
+    const key = nextKey();
+    if (key < 0) return false;
+    const { message } = await clients[i % clients.length].unary(
+      call.path,
+      call.request(key),
+      options,
+    );
+    call.check(key, message);
+    return true;
+  });
+}
+
+/** How something is repeated. */
+export interface Timed {
+  readonly inFlight: number;
+  readonly seconds: number;
+  readonly pid: number | undefined;
+  /** What one time counts for. */
+  readonly items?: number;
+}
+
+/** Does something over and over, so many times at once. @param once  gets its number; false: it is the end */
+export async function timed(
+  { inFlight, seconds, pid, items = 1 }: Timed,
+  once: (i: number) => Promise<boolean>,
+): Promise<Figure> {
   const times = new Histogram();
   const cpuFrom = pid === undefined ? 0 : cpuUs(pid);
   const from = performance.now();
   const until = from + seconds * 1000;
-  const options = { timeoutMs: TIMEOUT_MS };
-  const loop = async (client: GrpcClient) => {
+  const loop = async (i: number) => {
     for (let now = performance.now(); now < until;) {
-      const key = nextKey();
-      if (key < 0) return;
-      const { message } = await client.unary(call.path, call.request(key), options);
-      call.check(key, message);
+      if (!await once(i)) return;
       const then = performance.now();
       times.add((then - now) * 1000);
       now = then;
     }
   };
-  await Promise.all(
-    Array.from({ length: inFlight }, (_, i) => loop(clients[i % clients.length])),
-  );
+  await Promise.all(Array.from({ length: inFlight }, (_, i) => loop(i)));
   const took = performance.now() - from;
+  const count = times.count * items;
   return {
-    rate: times.count / took * 1000,
+    rate: count / took * 1000,
     p50: times.at(0.5),
     p99: times.at(0.99),
     p999: times.at(0.999),
-    ...pid === undefined ? {} : { cpu: (cpuUs(pid) - cpuFrom) / times.count },
+    count: times.count,
+    ...pid === undefined ? {} : { cpu: (cpuUs(pid) - cpuFrom) / count },
   };
 }
 

@@ -1,7 +1,8 @@
 /**
  * Requests of PairDB and etcd as bytes, and what their answers have to say. By hand, since it has to cost
  * the generator as little as it can, and needs no copy of etcd's protocol: its `PutRequest` is `{key: 1,
- * value: 2}`, its `RangeRequest` `{key: 1}`, its `RangeResponse` `{kvs: 2 {value: 5}}`.
+ * value: 2}`, its `RangeRequest` `{key: 1}`, its `RangeResponse` `{kvs: 2 {value: 5}}`, its `TxnRequest`
+ * `{success: 2 {request_range: 1, request_put: 2}}`, its `TxnResponse` `{responses: 3 {response_range: 1}}`.
  * @module
  */
 
@@ -14,6 +15,8 @@ const encoder = new TextEncoder();
 /** One kind of unary call. */
 export interface Call {
   readonly path: string;
+  /** Keys that one call is about. */
+  readonly items: number;
   /** The request about a key; a new array each time. */
   request(key: number): Uint8Array;
   /** Looks at the answer. @throws Error when it is not what was stored */
@@ -32,50 +35,142 @@ export function valueOf(key: number, bytes: number): Uint8Array {
   return value;
 }
 
-/** PairDB's calls with values of so many bytes. */
-export function pairdbCalls(valueBytes: number): { put: Call; get: Call } {
-  const service = "/pairdb.v1.KeyValueService";
+/** What a run is about. */
+export interface KeySpace {
+  /** Keys that are stored. */
+  readonly keys: number;
+  readonly valueBytes: number;
+}
+
+/** How the keys of a batch are apart; a prime, so that no key is twice in one. */
+const STRIDE = 7919;
+
+/** The calls of one server. */
+export interface Calls {
+  /** A call about so many keys: the given one, and others `stride` apart. */
+  put(items: number, stride?: number): Call;
+  get(items: number): Call;
+}
+
+/** PairDB: Put, Get, BatchPut, BatchGet. */
+export function pairdbCalls({ keys, valueBytes }: KeySpace): Calls {
+  const path = (method: string) => `/pairdb.v1.KeyValueService/${method}`;
   const tenant = field(1, encoder.encode(TENANT));
+  const put = [field(1, KEY), field(2, valueOf(0, valueBytes))];
   return {
-    put: call(
-      `${service}/Put`,
-      [tenant, field(2, KEY), field(3, valueOf(0, valueBytes))],
-      () => {},
-    ),
-    get: call(`${service}/Get`, [tenant, field(2, KEY)], (key, message) => {
-      checkValue(key, fieldIn(message, 0, message.length, 1), valueBytes);
-    }),
+    put(items, stride = STRIDE) {
+      const base = { items, stride, keys };
+      if (items > 1) {
+        const parts = [tenant, ...times(items, field(2, joined(put)))];
+        return call({ ...base, path: path("BatchPut"), parts });
+      }
+      const parts = [tenant, field(2, KEY), field(3, valueOf(0, valueBytes))];
+      return call({ ...base, path: path("Put"), parts });
+    },
+    get(items) {
+      const base = { items, stride: STRIDE, keys, valueBytes };
+      if (items > 1) {
+        return call({
+          ...base,
+          path: path("BatchGet"),
+          parts: [tenant, ...times(items, field(2, KEY))],
+          values: (message, found) => eachField(message, 1, (item) => found(fieldIn(item, 3))),
+        });
+      }
+      return call({
+        ...base,
+        path: path("Get"),
+        parts: [tenant, field(2, KEY)],
+        values: (message, found) => found(fieldIn(message, 1)),
+      });
+    },
   };
 }
 
-/** etcd's calls: Range is linearizable unless it says otherwise. */
-export function etcdCalls(valueBytes: number): { put: Call; get: Call } {
-  const service = "/etcdserverpb.KV";
+/** etcd: Put and Range, which is linearizable unless it says otherwise, and Txn of several of them. */
+export function etcdCalls({ keys, valueBytes }: KeySpace): Calls {
+  const path = (method: string) => `/etcdserverpb.KV/${method}`;
+  const put = [field(1, KEY), field(2, valueOf(0, valueBytes))];
+  const valueIn = (range: Slice) => {
+    const kvs = fieldIn(range, 2);
+    return kvs && fieldIn(kvs, 5);
+  };
   return {
-    put: call(`${service}/Put`, [field(1, KEY), field(2, valueOf(0, valueBytes))], () => {}),
-    get: call(`${service}/Range`, [field(1, KEY)], (key, message) => {
-      const kvs = fieldIn(message, 0, message.length, 2);
-      const value = kvs && fieldIn(message, kvs.start, kvs.end, 5);
-      checkValue(key, value && { ...value, bytes: message }, valueBytes);
-    }),
+    put(items, stride = STRIDE) {
+      const base = { items, stride, keys };
+      if (items === 1) return call({ ...base, path: path("Put"), parts: put });
+      const parts = times(items, field(2, field(2, joined(put))));
+      return call({ ...base, path: path("Txn"), parts });
+    },
+    get(items) {
+      const base = { items, stride: STRIDE, keys, valueBytes };
+      if (items > 1) {
+        return call({
+          ...base,
+          path: path("Txn"),
+          parts: times(items, field(2, field(1, field(1, KEY)))),
+          values: (message, found) =>
+            eachField(message, 3, (response) => {
+              const range = fieldIn(response, 1);
+              found(range && valueIn(range));
+            }),
+        });
+      }
+      return call({
+        ...base,
+        path: path("Range"),
+        parts: [field(1, KEY)],
+        values: (message, found) => found(valueIn(message)),
+      });
+    },
   };
 }
 
 const KEY = encoder.encode(keyOf(0));
 
-/** A call whose requests differ in the digits of the key only, wherever it stands. */
-function call(path: string, parts: readonly Uint8Array[], check: Call["check"]): Call {
+/** What a call is made of. */
+interface CallShape {
+  readonly path: string;
+  /** The request's fields, with {@link KEY} wherever a key stands: as often for each item, one after the other. */
+  readonly parts: readonly Uint8Array[];
+  readonly items: number;
+  readonly stride: number;
+  readonly keys: number;
+  readonly valueBytes?: number;
+  /** Gives all values of an answer, in order; without it answers say nothing of interest. */
+  readonly values?: (message: Slice, found: (value: Slice | undefined) => void) => void;
+}
+
+/** A call whose requests differ in the digits of the keys only. */
+function call({ path, parts, items, stride, keys, valueBytes = 0, values }: CallShape): Call {
   const template = joined(parts);
   const places = placesOf(template);
+  const perItem = places.length / items;
   return {
     path,
+    items,
     request(key) {
       const bytes = template.slice();
-      for (const place of places) writeDigits(bytes, place, key);
+      for (let at = 0; at < places.length; at++) {
+        const item = Math.floor(at / perItem);
+        writeDigits(bytes, places[at], (key + item * stride) % keys);
+      }
       return bytes;
     },
-    check,
+    check(key, bytes) {
+      if (values === undefined) return;
+      let item = 0;
+      values(
+        { bytes, start: 0, end: bytes.length },
+        (value) => checkValue((key + item++ * stride) % keys, value, valueBytes),
+      );
+      if (item !== items) throw new Error(`${path} answers ${item} values of ${items}`);
+    },
   };
+}
+
+function times(count: number, part: Uint8Array): Uint8Array[] {
+  return Array.from({ length: count }, () => part);
 }
 
 /** Where the last digits of keys stand. */
@@ -134,8 +229,21 @@ export function joined(parts: readonly Uint8Array[]): Uint8Array {
   return bytes;
 }
 
-/** The first length-delimited field of this number in `bytes[start, end)`. */
-function fieldIn(bytes: Uint8Array, start: number, end: number, number: number): Slice | undefined {
+/** The first length-delimited field of this number. */
+function fieldIn(message: Slice, number: number): Slice | undefined {
+  let first: Slice | undefined;
+  eachField(message, number, (slice) => {
+    first ??= slice;
+  });
+  return first;
+}
+
+/** All length-delimited fields of this number. */
+function eachField(
+  { bytes, start, end }: Slice,
+  number: number,
+  take: (slice: Slice) => void,
+): void {
   let at = start;
   const read = () => {
     let value = 0;
@@ -152,9 +260,8 @@ function fieldIn(bytes: Uint8Array, start: number, end: number, number: number):
     else if ((tag & 7) === 5) at += 4;
     else {
       const length = read();
-      if (tag >>> 3 === number) return { bytes, start: at, end: at + length };
+      if (tag >>> 3 === number) take({ bytes, start: at, end: at + length });
       at += length;
     }
   }
-  return undefined;
 }
