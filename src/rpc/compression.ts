@@ -3,8 +3,9 @@
  * Levels are the fastest, since a server that is asked for compression by default (as all gRPC clients
  * do) should not spend more time on it than on the call.
  *
- * A message that becomes many times as large is inflated only when few others are: a thousand of them at once
- * would each take as much memory as the largest message may. Others do not wait for them.
+ * Few messages are inflated at once, and of those that become many times as large only one: a thousand at once
+ * would each take as much memory as the largest message may. Others do not wait for them. And since the
+ * decoders run on this thread, whatever their names say, such messages get a share of its time and no more.
  *
  * Inflating is bounded by the limit of a message, and what is cut short is refused. Gzip sees to that
  * itself; the other two decoders return what they have when their input ends early, so:
@@ -25,6 +26,7 @@ import {
 import { promisify } from "node:util";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Compression } from "@connectrpc/connect/protocol";
+import type { Clock } from "../runtime/mod.ts";
 import { isWholeZstdFrame } from "./zstd_frame.ts";
 
 /** Messages to clients below this size leave as they are: in a data centre the network is faster than gzip. */
@@ -33,8 +35,15 @@ export const COMPRESS_MIN_BYTES = 32 * 1024;
 /** Messages that do not become larger than this, or than so many times their size, wait for nobody. */
 const QUICK_BYTES = 64 * 1024;
 const QUICK_FACTOR = 8;
-/** Others that are inflated at once, on one port. */
-const HEAVY_AT_ONCE = 2;
+/** Messages that are inflated at once on one port: such ones, and others. A decoder alone takes megabytes. */
+const QUICK_AT_ONCE = 4;
+const HEAVY_AT_ONCE = 1;
+/** After such a one none is inflated for so many times as long as it took. */
+const HEAVY_REST_FACTOR = 6;
+/** A decoder's pieces; with smaller ones (16 KiB by default) most of its time goes into making them. */
+const PIECE_BYTES = 256 * 1024;
+/** The window of a zstd frame, as a power of 2: what RFC 8878 asks of decoders, 8 MiB. */
+const ZSTD_WINDOW_LOG_MAX = 23;
 
 /** How one codec works. */
 interface Codec {
@@ -53,25 +62,32 @@ const brotliAsync = promisify(brotliCompress);
 const unbrotliAsync = promisify(brotliDecompress);
 
 /** All codecs of one port, in the order in which an error tells them to a client. */
-export function createCompressions(): Compression[] {
-  const gate = new Gate(HEAVY_AT_ONCE);
-  return CODECS.map(([name, codec]) => compression(name, codec, gate));
+export function createCompressions(clock: Clock): Compression[] {
+  const gates = {
+    quick: new Gate(clock, QUICK_AT_ONCE, 0),
+    heavy: new Gate(clock, HEAVY_AT_ONCE, HEAVY_REST_FACTOR),
+  };
+  return CODECS.map(([name, codec]) => compression(name, codec, gates));
 }
 
 const CODECS: readonly (readonly [name: string, codec: Codec])[] = [
   ["gzip", {
     compress: (bytes) => gzipAsync(bytes, { level: 1 }),
-    inflate: (bytes, maxOutputLength) => gunzipAsync(bytes, { maxOutputLength }),
+    inflate: (bytes, maxOutputLength) => gunzipAsync(bytes, options(maxOutputLength)),
     isWhole: () => true,
   }],
   ["zstd", {
     compress: (bytes) => zstdAsync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: 1 } }),
-    inflate: (bytes, maxOutputLength) => unzstdAsync(bytes, { maxOutputLength }),
+    inflate: (bytes, maxOutputLength) =>
+      unzstdAsync(bytes, {
+        ...options(maxOutputLength),
+        params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
+      }),
     isWhole: isWholeZstdFrame,
   }],
   ["br", {
     compress: (bytes) => brotliAsync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } }),
-    inflate: (bytes, maxOutputLength) => unbrotliAsync(bytes, { maxOutputLength }),
+    inflate: (bytes, maxOutputLength) => unbrotliAsync(bytes, options(maxOutputLength)),
     isWhole: isWholeBrotli,
   }],
 ];
@@ -80,7 +96,7 @@ const CODECS: readonly (readonly [name: string, codec: Codec])[] = [
 function compression(
   name: string,
   { compress, inflate, isWhole }: Codec,
-  gate: Gate,
+  { quick, heavy }: { readonly quick: Gate; readonly heavy: Gate },
 ): Compression {
   const malformed = () => new ConnectError(`message is not ${name}`, Code.InvalidArgument);
   return {
@@ -92,10 +108,10 @@ function compression(
       try {
         const quickBytes = Math.max(QUICK_BYTES, QUICK_FACTOR * bytes.length);
         inflated = quickBytes >= readMaxBytes
-          ? await gate.pass(() => inflate(bytes, readMaxBytes))
-          : await inflate(bytes, quickBytes).catch((error) => {
+          ? await heavy.pass(() => inflate(bytes, readMaxBytes))
+          : await quick.pass(() => inflate(bytes, quickBytes)).catch((error) => {
             if (!isTooLarge(error)) throw error;
-            return gate.pass(() => inflate(bytes, readMaxBytes));
+            return heavy.pass(() => inflate(bytes, readMaxBytes));
           });
       } catch (error) {
         if (!isTooLarge(error)) throw malformed();
@@ -110,29 +126,48 @@ function compression(
   };
 }
 
+function options(maxOutputLength: number): { maxOutputLength: number; chunkSize: number } {
+  return { maxOutputLength, chunkSize: Math.min(PIECE_BYTES, maxOutputLength + 1) };
+}
+
 function isTooLarge(error: unknown): boolean {
   return (error as { code?: unknown }).code === "ERR_BUFFER_TOO_LARGE";
 }
 
 /** Lets so many through at once; the others wait in the order in which they came. */
 class Gate {
+  readonly #clock: Clock;
+  readonly #restFactor: number;
   #free: number;
+  #restUntilMs = 0;
   readonly #waiting: (() => void)[] = [];
 
-  constructor(count: number) {
+  /** @param restFactor  for how many times as long as work took the next one waits */
+  constructor(clock: Clock, count: number, restFactor: number) {
+    this.#clock = clock;
     this.#free = count;
+    this.#restFactor = restFactor;
   }
 
   async pass<T>(work: () => Promise<T>): Promise<T> {
     if (this.#free > 0) this.#free--;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    const restMs = this.#restUntilMs - this.#clock.monotonicMs();
+    if (restMs > 0) await this.#clock.sleep(restMs);
+    const startMs = this.#clock.monotonicMs();
     try {
       return await work();
     } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free++;
-      else next();
+      const nowMs = this.#clock.monotonicMs();
+      this.#restUntilMs = nowMs + (nowMs - startMs) * this.#restFactor;
+      this.#leave();
     }
+  }
+
+  #leave(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#free++;
+    else next();
   }
 }
 

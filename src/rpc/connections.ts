@@ -110,8 +110,8 @@ export class Connections {
       ["reason"],
     );
     this.#streamsRefused = registry.counter(
-      "pairdb_http2_streams_refused_total",
-      "HTTP/2 streams that were refused or reset for a limit, by limit.",
+      "pairdb_http2_limited_total",
+      "HTTP/2 streams that were held back, refused or reset for a limit, by limit.",
       ["limit"],
     );
     const { clock, limits } = options;
@@ -322,11 +322,13 @@ export class Connections {
     if (link.kind === "http2" && idleMs >= limits.http2IdleTimeoutMs) this.#dismiss(link);
   }
 
-  /** Cuts off a client that takes nothing of what stands in its socket. */
+  /** Cuts off a client that takes nothing of what waits for it, or grants no window for it. */
   #lookForStall(link: Link, nowMs: number): void {
     const { http2 } = link;
     if (http2 === undefined) return;
-    if (http2.output.pendingBytes === 0 || link.progress !== link.seenProgress) {
+    if (
+      http2.output.pendingBytes + http2.queuedBytes === 0 || link.progress !== link.seenProgress
+    ) {
       link.seenProgress = link.progress;
       link.stalledSinceMs = nowMs;
     } else if (nowMs - link.stalledSinceMs >= this.#options.limits.stallTimeoutMs) {

@@ -47,6 +47,8 @@ export interface PortLimits {
   readonly overheadPerSecond: number;
   /** Time for an HTTP/2 header block to come to its end. */
   readonly headerBlockTimeoutMs: number;
+  /** Answers of one HTTP/2 connection that wait for the client to take them: above this no further call is begun on it. */
+  readonly connectionHoldBytes: number;
   /** Answers of one HTTP/2 connection that wait for the client to take them; one alone may be larger. */
   readonly connectionAnswerBytes: number;
   /**
@@ -92,8 +94,9 @@ export const DEFAULT_PORT_LIMITS: PortLimits = {
   overheadBurst: 1000,
   overheadPerSecond: 33,
   headerBlockTimeoutMs: 10_000,
-  connectionAnswerBytes: 32 * MIB,
-  answerBytes: 32 * MIB,
+  connectionHoldBytes: 4 * MIB,
+  connectionAnswerBytes: 64 * MIB,
+  answerBytes: 16 * MIB,
   answerGraceMs: 1000,
   answerBytesMax: 512 * MIB,
   stallTimeoutMs: 60_000,
@@ -117,6 +120,7 @@ export function http2LimitsOf(limits: PortLimits): Http2Limits {
     resets: { burst: limits.resetBurst, perSecond: limits.resetsPerSecond },
     overhead: { burst: limits.overheadBurst, perSecond: limits.overheadPerSecond },
     headerBlockMs: limits.headerBlockTimeoutMs,
+    holdQueuedBytes: limits.connectionHoldBytes,
     maxQueuedBytes: limits.connectionAnswerBytes,
   };
 }

@@ -64,6 +64,7 @@ export interface Binding {
 
 /** How services are served. */
 export interface ServingOptions {
+  readonly clock: Clock;
   readonly limits: PortLimits;
   readonly pipeline: Pipeline;
   /** Messages that an Any may hold in JSON; undefined: none. */
@@ -109,7 +110,7 @@ export function createRoutes(options: RouterOptions): ReadonlyMap<string, Route>
     bind(Health, healthService(readiness, names, clock)),
     bind(ServerReflection, reflectionService(catalog)),
     bind(ServerReflectionAlpha, reflectionAlphaService(catalog)),
-  ], { limits, pipeline, hot: hotMethods(keyValue, limits) });
+  ], { clock, limits, pipeline, hot: hotMethods(keyValue, limits) });
 }
 
 /** Pairs a service with its implementation. A method that is left out is answered with unimplemented. */
@@ -123,10 +124,10 @@ export function bind<T extends DescService>(
 /** The routes of these services. @returns path → route */
 export function routesOf(
   bindings: readonly Binding[],
-  { limits, pipeline, messages, hot = new Map() }: ServingOptions,
+  { clock, limits, pipeline, messages, hot = new Map() }: ServingOptions,
 ): ReadonlyMap<string, Route> {
   const router = createConnectRouter({
-    acceptCompression: createCompressions(),
+    acceptCompression: createCompressions(clock),
     compressMinBytes: COMPRESS_MIN_BYTES,
     readMaxBytes: limits.readMaxBytes,
     writeMaxBytes: limits.writeMaxBytes,

@@ -393,6 +393,10 @@ export class ShortCall extends Timed implements StreamUser, Task {
         return end;
       });
     }
+    const stream = this.#stream;
+    if (!this.#connection.mayQueue(stream, bound) && bound > stream.sendWindow.bytes) {
+      return this.#connection.refuseAnswer(stream);
+    }
     const bytes = new Uint8Array(bound);
     const end = answer.write(output, bytes, PREFIX_BYTES);
     const length = end - PREFIX_BYTES;

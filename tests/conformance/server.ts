@@ -84,6 +84,7 @@ function serve(limit: number, tls: PortTls | undefined): Promise<Transport> {
     limits,
     registry,
     routes: routesOf([bind(ConformanceService, conformanceService(clock))], {
+      clock,
       limits,
       pipeline,
       messages: createRegistry(file_connectrpc_conformance_v1_service),

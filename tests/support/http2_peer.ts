@@ -29,6 +29,7 @@ export const WIDE_LIMITS: Http2Limits = {
   resets: { burst: 1e9, perSecond: 0 },
   overhead: { burst: 1e9, perSecond: 0 },
   headerBlockMs: 10_000,
+  holdQueuedBytes: 1e9,
   maxQueuedBytes: 1e9,
 };
 

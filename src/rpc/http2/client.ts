@@ -41,6 +41,7 @@ export const CLIENT_LIMITS: Http2Limits = {
   overhead: { burst: 100_000, perSecond: 10_000 },
   headerBlockMs: 10_000,
   // Requests wait as long as their callers let them.
+  holdQueuedBytes: Infinity,
   maxQueuedBytes: Infinity,
 };
 

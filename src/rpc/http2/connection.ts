@@ -56,6 +56,8 @@ export interface Http2Limits {
   readonly overhead: BudgetLimits;
   /** Time in ms for a header block to come to its end, from its HEADERS on. */
   readonly headerBlockMs: number;
+  /** With more than this waiting for the peer to take it, no further work is begun for it. */
+  readonly holdQueuedBytes: number;
   /**
    * Answers that wait for the peer to take them. A stream that adds to more is reset, unless no other has
    * anything waiting: one large answer always passes.
@@ -74,7 +76,7 @@ export interface Http2Options {
    * @param error  the peer's fault as an Http2Error; anything else is a defect of ours
    */
   readonly onFailure?: (error: unknown) => void;
-  /** Told of each stream that is refused or reset for one of the limits: `streams`, `answers`. */
+  /** Told of each stream that is held up, refused or reset for a limit: `held`, `streams`, `answers`, `headers`. */
   readonly onRefused?: (limit: string) => void;
   /** Told how many bytes more (or, below 0, fewer) wait for the peer to take them. */
   readonly onQueued?: (bytes: number) => void;
@@ -237,6 +239,9 @@ export abstract class Http2Connection {
   /** All frames of one chunk were looked at. */
   protected onChunkEnd(): void {}
 
+  /** Less waits for the peer than before. */
+  protected onQueueShrunk(): void {}
+
   /** A stream is gone. */
   protected onStreamGone(): void {}
 
@@ -352,12 +357,20 @@ export abstract class Http2Connection {
     if (bytes === 0) return;
     this.#queuedBytes += bytes;
     this.#onQueued?.(bytes);
+    if (bytes < 0) this.onQueueShrunk();
   }
 
-  /** Resets a stream that has added to a queue which is too long already. */
-  boundQueue(stream: Http2Stream): void {
+  /**
+   * Whether a stream's bytes may wait for the peer, besides what waits already: one alone always may. Ask before
+   * they are made; what is sent nevertheless is dropped, and its stream reset.
+   */
+  mayQueue(stream: Http2Stream, bytes: number): boolean {
     const others = this.#queuedBytes - stream.queuedBytes;
-    if (this.#queuedBytes <= this.limits.maxQueuedBytes || others === 0) return;
+    return others === 0 || others + bytes <= this.limits.maxQueuedBytes;
+  }
+
+  /** Resets a stream whose answer would wait behind too much that waits already. */
+  refuseAnswer(stream: Http2Stream): void {
     const { user } = stream;
     this.resetStream(stream, ERROR.ENHANCE_YOUR_CALM);
     this.refused("answers");
@@ -366,7 +379,7 @@ export abstract class Http2Connection {
     if (!this.resets.spend(this.clock.monotonicMs())) this.expel("resets");
   }
 
-  /** Tells the owner of a stream that was refused or reset for a limit. */
+  /** Tells the owner of a stream that was held up, refused or reset for a limit. */
   protected refused(limit: string): void {
     this.#onRefused?.(limit);
   }

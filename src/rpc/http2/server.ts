@@ -48,7 +48,9 @@ export class ServerConnection extends Http2Connection {
   #servedTo = MAX_31;
   #draining = false;
   #cancelPing: Cancel = () => {};
-  #tasks: Task[] = [];
+  readonly #tasks: Task[] = [];
+  /** Too much waits for the client: tasks wait too. */
+  #isHeld = false;
   readonly #knownLists: (HeaderList | undefined)[] = new Array(KNOWN_HEADS).fill(undefined);
   readonly #knownHeads: RequestHead[] = [];
   #nextKnown = 0;
@@ -131,12 +133,27 @@ export class ServerConnection extends Http2Connection {
   }
 
   protected override onChunkEnd(): void {
-    // A task may hand its work to another one.
-    while (this.#tasks.length > 0) {
-      const tasks = this.#tasks;
-      this.#tasks = [];
-      for (const task of tasks) task.begin();
+    if (this.#tasks.length > 0 && !this.#isHeld) this.#runTasks();
+  }
+
+  /** What was held back may begin, once what runs now has come to its end. */
+  protected override onQueueShrunk(): void {
+    if (!this.#isHeld || this.queuedBytes > this.limits.holdQueuedBytes) return;
+    this.#isHeld = false;
+    queueMicrotask(() => this.#runTasks());
+  }
+
+  /** Begins what is to be begun, as long as the client takes what it has asked for. */
+  #runTasks(): void {
+    const tasks = this.#tasks;
+    let next = 0;
+    // By its index, since beginning one may add another.
+    while (next < tasks.length && this.queuedBytes <= this.limits.holdQueuedBytes) {
+      tasks[next++].begin();
     }
+    tasks.splice(0, next);
+    this.#isHeld = tasks.length > 0;
+    if (this.#isHeld) this.refused("held");
   }
 
   protected override onPingAck(): void {

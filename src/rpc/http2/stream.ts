@@ -125,7 +125,7 @@ export class Http2Stream {
     // Only now: what leaves at once never waited.
     if (this.#queuedBytes > this.#countedBytes) {
       this.#count();
-      this.#connection.boundQueue(this);
+      if (!this.#connection.mayQueue(this, this.#queuedBytes)) this.#connection.refuseAnswer(this);
     }
     return !this.waiting;
   }

@@ -7,10 +7,11 @@ import { brotliCompressSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { Code, ConnectError } from "@connectrpc/connect";
 import fc from "fast-check";
 import { createCompressions } from "../../../src/rpc/compression.ts";
+import { denoClock } from "../../../src/runtime/mod.ts";
 import { isWholeZstdFrame } from "../../../src/rpc/zstd_frame.ts";
 
 const LIMIT = 1024 * 1024;
-const COMPRESSIONS = createCompressions();
+const COMPRESSIONS = createCompressions(denoClock());
 
 /** Bytes that compress well, badly, and not at all. */
 function samples(): Uint8Array<ArrayBuffer>[] {
