@@ -29,6 +29,8 @@ export interface FrontOptions {
   readonly maxTimeoutMs: number;
   /** The longest that a request takes which is no RPC. */
   readonly webTimeoutMs: number;
+  /** Bytes of the body of a request that is no RPC, for which the answer waits. */
+  readonly passMaxBytes: number;
   /** Whether the answer for an RPC that there is not carries an ErrorDetail; as the pipeline has it. */
   readonly errorDetails?: boolean;
   /** Whether HTTP/1.1 clients are to be asked to close their connection. */
@@ -89,8 +91,9 @@ async function serve(options: FrontOptions, exchange: Exchange): Promise<void> {
   );
   try {
     if (route === undefined) {
-      const answer = unknownRpc(exchange, options.errorDetails) ??
-        await askWeb(options, exchange);
+      const unknown = unknownRpc(exchange, options.errorDetails);
+      if (unknown === undefined && exchange.http2) await passBody(exchange, options.passMaxBytes);
+      const answer = unknown ?? await askWeb(options, exchange);
       return await send(options, exchange, answer, verdict.headers);
     }
     tameTimeouts(exchange.header, options.maxTimeoutMs);
@@ -190,19 +193,28 @@ function unknownRpc(exchange: Exchange, errorDetails = true): Answer | undefined
   };
 }
 
+/**
+ * Reads a request over HTTP/2 to its end, though no page looks into it. Answered before that, the stream
+ * of a sound request would have to be reset, and what is wrong with the rest of another would be told or
+ * not as the wind blows. HTTP/1.1 sees to the rest after its answer.
+ * @param maxBytes  the rest of a longer one is not waited for
+ */
+async function passBody(exchange: Exchange, maxBytes: number): Promise<void> {
+  let bytes = 0;
+  for await (const chunk of exchange.body) {
+    bytes += chunk.length;
+    if (bytes > maxBytes) return;
+  }
+}
+
 /** Runs the web app. It gets the path on a host of ours, since the client's may be no host at all. */
 async function askWeb(options: FrontOptions, exchange: Exchange): Promise<Answer> {
   const { method, header, signal, authority } = exchange;
   if (!/^[A-Z]+$/.test(method) || method === "CONNECT" || method === "TRACE") {
     return refusal(405, "unimplemented", "this HTTP method is not served");
   }
-  const bare = method === "GET" || method === "HEAD";
-  const request = new Request(urlOf(exchange.target), {
-    method,
-    headers: header,
-    signal,
-    body: bare ? null : ReadableStream.from(exchange.body),
-  });
+  // No page takes a body.
+  const request = new Request(urlOf(exchange.target), { method, headers: header, signal });
   const response = await options.web.fetch(request, {
     authority,
     admitToMetrics: () => {

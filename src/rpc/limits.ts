@@ -33,7 +33,7 @@ export interface PortLimits {
   readonly readMaxBytes: number;
   /** Bytes of one message to a client: all versions of a key (64 MiB) as base64, and room. */
   readonly writeMaxBytes: number;
-  /** Bytes of a body that are read and dropped after an early answer, so that the connection stays usable. */
+  /** Bytes of a body that are read and dropped around an answer without it, so that the connection stays usable. */
   readonly drainMaxBytes: number;
   /** Time for that. */
   readonly drainTimeoutMs: number;

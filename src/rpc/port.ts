@@ -233,6 +233,7 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     maxHeaderBytes: limits.maxHeaderBytes,
     maxTimeoutMs: limits.streamTimeoutMs,
     webTimeoutMs: limits.readTimeoutMs,
+    passMaxBytes: limits.drainMaxBytes,
     closing: () => connections.closing,
   });
 
