@@ -118,6 +118,28 @@ Deno.test("port: a header list over the limit does not pass on HTTP/2 either", (
     await client.close();
   }));
 
+Deno.test("port: a page over HTTP/2 is answered when its request is whole, one that ends wrong is reset", () =>
+  withPort(async ({ port }) => {
+    const client = await RawClient.open(port.port);
+    await hello(client);
+    const PING = 6;
+    for (const [stream, length, code] of [[1, "3", undefined], [3, "4", 1]] as const) {
+      const block = postBlock("/healthz", { "content-length": length });
+      await client.send(frame(HEADERS, END_HEADERS, stream, block));
+      await client.send(frame(PING, 0, 0, new Uint8Array(8)));
+      for (;;) {
+        const { type } = await nextFrame(client);
+        assert.notEqual(type, HEADERS, "the request is not whole");
+        if (type === PING) break;
+      }
+      await client.send(frame(DATA, END_STREAM, stream, new Uint8Array(3)));
+      const answer = await nextOf(client, code === undefined ? HEADERS : RST_STREAM);
+      assert.equal(answer.stream, stream);
+      if (code !== undefined) assert.equal(answer.payload[3], code);
+    }
+    await client.close();
+  }));
+
 Deno.test("port: a flood of resets ends the connection, not the port", () =>
   withPort(async ({ port, node }) => {
     node.gate = new Promise(() => {});
