@@ -28,13 +28,28 @@ export interface CallOptions {
   deadlineMs?: number;
 }
 
+/** How a client speaks TLS, in PEM. */
+export interface GrpcJsTls {
+  readonly ca: Uint8Array;
+  readonly own?: { readonly cert: Uint8Array; readonly key: Uint8Array };
+}
+
 /** A client of one port. Close it. */
 export class GrpcJsClient {
   #client: Client;
 
-  constructor(port: number) {
-    this.#client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
+  /** @param tls  the CA of the server's certificate, and the client's own; undefined: cleartext */
+  constructor(port: number, tls?: GrpcJsTls) {
+    const asKey = (pem: Uint8Array | undefined) => pem === undefined ? null : Buffer.from(pem);
+    const channel = tls === undefined
+      ? credentials.createInsecure()
+      : credentials.createSsl(Buffer.from(tls.ca), asKey(tls.own?.key), asKey(tls.own?.cert));
+    this.#client = new Client(`127.0.0.1:${port}`, channel, {
       "grpc.max_receive_message_length": -1,
+      // A server that two clients share is not to share their connection.
+      "grpc.use_local_subchannel_pool": 1,
+      // TLS has no names that are addresses.
+      ...(tls && { "grpc.ssl_target_name_override": "localhost" }),
     });
   }
 
