@@ -4,10 +4,10 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { TestCa } from "../support/certificates.ts";
 import { findGoTool, runTool } from "../support/go_tools.ts";
 import { note, testNeeding } from "../support/needs.ts";
-import { withDirectory, withServer } from "../support/server.ts";
+import { withServer } from "../support/server.ts";
+import { withTlsServer } from "../support/tls_server.ts";
 
 /** With fewer, the tool has left something out. */
 const CASES_MIN = 140;
@@ -23,17 +23,7 @@ testNeeding(
 testNeeding(
   "h2spec --strict over TLS: no case fails, none is skipped",
   h2spec.missing,
-  () =>
-    withDirectory(async (directory) => {
-      const { cert, key } = new TestCa("h2spec").issue("server", { names: ["IP:127.0.0.1"] });
-      await Deno.writeFile(`${directory}/cert.pem`, cert);
-      await Deno.writeFile(`${directory}/key.pem`, key);
-      const files = { cert_file: `${directory}/cert.pem`, key_file: `${directory}/key.pem` };
-      const args = Object.entries(files).flatMap((
-        [name, path],
-      ) => ["--set", `tls.${name}=${path}`]);
-      await withServer(({ port }) => checkAll(port, "--tls", "--insecure"), args);
-    }),
+  () => withTlsServer(({ port }) => checkAll(port, "--tls", "--insecure")),
 );
 
 /** Runs all cases against a port. */

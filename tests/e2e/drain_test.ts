@@ -16,7 +16,6 @@ import { GRPC, GrpcClient, GrpcError } from "../../src/rpc/grpc_client.ts";
 import { ClientConnection, HpackDecoder } from "../../src/rpc/http2/mod.ts";
 import { FrameReader } from "../../src/rpc/http2/frame_reader.ts";
 import { type Connection, denoClock, denoNetwork } from "../../src/runtime/mod.ts";
-import { TestCa } from "../support/certificates.ts";
 import { GrpcJsClient } from "../support/grpc_js.ts";
 import { until } from "../support/port.ts";
 import { RawClient } from "../support/raw_http.ts";
@@ -33,7 +32,8 @@ import {
   postBlock,
   SETTINGS,
 } from "../support/raw_http2.ts";
-import { Server, withDirectory, withServer } from "../support/server.ts";
+import { Server, withServer } from "../support/server.ts";
+import { withTlsServer } from "../support/tls_server.ts";
 
 const TENANT = "drain";
 const PUT = "/pairdb.v1.KeyValueService/Put";
@@ -235,16 +235,5 @@ Deno.test({
 Deno.test({
   name: "serve: SIGTERM under load loses none over TLS either",
   ...LEAVES_TIMERS,
-  fn: () =>
-    withDirectory(async (directory) => {
-      const ca = new TestCa("drain");
-      const { cert, key } = ca.issue("server", { names: ["DNS:localhost", "IP:127.0.0.1"] });
-      await Deno.writeFile(`${directory}/cert.pem`, cert);
-      await Deno.writeFile(`${directory}/key.pem`, key);
-      const args = [
-        ...["--set", `tls.cert_file=${directory}/cert.pem`],
-        ...["--set", `tls.key_file=${directory}/key.pem`],
-      ];
-      await withServer((server) => drains(server, args, ca.pem), args);
-    }),
+  fn: () => withTlsServer((server, { ca, args }) => drains(server, args, ca.pem)),
 });
