@@ -56,12 +56,13 @@ export async function load(
   { inFlight, seconds, nextKey, pid }: Load,
 ): Promise<Figure> {
   const options = { timeoutMs: TIMEOUT_MS };
+  const rooms = Array.from({ length: inFlight }, () => call.room());
   return await timed({ inFlight, seconds, pid, items: call.items }, async (i) => {
     const key = nextKey();
     if (key < 0) return false;
     const { message } = await clients[i % clients.length].unary(
       call.path,
-      call.request(key),
+      call.request(key, rooms[i]),
       options,
     );
     call.check(key, message);

@@ -17,8 +17,10 @@ export interface Call {
   readonly path: string;
   /** Keys that one call is about. */
   readonly items: number;
-  /** The request about a key; a new array each time. */
-  request(key: number): Uint8Array;
+  /** Room for a request, to be used again and again. */
+  room(): Uint8Array;
+  /** Makes the request about a key. @param room  from {@link room}, or of an earlier request that was answered */
+  request(key: number, room: Uint8Array): Uint8Array;
   /** Looks at the answer. @throws Error when it is not what was stored */
   check(key: number, message: Uint8Array): void;
 }
@@ -149,8 +151,8 @@ function call({ path, parts, items, stride, keys, valueBytes = 0, values }: Call
   return {
     path,
     items,
-    request(key) {
-      const bytes = template.slice();
+    room: () => template.slice(),
+    request(key, bytes) {
       for (let at = 0; at < places.length; at++) {
         const item = Math.floor(at / perItem);
         writeDigits(bytes, places[at], (key + item * stride) % keys);
@@ -183,8 +185,10 @@ function placesOf(bytes: Uint8Array): number[] {
 }
 
 function writeDigits(bytes: Uint8Array, last: number, key: number): void {
-  for (let at = last, rest = key; rest > 0; at--, rest = Math.floor(rest / 10)) {
+  let rest = key;
+  for (let at = last; at > last - DIGITS; at--) {
     bytes[at] = 0x30 + rest % 10;
+    rest = Math.floor(rest / 10);
   }
 }
 

@@ -35,7 +35,7 @@ export async function runMixed(
   const unary = async (call: Call, key: number, i: number) => {
     const options = { timeoutMs: TIMEOUT_MS };
     const client = clients[i % clients.length];
-    const { message } = await client.unary(call.path, call.request(key), options);
+    const { message } = await client.unary(call.path, call.request(key, call.room()), options);
     call.check(key, message);
   };
   const load = { inFlight: MIXED_IN_FLIGHT, seconds, pid: server.pid };
