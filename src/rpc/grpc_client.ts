@@ -5,11 +5,12 @@
  *     unary(path, message) ─► HEADERS (one list a path) ─► DATA (prefix and message, written in place)
  *                          ◄─ HEADERS ─► DATA ─► HEADERS with grpc-status
  *
- * Deadlines are kept here, whatever the server does: the earliest one has the only timer.
+ * Deadlines are kept here, whatever the server does, within a tick of their wheel (deadlines.ts).
  * @module
  */
 import { Buffer } from "node:buffer";
-import type { Cancel, Clock } from "../runtime/mod.ts";
+import type { Clock } from "../runtime/mod.ts";
+import { Deadlines, type Timed } from "./deadlines.ts";
 import {
   ClientCall,
   type ClientConnection,
@@ -94,6 +95,7 @@ export class GrpcClient {
   readonly connection: ClientConnection;
   readonly readMaxBytes: number;
   readonly #authority: string;
+  readonly #clock: Clock;
   readonly #deadlines: Deadlines;
   readonly #heads = new Map<string, HeaderList>();
   /** The head that came last: decoders give the same list for the same bytes. */
@@ -105,6 +107,8 @@ export class GrpcClient {
     this.readMaxBytes = readMaxBytes;
     this.#authority = authority;
     this.#deadlines = new Deadlines(clock);
+    this.#clock = clock;
+    connection.whenEnded(() => this.#deadlines.close());
   }
 
   /**
@@ -118,14 +122,16 @@ export class GrpcClient {
       const head = this.#headOf(path, options);
       const call = new UnaryCall(this, head, message, resolve, reject);
       const { timeoutMs } = options;
-      if (timeoutMs !== undefined) this.#deadlines.add(call, timeoutMs);
+      if (timeoutMs !== undefined) {
+        this.#deadlines.set(call, this.#clock.monotonicMs() + timeoutMs);
+      }
       if (!this.connection.begin(call)) call.reset(ERROR.REFUSED_STREAM);
     });
   }
 
   /** A call has ended. */
   ended(call: UnaryCall): void {
-    if (call.deadlineMs !== Infinity) this.#deadlines.delete(call);
+    this.#deadlines.clear(call);
   }
 
   /** The request's header list. Those without metadata are the same for each call. */
@@ -159,14 +165,16 @@ export function grpcTimeout(timeoutMs: number): string {
 }
 
 /** One call on its way. */
-class UnaryCall extends ClientCall {
+class UnaryCall extends ClientCall implements Timed {
+  // The wheel's.
+  dueTick = 0;
+  before: Timed = this;
+  after: Timed = this;
   readonly #client: GrpcClient;
   readonly #request: HeaderList;
   readonly #message: Uint8Array;
   readonly #resolve: (answer: UnaryAnswer) => void;
   readonly #reject: (error: GrpcError) => void;
-  /** By the monotonic clock; Infinity when there is none. */
-  deadlineMs = Infinity;
   #head: ResponseHead | undefined;
   /** The body as far as it has come; usually one piece. */
   #body: Uint8Array = NO_BYTES;
@@ -189,10 +197,15 @@ class UnaryCall extends ClientCall {
 
   /** Time is up. */
   expire(): void {
+    this.fail(new GrpcError(GRPC.DEADLINE_EXCEEDED, "the call took longer than its deadline"));
+  }
+
+  /** Gives the call up. */
+  fail(reason: GrpcError): void {
     if (this.done) return;
     this.#client.connection.forget(this);
     this.cancel();
-    this.#reject(new GrpcError(GRPC.DEADLINE_EXCEEDED, "the call took longer than its deadline"));
+    this.#fail(reason);
   }
 
   protected override send(stream: Http2Stream): void {
@@ -222,8 +235,7 @@ class UnaryCall extends ClientCall {
     this.#bodyBytes += bytes.length;
     if (this.#bodyBytes > this.#client.readMaxBytes + PREFIX_BYTES) {
       const text = `the answer is larger than ${this.#client.readMaxBytes} bytes`;
-      this.cancel();
-      return this.#fail(new GrpcError(GRPC.RESOURCE_EXHAUSTED, text));
+      return this.fail(new GrpcError(GRPC.RESOURCE_EXHAUSTED, text));
     }
     if (before === 0) this.#body = bytes;
     else this.#append(bytes, before);
@@ -271,55 +283,6 @@ class UnaryCall extends ClientCall {
     if (body[0] !== 0) return internal("the answer is compressed, which was not asked for");
     if (lengthIn(body) !== bytes - PREFIX_BYTES) return internal("the answer is not one message");
     return body.subarray(PREFIX_BYTES, bytes);
-  }
-}
-
-/** Calls that end at a time. The earliest has the timer; it is not moved when that call ends before. */
-class Deadlines {
-  readonly #clock: Clock;
-  readonly #calls = new Set<UnaryCall>();
-  #timerMs = Infinity;
-  #cancel: Cancel = () => {};
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  add(call: UnaryCall, timeoutMs: number): void {
-    call.deadlineMs = this.#clock.monotonicMs() + timeoutMs;
-    this.#calls.add(call);
-    if (call.deadlineMs < this.#timerMs) this.#arm(call.deadlineMs, timeoutMs);
-  }
-
-  delete(call: UnaryCall): void {
-    this.#calls.delete(call);
-    // Without calls no timer: it would keep a process alive that has nothing to do.
-    if (this.#calls.size === 0) this.#disarm();
-  }
-
-  #arm(atMs: number, delayMs: number): void {
-    this.#cancel();
-    this.#timerMs = atMs;
-    this.#cancel = this.#clock.after(delayMs, () => this.#sweep());
-  }
-
-  #disarm(): void {
-    this.#cancel();
-    this.#timerMs = Infinity;
-  }
-
-  #sweep(): void {
-    const now = this.#clock.monotonicMs();
-    this.#timerMs = Infinity;
-    let next = Infinity;
-    for (const call of [...this.#calls]) {
-      if (call.deadlineMs > now) next = Math.min(next, call.deadlineMs);
-      else {
-        this.#calls.delete(call);
-        call.expire();
-      }
-    }
-    if (next < Infinity) this.#arm(next, next - now);
   }
 }
 

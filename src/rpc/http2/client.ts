@@ -64,8 +64,6 @@ export interface ClientOptions {
   /** Calls that may wait for a stream; one more is not taken. 10,000 by default. */
   readonly maxQueued?: number;
   readonly keepAlive?: KeepAlive;
-  /** Told once, when the connection has ended, whatever the reason. */
-  readonly onEnd?: () => void;
 }
 
 const MAX_QUEUED = 10_000;
@@ -77,7 +75,7 @@ export class ClientConnection extends Http2Connection {
   readonly #socket: Connection;
   readonly #maxQueued: number;
   readonly #keepAlive: KeepAlive | undefined;
-  readonly #onEnd: (() => void) | undefined;
+  readonly #onEnd: (() => void)[] = [];
   readonly #queue = new Set<ClientCall>();
   #nextId = 1;
   /** What the server has said; one that names no limit has none. */
@@ -93,7 +91,6 @@ export class ClientConnection extends Http2Connection {
     this.#socket = socket;
     this.#maxQueued = options.maxQueued ?? MAX_QUEUED;
     this.#keepAlive = options.keepAlive;
-    this.#onEnd = options.onEnd;
     const at = this.output.reserve(PREFACE.length);
     this.output.buffer.set(PREFACE, at);
     this.start([
@@ -158,6 +155,12 @@ export class ClientConnection extends Http2Connection {
     stream.localClosed = true;
     this.sent(stream, length);
     this.endLocal(stream);
+  }
+
+  /** Calls `run` once, when the connection has ended, whatever the reason; at once when it has already. */
+  whenEnded(run: () => void): void {
+    if (this.gone) run();
+    else this.#onEnd.push(run);
   }
 
   /** Takes no new call; ends when those that were taken have ended. */
@@ -225,7 +228,7 @@ export class ClientConnection extends Http2Connection {
   protected override onGoAway(lastStreamId: number): void {
     this.#closing = true;
     this.#refuseQueue();
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.streams.all()) {
       if (stream.id <= lastStreamId) continue;
       const { user } = stream;
       this.dropStream(stream);
@@ -237,7 +240,7 @@ export class ClientConnection extends Http2Connection {
   protected override onLost(): void {
     this.#cancelPing();
     this.#refuseQueue();
-    this.#onEnd?.();
+    for (const run of this.#onEnd) run();
   }
 
   #hasRoom(): boolean {

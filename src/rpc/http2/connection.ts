@@ -39,6 +39,7 @@ import {
   SETTING_BYTES,
 } from "./settings.ts";
 import { Http2Stream, LOST } from "./stream.ts";
+import { StreamTable } from "./stream_table.ts";
 
 /** What one connection may take. Sizes in bytes. */
 export interface Http2Limits {
@@ -117,7 +118,7 @@ export abstract class Http2Connection {
   readonly encoder = new HpackEncoder();
   protected readonly clock: Clock;
   protected readonly limits: Http2Limits;
-  protected readonly streams = new Map<number, Http2Stream>();
+  protected readonly streams = new StreamTable<Http2Stream>();
   protected readonly closedStreams = new ClosedStreams();
   protected readonly resets: Budget;
   readonly #socket: Connection;
@@ -184,6 +185,11 @@ export abstract class Http2Connection {
   /** Whether the connection has ended, or is about to. */
   get failed(): boolean {
     return this.#failed || this.#gone;
+  }
+
+  /** Whether the socket is gone. */
+  get gone(): boolean {
+    return this.#gone;
   }
 
   /** Whether the peer's SETTINGS have come, which are the rest of its preface. */
@@ -271,7 +277,7 @@ export abstract class Http2Connection {
   /** Makes a stream. Its user is set by who asked for it. */
   protected open(streamId: number): Http2Stream {
     const stream = new Http2Stream(this, streamId, this.#streamWindow);
-    this.streams.set(streamId, stream);
+    this.streams.add(stream);
     return stream;
   }
 
@@ -719,7 +725,7 @@ export abstract class Http2Connection {
     if (id === SETTING.INITIAL_WINDOW_SIZE) {
       const change = value - this.#streamWindow;
       this.#streamWindow = value;
-      for (const stream of this.streams.values()) stream.sendWindow.widen(change, 0);
+      for (const stream of this.streams.all()) stream.sendWindow.widen(change, 0);
     }
     this.onSetting(id, value);
   }
@@ -785,7 +791,7 @@ export abstract class Http2Connection {
   }
 
   #dropStreams(): void {
-    const dropped = [...this.streams.values()];
+    const dropped = this.streams.all();
     this.streams.clear();
     this.#waiting.clear();
     for (const stream of dropped) {

@@ -39,16 +39,15 @@ async function withConnection(
   port: number,
   test: (connection: ClientConnection) => Promise<void>,
 ): Promise<void> {
-  const ended = Promise.withResolvers<void>();
   const connection = await connectHttp2(denoNetwork(), { host: "127.0.0.1", port }, {
     clock: denoClock(),
-    onEnd: ended.resolve,
   });
+  const ended = new Promise<void>((resolve) => connection.whenEnded(resolve));
   try {
     await test(connection);
   } finally {
     connection.destroy();
-    await ended.promise;
+    await ended;
   }
 }
 

@@ -242,17 +242,20 @@ Deno.test("a lost connection fails all calls, and refuses those that wait", () =
     assert.equal(pair.client.begin(new TestCall()), false);
   }));
 
-Deno.test("onEnd is told once, also when the server ends the connection", async () => {
+Deno.test("whenEnded() tells once, also when the server ends the connection, and at once afterwards", async () => {
   let ends = 0;
-  await withPair({ serve: silent, options: { onEnd: () => ends++ } }, async (pair) => {
+  await withPair({ serve: silent }, async (pair) => {
+    pair.client.whenEnded(() => ends++);
     const call = begin(pair);
     await quiet();
     pair.socket.end();
     await quiet();
     assert.equal(call.failure, LOST);
     assert.equal(ends, 1);
+    pair.client.whenEnded(() => ends++);
+    assert.equal(ends, 2);
   });
-  assert.equal(ends, 1);
+  assert.equal(ends, 2);
 });
 
 Deno.test("a server that drains finishes what it has, and the connection ends", () =>
