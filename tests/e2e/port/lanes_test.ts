@@ -196,7 +196,7 @@ Deno.test("lanes: a method finds the same in its context, and adds the same to i
           return { value: new Uint8Array(key === "large" ? 2000 : 2) };
         },
       }),
-    ], { limits, pipeline }),
+    ], { clock, limits, pipeline }),
   });
   const peer = await Http2Peer.open(transport.port);
   try {

@@ -215,6 +215,7 @@ async function withService(
     limits,
     registry,
     routes: routesOf([bind(ConformanceService, conformanceService(clock))], {
+      clock,
       limits,
       pipeline,
     }),
