@@ -1,9 +1,10 @@
 // deno-lint-ignore-file no-console -- a bench prints its figures
 /**
- * `deno task bench [engine|server|cache] [--count N] [--rounds N] [--sets abc] …`: our figures
+ * `deno task bench [engine|server|cache|abuse] [--count N] [--rounds N] [--sets abc] …`: our figures
  * beside those of the peers that are installed, in one run. Prints a table and keeps it in `bench/results/`.
  * @module
  */
+import { benchAbuse } from "./abuse.ts";
 import { benchCache } from "./cache.ts";
 import { benchEngine, GROUPS } from "./engine.ts";
 import { save, table } from "./report.ts";
@@ -33,12 +34,12 @@ const isOf = (known: string) => sets === undefined || [...sets].every((set) => k
 const engineSets = "abc";
 const serverSets = Object.keys(SERVER_SETS).join("");
 const groups = (flag("--groups") ?? GROUPS.join()).split(",");
-const known = ["all", "engine", "server", "cache"].includes(what) &&
+const known = ["all", "engine", "server", "cache", "abuse"].includes(what) &&
   isOf(what === "server" ? serverSets : engineSets) &&
   groups.every((group) => GROUPS.some((known) => known === group));
 if (!known || !(rounds >= 1) || (count !== undefined && !(count >= 1))) {
   console.error(
-    "usage: deno task bench [engine|server|cache] [--count N] [--rounds N] [--sets abc] [--groups a,b]\n" +
+    "usage: deno task bench [engine|server|cache|abuse] [--count N] [--rounds N] [--sets abc] [--groups a,b]\n" +
       "  [--seconds N] [--depths 1,16] [--beyond N]\n" +
       "  sets of the engine: a 100 B values, b 1 KiB values, c 100 B values and little memory\n" +
       `  groups of the engine's rows: ${GROUPS.join()}\n` +
@@ -72,4 +73,7 @@ if (what === "all" || what === "server") {
   });
   console.log([...notes, "", table(rows)].join("\n"));
   console.log(`kept in ${await save("server", rows, notes)}.{json,txt}`);
+}
+if (what === "abuse") {
+  console.log(await benchAbuse());
 }

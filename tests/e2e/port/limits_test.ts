@@ -1,0 +1,115 @@
+/**
+ * The port's limits that are times, or counts of connections: with small figures, over real sockets.
+ */
+import assert from "node:assert/strict";
+import { ERROR } from "../../../src/rpc/http2/mod.ts";
+import { Attacker } from "../../support/attacker.ts";
+import { callJson, type TestPort, until, withPort } from "../../support/port.ts";
+import { envelope } from "../../support/raw_rpc.ts";
+import { frame, PREFACE } from "../../support/raw_http2.ts";
+
+async function metric({ port }: TestPort, series: string): Promise<number> {
+  const text = await (await fetch(`${port.url}/metrics`)).text();
+  const line = text.split("\n").find((each) => each.startsWith(`${series} `));
+  return line === undefined ? 0 : Number(line.slice(series.length + 1));
+}
+
+const closed = (reason: string) => `pairdb_connections_closed_total{reason="${reason}"}`;
+/** A Get of tenant t, key k. */
+const GET_K = envelope(Uint8Array.of(10, 1, 116, 18, 1, 107));
+
+/** Stores a value, and asks for it on a connection that grants no window. */
+async function starve(it: TestPort, bytes: number): Promise<Attacker> {
+  it.node.plant("t", "k", [new Uint8Array(bytes)]);
+  const attacker = await Attacker.open(it.port.port, 0);
+  attacker.send(attacker.grpc(1, "KeyValueService/Get"), frame(0, 1, 1, GET_K));
+  return attacker;
+}
+
+Deno.test("port: 1,000 mute connections, and prefaces that stop, are closed while others are served", () =>
+  withPort(async (it) => {
+    const mute = await Promise.all(
+      Array.from({ length: 1000 }, async (_, i) => {
+        const attacker = await Attacker.mute(it.port.port);
+        if (i % 2 === 0) attacker.socket.write(PREFACE.slice(0, i % 24));
+        return attacker;
+      }),
+    );
+    assert.equal((await callJson(it.port, "AdminService/Status", {})).status, 200);
+    await Promise.all(mute.map((each) => each.ended()));
+    assert.equal(await metric(it, closed("silent")), 1000);
+  }, { limits: { prefaceTimeoutMs: 300 } }));
+
+Deno.test("port: connections of one address are bounded", () =>
+  withPort(async (it) => {
+    // One of them is what asks for the metrics.
+    const attackers: Attacker[] = [];
+    for (let i = 0; i < 9; i++) attackers.push(await Attacker.open(it.port.port));
+    await until(() => attackers.filter((each) => each.closed).length === 5);
+    for (const each of attackers) await each.close();
+    let refused = 0;
+    while (refused === 0) {
+      refused = await metric(it, closed("too_many_of_address")).catch(() => 0);
+    }
+    assert.ok(refused >= 5);
+  }, { limits: { maxConnectionsPerAddress: 4 } }));
+
+Deno.test("port: a header block that does not end is cut off, also where a call runs", () =>
+  withPort(async (it) => {
+    const attacker = await starve(it, 10);
+    attacker.send(frame(1, 0, 3, Uint8Array.of(0x82)));
+    await attacker.ended();
+    assert.equal(attacker.goAway, ERROR.ENHANCE_YOUR_CALM);
+    assert.equal(await metric(it, closed("slow_headers")), 1);
+  }, { limits: { headerBlockTimeoutMs: 40 } }));
+
+Deno.test("port: a request that never comes whole ends, also of a call without a deadline", () =>
+  withPort(async (it) => {
+    const attacker = await Attacker.open(it.port.port);
+    const type = ["content-type", "application/grpc"];
+    attacker.send(frame(1, 4, 1, attacker.block("/grpc.health.v1.Health/Watch", type)));
+    attacker.send(frame(0, 0, 1, Uint8Array.of(0, 0, 0, 0, 9, 1)));
+    // Headers and trailers that say deadline_exceeded, and that the rest is not wanted.
+    await attacker.until(() => attacker.resets.has(ERROR.NO_ERROR));
+    assert.ok(attacker.headers > 0 && attacker.resets.has(ERROR.NO_ERROR));
+    await attacker.close();
+    const watch = 'service="grpc.health.v1.Health",method="Watch",code="deadline_exceeded"';
+    assert.equal(await metric(it, `pairdb_rpc_calls_total{${watch}}`), 1);
+  }, { limits: { bodyTimeoutMs: 40 } }));
+
+Deno.test("port: a client that takes nothing of its answer for long is cut off", () =>
+  withPort(async (it) => {
+    const attacker = await starve(it, 100_000);
+    await attacker.ended();
+    assert.equal(await metric(it, closed("stalled")), 1);
+    assert.equal(await metric(it, "pairdb_answers_waiting_bytes"), 0);
+  }, { limits: { stallTimeoutMs: 80 } }));
+
+Deno.test("port: of clients that take nothing those go that hold the most, where all hold too much", () =>
+  withPort(async (it) => {
+    const attackers: Attacker[] = [];
+    for (let i = 0; i < 10; i++) attackers.push(await starve(it, 100_000));
+    await until(() => attackers.filter((each) => each.closed).length === 5);
+    assert.equal(await metric(it, closed("slow_reader")), 5);
+    assert.ok(await metric(it, "pairdb_answers_waiting_bytes") <= 550_000);
+    for (const each of attackers) await each.close();
+  }, { limits: { answerBytes: 550_000, answerGraceMs: 40 } }));
+
+Deno.test("port: requests that find no room are refused, and the room comes back", () =>
+  withPort(async (it) => {
+    const attacker = await Attacker.open(it.port.port);
+    // Two calls of which each lane has one; a third has no room.
+    const part = new Uint8Array(4000);
+    part.set([0, 0, 0, 0x40, 0]);
+    attacker.send(attacker.grpc(1, "KeyValueService/Put"), frame(0, 0, 1, part));
+    attacker.send(attacker.grpc(3, "KeyValueService/Put", ["grpc-encoding", "gzip"]));
+    attacker.send(frame(0, 0, 3, part));
+    attacker.send(attacker.grpc(5, "KeyValueService/Put"), frame(0, 0, 5, part));
+    await attacker.until(() => attacker.resets.has(ERROR.NO_ERROR));
+    assert.equal(await metric(it, "pairdb_requests_refused_total"), 1);
+    await attacker.close();
+    while (await metric(it, "pairdb_request_held_bytes") > 0);
+    const value = new Uint8Array(5000).toBase64();
+    const put = await callJson(it.port, "KeyValueService/Put", { tenantId: "t", key: "k", value });
+    assert.equal(put.status, 200);
+  }, { limits: { connectionBodyBytes: 10_000, bodyBytes: 20_000 } }));
