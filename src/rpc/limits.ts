@@ -98,7 +98,7 @@ export const DEFAULT_PORT_LIMITS: PortLimits = {
   connectionAnswerBytes: 64 * MIB,
   answerBytes: 16 * MIB,
   answerGraceMs: 1000,
-  answerBytesMax: 512 * MIB,
+  answerBytesMax: 256 * MIB,
   stallTimeoutMs: 60_000,
   connectionBodyBytes: 64 * MIB,
   bodyBytes: 256 * MIB,
