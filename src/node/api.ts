@@ -45,6 +45,14 @@ export interface PutInput {
   readonly ttlMs?: number | undefined;
 }
 
+/** Who waits for a write, and may stop waiting before it is done. */
+export interface WriteWatch {
+  /** Nobody waits any more: a write that the log does not have yet is refused (2001). */
+  readonly gone: boolean;
+  /** Called when the log gets the write: from here on it finishes, whoever waits. */
+  handedOver(): void;
+}
+
 /** What a write did. */
 export interface WriteResult {
   /** The context for the next write of the key. */
@@ -231,7 +239,7 @@ export interface StorageNode {
    * @throws PairError ResourceExhausted (2008) beyond 100 concurrent versions, 64 MiB of them, or 1000
    *   entries in the clock
    */
-  put(tenant: string, input: PutInput): Promise<WriteResult>;
+  put(tenant: string, input: PutInput, watch?: WriteWatch): Promise<WriteResult>;
   /** Undefined when the key has no live value (absent, deleted, expired, or the tenant does not exist and auto_create is on). */
   get(tenant: string, key: Key): ReadResult | undefined;
   /** The same, for callers that can wait: a promise when the key has to come from a slow disk. */
@@ -246,6 +254,7 @@ export interface StorageNode {
   delete(
     tenant: string,
     input: { key: Key; context?: VectorClock | undefined },
+    watch?: WriteWatch,
   ): Promise<WriteResult & { existed: boolean }>;
   /**
    * Stores all values or none; 1 to 1000 items of at most 64 MiB together. Items of one key build on
@@ -257,6 +266,7 @@ export interface StorageNode {
     tenant: string,
     items: readonly PutInput[],
     options?: { skipUnchanged?: boolean },
+    watch?: WriteWatch,
   ): Promise<{ results: readonly WriteResult[]; unchanged: number }>;
   /**
    * One result (or undefined) for each of 1 to 1000 keys, at one moment.
@@ -274,6 +284,7 @@ export interface StorageNode {
     tenant: string,
     write: ReplicaWrite,
     origin: "write" | "delete" | "repair",
+    watch?: WriteWatch,
   ): Promise<WriteResult>;
   /**
    * Makes a tenant.

@@ -33,6 +33,7 @@ import type {
   TenantInfo,
   TenantOptions,
   WriteResult,
+  WriteWatch,
 } from "./api.ts";
 import { DISK_STATES, DiskGuard, type DiskThresholds, estimateWrite } from "./disk_guard.ts";
 import { DEFAULT_DISK_THRESHOLDS, HealthMonitor } from "./health.ts";
@@ -115,11 +116,11 @@ class EngineNode implements StorageNode {
     this.#startedAtMs = clock.monotonicMs();
   }
 
-  async put(tenant: string, input: PutInput): Promise<WriteResult> {
+  async put(tenant: string, input: PutInput, watch?: WriteWatch): Promise<WriteResult> {
     this.#checkUse(tenant);
     const item = checkPut(input, this.#nowMs());
     this.#disk.admit("put", estimateWrite(item.key.length + item.value.length));
-    return await this.#change(tenant, (tree) => this.#writes.put(tree, item));
+    return await this.#change(tenant, watch, (tree) => this.#writes.put(tree, item));
   }
 
   get(tenant: string, key: Key): ReadResult | undefined {
@@ -139,6 +140,7 @@ class EngineNode implements StorageNode {
   async delete(
     tenant: string,
     input: { key: Key; context?: VectorClock | undefined },
+    watch?: WriteWatch,
   ): Promise<WriteResult & { existed: boolean }> {
     this.#checkUse(tenant);
     const key = encodeKey(input.key);
@@ -146,13 +148,19 @@ class EngineNode implements StorageNode {
     this.#disk.admit("delete", estimateWrite(key.length));
     // No tenant is made only to delete from it.
     const absent = { clock: EMPTY_CLOCK, timestampMs: this.#writes.stamp(), existed: false };
-    return await this.#change(tenant, (tree) => this.#writes.delete(tree, key, context), absent);
+    return await this.#change(
+      tenant,
+      watch,
+      (tree) => this.#writes.delete(tree, key, context),
+      absent,
+    );
   }
 
   async batchPut(
     tenant: string,
     items: readonly PutInput[],
     options: { skipUnchanged?: boolean } = {},
+    watch?: WriteWatch,
   ): Promise<{ results: readonly WriteResult[]; unchanged: number }> {
     this.#checkUse(tenant);
     const checked = checkBatch(items, this.#nowMs());
@@ -161,6 +169,7 @@ class EngineNode implements StorageNode {
     const skipUnchanged = options.skipUnchanged ?? false;
     return await this.#change(
       tenant,
+      watch,
       (tree) => this.#writes.batchPut(tree, checked, skipUnchanged),
     );
   }
@@ -195,6 +204,7 @@ class EngineNode implements StorageNode {
     tenant: string,
     write: ReplicaWrite,
     origin: "write" | "delete" | "repair",
+    watch?: WriteWatch,
   ): Promise<WriteResult> {
     this.#checkUse(tenant);
     const replica = checkReplica(write);
@@ -202,6 +212,7 @@ class EngineNode implements StorageNode {
     this.#disk.admit(replica.value === undefined ? "delete" : "put", estimateWrite(bytes));
     return await this.#change(
       tenant,
+      watch,
       (tree) => this.#writes.applyReplica(tree, replica, origin),
     );
   }
@@ -336,18 +347,27 @@ class EngineNode implements StorageNode {
   /**
    * Runs a write of a tenant's tree, once the tree takes writes. The tenant is made first, unless there
    * is an answer for one that is absent. Nothing happens between the last look at the tree and the
-   * synchronous part of `step`, so the tree cannot be dropped there.
+   * synchronous part of `step`, which hands the write to the log, so the tree cannot be dropped there, and
+   * `watch` knows on which side of it the write is.
    */
-  #change<T>(tenant: string, step: (tree: Tree) => Promise<T>, absent?: T): Promise<T> {
+  #change<T>(
+    tenant: string,
+    watch: WriteWatch | undefined,
+    step: (tree: Tree) => Promise<T>,
+    absent?: T,
+  ): Promise<T> {
     const tree = this.#tenants.findForUse(tenant);
     const admitted = tree && this.#engine.admit(tree, false);
     const isFree = tree !== undefined && admitted === undefined;
-    return isFree ? step(tree) : this.#changeLater(tenant, step, absent, admitted);
+    if (!isFree) return this.#changeLater(tenant, watch, step, absent, admitted);
+    watch?.handedOver();
+    return step(tree);
   }
 
   /** The same where there is no tree yet, or it takes no writes before `admitted`. */
   async #changeLater<T>(
     tenant: string,
+    watch: WriteWatch | undefined,
     step: (tree: Tree) => Promise<T>,
     absent: T | undefined,
     admitted: Promise<void> | undefined,
@@ -360,6 +380,7 @@ class EngineNode implements StorageNode {
         await admitted;
         this.#checkOpen();
       }
+      if (watch?.gone) throw abandoned();
       const tree = this.#tenants.findForUse(tenant);
       if (tree === undefined) {
         if (absent !== undefined) return absent;
@@ -369,7 +390,9 @@ class EngineNode implements StorageNode {
         continue;
       }
       admitted = this.#engine.admit(tree, heldSinceMs >= 0);
-      if (admitted === undefined) return await step(tree);
+      if (admitted !== undefined) continue;
+      watch?.handedOver();
+      return await step(tree);
     }
   }
 
@@ -382,6 +405,11 @@ class EngineNode implements StorageNode {
       { reason: "write_stall", held_ms: Math.round(heldMs) },
     );
   }
+}
+
+/** Nobody is told of this, but the log of late errors. */
+function abandoned(): PairError {
+  return new PairError("Unavailable", "Cannot write: the caller did not wait");
 }
 
 /** The larger of two lower bounds; undefined stands for none. */

@@ -32,6 +32,7 @@ import type {
   TenantOptions,
   VersionView,
   WriteResult,
+  WriteWatch,
 } from "../../src/node/mod.ts";
 
 /** See the module. */
@@ -39,8 +40,10 @@ export class FakeNode implements StorageNode {
   readonly nodeId = "fake-1";
   /** Thrown by the next calls of put and get, when set. */
   failure: unknown;
-  /** Awaited by put before it does anything. */
+  /** Awaited by writes before they do anything. */
   gate: Promise<void> = Promise.resolve();
+  /** Awaited by writes once the log, if there were one, has them. */
+  syncGate: Promise<void> = Promise.resolve();
   /** What health() says. */
   healthNow: Health = { status: "healthy", reasons: [], metrics: { disk_usage: 0.25 } };
   /** Calls of put that began. */
@@ -63,9 +66,9 @@ export class FakeNode implements StorageNode {
   #snapshots = new Map<string, SnapshotInfo>();
   #counter = 0;
 
-  async put(tenant: string, input: PutInput): Promise<WriteResult> {
+  async put(tenant: string, input: PutInput, watch?: WriteWatch): Promise<WriteResult> {
     this.putsBegun++;
-    await this.gate;
+    await this.#handOver(watch);
     this.#fail();
     const clock = this.#tick();
     this.#store(tenant, textOf(input.key), checkValue(input.value), clock);
@@ -79,19 +82,30 @@ export class FakeNode implements StorageNode {
     return this.#tenants.get(tenant)?.get(textOf(key));
   }
 
-  delete(tenant: string, input: { key: Key }): Promise<WriteResult & { existed: boolean }> {
+  async delete(
+    tenant: string,
+    input: { key: Key },
+    watch?: WriteWatch,
+  ): Promise<WriteResult & { existed: boolean }> {
     const existed = this.get(tenant, input.key) !== undefined;
+    await this.#handOver(watch);
     this.#tenants.get(tenant)?.delete(textOf(input.key));
-    return Promise.resolve({ clock: this.#tick(), timestampMs: 1_700_000_000_000, existed });
+    return { clock: this.#tick(), timestampMs: 1_700_000_000_000, existed };
   }
 
-  batchPut(tenant: string, items: readonly PutInput[]) {
+  async batchPut(
+    tenant: string,
+    items: readonly PutInput[],
+    _options?: { skipUnchanged?: boolean },
+    watch?: WriteWatch,
+  ) {
+    await this.#handOver(watch);
     const results = items.map(({ key, value }) => {
       const clock = this.#tick();
       this.#store(tenant, textOf(key), checkValue(value), clock);
       return { clock, timestampMs: 1_700_000_000_000 };
     });
-    return Promise.resolve({ results, unchanged: 0 });
+    return { results, unchanged: 0 };
   }
 
   read(tenant: string, key: Key): ReadResult | undefined {
@@ -148,15 +162,17 @@ export class FakeNode implements StorageNode {
     }
   }
 
-  applyReplica(
+  async applyReplica(
     tenant: string,
     write: ReplicaWrite,
     origin: "write" | "delete" | "repair",
+    watch?: WriteWatch,
   ): Promise<WriteResult> {
+    await this.#handOver(watch);
     this.replicaWrites.push({ ...write, origin });
     if (write.deleted) this.#tenants.get(tenant)?.delete(write.key);
     else this.#store(tenant, write.key, checkValue(write.value), write.clock);
-    return Promise.resolve({ clock: write.clock, timestampMs: write.timestampMs ?? 0 });
+    return { clock: write.clock, timestampMs: write.timestampMs ?? 0 };
   }
 
   createTenant(tenant: string, options: TenantOptions = {}): Promise<TenantInfo> {
@@ -290,6 +306,14 @@ export class FakeNode implements StorageNode {
       clock: { entries: versions.map((version) => version.clock.entries[0]), dots: [] },
       source: "memtable",
     });
+  }
+
+  /** What a real node does between taking a write and its sync. */
+  async #handOver(watch: WriteWatch | undefined): Promise<void> {
+    await this.gate;
+    if (watch?.gone) throw new PairError("Unavailable", "Cannot write: the caller did not wait");
+    watch?.handedOver();
+    await this.syncGate;
   }
 
   #store(tenant: string, key: string, value: Uint8Array, clock: VectorClock): void {
