@@ -20,6 +20,7 @@ import type { Clock, Log } from "../runtime/mod.ts";
 import type { Registry } from "../web/mod.ts";
 import { admitCall, authInterceptor, type Authority, OPEN_AUTHORITY } from "./auth/mod.ts";
 import { CallMetrics } from "./call_metrics.ts";
+import { isWrite, SignalWatch, tellOutcome, watchKey } from "./outcomes.ts";
 import { describe, detailOf, toConnectError } from "./errors.ts";
 
 /** What the pipeline needs of the world. */
@@ -70,7 +71,16 @@ function observe(context: HandlerContext, calls: CallMetrics, status: Status, lo
   const { signal, method } = context;
   const meter = calls.of(method);
   const start = meter.begin();
-  const end = () => meter.end(start, outcome(signal.reason, method, status, log));
+  const watch = isWrite(method) ? new SignalWatch(signal) : undefined;
+  context.values.set(watchKey, watch);
+  const end = () => {
+    const { reason } = signal;
+    const code = outcome(reason, method, status, log);
+    if (watch !== undefined && reason instanceof ConnectError) {
+      tellOutcome(reason, watch.isHandedOver);
+    }
+    meter.end(start, code);
+  };
   // The signal lives as long as the call, so the listener does not outlive it either.
   if (signal.aborted) end();
   else signal.addEventListener("abort", end, { once: true });

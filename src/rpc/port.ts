@@ -34,6 +34,7 @@ import { type Authority, OPEN_AUTHORITY, proveClientAuth } from "./auth/mod.ts";
 import { Connections, type Http2Requests } from "./connections.ts";
 import type { Exchange } from "./exchange.ts";
 import { createFront, type FrontOptions } from "./front.ts";
+import { SHUTTING_DOWN } from "./outcomes.ts";
 import { createPipeline, type Pipeline } from "./interceptors.ts";
 import { Http1Exchange } from "./http1_exchange.ts";
 import { Http2Exchange } from "./http2_exchange.ts";
@@ -270,7 +271,7 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     // Sleeping rejects when the drain wins; that is no failure.
     const pause = (ms: number) => clock.sleep(ms, patience.signal).then(() => {}, () => {});
     await Promise.race([drained, pause(limits.shutdownTimeoutMs)]);
-    shortLane.abort(shuttingDown());
+    shortLane.abort(shuttingDown);
     for (const exchange of exchanges.keys()) exchange.abort(shuttingDown());
     await Promise.race([drained, pause(LAST_WORDS_MS)]);
     connections.destroy();
@@ -351,5 +352,5 @@ function roomSamples(room: BodyRoom): Sample[] {
 }
 
 function shuttingDown(): ConnectError {
-  return new ConnectError("the server is shutting down", Code.Unavailable);
+  return new ConnectError(SHUTTING_DOWN, Code.Unavailable);
 }

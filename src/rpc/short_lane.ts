@@ -36,6 +36,7 @@ import {
   type Task,
 } from "./http2/mod.ts";
 import type { Pipeline } from "./interceptors.ts";
+import { isWrite, tellOutcome, type WatchedCall } from "./outcomes.ts";
 import type { PortLimits } from "./limits.ts";
 import { type BodyRoom, lengthIn, noRoom, Pieces } from "./request_bytes.ts";
 import { type Encoder, MalformedMessage } from "./wire/mod.ts";
@@ -129,9 +130,9 @@ export class ShortLane {
     return call;
   }
 
-  /** Ends all running calls. */
-  abort(reason: ConnectError): void {
-    this.deadlines.clearAll((call) => call.fail(reason));
+  /** Ends all running calls. @param reason  makes each one's, which says what became of its write */
+  abort(reason: () => ConnectError): void {
+    this.deadlines.clearAll((call) => call.fail(reason()));
   }
 
   /** Stops the timer. */
@@ -164,7 +165,7 @@ export class ShortLane {
 }
 
 /** One call. */
-export class ShortCall extends Timed implements StreamUser, Task {
+export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
   readonly head: RequestHead;
   readonly clientMs: number | undefined;
   /** Headers and trailers that the method adds to its answer, also to one that is a failure. */
@@ -189,6 +190,7 @@ export class ShortCall extends Timed implements StreamUser, Task {
   /** Is in the connection's list of things to begin. */
   #deferred = true;
   #ended = false;
+  #isHandedOver = false;
   #controller: AbortController | undefined;
 
   constructor(
@@ -211,6 +213,20 @@ export class ShortCall extends Timed implements StreamUser, Task {
     this.head = head;
     this.#connection = connection;
     this.#startMs = meter.begin();
+  }
+
+  // What the node asks and tells of a write.
+
+  get gone(): boolean {
+    return this.#ended;
+  }
+
+  handedOver(): void {
+    this.#isHandedOver = true;
+  }
+
+  get isHandedOver(): boolean {
+    return this.#isHandedOver;
   }
 
   /** Aborted when the call ends, however it does. */
@@ -309,6 +325,7 @@ export class ShortCall extends Timed implements StreamUser, Task {
     const known = error instanceof PairError ? told.get(error) : undefined;
     if (known !== undefined && this.own === undefined) return known;
     const status = pipeline.status(error);
+    if (isWrite(this.#method.desc)) tellOutcome(status, this.#isHandedOver);
     const trailer = new Headers(this.own?.trailer);
     setTrailerStatus(trailer, status);
     const now = { code: status.code, trailers: toHeaderList(trailer) };

@@ -18,6 +18,8 @@ import { KeyValueService } from "../gen/pairdb/v1/kv_pb.ts";
 import { PairError } from "../model/mod.ts";
 import { fromHeaderList, urlOf } from "./exchange.ts";
 import type { PortLimits } from "./limits.ts";
+import type { WriteWatch } from "../node/mod.ts";
+import { watchKey } from "./outcomes.ts";
 import type { KeyValueMethods } from "./methods/mod.ts";
 import type { Binding } from "./router.ts";
 import type { AnyShortMethod, ShortCall, ShortMethod } from "./short_lane.ts";
@@ -56,7 +58,7 @@ export function hotMethods(
 function hot<Input extends { readonly tenant: string }, Output>(
   desc: DescMethodUnary,
   decode: (bytes: Uint8Array) => Input,
-  run: (input: Input) => Output | Promise<Output>,
+  run: (input: Input, watch: WriteWatch) => Output | Promise<Output>,
   answer: Encoder<Output>,
   limits: PortLimits,
 ): ShortMethod<Output> {
@@ -67,7 +69,7 @@ function hot<Input extends { readonly tenant: string }, Output>(
     begin(bytes, call) {
       const input = inRange(decode, bytes);
       call.authorise(input.tenant);
-      return run(input);
+      return run(input, call);
     },
   };
 }
@@ -169,7 +171,7 @@ function contextOf(method: DescMethodUnary, call: ShortCall): HandlerContext {
     requestHeader: fromHeaderList(call.head.fields),
     responseHeader: new Headers(),
     responseTrailer: new Headers(),
-    values: createContextValues(),
+    values: createContextValues().set(watchKey, call),
     timeoutMs: () => call.timeLeftMs(),
     signal: call.signal,
   };

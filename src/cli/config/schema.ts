@@ -53,7 +53,7 @@ const server = z.strictObject({
     { default: "10s", min: "1ms", max: "1h" },
   ),
   write_timeout: duration(
-    "Time for a write that came without a deadline. One that ran out may still have been stored.",
+    "Time for a write that came without a deadline. What is told then says whether it may still be stored.",
     { default: "10s", min: "1ms", max: "1h" },
   ),
   shutdown_timeout: duration(

@@ -4,7 +4,14 @@
  * @module
  */
 import { type Key, PairError, type VectorClock } from "../../model/mod.ts";
-import type { KeyState, PutInput, ReadResult, StorageNode, WriteResult } from "../../node/mod.ts";
+import type {
+  KeyState,
+  PutInput,
+  ReadResult,
+  StorageNode,
+  WriteResult,
+  WriteWatch,
+} from "../../node/mod.ts";
 import { checkConsistency } from "../convert.ts";
 
 /** What every call has. */
@@ -55,12 +62,12 @@ export interface BatchGetResult {
   readonly results: readonly (KeyState | undefined)[];
 }
 
-/** The methods. Each throws PairErrors. */
+/** The methods. Each throws PairErrors; those that write tell who waits what becomes of it. */
 export interface KeyValueMethods {
-  put(call: PutCall): Promise<WriteResult>;
+  put(call: PutCall, watch?: WriteWatch): Promise<WriteResult>;
   get(call: GetCall): KeyState | Promise<KeyState>;
-  delete(call: DeleteCall): Promise<DeleteResult>;
-  batchPut(call: BatchPutCall): Promise<BatchPutResult>;
+  delete(call: DeleteCall, watch?: WriteWatch): Promise<DeleteResult>;
+  batchPut(call: BatchPutCall, watch?: WriteWatch): Promise<BatchPutResult>;
   batchGet(call: BatchGetCall): Promise<BatchGetResult>;
 }
 
@@ -76,9 +83,9 @@ export function keyValueMethods(node: StorageNode): KeyValueMethods {
     throw notFound;
   };
   return {
-    put(call) {
+    put(call, watch) {
       checkConsistency(call.consistency);
-      return node.put(call.tenant, call);
+      return node.put(call.tenant, call, watch);
     },
 
     get({ tenant, key, consistency }) {
@@ -87,14 +94,14 @@ export function keyValueMethods(node: StorageNode): KeyValueMethods {
       return found instanceof Promise ? found.then(orNotFound) : orNotFound(found);
     },
 
-    delete(call) {
+    delete(call, watch) {
       checkConsistency(call.consistency);
-      return node.delete(call.tenant, call);
+      return node.delete(call.tenant, call, watch);
     },
 
-    batchPut({ tenant, items, consistency, skipUnchanged }) {
+    batchPut({ tenant, items, consistency, skipUnchanged }, watch) {
       checkConsistency(consistency);
-      return node.batchPut(tenant, items, { skipUnchanged });
+      return node.batchPut(tenant, items, { skipUnchanged }, watch);
     },
 
     async batchGet({ tenant, keys, consistency }) {

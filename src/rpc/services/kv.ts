@@ -22,6 +22,7 @@ import {
 } from "../../gen/pairdb/v1/kv_pb.ts";
 import { checkConsistency, fromClock, fromState, toClock, toCount } from "../convert.ts";
 import type { KeyValueMethods } from "../methods/mod.ts";
+import { watchKey } from "../outcomes.ts";
 
 /** A scan's message is sent once it holds this many bytes of keys and values... */
 const SCAN_BATCH_BYTES = 64 * 1024;
@@ -41,27 +42,24 @@ export function keyValueService(
   clock: Clock,
 ): Required<ServiceImpl<typeof KeyValueService>> {
   return {
-    async put({ tenantId, consistency, ...item }) {
-      return fromWrite(await methods.put({ tenant: tenantId, consistency, ...toPut(item) }));
+    async put({ tenantId, consistency, ...item }, { values }) {
+      const call = { tenant: tenantId, consistency, ...toPut(item) };
+      return fromWrite(await methods.put(call, values.get(watchKey)));
     },
 
     async get({ tenantId, key, consistency }) {
       return fromState(await methods.get({ tenant: tenantId, key, consistency }));
     },
 
-    async delete({ tenantId, key, vectorClock, consistency }) {
-      const context = toClock(vectorClock);
-      const done = await methods.delete({ tenant: tenantId, key, context, consistency });
+    async delete({ tenantId, key, vectorClock, consistency }, { values }) {
+      const call = { tenant: tenantId, key, context: toClock(vectorClock), consistency };
+      const done = await methods.delete(call, values.get(watchKey));
       return { ...fromWrite(done), existed: done.existed };
     },
 
-    async batchPut({ tenantId, items, consistency, skipUnchanged }) {
-      const { results, unchanged } = await methods.batchPut({
-        tenant: tenantId,
-        items: items.map(toPut),
-        consistency,
-        skipUnchanged,
-      });
+    async batchPut({ tenantId, items, consistency, skipUnchanged }, { values }) {
+      const call = { tenant: tenantId, items: items.map(toPut), consistency, skipUnchanged };
+      const { results, unchanged } = await methods.batchPut(call, values.get(watchKey));
       return { results: results.map(fromWrite), unchanged };
     },
 

@@ -8,6 +8,7 @@ import { PairError } from "../../model/mod.ts";
 import type { StorageNode } from "../../node/mod.ts";
 import type { Clock } from "../../runtime/mod.ts";
 import type { StorageNodeService } from "../../gen/pairdb/v1/storage_node_pb.ts";
+import { watchKey } from "../outcomes.ts";
 import { fromClock, fromState, toClock, toCount } from "../convert.ts";
 
 /** Binds the service to a node. @param clock  stamps health reports */
@@ -16,14 +17,16 @@ export function storageNodeService(
   clock: Clock,
 ): Partial<ServiceImpl<typeof StorageNodeService>> {
   return {
-    async write({ tenantId, key, value, vectorClock }) {
+    async write({ tenantId, key, value, vectorClock }, { values }) {
+      const watch = values.get(watchKey);
       const version = toClock(vectorClock);
       const written = version === undefined
-        ? await node.put(tenantId, { key, value })
+        ? await node.put(tenantId, { key, value }, watch)
         : await node.applyReplica(
           tenantId,
           { key, value, deleted: false, clock: version },
           "write",
+          watch,
         );
       return { success: true, vectorClock: fromClock(written.clock) };
     },
@@ -36,19 +39,21 @@ export function storageNodeService(
       return { success: true, source: found.source, ...fromState(found) };
     },
 
-    async delete({ tenantId, key, vectorClock }) {
+    async delete({ tenantId, key, vectorClock }, { values }) {
+      const watch = values.get(watchKey);
       const version = toClock(vectorClock);
       const written = version === undefined
-        ? await node.delete(tenantId, { key })
+        ? await node.delete(tenantId, { key }, watch)
         : await node.applyReplica(
           tenantId,
           { key, value: undefined, deleted: true, clock: version },
           "delete",
+          watch,
         );
       return { success: true, vectorClock: fromClock(written.clock) };
     },
 
-    async repair({ tenantId, key, value, vectorClock, timestamp, deleted }) {
+    async repair({ tenantId, key, value, vectorClock, timestamp, deleted }, { values }) {
       const version = toClock(vectorClock);
       if (version === undefined) {
         throw new PairError("InvalidArgument", "Cannot repair: the vector clock is missing");
@@ -58,6 +63,7 @@ export function storageNodeService(
         tenantId,
         { key, value, deleted, clock: version, timestampMs },
         "repair",
+        values.get(watchKey),
       );
       return { success: true };
     },

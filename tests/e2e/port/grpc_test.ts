@@ -166,7 +166,7 @@ Deno.test("port: a deadline that passes ends the call, one that has passed start
 Deno.test("port: the server itself ends a call that takes too long", () =>
   withPort(async ({ port, node, logged }) => {
     let open = () => {};
-    node.gate = new Promise((resolve) => open = resolve);
+    node.syncGate = new Promise((resolve) => open = resolve);
     const call = (headers: Record<string, string>) =>
       fetch(`${port.url}/pairdb.v1.KeyValueService/Put`, {
         method: "POST",

@@ -24,7 +24,7 @@ import {
   type Piece,
   postFields,
 } from "../../support/http2_by_hand.ts";
-import { withPort } from "../../support/port.ts";
+import { until, withPort } from "../../support/port.ts";
 import { envelope } from "../../support/raw_rpc.ts";
 import { prepare } from "../../support/rpc_examples.ts";
 import { bodyOf, headersOf, LONG, SHORT, type Way } from "../../support/ways.ts";
@@ -137,6 +137,36 @@ Deno.test("lanes: the same bytes, cut anywhere, get the same answer", () =>
         assert.deepEqual(logged.filter(({ level }) => level === "error"), []);
       }
     });
+  }));
+
+Deno.test("lanes: what waits is not written over by what comes after it", () =>
+  withPort(async ({ port, node }) => {
+    const { put } = KeyValueService.method;
+    const gate = Promise.withResolvers<void>();
+    node.gate = gate.promise;
+    const peer = await Http2Peer.open(port.port);
+    try {
+      const calls: Promise<Http2Answer>[] = [];
+      const valueOf = (i: number) => new Uint8Array(i % 3 === 0 ? 3000 : 30).fill(i);
+      for (let i = 0; i < 300; i++) {
+        const body = bodyOf(SHORT, put, [
+          create(put.input, { tenantId: "t", key: `key-${i}`, value: valueOf(i) }),
+        ]);
+        const fields = postFields(`/${KeyValueService.typeName}/Put`, {});
+        calls.push(peer.call([...fields, ...headersOf(SHORT, { method: put, body })], body));
+        // In one chunk with others, or alone.
+        if (i % 7 === 0) await until(() => node.putsBegun === i + 1);
+      }
+      await until(() => node.putsBegun === 300);
+      gate.resolve();
+      await Promise.all(calls);
+      for (let i = 0; i < 300; i++) {
+        const { value } = node.get("t", `key-${i}`)?.winner ?? {};
+        assert.deepEqual(value && Uint8Array.from(value), valueOf(i), `key-${i}`);
+      }
+    } finally {
+      await peer.close();
+    }
   }));
 
 /** What a method saw of its call. */
