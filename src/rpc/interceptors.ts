@@ -45,6 +45,8 @@ export interface Pipeline {
   readonly authority: Authority;
   readonly calls: CallMetrics;
   readonly status: Status;
+  /** Notes a failure that nobody waits for any more. */
+  readonly late: (error: unknown) => void;
   readonly requestGate: (context: HandlerContext) => void;
   readonly interceptors: Interceptor[];
 }
@@ -58,6 +60,7 @@ export function createPipeline(options: PipelineOptions): Pipeline {
     authority,
     calls,
     status,
+    late: (error) => late(error, log),
     requestGate: (context) => {
       observe(context, calls, status, log);
       admitCall(authority, context);

@@ -276,7 +276,7 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
       const output = this.#method.begin(message, this);
       if (output instanceof Promise) {
         this.#setDeadline();
-        output.then((value) => this.#settle(value), (error) => this.fail(error));
+        output.then((value) => this.#settle(value), (error) => this.#settleBadly(error));
       } else this.#answer(output);
     } catch (error) {
       if (error instanceof MalformedMessage) this.#handOver();
@@ -293,6 +293,11 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
     const { authority } = this.#options.pipeline;
     // Nobody comes here who was not admitted.
     authoriseTenant(authority, this.#identity ?? ANONYMOUS, this.#rule, tenant);
+  }
+
+  #settleBadly(error: unknown): void {
+    if (this.#ended) this.#options.pipeline.late(error);
+    else this.fail(error);
   }
 
   /** Ends the call with a failure. Does nothing when it has ended. */

@@ -224,6 +224,9 @@ for (const way of [SHORT, LONG]) {
             await it.node.put("t", { key: "later", value });
             assert.equal(hasNew(it), false);
           }
+          const late = () => it.logged.filter(({ event }) => event === "rpc_late_error").length;
+          if (stage === "the gate") await until(() => late() === 1);
+          else assert.equal(late(), 0);
           await running(it, 0);
           await peer.close();
         }));
