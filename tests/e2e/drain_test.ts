@@ -5,6 +5,8 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { connect } from "node:tls";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { type ServiceError, status } from "@grpc/grpc-js";
 import {
@@ -16,6 +18,7 @@ import { GRPC, GrpcClient, GrpcError } from "../../src/rpc/grpc_client.ts";
 import { ClientConnection, HpackDecoder } from "../../src/rpc/http2/mod.ts";
 import { FrameReader } from "../../src/rpc/http2/frame_reader.ts";
 import { type Connection, denoClock, denoNetwork } from "../../src/runtime/mod.ts";
+import { derOf } from "../support/certificates.ts";
 import { GrpcJsClient } from "../support/grpc_js.ts";
 import { until } from "../support/port.ts";
 import { RawClient } from "../support/raw_http.ts";
@@ -45,6 +48,8 @@ const MAX_31 = 2 ** 31 - 1;
 const IN_FLIGHT = 16;
 const OWN_CLIENTS = 4;
 const GRPC_JS_CLIENTS = 2;
+/** How often the certificate is replaced. */
+const RENEWALS = 3;
 /** Acknowledged puts of each client before the signal: all are in full swing then. */
 const WARM = 200;
 
@@ -191,26 +196,33 @@ async function keysOf(server: Server, ca: Uint8Array | undefined): Promise<strin
   return keys;
 }
 
-async function drains(server: Server, args: readonly string[], ca?: Uint8Array): Promise<void> {
+/** @param meanwhile  what else happens under the load, before the signal */
+async function drains(
+  server: Server,
+  args: readonly string[],
+  ca?: Uint8Array,
+  meanwhile: (loads: readonly Load[]) => Promise<void> = async () => {},
+): Promise<void> {
   const loads: Load[] = [];
   for (let i = 0; i < OWN_CLIENTS; i++) loads.push(await ownLoad(`own${i}`, server.port, ca));
   for (let i = 0; i < GRPC_JS_CLIENTS; i++) loads.push(grpcJsLoad(`js${i}`, server.port, ca));
+  const early = loads.map(({ done }) => done.then(() => assert.fail("a load ended by itself")));
+  const steady = (work: Promise<void>) => Promise.race([work, ...early]);
   const probe = ca === undefined ? await RawClient.open(server.port) : undefined;
   if (probe !== undefined) {
     await hello(probe);
     await nextOf(probe, SETTINGS);
   }
   try {
-    await Promise.race([
-      until(() => loads.every(({ acked }) => acked.length >= WARM)),
+    await steady(until(() => loads.every(({ acked }) => acked.length >= WARM)));
+    await steady(meanwhile(loads));
+    const [code, asked] = await Promise.all([
+      server.stop(),
+      probe && askAtTheEnd(probe),
       ...loads.map(({ done }) => done),
     ]);
-    for (const { acked } of loads) assert(acked.length >= WARM, "a load ended before the signal");
-    const stopped = server.stop();
-    const asked = probe && askAtTheEnd(probe);
-    await Promise.all(loads.map(({ done }) => done));
-    if (asked !== undefined) assert.deepEqual(await asked, { health: 2, readyz: "503" });
-    assert.equal(await stopped, 0);
+    if (probe !== undefined) assert.deepEqual(asked, { health: 2, readyz: "503" });
+    assert.equal(code, 0);
     for (const load of loads) load.check();
   } finally {
     for (const load of loads) load.close();
@@ -237,3 +249,34 @@ Deno.test({
   ...LEAVES_TIMERS,
   fn: () => withTlsServer((server, { ca, args }) => drains(server, args, ca.pem)),
 });
+
+Deno.test({
+  name: "serve: certificates are replaced under load, and no connection notices",
+  ...LEAVES_TIMERS,
+  fn: () =>
+    withTlsServer((server, { ca, args, write }) =>
+      drains(server, args, ca.pem, async (loads) => {
+        for (let round = 1; round <= RENEWALS; round++) {
+          const renewed = ca.issue("server", { names: ["DNS:localhost", "IP:127.0.0.1"] });
+          write("server", renewed);
+          const der = Buffer.from(derOf(renewed.cert));
+          // Each try is a handshake, in which the node gets its turn.
+          while (!der.equals(await certificateOf(server.port)));
+          const before = loads.map(({ acked }) => acked.length);
+          await until(() => loads.every(({ acked }, i) => acked.length >= before[i] + IN_FLIGHT));
+        }
+      }), () => ({ "auth.reload_interval": "100ms" })),
+});
+
+/** The certificate that a new connection gets, in DER. */
+function certificateOf(port: number): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: "127.0.0.1", port, rejectUnauthorized: false });
+    socket.once("error", reject);
+    socket.once("secureConnect", () => {
+      const { raw } = socket.getPeerCertificate();
+      socket.destroy();
+      resolve(raw);
+    });
+  });
+}
