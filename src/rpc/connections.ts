@@ -29,6 +29,9 @@ import { describe } from "./errors.ts";
 /** What ALPN calls the protocols; who agrees on one and speaks the other is turned away. */
 const ALPN: Readonly<Record<string, "http1" | "http2">> = { "h2": "http2", "http/1.1": "http1" };
 
+/** Time for the first bytes of a connection that is new when all are asked to go. */
+const NEW_GRACE_MS = 1000;
+
 /** One connection. */
 class Link implements Holder {
   /** The peer's; kept, for a socket that is gone has none. */
@@ -43,6 +46,8 @@ class Link implements Holder {
   expelled = false;
   /** Stops the wait for the first bytes. */
   cancelPreface: Cancel = () => {};
+  /** Stops the wait of a connection that is new when all are asked to go. */
+  cancelGrace: Cancel = () => {};
   /** How far the client had come in taking answers when that was looked at, and since when. */
   seenProgress = -1;
   stalledSinceMs = 0;
@@ -275,6 +280,7 @@ export class Connections {
 
   #forget(link: Link): void {
     link.cancelPreface();
+    link.cancelGrace();
     if (!this.#links.delete(link.socket)) return;
     this.#open.add(-1, link.kind);
     this.#countAddress(link.address, -1);
@@ -296,8 +302,13 @@ export class Connections {
 
   /** Asks a connection to go; it ends with its last request. */
   #dismiss(link: Link): void {
-    if (link.http2 !== undefined) link.http2.drain();
-    else if (link.running === 0) link.socket.destroy();
+    if (link.http2 !== undefined) return link.http2.drain();
+    const end = () => {
+      if (link.http2 === undefined && link.running === 0) link.socket.destroy();
+    };
+    // What a new client has sent may be here already, and it knows nothing of our going.
+    if (link.kind === "new") link.cancelGrace = this.#options.clock.after(NEW_GRACE_MS, end);
+    else end();
   }
 
   /** Looks for idle connections, as long as there are any connections. */

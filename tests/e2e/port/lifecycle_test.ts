@@ -13,10 +13,32 @@ import { FakeNode } from "../../support/fake_node.ts";
 import { GrpcJsClient } from "../../support/grpc_js.ts";
 import { callJson, until, withPort } from "../../support/port.ts";
 import { RawClient } from "../../support/raw_http.ts";
+import {
+  DATA,
+  END_HEADERS,
+  END_STREAM,
+  frame,
+  GOAWAY,
+  HEADERS,
+  hello,
+  nextFrame,
+  postBlock,
+} from "../../support/raw_http2.ts";
+
+const PING = 6;
+const ACK = 1;
 
 async function get(url: string): Promise<[number, string]> {
   const response = await fetch(url);
   return [response.status, await response.text()];
+}
+
+/** Waits until so many connections were accepted, that of the question included. */
+async function accepted(url: string, count: number): Promise<void> {
+  for (;;) {
+    const [, text] = await get(`${url}/metrics`);
+    if (Number(/^pairdb_connections_total (\d+)$/m.exec(text)?.[1]) >= count) return;
+  }
 }
 
 Deno.test("port: /healthz, /readyz and the page", () =>
@@ -135,6 +157,33 @@ Deno.test("port: closing lets running calls finish and takes no new ones", () =>
     await closing;
     await Promise.all([idle.close(), http1.close()]);
     grpc.close();
+  }));
+
+Deno.test("port: a client that has just come when the port closes is served, and told to go", () =>
+  withPort(async ({ port }) => {
+    const http2 = await RawClient.open(port.port);
+    const http1 = await RawClient.open(port.port);
+    const mute = await RawClient.open(port.port);
+    await accepted(port.url, 4);
+    const closing = port.close();
+    const healthz = postBlock("/healthz", { ":method": "GET" });
+    await Promise.all([
+      http1.send("GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"),
+      hello(http2).then(() => http2.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, healthz))),
+    ]);
+    const { status, header } = await http1.response();
+    assert.deepEqual([status, header.connection], [200, "close"]);
+    const seen: number[] = [];
+    for (;;) {
+      const { type, payload } = await nextFrame(http2);
+      seen.push(type);
+      if (type === GOAWAY && payload[0] === 0) break;
+      if (type === PING) await http2.send(frame(PING, ACK, 0, payload));
+    }
+    assert(seen.includes(HEADERS) && seen.includes(DATA), `frames ${seen}`);
+    await mute.closed();
+    await closing;
+    await Promise.all([http1.close(), http2.close(), mute.close()]);
   }));
 
 Deno.test("port: closing does not cut off a large answer that is under way", () =>
