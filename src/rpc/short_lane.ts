@@ -87,17 +87,21 @@ interface LaneParts extends ShortLaneOptions {
 }
 
 /** What a head means for this lane; the same head is read once. */
-interface Plan {
-  readonly method: AnyShortMethod;
-  /** What the method asks of its caller; undefined where nobody is asked. */
-  readonly rule: MethodRule | undefined;
-  /** Who the client says that it is. */
-  readonly authorization: string | undefined;
-  readonly meter: CallMeter;
-  /** What the client allows, ms; undefined: it did not say. */
-  readonly clientMs: number | undefined;
+class Plan {
+  constructor(
+    readonly method: AnyShortMethod,
+    /** What the method asks of its caller; undefined where nobody is asked. */
+    readonly rule: MethodRule | undefined,
+    /** Who the client says that it is. */
+    readonly authorization: string | undefined,
+    readonly meter: CallMeter,
+    /** What the client allows, ms; undefined: it did not say. */
+    readonly clientMs: number | undefined,
+  ) {}
 }
 
+/** The note of a head that is not for this lane. */
+const NO_PLAN = "not for the short lane";
 const PREFIX_BYTES = 5;
 const GRPC_TYPES: ReadonlySet<string> = new Set(["application/grpc", "application/grpc+proto"]);
 /** What every answer begins with, and what a good one ends with. */
@@ -109,7 +113,6 @@ const NO_HEADER = new Headers();
 export class ShortLane {
   readonly deadlines: Deadlines;
   readonly #options: LaneParts;
-  readonly #plans = new WeakMap<RequestHead, Plan | null>();
 
   constructor(options: ShortLaneOptions) {
     this.#options = { ...options, told: new WeakMap() };
@@ -122,9 +125,9 @@ export class ShortLane {
     head: RequestHead,
     connection: ServerConnection,
   ): StreamUser | undefined {
-    let plan = this.#plans.get(head);
-    if (plan === undefined) this.#plans.set(head, plan = this.#plan(head, connection) ?? null);
-    if (plan === null || stream.remoteClosed) return undefined;
+    head.note ??= this.#plan(head, connection) ?? NO_PLAN;
+    const plan = head.note;
+    if (!(plan instanceof Plan) || stream.remoteClosed) return undefined;
     const call = new ShortCall(this.#options, this.deadlines, plan, stream, head, connection);
     connection.defer(call);
     return call;
@@ -160,7 +163,7 @@ export class ShortLane {
       ? { timeoutMs: undefined, error: undefined }
       : parseTimeout(timeout, limits.streamTimeoutMs);
     if (error !== undefined || (clientMs !== undefined && clientMs <= 0)) return undefined;
-    return { method, rule, authorization, meter: pipeline.calls.of(method.desc), clientMs };
+    return new Plan(method, rule, authorization, pipeline.calls.of(method.desc), clientMs);
   }
 }
 

@@ -17,6 +17,11 @@ export interface RequestHead {
   readonly fields: HeaderList;
   /** The body's length by `content-length`; -1 when none was named. */
   readonly contentLength: number;
+  /**
+   * What whoever takes requests has made of this head, for the next request that has the same one.
+   * Undefined at first.
+   */
+  note: unknown;
 }
 
 /** The value of a field; undefined when there is none. The first, when there are several. */
@@ -61,10 +66,10 @@ export function readRequestHead(headers: HeaderList, streamId: number): RequestH
   const authority = pseudo.get(":authority") ?? fieldOf(fields, "host") ?? "";
   const contentLength = contentLengthOf(fields, streamId);
   if (method === "CONNECT" && path === undefined && scheme === undefined) {
-    return { method, scheme: "", path: "", authority, fields, contentLength };
+    return { method, scheme: "", path: "", authority, fields, contentLength, note: undefined };
   }
   if (!method || !scheme || !path) throw malformed(streamId);
-  return { method, scheme, path, authority, fields, contentLength };
+  return { method, scheme, path, authority, fields, contentLength, note: undefined };
 }
 
 const REQUEST_PSEUDO: ReadonlySet<string> = new Set([":method", ":scheme", ":path", ":authority"]);

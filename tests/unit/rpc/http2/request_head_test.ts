@@ -18,6 +18,7 @@ Deno.test("readRequestHead() takes a head apart", () => {
     authority: "host:1",
     fields,
     contentLength: 12,
+    note: undefined,
   });
   assert.equal(fieldOf(head.fields, "x-a"), "1");
   assert.equal(fieldOf(head.fields, "x-b"), undefined);
