@@ -47,7 +47,6 @@ const ROUNDS: Readonly<Record<string, (port: number) => Promise<void>>> = {
         const attacker = await Attacker.open(port);
         const block = make(attacker);
         await attacker.flood(50, (i) => headerFrames(2 * i + 1, block));
-        await attacker.until(() => attacker.headers === 50);
         await attacker.close();
       },
     ]),

@@ -94,7 +94,7 @@ interface HeaderBlock {
 
 /** CONTINUATION frames of one header block (CVE-2024-27983). */
 const MAX_CONTINUATIONS = 32;
-/** A header block is read up to this many times the list's limit, to be able to say that it is too large. */
+/** A header block, and the list it makes, are read up to this many times the list's limit, to be able to say that it is too large. */
 const BLOCK_FACTOR = 4;
 /** Settings in one frame: there are seven kinds, and each may cost a walk through all streams. */
 const MAX_SETTINGS = 32;
@@ -159,6 +159,7 @@ export abstract class Http2Connection {
     this.#decoder = new HpackDecoder({
       maxTableBytes: 4096,
       maxListBytes: limits.maxHeaderBytes,
+      abortListBytes: limits.maxHeaderBytes * BLOCK_FACTOR,
     });
     this.#receiveWindow = new ReceiveWindow(limits.connectionWindowBytes);
     const now = clock.monotonicMs();

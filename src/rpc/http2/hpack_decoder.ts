@@ -24,6 +24,7 @@
  */
 import { DEFAULT_TABLE_BYTES, DynamicTable, ENTRY_OVERHEAD_BYTES } from "./dynamic_table.ts";
 import type { TableView } from "./dynamic_table.ts";
+import { AbuseError } from "./frames.ts";
 import { huffmanDecode } from "./huffman.ts";
 import { latin1 } from "./latin1.ts";
 import { RecentStrings } from "./recent_strings.ts";
@@ -77,6 +78,7 @@ const SCRATCH_BYTES = 256;
 export class HpackDecoder {
   readonly #maxTableBytes: number;
   readonly #maxListBytes: number;
+  readonly #abortListBytes: number;
   readonly #table = new DynamicTable();
   /** The largest size that the peer may give the table. */
   #limitBytes: number;
@@ -94,10 +96,16 @@ export class HpackDecoder {
   /**
    * @param options.maxTableBytes  what we announce as SETTINGS_HEADER_TABLE_SIZE, in bytes
    * @param options.maxListBytes  how large a list may be: name, value and 32 bytes for each field (RFC 9113, 6.5.2)
+   * @param options.abortListBytes  a list above this is not read to its end: decode() throws AbuseError
    */
-  constructor({ maxTableBytes, maxListBytes }: { maxTableBytes: number; maxListBytes: number }) {
+  constructor({ maxTableBytes, maxListBytes, abortListBytes = Infinity }: {
+    maxTableBytes: number;
+    maxListBytes: number;
+    abortListBytes?: number;
+  }) {
     this.#maxTableBytes = maxTableBytes;
     this.#maxListBytes = maxListBytes;
+    this.#abortListBytes = abortListBytes;
     this.#limitBytes = Math.max(maxTableBytes, DEFAULT_TABLE_BYTES);
   }
 
@@ -157,6 +165,8 @@ export class HpackDecoder {
         listBytes += fieldBytes;
       }
       if (listBytes > this.#maxListBytes) {
+        // An entry of the table costs one byte to name: a block of such bytes keeps us busy for milliseconds.
+        if (listBytes > this.#abortListBytes) throw new AbuseError("headers");
         tooLarge = true;
         continue;
       }

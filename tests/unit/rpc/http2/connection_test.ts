@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { AbuseError, ERROR } from "../../../../src/rpc/http2/mod.ts";
 import { SimRandom } from "../../../../src/runtime/mod.ts";
 import { Collector, joined, Peer, type PeerOptions, uint32 } from "../../../support/http2_peer.ts";
+import { tableEntry } from "../../../support/attacks.ts";
 import { frame } from "../../../support/raw_http2.ts";
 
 const DATA = 0;
@@ -491,6 +492,21 @@ Deno.test("a header block that does not end is cut off by its frames, its bytes 
   inTime.send(frame(CONTINUATION, END_HEADERS, 1, block.subarray(1)));
   assert.equal(inTime.users.size, 1);
   assert.equal(inTime.clock.pendingCount, 0);
+});
+
+Deno.test("a header list of four times the limit is not read to its end, and ends the connection", () => {
+  const peer = new Peer();
+  const head = peer.block([":method", "GET", ":scheme", "http", ":path", "/"]);
+  // Each further byte names the entry of 4 KiB again.
+  const block = joined([
+    head,
+    tableEntry("x", "a".repeat(3900)),
+    new Uint8Array(10_000).fill(0xbe),
+  ]);
+  peer.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, block));
+  peer.exchange();
+  assert.equal(peer.goAway?.code, ERROR.ENHANCE_YOUR_CALM);
+  assert.equal((peer.failures[0] as AbuseError).kind, "headers");
 });
 
 Deno.test("SETTINGS with more settings than there are kinds end the connection", () => {
