@@ -10,6 +10,11 @@ import { COMPRESSION_NONE, type Handle, placeOf, sealTrailer, TRAILER_SIZE } fro
 
 /** Bytes gathered before they go to the file in one append. */
 const WRITE_BUFFER = 256 * 1024;
+/**
+ * After as many bytes the file is synced, long before its end: a journalling file system lets a sync of the
+ * log wait for what else is unwritten, and a whole table would be tens of milliseconds of that.
+ */
+const SYNC_BYTES = 1024 * 1024;
 
 /** Writes the sections of one table, one behind the other. */
 export class SectionWriter {
@@ -21,6 +26,7 @@ export class SectionWriter {
   #buffer = new Uint8Array(WRITE_BUFFER + 65536);
   #length = 0;
   #written = 0;
+  #unsynced = 0;
   #body = 0;
 
   constructor(
@@ -90,7 +96,11 @@ export class SectionWriter {
     this.#body = crc32c(this.#buffer, 0, this.#length, this.#body);
     this.#file.append(gathered);
     this.#written += this.#length;
+    this.#unsynced += this.#length;
     this.#length = 0;
+    if (this.#unsynced < SYNC_BYTES) return;
+    this.#file.syncNow();
+    this.#unsynced = 0;
   }
 
   #reserve(count: number): void {
