@@ -34,7 +34,9 @@ const isOf = (known: string) => sets === undefined || [...sets].every((set) => k
 const engineSets = "abc";
 const serverSets = Object.keys(SERVER_SETS).join("");
 const groups = (flag("--groups") ?? GROUPS.join()).split(",");
-const known = ["all", "engine", "server", "cache", "abuse"].includes(what) &&
+const FLAGS = ["count", "rounds", "sets", "groups", "seconds", "depths", "beyond"];
+const known = Deno.args.every((text) => !text.startsWith("--") || FLAGS.includes(text.slice(2))) &&
+  ["all", "engine", "server", "cache", "abuse"].includes(what) &&
   isOf(what === "server" ? serverSets : engineSets) &&
   groups.every((group) => GROUPS.some((known) => known === group));
 if (!known || !(rounds >= 1) || (count !== undefined && !(count >= 1))) {

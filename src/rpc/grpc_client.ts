@@ -23,6 +23,7 @@ import {
   type ResponseHead,
   writeUint32,
 } from "./http2/mod.ts";
+import { lengthIn } from "./request_bytes.ts";
 
 /** Codes of gRPC that this client itself gives. */
 export const GRPC = Object.freeze({
@@ -287,10 +288,6 @@ class UnaryCall extends ClientCall implements Timed {
 }
 
 const NO_BYTES = new Uint8Array(0);
-
-function lengthIn(body: Uint8Array): number {
-  return (body[1] << 24 | body[2] << 16 | body[3] << 8 | body[4]) >>> 0;
-}
 
 /**
  * The status of an answer: the server's, or what HTTP says in its place.

@@ -12,6 +12,7 @@
  */
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Cancel, Clock } from "../runtime/mod.ts";
+import { readUint32 } from "./http2/mod.ts";
 import type { PortLimits } from "./limits.ts";
 
 /** Pieces below this are copied together. */
@@ -303,5 +304,5 @@ export function forgetLength(header: Headers, readMaxBytes: number): void {
 
 /** What a message's prefix says. */
 export function lengthIn(prefix: Uint8Array): number {
-  return (prefix[1] << 24 | prefix[2] << 16 | prefix[3] << 8 | prefix[4]) >>> 0;
+  return readUint32(prefix, 1);
 }

@@ -34,6 +34,7 @@ import {
   type ServerConnection,
   type StreamUser,
   type Task,
+  writeUint32,
 } from "./http2/mod.ts";
 import type { Pipeline } from "./interceptors.ts";
 import { isWrite, tellOutcome, type WatchedCall } from "./outcomes.ts";
@@ -83,7 +84,8 @@ interface Told {
 
 /** What calls share. */
 interface LaneParts extends ShortLaneOptions {
-  readonly told: WeakMap<PairError, Told>;
+  /** The failure that was told last: what a method answers again and again is one object. */
+  readonly last: { error?: PairError; told?: Told };
 }
 
 /** What a head means for this lane; the same head is read once. */
@@ -115,7 +117,7 @@ export class ShortLane {
   readonly #options: LaneParts;
 
   constructor(options: ShortLaneOptions) {
-    this.#options = { ...options, told: new WeakMap() };
+    this.#options = { ...options, last: {} };
     this.deadlines = new Deadlines(options.clock);
   }
 
@@ -329,17 +331,16 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
 
   /** What the client is told of a failure. */
   #told(error: unknown): Told {
-    const { told, pipeline } = this.#options;
-    const known = error instanceof PairError ? told.get(error) : undefined;
-    if (known !== undefined && this.own === undefined) return known;
+    const { last, pipeline } = this.#options;
+    const isPlain = error instanceof PairError && this.own === undefined;
+    if (isPlain && last.error === error && last.told !== undefined) return last.told;
     const status = pipeline.status(error);
     if (isWrite(this.#method.desc)) tellOutcome(status, this.#isHandedOver);
     const trailer = new Headers(this.own?.trailer);
     setTrailerStatus(trailer, status);
-    const now = { code: status.code, trailers: toHeaderList(trailer) };
-    // Errors that a method throws again and again are one object.
-    if (error instanceof PairError && this.own === undefined) told.set(error, now);
-    return now;
+    const told = { code: status.code, trailers: toHeaderList(trailer) };
+    if (isPlain) Object.assign(last, { error, told });
+    return told;
   }
 
   /** Asks who calls, once, before the body is waited for; ends the call of who may not. */
@@ -462,10 +463,7 @@ function withOwn(usual: HeaderList, own: Headers | undefined): HeaderList {
 /** Writes the prefix of a message that is not compressed. */
 function putPrefix(into: Uint8Array, at: number, length: number): void {
   into[at] = 0;
-  into[at + 1] = length >>> 24;
-  into[at + 2] = length >>> 16;
-  into[at + 3] = length >>> 8;
-  into[at + 4] = length;
+  writeUint32(into, at + 1, length);
 }
 
 function tooLarge(bytes: number, limit: number): ConnectError {

@@ -10,6 +10,7 @@
  * GOAWAY that says why (RFC 9113, section 5.4).
  * @module
  */
+import { ByteWriter } from "../../model/mod.ts";
 import type { Cancel, Clock, Connection, PeerCertificate } from "../../runtime/mod.ts";
 import { Budget, type BudgetLimits } from "./budget.ts";
 import { ClosedStreams } from "./closed_streams.ts";
@@ -86,8 +87,9 @@ export interface Http2Options {
 /** What a HEADERS frame and its CONTINUATIONs have brought so far. */
 interface HeaderBlock {
   readonly streamId: number;
-  readonly parts: Uint8Array[];
-  bytes: number;
+  readonly bytes: ByteWriter;
+  /** How many frames. */
+  frames: number;
   readonly end: boolean;
   readonly selfDependent: boolean;
 }
@@ -627,8 +629,8 @@ export abstract class Http2Connection {
       return this.#decode(streamId, bytes, from, to, isEnd, selfDependent);
     }
     // Copied: a few bytes would hold the whole chunk that they came in.
-    const parts = [bytes.slice(from, to)];
-    this.#block = { streamId, parts, bytes: to - from, end: isEnd, selfDependent };
+    const copy = new ByteWriter().raw(bytes.subarray(from, to));
+    this.#block = { streamId, bytes: copy, frames: 1, end: isEnd, selfDependent };
     const fail = () => this.#fail(new AbuseError("slow_headers"));
     this.#cancelBlock = this.clock.after(this.limits.headerBlockMs, fail);
   }
@@ -638,22 +640,17 @@ export abstract class Http2Connection {
     if (block === undefined) {
       throw new Http2Error(ERROR.PROTOCOL_ERROR, "CONTINUATION without HEADERS");
     }
-    block.parts.push(bytes.slice(start, end));
-    block.bytes += end - start;
-    const isTooLarge = block.bytes > this.limits.maxHeaderBytes * BLOCK_FACTOR;
-    if (isTooLarge || block.parts.length > MAX_CONTINUATIONS + 1) {
+    block.bytes.raw(bytes.subarray(start, end));
+    block.frames++;
+    const isTooLarge = block.bytes.length > this.limits.maxHeaderBytes * BLOCK_FACTOR;
+    if (isTooLarge || block.frames > MAX_CONTINUATIONS + 1) {
       throw new AbuseError("continuation");
     }
     if ((flags & FLAG.END_HEADERS) === 0) return;
     this.#block = undefined;
     this.#cancelBlock();
-    const whole = new Uint8Array(block.bytes);
-    let at = 0;
-    for (const part of block.parts) {
-      whole.set(part, at);
-      at += part.length;
-    }
-    this.#decode(block.streamId, whole, 0, at, block.end, block.selfDependent);
+    const whole = block.bytes.view();
+    this.#decode(block.streamId, whole, 0, whole.length, block.end, block.selfDependent);
   }
 
   #decode(
@@ -861,15 +858,19 @@ export abstract class Http2Connection {
   }
 
   #writeWindowUpdate(streamId: number, increment: number): void {
-    const payload = new Uint8Array(4);
-    writeUint32(payload, 0, increment);
-    this.#writeFrame(FRAME.WINDOW_UPDATE, 0, streamId, payload);
+    this.#writeNumber(FRAME.WINDOW_UPDATE, streamId, increment);
   }
 
   #writeReset(streamId: number, code: number): void {
-    const payload = new Uint8Array(4);
-    writeUint32(payload, 0, code);
-    this.#writeFrame(FRAME.RST_STREAM, 0, streamId, payload);
+    this.#writeNumber(FRAME.RST_STREAM, streamId, code);
+  }
+
+  /** Writes a frame whose payload is 32 bits. */
+  #writeNumber(type: number, streamId: number, value: number): void {
+    if (this.failed) return;
+    const at = this.output.reserve(FRAME_HEADER_BYTES + 4);
+    const bytes = this.output.buffer;
+    writeUint32(bytes, writeFrameHeader(bytes, at, 4, type, 0, streamId), value);
   }
 }
 

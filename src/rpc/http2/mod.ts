@@ -11,7 +11,7 @@ export {
   type KeepAlive,
 } from "./client.ts";
 export { Http2Connection, type Http2Limits, type Http2Options } from "./connection.ts";
-export { AbuseError, ERROR, Http2Error, PREFACE, writeUint32 } from "./frames.ts";
+export { AbuseError, ERROR, Http2Error, PREFACE, readUint32, writeUint32 } from "./frames.ts";
 export { OutputBuffers } from "./output.ts";
 export { fieldOf, type RequestHead } from "./request_head.ts";
 export { ServerConnection, type ServerHandler, type Task } from "./server.ts";
