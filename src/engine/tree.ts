@@ -295,7 +295,7 @@ export class TreeState implements Tree {
   }
 
   #readMemtable(memtable: Memtable, key: Uint8Array, seq: number, search: Search): boolean {
-    for (let node = memtable.find(key, seq); node !== 0; node = memtable.older(node, key)) {
+    for (let node = memtable.find(key, seq); node !== 0; node = memtable.older(node)) {
       const kind = memtable.kind(node);
       if (
         search.take(

@@ -1,15 +1,34 @@
 /**
  * Memtable: the newest entries of a tree, sorted, in memory that a worker thread can read too.
  *
- * A skip list (Pugh, "Skip Lists: A Probabilistic Alternative to Balanced Trees", 1990; probability
- * 0.5, at most 16 levels) in one SharedArrayBuffer. References are byte offsets, 4-aligned, 0 for
- * none. The arena starts small and doubles, so that ten thousand small trees cost little; a large one is
- * had whole. Words are copied as this machine keeps them, which is little-endian wherever Deno runs.
+ * The keys are a skip list (Pugh, "Skip Lists: A Probabilistic Alternative to Balanced Trees", 1990;
+ * probability 0.5, at most 16 levels) in one SharedArrayBuffer, and the entries of a key a list of their own,
+ * which begins and ends at the key's first entry:
  *
- *     node:  0         4                              8          12           16
- *            +---------+------------------------------+----------+------------+-----------------+-----+-------+
- *            | seq u32 | seq high u16|kind u8|height u8| key u32 | value u32  | next u32 × height| key | value |
- *            +---------+------------------------------+----------+------------+-----------------+-----+-------+
+ *     level 1   HEAD ───────────────► b ──────────────► 0        b was written as 2, and again as 5 and 9:
+ *     level 0   HEAD ──► a ─────────► b ──────► c ────► 0
+ *                                     │ latest           in order: a@1  b@9  b@5  b@2  c@3
+ *                                     └► b@9 ─► b@5 ─► b@2, which is b
+ *
+ * So a key that is written again costs no search among all others. Whoever knows the key finds its first
+ * entry by hash: buckets that the writer alone has, each a list through the nodes.
+ *
+ * References are byte offsets, 4-aligned, 0 for none. The arena starts small and doubles, so that ten
+ * thousand small trees cost little; a large one is had whole. Words are copied as this machine keeps them,
+ * which is little-endian wherever Deno runs.
+ *
+ *     entry: 0         4                              8          12           16          20         24
+ *            +---------+------------------------------+----------+------------+-----------+----------+----------+
+ *            | seq u32 | seq high u16|kind u8|height u8| key u32 | value u32  | older u32 | newer u32| chain u32|
+ *            +---------+------------------------------+----------+------------+-----------+----------+----------+
+ *            28                  28 + 4 × height
+ *            +-------------------+-----+-------+
+ *            | next u32 × height | key | value |
+ *            +-------------------+-----+-------+
+ *     older      the key's next older entry; at its first, which has none, the latest
+ *     newer      its next newer entry
+ *     chain      the next first entry of the same bucket
+ *     height     0 for all but the first entry of a key
  *
  * Invariants
  *   - Entries are never changed or removed; a newer one of the same key stands before the older.
@@ -18,17 +37,32 @@
  * @module
  */
 import type { EntryKind } from "../api.ts";
+import { murmur3 } from "../../model/mod.ts";
 import { compareRanges, type EntryCursor } from "../cursor.ts";
 import { sortKeys } from "./sort_keys.ts";
 
 const MAX_HEIGHT = 16;
-const NODE_HEADER = 16;
+const NODE_HEADER = 28;
 const HEAD = 8;
+// Words of an entry.
+const OLDER = 4;
+/** Of a key's first entry, in the place of `older`. */
+const LATEST = 4;
+const NEWER = 5;
+const CHAIN = 6;
+const UNKNOWN = -1;
 const PAGE = 4096;
 const FIRST_CAPACITY = PAGE;
 /** An arena that outgrows this is given room for a whole memtable, see `reserve`. */
 const SMALL_CAPACITY = 1 << 20;
 const FULL_BYTES = 64 << 20;
+const FIRST_BUCKETS = 64;
+/** As many keys as a small arena holds; above it the buckets, too, are had for a whole memtable. */
+const SMALL_BUCKETS = 4096;
+/** Bytes of a full memtable for each of its buckets: about what an entry takes. */
+const BUCKET_BYTES = 128;
+/** Keys of one bucket that are looked at. Who chooses keys can choose such as share a bucket: the rest are searched for. */
+const LONGEST_CHAIN = 32;
 /** What an entry can take beside its key and value: header, tower, alignment. */
 const NODE_OVERHEAD = NODE_HEADER + 4 * MAX_HEIGHT + 3;
 
@@ -54,14 +88,13 @@ export class Memtable {
   #count: number;
   #minSeq = 0;
   #maxSeq = 0;
-  // The path to the last insert: sequential keys start from here and need no search.
+  // The path to the last new key: sequential keys start from here and need no search.
   readonly #path = new Uint32Array(MAX_HEIGHT).fill(HEAD);
-  #last = 0;
-  // The path of the last search, which is right for an insert of the same key as long as there was none
-  // since: a write reads its key first.
-  readonly #sought = new Uint32Array(MAX_HEIGHT).fill(HEAD);
-  #soughtKey: Uint8Array = NOTHING;
-  #soughtCount = -1;
+  #lastKey = 0;
+  /** By hash, the first of the entries that begin a key; as many as a power of two. A reader in another thread has none. */
+  #buckets: Uint32Array = NO_BUCKETS;
+  readonly #mostBuckets: number;
+  #keys = 0;
   // Entries that `place` put in and `link` has not linked yet: they lie end to end from here.
   #placed = 0;
   #firstPlaced = 0;
@@ -69,17 +102,20 @@ export class Memtable {
   // What `place` was last given, and the whole words of the buffer that it lies in.
   #source: Uint8Array = NOTHING;
   #sourceWords: Uint32Array = new Uint32Array(0);
+  readonly #seed: number;
   #chance: number;
   /** The size at which it will be frozen, about. */
   readonly fullBytes: number;
 
   /**
-   * @param seed       for the tower heights; any 32-bit integer but 0
+   * @param seed       for the tower heights and the hash of keys; any 32-bit integer but 0
    * @param fullBytes  see the field
    */
   constructor(seed = 0x9e3779b9, fullBytes = FULL_BYTES) {
+    this.#seed = seed | 0;
     this.#chance = seed | 0 || 1;
     this.fullBytes = fullBytes;
+    this.#mostBuckets = Math.max(SMALL_BUCKETS, powerOfTwo(fullBytes / BUCKET_BYTES));
     this.#arena = new SharedArrayBuffer(FIRST_CAPACITY);
     this.#bytes = new Uint8Array(this.#arena);
     this.#words = new Uint32Array(this.#arena);
@@ -127,6 +163,9 @@ export class Memtable {
    * @throws RangeError when memory cannot be had; nothing has changed then
    */
   reserve(entries: number, payload: number): void {
+    if (
+      this.#keys + entries > this.#buckets.length && this.#buckets.length < this.#mostBuckets
+    ) this.#moreBuckets(this.#keys + entries);
     const needed = this.#used + payload + entries * NODE_OVERHEAD;
     if (needed <= this.#arena.byteLength) return;
     let capacity = this.#arena.byteLength;
@@ -145,30 +184,29 @@ export class Memtable {
 
   /** Adds an entry. Room was reserved; sequences rise from call to call. */
   insert(seq: number, kind: EntryKind, key: Uint8Array, value: Uint8Array): void {
-    this.#findPath(key);
-    const height = this.#randomHeight();
-    while (this.#height < height) this.#path[this.#height++] = HEAD;
+    // What is greater than the greatest is new, and its path is known.
+    const behindAll = this.#isBehindAll(key);
+    const hash = murmur3(key, this.#seed);
+    const first = behindAll ? 0 : this.#firstOf(key, hash);
+    const height = first === 0 ? this.#randomHeight() : 0;
     const node = this.#used;
     const keyStart = node + NODE_HEADER + 4 * height;
-    const end = keyStart + key.length + value.length;
-    this.#used = (end + 3) & ~3;
-    const words = this.#words;
-    const w = node >> 2;
-    words[w] = seq % 2 ** 32;
-    words[w + 1] = (Math.floor(seq / 2 ** 32) << 16) | (kind << 8) | height;
-    words[w + 2] = key.length;
-    words[w + 3] = value.length;
+    this.#head(node, seq, kind, height, key.length, value.length);
     this.#bytes.set(key, keyStart);
     this.#bytes.set(value, keyStart + key.length);
+    this.#used = (keyStart + key.length + value.length + 3) & ~3;
+    if (first !== 0) return this.#addNewer(first, node);
+    this.#addKey(hash, node);
+    if (!behindAll) this.#findPath(key);
+    const words = this.#words;
+    while (this.#height < height) this.#path[this.#height++] = HEAD;
     for (let level = 0; level < height; level++) {
       const link = (this.#path[level] + NODE_HEADER >> 2) + level;
-      words[w + 4 + level] = words[link];
+      words[(node + NODE_HEADER >> 2) + level] = words[link];
       words[link] = node;
       this.#path[level] = node;
     }
-    this.#last = node;
-    if (this.#count++ === 0) this.#minSeq = seq;
-    this.#maxSeq = seq;
+    this.#lastKey = node;
   }
 
   /**
@@ -190,37 +228,42 @@ export class Memtable {
       const value = bytes.subarray(valueStart, valueEnd);
       return this.insert(seq, kind, bytes.subarray(keyStart, keyEnd), value);
     }
+    const hash = murmur3(bytes, this.#seed, keyStart, keyEnd);
+    const first = this.#lookUp(hash, bytes, keyStart, keyEnd);
+    if (first === UNKNOWN) {
+      // Only a search can tell, and that needs links.
+      this.link();
+      return this.place(seq, kind, bytes, keyStart, keyEnd, valueStart, valueEnd);
+    }
+    const height = first === 0 ? this.#randomHeight() : 0;
     const node = this.#used;
-    const height = this.#randomHeight();
-    const words = this.#words;
-    const w = node >> 2;
-    words[w] = seq % 2 ** 32;
-    words[w + 1] = (Math.floor(seq / 2 ** 32) << 16) | (kind << 8) | height;
-    words[w + 2] = keyEnd - keyStart;
-    words[w + 3] = valueEnd - valueStart;
+    this.#head(node, seq, kind, height, keyEnd - keyStart, valueEnd - valueStart);
     let at = node + NODE_HEADER + 4 * height;
     if (bytes !== this.#source) this.#setSource(bytes);
     at = this.#copy(keyStart, keyEnd, at);
     at = this.#copy(valueStart, valueEnd, at);
     this.#used = (at + 3) & ~3;
-    if (this.#placed++ === 0) this.#firstPlaced = node;
-    else if (this.#placedInOrder) this.#placedInOrder = this.#follows(this.#last, node);
-    this.#last = node;
-    if (this.#count++ === 0) this.#minSeq = seq;
-    this.#maxSeq = seq;
+    this.#placed++;
+    if (first !== 0) return this.#addNewer(first, node);
+    this.#addKey(hash, node);
+    if (this.#firstPlaced === 0) this.#firstPlaced = node;
+    else if (this.#placedInOrder) this.#placedInOrder = this.#follows(this.#lastKey, node);
+    this.#lastKey = node;
   }
 
   /** Makes what `place` has put in part of the table. */
   link(): void {
     if (this.#placed === 0) return;
+    const words = this.#words;
     if (this.#placedInOrder) {
       for (let node = this.#firstPlaced; node < this.#used; node = this.#nodeEnd(node)) {
-        this.#linkLast(node, this.#words[(node >> 2) + 1] & 0xff);
+        const height = words[(node >> 2) + 1] & 0xff;
+        if (height > 0) this.#linkLast(node, height);
       }
     } else this.#linkSorted();
     this.#placed = 0;
+    this.#firstPlaced = 0;
     this.#placedInOrder = true;
-    this.#soughtCount = -1;
   }
 
   /**
@@ -228,49 +271,31 @@ export class Memtable {
    * Read it with the accessors below; {@link Memtable.older} goes on to the next older one.
    */
   find(key: Uint8Array, seq: number): number {
-    const node = this.seek(key, seq);
-    return node !== 0 && this.#compareKey(node, key) === 0 ? node : 0;
+    const first = this.#firstOf(key, murmur3(key, this.#seed));
+    return first === 0 ? 0 : this.#asOf(first, seq);
   }
 
   /** The next older entry of the same key; 0 when there is none. */
-  older(node: number, key: Uint8Array): number {
-    const next = this.next(node);
-    return next !== 0 && this.#compareKey(next, key) === 0 ? next : 0;
+  older(node: number): number {
+    return this.#isFirst(node) ? 0 : this.#words[(node >> 2) + OLDER];
   }
 
   /** The first entry; 0 when empty. */
   first(): number {
-    return this.next(HEAD);
+    return this.#nextKey(HEAD);
   }
 
   /** The entry after this one; 0 at the end. */
   next(node: number): number {
-    return this.#words[(node + NODE_HEADER) >> 2];
+    return this.#isFirst(node) ? this.#nextKey(node) : this.#words[(node >> 2) + OLDER];
   }
 
   /** The first entry at or after (key, seq) in order; 0 when there is none. */
   seek(key: Uint8Array, seq: number): number {
-    const words = this.#words;
-    let node = HEAD;
-    // What stopped the search on the level above often stops it here too, and was compared there.
-    let stop = 0;
-    for (let level = this.#height - 1; level >= 0; level--) {
-      for (;;) {
-        const next = words[((node + NODE_HEADER) >> 2) + level];
-        if (next === stop) break;
-        const order = this.#compareKey(next, key);
-        if (order > 0 || (order === 0 && this.seq(next) <= seq)) {
-          stop = next;
-          break;
-        }
-        node = next;
-      }
-      this.#sought[level] = node;
-    }
-    this.#soughtKey = key;
-    // A search as of the past ends behind newer entries of the key, which an insert goes before.
-    this.#soughtCount = seq >= this.#maxSeq ? this.#count : -1;
-    return words[(node + NODE_HEADER) >> 2];
+    const first = this.#search(key);
+    if (first === 0) return 0;
+    if (this.#compareKey(first, key) !== 0) return this.#words[(first >> 2) + LATEST];
+    return this.#asOf(first, seq) || this.#nextKey(first);
   }
 
   /** The last entry; 0 when empty. */
@@ -301,14 +326,16 @@ export class Memtable {
     return node === HEAD ? 0 : node;
   }
 
-  /** The entry before this one; 0 at the start. The list is linked forwards only: a search, O(log n). */
+  /** The entry before this one; 0 at the start. The list of keys is linked forwards only: a search, O(log n). */
   previous(entry: number): number {
     const words = this.#words;
+    const newer = words[(entry >> 2) + NEWER];
+    if (newer !== 0) return newer;
     let node = HEAD;
     for (let level = this.#height - 1; level >= 0; level--) {
       for (;;) {
         const next = words[((node + NODE_HEADER) >> 2) + level];
-        if (next === 0 || next === entry || this.#compareNodes(next, entry) >= 0) break;
+        if (next === 0 || this.#compareKeys(next, entry) >= 0) break;
         node = next;
       }
     }
@@ -360,7 +387,7 @@ export class Memtable {
     return length - key.length;
   }
 
-  #compareNodes(a: number, b: number): number {
+  #compareKeys(a: number, b: number): number {
     const bytes = this.#bytes;
     return compareRanges(
       bytes,
@@ -369,7 +396,141 @@ export class Memtable {
       bytes,
       this.keyStart(b),
       this.keyEnd(b),
-    ) || this.seq(b) - this.seq(a);
+    );
+  }
+
+  #equals(node: number, bytes: Uint8Array, start: number, end: number): boolean {
+    const w = node >> 2;
+    const words = this.#words;
+    if (words[w + 2] !== end - start) return false;
+    const arena = this.#bytes;
+    // Keys differ at their ends more often than where they begin.
+    let at = node + NODE_HEADER + 4 * (words[w + 1] & 0xff) + end - start;
+    while (end > start) if (arena[--at] !== bytes[--end]) return false;
+    return true;
+  }
+
+  /** Whether an entry is the first of its key, which has a place among the keys. */
+  #isFirst(node: number): boolean {
+    return (this.#words[(node >> 2) + 1] & 0xff) !== 0;
+  }
+
+  /** The latest entry of the key after the one that `first` begins; 0 at the end. */
+  #nextKey(first: number): number {
+    const words = this.#words;
+    const next = words[first + NODE_HEADER >> 2];
+    return next === 0 ? 0 : words[(next >> 2) + LATEST];
+  }
+
+  /** The newest entry of a key up to a sequence; 0 when there is none. */
+  #asOf(first: number, seq: number): number {
+    const words = this.#words;
+    let node = words[(first >> 2) + LATEST];
+    while (this.seq(node) > seq) {
+      if (node === first) return 0;
+      node = words[(node >> 2) + OLDER];
+    }
+    return node;
+  }
+
+  /** The entry that begins a key; 0 when there is none. */
+  #firstOf(key: Uint8Array, hash: number): number {
+    const known = this.#lookUp(hash, key, 0, key.length);
+    if (known !== UNKNOWN) return known;
+    const first = this.#search(key);
+    return first !== 0 && this.#compareKey(first, key) === 0 ? first : 0;
+  }
+
+  /** The entry that begins a key, by its hash; 0 when there is none, UNKNOWN when buckets do not tell. */
+  #lookUp(hash: number, bytes: Uint8Array, start: number, end: number): number {
+    const words = this.#words;
+    const buckets = this.#buckets;
+    if (buckets.length === 0) return this.#count === 0 ? 0 : UNKNOWN;
+    let node = buckets[hash & (buckets.length - 1)];
+    for (let looked = 0; node !== 0 && !this.#equals(node, bytes, start, end); looked++) {
+      if (looked === LONGEST_CHAIN) return UNKNOWN;
+      node = words[(node >> 2) + CHAIN];
+    }
+    return node;
+  }
+
+  /** The entry that begins the first key at or after this one; 0 when there is none. */
+  #search(key: Uint8Array): number {
+    const words = this.#words;
+    let node = HEAD;
+    // What stopped the search on the level above often stops it here too, and was compared there.
+    let stop = 0;
+    for (let level = this.#height - 1; level >= 0; level--) {
+      for (;;) {
+        const next = words[((node + NODE_HEADER) >> 2) + level];
+        if (next === stop) break;
+        if (this.#compareKey(next, key) >= 0) {
+          stop = next;
+          break;
+        }
+        node = next;
+      }
+    }
+    return stop;
+  }
+
+  /** Writes what an entry begins with, all but its links. */
+  #head(
+    node: number,
+    seq: number,
+    kind: EntryKind,
+    height: number,
+    keyLength: number,
+    valueLength: number,
+  ): void {
+    const words = this.#words;
+    const w = node >> 2;
+    words[w] = seq % 2 ** 32;
+    words[w + 1] = (Math.floor(seq / 2 ** 32) << 16) | (kind << 8) | height;
+    words[w + 2] = keyLength;
+    words[w + 3] = valueLength;
+    if (this.#count++ === 0) this.#minSeq = seq;
+    this.#maxSeq = seq;
+  }
+
+  /** Puts an entry before all others of its key. */
+  #addNewer(first: number, node: number): void {
+    const words = this.#words;
+    const latest = words[(first >> 2) + LATEST];
+    words[(node >> 2) + OLDER] = latest;
+    words[(latest >> 2) + NEWER] = node;
+    words[(first >> 2) + LATEST] = node;
+  }
+
+  /** Puts the first entry of a key into its bucket. */
+  #addKey(hash: number, node: number): void {
+    const words = this.#words;
+    const bucket = hash & (this.#buckets.length - 1);
+    words[(node >> 2) + LATEST] = node;
+    words[(node >> 2) + CHAIN] = this.#buckets[bucket];
+    this.#buckets[bucket] = node;
+    this.#keys++;
+  }
+
+  /** Makes buckets for so many keys, or those of a whole memtable. @throws RangeError */
+  #moreBuckets(keys: number): void {
+    const old = this.#buckets;
+    const count = keys > SMALL_BUCKETS
+      ? this.#mostBuckets
+      : powerOfTwo(Math.max(FIRST_BUCKETS, keys));
+    const words = this.#words;
+    const buckets = new Uint32Array(count);
+    for (let node of old) {
+      while (node !== 0) {
+        const next = words[(node >> 2) + CHAIN];
+        const bucket = murmur3(this.#bytes, this.#seed, this.keyStart(node), this.keyEnd(node)) &
+          (count - 1);
+        words[(node >> 2) + CHAIN] = buckets[bucket];
+        buckets[bucket] = node;
+        node = next;
+      }
+    }
+    this.#buckets = buckets;
   }
 
   #setSource(bytes: Uint8Array): void {
@@ -410,8 +571,8 @@ export class Memtable {
   /** Links what was placed in any order. */
   #linkSorted(): void {
     const words = this.#words;
-    const count = this.#placed;
     // The list goes through memory in no order: what is needed of the nodes is gathered in theirs.
+    const count = this.#keys;
     const nodes = new Uint32Array(count);
     const heights = new Uint8Array(count);
     const starts = new Uint32Array(count);
@@ -419,26 +580,28 @@ export class Memtable {
     const bytes = this.#bytes;
     const firstKey = this.keyStart(this.#firstPlaced);
     let shared = words[(this.#firstPlaced >> 2) + 2];
-    for (let i = 0, node = this.#firstPlaced; i < count; i++) {
+    for (let i = 0, node = this.#firstPlaced; i < count;) {
       const w = node >> 2;
       const height = words[w + 1] & 0xff;
       const length = words[w + 2];
       const start = node + NODE_HEADER + 4 * height;
+      node = (start + length + words[w + 3] + 3) & ~3;
+      if (height === 0) continue;
       if (this.#height < height) this.#height = height;
-      nodes[i] = node;
+      nodes[i] = w << 2;
       heights[i] = height;
       starts[i] = start;
       lengths[i] = length;
       if (shared > length) shared = length;
       for (let j = 0; j < shared; j++) if (bytes[start + j] !== bytes[firstKey + j]) shared = j;
-      node = (start + length + words[w + 3] + 3) & ~3;
+      i++;
     }
     const order = sortKeys(bytes, starts, lengths, shared);
     for (let level = 0, left = count; left > 0; level++) {
       left = this.#linkLevel(level, order, left, nodes, heights);
     }
-    // The next insert has to search for its path.
-    this.#last = 0;
+    // The next new key has to search for its path.
+    this.#lastKey = 0;
   }
 
   /**
@@ -477,7 +640,7 @@ export class Memtable {
       words[(this.#path[level] + NODE_HEADER >> 2) + level] = node;
       this.#path[level] = node;
     }
-    this.#last = node;
+    this.#lastKey = node;
   }
 
   /** Where the node behind this one in the arena begins. */
@@ -498,18 +661,19 @@ export class Memtable {
     return a === endA && b < endB;
   }
 
-  /** Leaves in `#path` the last node before `key` on each level. A new entry is the newest of its key, so it goes first. */
+  /**
+   * Whether a key is greater than all there are. The path leads to the last that was new; when nothing follows
+   * that on any level, the path is right for every greater one.
+   */
+  #isBehindAll(key: Uint8Array): boolean {
+    const last = this.#lastKey;
+    return last !== 0 && this.#words[last + NODE_HEADER >> 2] === 0 &&
+      this.#compareKey(last, key) < 0;
+  }
+
+  /** Leaves in `#path` the last node before `key` on each level. */
   #findPath(key: Uint8Array): void {
     const words = this.#words;
-    // The path leads to the last node put in. When that is the greatest of all, nothing follows it on any
-    // level, and the path is right for every greater key.
-    if (
-      this.#last !== 0 && this.next(this.#last) === 0 && this.#compareKey(this.#last, key) < 0
-    ) return;
-    if (this.#soughtKey === key && this.#soughtCount === this.#count) {
-      this.#path.set(this.#sought);
-      return;
-    }
     let node = HEAD;
     let stop = 0;
     for (let level = this.#height - 1; level >= 0; level--) {
@@ -539,6 +703,12 @@ export class Memtable {
 }
 
 const NOTHING = new Uint8Array(0);
+const NO_BUCKETS = new Uint32Array(0);
+
+/** The least power of two that is at least this. */
+function powerOfTwo(least: number): number {
+  return 2 ** Math.ceil(Math.log2(least));
+}
 
 class MemtableCursor implements EntryCursor {
   readonly #table: Memtable;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Memtable } from "../../../../src/engine/memtable/mod.ts";
-import { compareBytes, utf8 } from "../../../../src/model/mod.ts";
+import { compareBytes, murmur3, utf8 } from "../../../../src/model/mod.ts";
 import { SimRandom } from "../../../../src/runtime/mod.ts";
 import { drain, type Entry, entryAt, orderEntries } from "../../../support/entries.ts";
 
@@ -59,7 +59,7 @@ Deno.test("find() gives the newest version up to a sequence, and older() the one
       compareBytes(entry.key, key) === 0 && entry.seq <= seq
     );
     const found: number[] = [];
-    for (let node = table.find(key, seq); node !== 0; node = table.older(node, key)) {
+    for (let node = table.find(key, seq); node !== 0; node = table.older(node)) {
       found.push(table.seq(node));
     }
     assert.deepEqual(found, versions.map((entry) => entry.seq));
@@ -200,3 +200,49 @@ Deno.test("a memtable that was filled first and linked then is as if all had bee
     assert.deepEqual(all(Memtable.fromShared(placed.share())), all(inserted), `seed ${seed}`);
   }
 });
+
+/** Keys that share a bucket of a memtable with this seed, however many buckets it has. */
+function collidingKeys(seed: number, count: number): Uint8Array[] {
+  const keys: Uint8Array[] = [];
+  for (let i = 0; keys.length < count; i++) {
+    const key = utf8(String(i));
+    if ((murmur3(key, seed) & 0x1fff) === 0) keys.push(key);
+  }
+  return keys;
+}
+
+Deno.test("keys that share a bucket, more than are looked at, are found all the same", () => {
+  const seed = 11;
+  const keys = collidingKeys(seed, 120);
+  const placed = new Memtable(seed);
+  const inserted = new Memtable(seed);
+  const model: Entry[] = [];
+  // The second round writes each of them again.
+  for (let seq = 1; seq <= 2 * keys.length; seq++) {
+    const key = keys[(seq * 7) % keys.length];
+    const entry: Entry = { key, seq, kind: 0, value: utf8(`v${seq}`) };
+    const both = Uint8Array.of(...key, ...entry.value);
+    placed.reserve(1, both.length);
+    placed.place(seq, 0, both, 0, key.length, key.length, both.length);
+    insert(inserted, entry);
+    model.push(entry);
+  }
+  placed.link();
+  model.sort(orderEntries);
+  assert.deepEqual(all(inserted), model);
+  assert.deepEqual(all(placed), model);
+  for (const { key, seq } of model) {
+    for (const table of [placed, inserted]) assert.equal(table.seq(table.find(key, seq)), seq);
+  }
+  assert.equal(inserted.find(utf8("none"), Infinity), 0);
+});
+
+Deno.test("keys are found while the buckets become more, up to those of a whole memtable", () => {
+  const table = new Memtable(5, 1 << 20);
+  const key = (i: number) => utf8(`key ${Math.imul(i, 0x9e3779b1) >>> 0}`);
+  for (let i = 0; i < 20_000; i++) insert(table, { key: key(i), seq: i + 1, kind: 0, value: NONE });
+  for (let i = 0; i < 20_000; i++) assert.equal(table.seq(table.find(key(i), Infinity)), i + 1);
+  for (let i = 20_000; i < 21_000; i++) assert.equal(table.find(key(i), Infinity), 0);
+});
+
+const NONE = new Uint8Array(0);
