@@ -88,6 +88,13 @@ export async function openEngine(
   return engine;
 }
 
+/** Room that a batch needs in a tree's memtable, in entries and the bytes of their keys and values. */
+interface Need {
+  readonly tree: TreeState;
+  entries: number;
+  payload: number;
+}
+
 class LsmEngine implements Engine {
   readonly #runtime: Runtime;
   readonly #files: Files;
@@ -537,36 +544,30 @@ class LsmEngine implements Engine {
         },
       );
     }
-    const records = mutations.map(({ tree, kind, key, value }) => {
-      const state = this.#state(tree);
-      if (!acceptsKind(state, kind)) {
-        throw new PairError("InvalidArgument", `Tree ${state.id} has no merge operator`);
-      }
-      return {
-        tree: state,
-        treeId: state.id,
-        kind,
-        key,
-        value: kind === KIND_DELETE ? NONE : value,
-      };
-    });
+    const needs = this.#needs(mutations);
     const firstSeq = this.#lastSeq + 1;
     let done: Promise<void>;
     try {
-      this.#sinceRelief += reserve(records);
-      done = this.#log!.append(firstSeq, tag, records);
+      for (const { tree, entries, payload } of needs) {
+        tree.active.reserve(entries, payload);
+        this.#sinceRelief += payload;
+      }
+      done = this.#log!.append(firstSeq, tag, mutations);
     } catch (cause) {
       if (!(cause instanceof RangeError)) throw cause;
       throw new PairError("MemTableFailed", "Cannot write: memory is out", {}, { cause });
     }
     // The log has taken the batch and the memtables have room for it: from here on nothing fails.
-    this.#lastSeq += records.length;
-    for (let i = 0; i < records.length; i++) {
-      const { tree, kind, key, value } = records[i];
+    this.#lastSeq += mutations.length;
+    let { tree } = needs[0];
+    for (let i = 0; i < mutations.length; i++) {
+      const { tree: handle, kind, key } = mutations[i];
+      if (handle.id !== tree.id) tree = this.#state(handle);
+      const value = kind === KIND_DELETE ? NONE : mutations[i].value;
       tree.active.insert(firstSeq + i, kind, key, value);
       if (!this.#rows.empty) tree.writeRow(firstSeq + i, kind, key, value);
     }
-    for (const { tree } of records) {
+    for (const { tree } of needs) {
       if (tree.active.bytes >= this.#options.memtableSize) this.#maintenance.freeze(tree);
     }
     // Small trees never fill a memtable: what all hold together is looked at now and then.
@@ -838,6 +839,27 @@ class LsmEngine implements Engine {
 
   // ---- trees, tables, files
 
+  /** Looks a batch over: the trees that it writes to, and what it needs of each. */
+  #needs(mutations: readonly Mutation[]): readonly Need[] {
+    const needs: Need[] = [];
+    let need: Need | undefined;
+    for (const { tree, kind, key, value } of mutations) {
+      if (need?.tree.id !== tree.id) {
+        need = needs.find((other) => other.tree.id === tree.id);
+        if (need === undefined) {
+          need = { tree: this.#state(tree), entries: 0, payload: 0 };
+          needs.push(need);
+        }
+      }
+      if (!acceptsKind(need.tree, kind)) {
+        throw new PairError("InvalidArgument", `Tree ${tree.id} has no merge operator`);
+      }
+      need.entries++;
+      need.payload += key.length + value.length;
+    }
+    return needs;
+  }
+
   #state(handle: Tree): TreeState {
     const tree = this.#trees.get(handle.id);
     if (tree === undefined || tree.dropped) {
@@ -905,29 +927,6 @@ class LsmEngine implements Engine {
 
 const NONE = new Uint8Array(0);
 const NO_ORIGIN: Origin = { node: "", store: "" };
-
-/** Makes room for a batch in its memtables; returns the bytes of its keys and values. @throws RangeError */
-function reserve(
-  records: readonly { tree: TreeState; key: Uint8Array; value: Uint8Array }[],
-): number {
-  const needs = new Map<TreeState, { entries: number; payload: number }>();
-  let bytes = 0;
-  for (const { tree, key, value } of records) {
-    const payload = key.length + value.length;
-    bytes += payload;
-    if (records.length === 1) tree.active.reserve(1, payload);
-    else {
-      const need = needs.get(tree);
-      if (need === undefined) needs.set(tree, { entries: 1, payload });
-      else {
-        need.entries++;
-        need.payload += payload;
-      }
-    }
-  }
-  for (const [tree, { entries, payload }] of needs) tree.active.reserve(entries, payload);
-  return bytes;
-}
 
 function sum<T>(items: readonly T[], of: (item: T) => number): number {
   return items.reduce((total, item) => total + of(item), 0);

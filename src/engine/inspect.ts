@@ -304,13 +304,13 @@ function* dumpSegment(
   for (const item of readSegment(disk, path, number, key)) {
     if ("mutations" in item) {
       for (let i = 0; i < item.mutations.length; i++) {
-        const { kind, treeId, key, value } = item.mutations[i];
+        const { kind, tree, key, value } = item.mutations[i];
         yield {
           offset: item.offset,
           seq: item.firstSeq + i,
           op: item.tag,
           kind: kindName(kind),
-          tree: treeId,
+          tree: tree.id,
           key: text(key),
           ...(kind === KIND_DELETE ? {} : { value: text(value) }),
         };

@@ -13,5 +13,6 @@ export * from "./reconcile.ts";
 export * from "./tenants.ts";
 export * from "./text.ts";
 export * from "./version.ts";
+export { OwnStates, type OwnWrite } from "./own_state.ts";
 export { decodeVersions, encodeVersions } from "./version_codec.ts";
 export * from "./write_rule.ts";

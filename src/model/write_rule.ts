@@ -69,9 +69,6 @@ export function coordinateWrite(
 ): Coordinated {
   const purged = write.purgeFloor ?? 0;
   const dot = nextDot(local, node, write.context, purged);
-  if (purged === 0 && write.context === undefined && isOwnAlone(local, node)) {
-    return follow(dot, write);
-  }
   const seen = claimPurged(
     write.context === undefined ? joinVersions(local) : fillUp(write.context, local),
     local,
@@ -89,23 +86,6 @@ export function coordinateWrite(
   versions.sort(orderVersions);
   checkState(versions);
   return { versions, written };
-}
-
-/** Whether a key has no version yet, or one that knows of no other node: most keys of a node. */
-function isOwnAlone(local: readonly Version[], node: string): boolean {
-  if (local.length === 0) return true;
-  if (local.length > 1) return false;
-  const { entries, dots } = local[0].clock;
-  return dots.length === 0 && entries.length === 1 && entries[0].node === node;
-}
-
-/** What the rule comes to then: the new version takes the place of the old one. */
-function follow(dot: ClockEntry, write: ClientWrite): Coordinated {
-  const { value, timestampMs, expiresAtMs } = write;
-  // Behind a gap the event would stay a dot; there is none, for the entry has all events before it.
-  const clock: VectorClock = { entries: [dot], dots: [] };
-  const written: Version = { clock, dot, value, timestampMs, expiresAtMs };
-  return { versions: [written], written };
 }
 
 /** The node's next event: counters only ever grow, or a replica would take the write for an old one. */

@@ -24,9 +24,7 @@ import {
   type ClientWrite,
   compareBytes,
   compareClocks,
-  type Coordinated,
   coordinateWrite,
-  decodeText,
   decodeVersions,
   EMPTY_CLOCK,
   encodeVersions,
@@ -34,6 +32,9 @@ import {
   joinVersions,
   MAX_COUNTER,
   mergeVersions,
+  murmur3,
+  OwnStates,
+  type OwnWrite,
   type VectorClock,
   type Version,
   WARN_SIBLINGS,
@@ -42,19 +43,14 @@ import type { Runtime } from "../runtime/mod.ts";
 import type { WriteResult } from "./api.ts";
 import type { CheckedPut, CheckedReplica } from "./validate.ts";
 
-/** A key's state with writes under way. */
-interface Pending {
-  /** Undefined when there is none. */
-  readonly bytes: Uint8Array | undefined;
-  readonly versions: readonly Version[];
-}
-
 /** A key of a batch, as the batch has made it so far. */
 interface BatchRow {
   readonly key: Uint8Array;
-  readonly before: Pending;
-  versions: readonly Version[];
-  changed: boolean;
+  /** Its state when the batch began; undefined when there was none. */
+  readonly before: Uint8Array | undefined;
+  state: Uint8Array | undefined;
+  /** Another key with the same hash. */
+  readonly next: BatchRow | undefined;
 }
 
 /** Changes keys of one engine in the name of one node. Input is checked when it gets here. */
@@ -65,12 +61,14 @@ export class WritePath {
   #lastStampMs = 0;
   /** Memory for encoded states: the engine copies them before a write's first wait. */
   readonly #blocks = new Blocks();
+  readonly #own: OwnStates;
 
   /** @param nodeId  whose events the writes of clients become */
   constructor(engine: Engine, runtime: Runtime, nodeId: string) {
     this.#engine = engine;
     this.#runtime = runtime;
     this.#nodeId = nodeId;
+    this.#own = new OwnStates(nodeId, this.#blocks);
   }
 
   /** The time for a version's stamp: the wall clock's, but never before the last stamp. */
@@ -82,17 +80,14 @@ export class WritePath {
   /** Stores a client's value. */
   put(tree: Tree, { key, context, value, expiresAtMs }: CheckedPut): Promise<WriteResult> {
     const timestampMs = this.stamp();
-    const local = this.#pending(tree, key).versions;
-    const made = this.#coordinate(tree, local, {
+    const made = this.#coordinate(tree, this.#engine.getPending(tree, key), {
       context,
       value,
       timestampMs,
       expiresAtMs: expiresAtMs || defaultExpiry(tree, timestampMs),
     });
-    const result = { clock: made.written.clock, timestampMs };
-    return this.#engine.write([this.#putState(tree, key, made.versions)], "write").then(() =>
-      result
-    );
+    const result = { clock: made.clock, timestampMs };
+    return this.#engine.write([putState(tree, key, made.state)], "write").then(() => result);
   }
 
   /** Deletes a client's key; where there is no version at all, nothing is written. */
@@ -102,14 +97,15 @@ export class WritePath {
     context: VectorClock | undefined,
   ): Promise<WriteResult & { existed: boolean }> {
     const timestampMs = this.stamp();
-    const local = this.#pending(tree, key).versions;
+    const before = this.#engine.getPending(tree, key);
+    const local = versionsOf(before);
     if (local.length === 0) return { clock: EMPTY_CLOCK, timestampMs, existed: false };
     const nowMs = this.#runtime.clock.wallMs();
     const existed = local.some((version) => isLive(version, nowMs));
     const tombstone = { context, value: undefined, timestampMs, expiresAtMs: 0 };
-    const made = this.#coordinate(tree, local, tombstone);
-    await this.#engine.write([this.#putState(tree, key, made.versions)], "delete");
-    return { clock: made.written.clock, timestampMs, existed };
+    const made = this.#coordinate(tree, before, tombstone);
+    await this.#engine.write([putState(tree, key, made.state)], "delete");
+    return { clock: made.clock, timestampMs, existed };
   }
 
   /**
@@ -122,26 +118,26 @@ export class WritePath {
     skipUnchanged: boolean,
   ): Promise<{ results: readonly WriteResult[]; unchanged: number }> {
     const timestampMs = this.stamp();
-    const rows = new Map<string, BatchRow>();
+    const rows = new Map<number, BatchRow>();
+    const changed: BatchRow[] = [];
     const results: WriteResult[] = [];
     let unchanged = 0;
     for (const item of items) {
-      const row = this.#batchRow(rows, tree, item);
-      if (skipUnchanged && this.#isUnchanged(tree, row, item)) {
-        results.push({ clock: row.versions[0].clock, timestampMs: row.versions[0].timestampMs });
+      const row = this.#batchRow(rows, tree, item.key);
+      const same = skipUnchanged ? this.#unchanged(tree, row, item) : undefined;
+      if (same !== undefined) {
+        results.push({ clock: same.clock, timestampMs: same.timestampMs });
         unchanged++;
         continue;
       }
       const { context, value } = item;
       const expiresAtMs = item.expiresAtMs || defaultExpiry(tree, timestampMs);
-      const write = { context, value, timestampMs, expiresAtMs };
-      const made = this.#coordinate(tree, row.versions, write);
-      row.versions = made.versions;
-      row.changed = true;
-      results.push({ clock: made.written.clock, timestampMs });
+      const made = this.#coordinate(tree, row.state, { context, value, timestampMs, expiresAtMs });
+      if (row.state === row.before) changed.push(row);
+      row.state = made.state;
+      results.push({ clock: made.clock, timestampMs });
     }
-    const changed = [...rows.values()].filter((row) => row.changed);
-    const mutations = changed.map(({ key, versions }) => this.#putState(tree, key, versions));
+    const mutations = changed.map(({ key, state }) => putState(tree, key, state!));
     if (mutations.length > 0) await this.#engine.write(mutations, "write");
     return { results, unchanged };
   }
@@ -153,45 +149,42 @@ export class WritePath {
     origin: "write" | "delete" | "repair",
   ): Promise<WriteResult> {
     const { key } = replica;
-    const local = this.#pending(tree, key);
-    const version = this.#replicaVersion(replica, local.versions);
-    const versions = mergeVersions(local.versions, [version]);
+    const before = this.#engine.getPending(tree, key);
+    const local = versionsOf(before);
+    const version = this.#replicaVersion(replica, local);
+    const versions = mergeVersions(local, [version]);
     const result = { clock: joinVersions(versions), timestampMs: version.timestampMs };
-    const addsNothing = versions === local.versions;
-    if (addsNothing && this.#isVisible(tree, key, local)) return result;
+    const addsNothing = versions === local;
+    if (addsNothing && this.#isVisible(tree, key, before)) return result;
     checkState(versions);
-    this.#warnOfSiblings(tree, local.versions.length, versions.length);
+    this.#warnOfSiblings(tree, local.length, versions.length);
     // What adds nothing is written as it is, and never as an operand: the state that it rests on may go
     // when it is dead, and an operand that it had made obsolete would be there again.
     const mutation: Mutation = origin === "repair" && !addsNothing
       ? { tree, kind: KIND_MERGE, key, value: encodeVersions([version]) }
-      : this.#putState(tree, key, versions);
+      : putState(tree, key, encodeVersions(versions, this.#blocks));
     await this.#engine.write([mutation], origin);
     return result;
   }
 
-  #putState(tree: Tree, key: Uint8Array, versions: readonly Version[]): Mutation {
-    return { tree, kind: KIND_PUT, key, value: encodeVersions(versions, this.#blocks) };
-  }
-
-  #pending(tree: Tree, key: Uint8Array): Pending {
-    const bytes = this.#engine.getPending(tree, key);
-    return { bytes, versions: bytes === undefined ? [] : decodeVersions(bytes) };
-  }
-
   /** Whether reads see this state, so that an answer may rest on it. */
-  #isVisible(tree: Tree, key: Uint8Array, { bytes }: Pending): boolean {
-    return isSame(this.#engine.get(tree, key), bytes);
+  #isVisible(tree: Tree, key: Uint8Array, state: Uint8Array | undefined): boolean {
+    return isSame(this.#engine.get(tree, key), state);
   }
 
+  /** What a client's write makes of a key's state. */
   #coordinate(
     tree: Tree,
-    local: readonly Version[],
-    write: Omit<ClientWrite, "node">,
-  ): Coordinated {
-    const made = coordinateWrite(local, this.#nodeId, { ...write, purgeFloor: tree.purgeFloor });
-    this.#warnOfSiblings(tree, local.length, made.versions.length);
-    return made;
+    before: Uint8Array | undefined,
+    write: Omit<ClientWrite, "purgeFloor">,
+  ): OwnWrite {
+    const whole = { ...write, purgeFloor: tree.purgeFloor };
+    const followed = this.#own.follow(before, whole);
+    if (followed !== undefined) return followed;
+    const local = versionsOf(before);
+    const { versions, written } = coordinateWrite(local, this.#nodeId, whole);
+    this.#warnOfSiblings(tree, local.length, versions.length);
+    return { state: encodeVersions(versions, this.#blocks), clock: written.clock };
   }
 
   /** Once each time that a key gets there, not for every write of it. */
@@ -200,24 +193,29 @@ export class WritePath {
     this.#runtime.log.warn("node.many_siblings", { tenant: tree.name, siblings: after });
   }
 
-  #batchRow(rows: Map<string, BatchRow>, tree: Tree, { key }: CheckedPut): BatchRow {
-    const name = decodeText(key);
-    let row = rows.get(name);
-    if (row === undefined) {
-      const before = this.#pending(tree, key);
-      row = { key, before, versions: before.versions, changed: false };
-      rows.set(name, row);
+  #batchRow(rows: Map<number, BatchRow>, tree: Tree, key: Uint8Array): BatchRow {
+    // Strings of keys would cost more than the rest of the batch.
+    const hash = murmur3(key, 0) | 0;
+    const next = rows.get(hash);
+    for (let row = next; row !== undefined; row = row.next) {
+      if (isSame(row.key, key)) return row;
     }
+    const before = this.#engine.getPending(tree, key);
+    const row: BatchRow = { key, before, state: before, next };
+    rows.set(hash, row);
     return row;
   }
 
-  #isUnchanged(tree: Tree, row: BatchRow, item: CheckedPut): boolean {
+  /** The version that is here already, where an item changes nothing. */
+  #unchanged(tree: Tree, row: BatchRow, item: CheckedPut): Version | undefined {
     const expires = item.expiresAtMs !== 0 || (tree.options.ttlMs ?? 0) !== 0;
-    if (row.versions.length !== 1 || expires) return false;
-    const [{ value, expiresAtMs }] = row.versions;
-    if (expiresAtMs !== 0 || !isSame(value, item.value)) return false;
+    const versions = versionsOf(row.state);
+    if (versions.length !== 1 || expires) return undefined;
+    const [version] = versions;
+    if (version.expiresAtMs !== 0 || !isSame(version.value, item.value)) return undefined;
     // What this batch writes is durable with it; what another write has under way is not yet.
-    return row.changed || this.#isVisible(tree, row.key, row.before);
+    const rests = row.state !== row.before || this.#isVisible(tree, row.key, row.before);
+    return rests ? version : undefined;
   }
 
   /** A sender that leaves out the timestamp and repeats itself means the version that is here already. */
@@ -227,6 +225,15 @@ export class WritePath {
       local.find((version) => isSameWrite(version, replica))?.timestampMs ?? this.stamp();
     return { clock, dot: undefined, value, timestampMs, expiresAtMs: 0 };
   }
+}
+
+function putState(tree: Tree, key: Uint8Array, value: Uint8Array): Mutation {
+  return { tree, kind: KIND_PUT, key, value };
+}
+
+/** The versions of a state; none when there is none. */
+function versionsOf(state: Uint8Array | undefined): readonly Version[] {
+  return state === undefined ? [] : decodeVersions(state);
 }
 
 /** When a value without a time to live of its own expires: as the tenant says, 0 for never. */

@@ -80,10 +80,18 @@ function allEntries(): Entry[] {
     if (segment === null) continue;
     for (const item of readSegment(disk, `/data/${file}`, Number(segment[1]))) {
       if (!("mutations" in item)) continue;
-      item.mutations.forEach(({ treeId, kind, key, value }, i) => {
+      item.mutations.forEach(({ tree, kind, key, value }, i) => {
         const seq = item.firstSeq + i;
-        if (seq <= (TREES.get(treeId)?.flushed ?? Infinity)) return;
-        entries.push({ file, offset: item.offset, tree: treeId, key: show(key), seq, kind, value });
+        if (seq <= (TREES.get(tree.id)?.flushed ?? Infinity)) return;
+        entries.push({
+          file,
+          offset: item.offset,
+          tree: tree.id,
+          key: show(key),
+          seq,
+          kind,
+          value,
+        });
       });
     }
   }

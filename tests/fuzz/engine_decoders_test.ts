@@ -248,7 +248,12 @@ function segmentOf(key: Uint8Array | undefined): Uint8Array<ArrayBuffer> {
   let at = HEADER_SIZE_2;
   for (let seq = 1; seq <= 6; seq++) {
     const kind = seq % 3 as 0 | 1 | 2;
-    const mutation = { kind, treeId: 1, key: utf8(`key ${seq}`), value: random.bytes(9 * seq) };
+    const mutation = {
+      kind,
+      tree: { id: 1 },
+      key: utf8(`key ${seq}`),
+      value: random.bytes(9 * seq),
+    };
     const end = putRecord(bytes, at + FRAME_HEADER, mutation) + (key === undefined ? 0 : 16);
     const type = TYPE_BATCH + (key === undefined ? 0 : SEALED);
     putFrame(bytes, at, end - at - FRAME_HEADER, seq, type, "write");

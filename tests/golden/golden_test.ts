@@ -427,9 +427,9 @@ for (const { version, name, path, key } of STORES) {
     const treesInLog = new Set<number>();
     for (const item of items) {
       if (!("mutations" in item)) continue;
-      item.mutations.forEach(({ treeId, kind }, i) => {
-        treesInLog.add(treeId);
-        const tree = state.trees.get(treeId);
+      item.mutations.forEach(({ tree: { id }, kind }, i) => {
+        treesInLog.add(id);
+        const tree = state.trees.get(id);
         if (tree !== undefined && item.firstSeq + i > tree.flushedSeq) kinds.add(kind);
       });
     }

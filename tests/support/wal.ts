@@ -54,8 +54,8 @@ export function batches(
   return {
     record(seq, record) {
       if (batch.length === 0) firstSeq = seq;
-      const { kind, treeId, key, value } = record.mutation();
-      batch.push({ kind, treeId, key: key.slice(), value: value.slice() });
+      const { kind, tree, key, value } = record.mutation();
+      batch.push({ kind, tree, key: key.slice(), value: value.slice() });
     },
     batch() {
       if (batch.length > 0) take(firstSeq, batch);

@@ -103,7 +103,7 @@ export function headerSize(header: SegmentHeader): number {
 /** One change, as the log keeps it. */
 export interface LoggedMutation {
   readonly kind: EntryKind;
-  readonly treeId: number;
+  readonly tree: { readonly id: number };
   readonly key: Uint8Array;
   readonly value: Uint8Array;
 }
@@ -177,16 +177,15 @@ function decodeOne(path: string, segment: number, bytes: Uint8Array): SegmentHea
 }
 
 /** Bytes that one mutation takes in a payload. */
-export function recordLength(mutation: LoggedMutation): number {
-  const { key, value } = mutation;
-  return 1 + varintLength(mutation.treeId) + varintLength(key.length) + key.length +
-    (mutation.kind === KIND_DELETE ? 0 : varintLength(value.length) + value.length);
+export function recordLength({ tree, kind, key, value }: LoggedMutation): number {
+  return 1 + varintLength(tree.id) + varintLength(key.length) + key.length +
+    (kind === KIND_DELETE ? 0 : varintLength(value.length) + value.length);
 }
 
 /** Writes one mutation at `at`; returns where it ended. */
 export function putRecord(into: Uint8Array, at: number, mutation: LoggedMutation): number {
   into[at++] = mutation.kind;
-  at = putVarint(into, at, mutation.treeId);
+  at = putVarint(into, at, mutation.tree.id);
   at = putVarint(into, at, mutation.key.length);
   into.set(mutation.key, at);
   at += mutation.key.length;

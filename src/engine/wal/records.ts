@@ -60,7 +60,7 @@ export class RecordCursor {
   mutation(): LoggedMutation {
     return {
       kind: this.kind,
-      treeId: this.treeId,
+      tree: { id: this.treeId },
       key: this.bytes.subarray(this.keyStart, this.keyEnd),
       value: this.bytes.subarray(this.valueStart, this.valueEnd),
     };

@@ -23,7 +23,9 @@ const u32 = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const u48 = fc.integer({ min: 0, max: 2 ** 48 - 1 });
 const mutation: fc.Arbitrary<LoggedMutation> = fc.record({
   kind: fc.constantFrom(0 as const, 1 as const, 2 as const),
-  treeId: fc.oneof(fc.nat(300), fc.nat(Number.MAX_SAFE_INTEGER)),
+  tree: fc.record({ id: fc.oneof(fc.nat(300), fc.nat(Number.MAX_SAFE_INTEGER)) }, {
+    noNullPrototype: true,
+  }),
   key: fc.uint8Array({ maxLength: 300 }),
   value: fc.uint8Array({ maxLength: 300 }),
 }, { noNullPrototype: true });
@@ -117,7 +119,7 @@ Deno.test("a batch's frame comes back, its records in order", () => {
 });
 
 const PLACE = { salt: 0x12345678, synced: 44, firstSeq: 9 };
-const ONE: LoggedMutation = { kind: 0, treeId: 1, key: utf8("key"), value: utf8("value") };
+const ONE: LoggedMutation = { kind: 0, tree: { id: 1 }, key: utf8("key"), value: utf8("value") };
 
 Deno.test("no frame with a changed byte, cut, or elsewhere, is sound", () => {
   const file = frameAt(44, [ONE], PLACE);

@@ -65,7 +65,7 @@ class Bench {
   append(size = 10): { seq: number; done: Promise<void> } {
     const seq = ++this.#seq;
     const value = new Uint8Array(size).fill(seq);
-    const record = { kind: 0 as const, treeId: 1, key: utf8(`k${seq}`), value };
+    const record = { kind: 0 as const, tree: { id: 1 }, key: utf8(`k${seq}`), value };
     return { seq, done: this.log.append(seq, "write", [record]) };
   }
 
@@ -574,10 +574,20 @@ Deno.test("a frame inside a value is no frame, also when the record around it is
   const copy = disk.readWhole(path);
   const at = copy.length;
   const done = bench.log.append(3, "write", [
-    { kind: 0, treeId: 1, key: utf8("backup"), value: Uint8Array.of(...copy, ...copy.slice(44)) },
+    {
+      kind: 0,
+      tree: { id: 1 },
+      key: utf8("backup"),
+      value: Uint8Array.of(...copy, ...copy.slice(44)),
+    },
   ]);
   await done;
-  await bench.log.append(4, "write", [{ kind: 0, treeId: 1, key: utf8("k4"), value: utf8("") }]);
+  await bench.log.append(4, "write", [{
+    kind: 0,
+    tree: { id: 1 },
+    key: utf8("k4"),
+    value: utf8(""),
+  }]);
   await bench.log.close();
   disk.corrupt(path, at + 30, 0xff);
   const { seqs, results } = await replay(disk);

@@ -44,7 +44,7 @@ async function written(sizes = [3, 20, 90, 400, 1500]): Promise<SimDisk> {
   const random = new SimRandom(5);
   for (let seq = 1; seq <= 60; seq++) {
     const value = random.bytes(sizes[random.below(sizes.length)]);
-    await log.append(seq, "write", [{ kind: 0, treeId: 1, key: utf8(`k${seq}`), value }]);
+    await log.append(seq, "write", [{ kind: 0, tree: { id: 1 }, key: utf8(`k${seq}`), value }]);
   }
   await log.close();
   assert.ok(number > 2);
