@@ -3,6 +3,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { compareBytes } from "../../../src/model/mod.ts";
 import { type Disk, DiskError, type Errno } from "../../../src/runtime/mod.ts";
 
 /** Bytes whose value tells their position. */
@@ -288,6 +289,17 @@ export const DISK_CASES: Readonly<Record<string, DiskCase>> = {
     await rejects(`${dir}/f`, "ENOENT");
     await rejects(dir, "EISDIR");
     assert.deepEqual(disk.list(dir), ["g"]);
+  },
+
+  "removeAsync of a large file leaves its other names their bytes": async (disk, dir) => {
+    const bytes = pattern(20 << 20);
+    for (const name of ["f", "g"]) write(disk, `${dir}/${name}`, bytes);
+    disk.link(`${dir}/f`, `${dir}/kept`);
+    await Promise.all([disk.removeAsync(`${dir}/f`), disk.removeAsync(`${dir}/g`)]);
+    assert.deepEqual(disk.list(dir), ["kept"]);
+    assert.ok(compareBytes(disk.readWhole(`${dir}/kept`), bytes) === 0);
+    await disk.removeAsync(`${dir}/kept`);
+    assert.deepEqual(disk.list(dir), []);
   },
 
   "removeDir removes all below and may be repeated": (disk, dir) => {
