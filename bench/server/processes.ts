@@ -2,6 +2,7 @@
  * The servers of a run, each in a process of its own with a directory of its own.
  * @module
  */
+import denoConfig from "../../deno.json" with { type: "json" };
 
 /** A server that was started for the run. */
 export interface Running {
@@ -10,10 +11,13 @@ export interface Running {
   stop(): Promise<void>;
 }
 
-/** PairDB as people run it: `serve` with its defaults. */
+/** PairDB as people run it: `deno task start` with its defaults. */
 export async function startPairDB(dir: string, args: readonly string[] = []): Promise<Running> {
   const main = new URL("../../main.ts", import.meta.url).pathname;
-  return await startDeno([main, "serve", "--listen", "127.0.0.1:0", "--data", dir, ...args]);
+  const { start } = denoConfig.tasks;
+  const flags = start.split(" ").filter((word) => word.startsWith("--v8-flags="));
+  const serve = [main, "serve", "--listen", "127.0.0.1:0", "--data", dir, ...args];
+  return await startDeno([...flags, ...serve]);
 }
 
 /** A program of ours that says `ready on http://host:port` on its first line. */
