@@ -32,10 +32,12 @@ export async function runMixed(
   const calls = callsOf({ keys: Number.MAX_SAFE_INTEGER, valueBytes });
   const [put, get] = [calls.put(1), calls.get(1)];
   const writes = new Histogram();
+  const roomsOf = (call: Call) => Array.from({ length: MIXED_IN_FLIGHT }, () => call.room());
+  const rooms = new Map([[put, roomsOf(put)], [get, roomsOf(get)]]);
+  const options = { timeoutMs: TIMEOUT_MS };
   const unary = async (call: Call, key: number, i: number) => {
-    const options = { timeoutMs: TIMEOUT_MS };
-    const client = clients[i % clients.length];
-    const { message } = await client.unary(call.path, call.request(key, call.room()), options);
+    const request = call.request(key, rooms.get(call)![i]);
+    const { message } = await clients[i % clients.length].unary(call.path, request, options);
     call.check(key, message);
   };
   const load = { inFlight: MIXED_IN_FLIGHT, seconds, pid: server.pid };

@@ -72,7 +72,10 @@ Deno.test("warming neither delays an open nor holds up a close", async () => {
   };
   await world.clock.advance(2);
   await world.clock.runUntil(engine.close());
-  assert.ok(reads.length > 0 && reads.length < 10, "some reads, of more than ten, and then the close");
+  assert.ok(
+    reads.length > 0 && reads.length < 10,
+    "some reads, of more than ten, and then the close",
+  );
   assert.ok(reads.every((op) => op === "readAtAsync"), "it never blocks the event loop");
   assert.deepEqual(warnings(world), []);
 });
