@@ -37,6 +37,7 @@ import { createFront, type FrontOptions } from "./front.ts";
 import { SHUTTING_DOWN } from "./outcomes.ts";
 import { createPipeline, type Pipeline } from "./interceptors.ts";
 import { Http1Exchange } from "./http1_exchange.ts";
+import { Http1Turns } from "./http1_turns.ts";
 import { Http2Exchange } from "./http2_exchange.ts";
 import { DEFAULT_PORT_LIMITS, type PortLimits } from "./limits.ts";
 import { Readiness } from "./readiness.ts";
@@ -199,12 +200,21 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
       end?.();
     });
     exchanges.set(exchange, served);
+    return served;
   };
   const room = new BodyRoom(limits);
   registry.collect(() => roomSamples(room));
+  const turns = new Http1Turns();
   const http1 = http1Server(limits, (request, response) => {
-    const exchange = new Http1Exchange(request, response, clock, limits, room);
-    serve(exchange, connections.begin(request));
+    // Nobody else listens while it waits, and an error that nobody hears ends the process.
+    request.on("error", () => {});
+    response.on("error", () => {});
+    turns.take(request.socket, async () => {
+      // The client left, or was asked to by the answer before: it takes none any more.
+      if (!request.socket.writable) return;
+      const exchange = new Http1Exchange(request, response, clock, limits, room);
+      await serve(exchange, connections.begin(request));
+    });
   });
   const takeOver: ShortLaneOptions["takeOver"] = (stream, head, connection, prepaid) => {
     const held = { room, connection, clock, limits };

@@ -2,11 +2,13 @@ import assert from "node:assert/strict";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { GetRequestSchema, PutRequestSchema } from "../../../src/gen/pairdb/v1/kv_pb.ts";
 import { callJson, detailIn, withPort } from "../../support/port.ts";
+import { denoClock } from "../../../src/runtime/mod.ts";
 import { RawClient } from "../../support/raw_http.ts";
 
 const PUT = "/pairdb.v1.KeyValueService/Put";
 const GET = "/pairdb.v1.KeyValueService/Get";
 const MIB = 1024 * 1024;
+const ASK_A = create(GetRequestSchema, { tenantId: "t", key: "a" });
 
 function base64(length: number): string {
   // Every 3 bytes are 4 letters; zero bytes are "A".
@@ -55,6 +57,43 @@ Deno.test("port: pipelined HTTP/1.1 requests are answered in order", () =>
     await client.close();
   }));
 
+Deno.test("port: a pipelined read sees the write that was sent before it", () =>
+  withPort(async ({ port, node }) => {
+    const gate = Promise.withResolvers<void>();
+    node.gate = gate.promise;
+    const client = await RawClient.open(port.port);
+    await client.post(PUT, "application/json", '{"tenantId":"t","key":"k","value":"AQ=="}');
+    await client.post(GET, "application/json", '{"tenantId":"t","key":"k"}');
+    await denoClock().sleep(50);
+    gate.resolve();
+    assert.equal((await client.response()).status, 200);
+    assert.equal((await client.response()).status, 200);
+    await client.close();
+  }));
+
+Deno.test("port: pipelined calls are not begun while their client takes no answers", () =>
+  withPort(async ({ port, node }) => {
+    node.plant("t", "a", [new Uint8Array(2 * MIB)]);
+    let begun = 0;
+    const get = node.get.bind(node);
+    node.get = (...args) => {
+      begun++;
+      return get(...args);
+    };
+    const client = await RawClient.open(port.port);
+    client.socket.pause();
+    const calls = 12;
+    for (let i = 0; i < calls; i++) {
+      await client.post(GET, "application/proto", toBinary(GetRequestSchema, ASK_A));
+    }
+    await denoClock().sleep(500);
+    assert.ok(begun >= 1 && begun <= 4, `${begun} of ${calls} calls were begun`);
+    client.socket.resume();
+    for (let i = 0; i < calls; i++) assert.equal((await client.response()).status, 200);
+    assert.equal(begun, calls);
+    await client.close();
+  }));
+
 Deno.test("port: an answer before the end of the body leaves the connection usable", () =>
   withPort(async ({ port, node }) => {
     node.plant("t", "a", [new Uint8Array([1])]);
@@ -74,7 +113,7 @@ Deno.test("port: an answer before the end of the body leaves the connection usab
 Deno.test("port: a client that never stops sending after its answer is cut off", () =>
   withPort(async ({ port }) => {
     const client = await RawClient.open(port.port);
-    void client.post(PUT, "application/json", new Uint8Array(4 * MIB));
+    void client.post(PUT, "application/json", new Uint8Array(2 * MIB));
     assert.equal((await client.response()).status, 429);
     await client.closed();
     await client.close();
