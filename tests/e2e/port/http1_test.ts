@@ -271,6 +271,16 @@ Deno.test("port: wrong HTTP methods are 405, wrong content types 415, and reads 
     assert.equal((await got.json()).value, "aGk=");
   }));
 
+Deno.test("port: a message in a query that is no base64 is the client's fault", () =>
+  withPort(async ({ port, logged }) => {
+    const response = await fetch(`${port.url}${GET}?connect=v1&encoding=json&base64=1&message=%21`);
+    assert.equal(response.status, 400);
+    const { code, details } = await response.json();
+    assert.equal(code, "invalid_argument");
+    assert.equal(details[0].debug.code, "INVALID_ARGUMENT");
+    assert.deepEqual(logged.filter(({ level }) => level === "error"), []);
+  }));
+
 Deno.test("port: absurd requests are refused and the port lives on", () =>
   withPort(async ({ port }) => {
     for (
