@@ -95,6 +95,8 @@ export class Http1Exchange implements Exchange {
   /** The connection closed before that. */
   #gone = false;
   readonly #forget: () => void;
+  /** Scheme and host of a target that names them, as for a proxy; they count, and Host does not (RFC 9112, section 3.2.2). */
+  readonly #absolute: RegExpExecArray | null;
 
   constructor(
     readonly request: IncomingMessage,
@@ -111,6 +113,7 @@ export class Http1Exchange implements Exchange {
     this.secure = socket.encrypted === true;
     this.peer = socket.peer;
     this.method = request.method ?? "";
+    this.#absolute = /^https?:\/\/([^/?#]*)/i.exec(request.url ?? "");
     this.httpVersion = request.httpVersion;
     this.#body = new RequestBody(request);
     this.#held = new HeldBody(this.#body, {
@@ -141,11 +144,14 @@ export class Http1Exchange implements Exchange {
   }
 
   get authority(): string {
-    return this.request.headers.host ?? "";
+    return this.#absolute?.[1] ?? this.request.headers.host ?? "";
   }
 
   get target(): string {
-    return this.request.url ?? "/";
+    const target = this.request.url ?? "/";
+    if (this.#absolute === null) return target;
+    const path = target.slice(this.#absolute[0].length);
+    return path.startsWith("/") ? path : `/${path}`;
   }
 
   get body(): AsyncIterableIterator<Uint8Array> {
@@ -180,8 +186,11 @@ export class Http1Exchange implements Exchange {
 
   #head(answer: Answer): Record<string, string | string[]> {
     const head = toNodeHeaders(answer.header ?? new Headers());
-    // HTTP/1.1 would say "chunked" for an answer that has no body.
-    if (answer.body === undefined) head["content-length"] = "0";
+    // HTTP/1.1 would say "chunked" for an answer that has no body. To HEAD a length is that of GET's
+    // answer, and 204 has none (RFC 9110, section 8.6).
+    if (answer.body === undefined && this.method !== "HEAD" && answer.status !== 204) {
+      head["content-length"] = "0";
+    }
     return head;
   }
 

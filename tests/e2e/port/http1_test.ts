@@ -281,6 +281,38 @@ Deno.test("port: a message in a query that is no base64 is the client's fault", 
     assert.deepEqual(logged.filter(({ level }) => level === "error"), []);
   }));
 
+Deno.test("port: a target with scheme and host is served as its path, and its host is the one that counts", () =>
+  withPort(async ({ port }) => {
+    const ask = async (target: string) => {
+      const client = await RawClient.open(port.port);
+      await client.send(`GET ${target} HTTP/1.1\r\nhost: localhost\r\n\r\n`);
+      const { status, body } = await client.response();
+      await client.close();
+      return `${status} ${new TextDecoder().decode(body).trim()}`;
+    };
+    assert.equal(await ask("http://localhost/healthz"), "200 ok: alive");
+    assert.match(await ask("http://localhost/nothing"), /^404 /);
+    assert.match(await ask("http://localhost?x"), /^200 <!doctype html>/);
+    const client = await RawClient.open(port.port);
+    await client.send("GET http://evil.example/healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    assert.match(new TextDecoder().decode(await client.take(12)), / 403$/);
+    await client.close();
+  }));
+
+Deno.test("port: HEAD and 204 claim no length", () =>
+  withPort(async ({ port }) => {
+    const { url } = port;
+    const head = await fetch(`${url}/healthz`, { method: "HEAD" });
+    assert.equal(head.status, 200);
+    assert.notEqual(head.headers.get("content-length"), "0");
+    const preflight = await fetch(url + PUT, {
+      method: "OPTIONS",
+      headers: { origin: "http://localhost:1", "access-control-request-method": "POST" },
+    });
+    assert.equal(preflight.status, 204);
+    assert.equal(preflight.headers.get("content-length"), null);
+  }));
+
 Deno.test("port: absurd requests are refused and the port lives on", () =>
   withPort(async ({ port }) => {
     for (
