@@ -13,6 +13,11 @@ export class Http1Turns {
   /** Of connections with a request that is being served: those that wait behind it. */
   readonly #waiting = new WeakMap<Connection, (() => Promise<void>)[]>();
 
+  /** Whether a request of the connection is being served. */
+  busy(socket: Connection): boolean {
+    return this.#waiting.has(socket);
+  }
+
   /** Serves a request when it is its turn; at once, where no other is served. `serve` does not reject. */
   take(socket: Connection, serve: () => Promise<void>): void {
     const waiting = this.#waiting.get(socket);

@@ -9,11 +9,18 @@
  * calls finish within a deadline, abort the rest, close the connections.
  * @module
  */
-import { createServer as createHttp1Server, type RequestListener, type Server } from "node:http";
+import {
+  createServer as createHttp1Server,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+} from "node:http";
+import type { Duplex } from "node:stream";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { PairError } from "../model/mod.ts";
 import type { StorageNode } from "../node/mod.ts";
 import type {
+  Connection,
   Listener,
   Log,
   Network,
@@ -205,7 +212,9 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
   const room = new BodyRoom(limits);
   registry.collect(() => roomSamples(room));
   const turns = new Http1Turns();
+  const newest = new WeakMap<Connection, IncomingMessage>();
   const http1 = http1Server(limits, (request, response) => {
+    newest.set(request.socket, request);
     // Nobody else listens while it waits, and an error that nobody hears ends the process.
     request.on("error", () => {});
     response.on("error", () => {});
@@ -215,6 +224,11 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
       const exchange = new Http1Exchange(request, response, clock, limits, room);
       await serve(exchange, connections.begin(request));
     });
+  }, (error, socket) => {
+    // What is wrong behind a whole request is no answer to that one, which may be stored by now.
+    const behind = turns.busy(socket) && newest.get(socket)?.complete === true;
+    if (!behind) return refuseBytes(error, socket);
+    turns.take(socket, () => Promise.resolve(refuseBytes(error, socket)));
   });
   const takeOver: ShortLaneOptions["takeOver"] = (stream, head, connection, prepaid) => {
     const held = { room, connection, clock, limits };
@@ -326,7 +340,13 @@ function httpUrl(scheme: string, host: string, port: number): string {
 }
 
 /** A server that parses HTTP/1.1 on sockets that it is handed. Times are kept by {@link Connections}. */
-function http1Server(limits: PortLimits, onRequest: RequestListener): Server {
+function http1Server(
+  limits: PortLimits,
+  onRequest: RequestListener,
+  onError: (error: Error & { code?: string }, socket: Duplex) => void,
+): Server {
+  /** Connections whose bytes are no HTTP; what follows on them is none either. */
+  const failed = new WeakSet<Duplex>();
   const server = createHttp1Server({
     maxHeaderSize: limits.maxHeaderBytes,
     keepAliveTimeout: limits.idleTimeoutMs,
@@ -336,15 +356,22 @@ function http1Server(limits: PortLimits, onRequest: RequestListener): Server {
   // A server that does not listen itself closes each connection after one answer (denoland/deno #35609).
   Object.defineProperty(server, "listening", { value: true });
   server.on("clientError", (error: Error & { code?: string }, socket) => {
-    const status = error.code === "HPE_HEADER_OVERFLOW"
-      ? "431 Request Header Fields Too Large"
-      : "400 Bad Request";
-    if (!socket.writable) return void socket.destroy();
-    socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
-    // The end is not waited for by a client that goes on sending.
-    socket.once("finish", () => socket.destroy());
+    if (failed.has(socket)) return;
+    failed.add(socket);
+    onError(error, socket);
   });
   return server;
+}
+
+/** Answers bytes that are no HTTP, and closes their connection. */
+function refuseBytes(error: Error & { code?: string }, socket: Duplex): void {
+  const status = error.code === "HPE_HEADER_OVERFLOW"
+    ? "431 Request Header Fields Too Large"
+    : "400 Bad Request";
+  if (!socket.writable) return void socket.destroy();
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+  // The end is not waited for by a client that goes on sending.
+  socket.once("finish", () => socket.destroy());
 }
 
 function roomSamples(room: BodyRoom): Sample[] {

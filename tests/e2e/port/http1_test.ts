@@ -94,6 +94,20 @@ Deno.test("port: pipelined calls are not begun while their client takes no answe
     await client.close();
   }));
 
+Deno.test("port: a whole request has its own answer, whatever bytes come behind it", () =>
+  withPort(async ({ port, node }) => {
+    const client = await RawClient.open(port.port);
+    const body = '{"tenantId":"t","key":"k","value":"AQ=="}';
+    await client.send(
+      `POST ${PUT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n` +
+        `content-length: ${body.length}\r\n\r\n${body}NONSENSE\r\n\r\n`,
+    );
+    assert.equal((await client.response()).status, 200);
+    assert.equal((await client.response()).status, 400);
+    assert.equal(node.putsBegun, 1);
+    await client.close();
+  }));
+
 Deno.test("port: an answer before the end of the body leaves the connection usable", () =>
   withPort(async ({ port, node }) => {
     node.plant("t", "a", [new Uint8Array([1])]);
