@@ -44,6 +44,8 @@ const NAME = /^:?[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 // deno-lint-ignore no-control-regex -- control characters are what this is about
 const BAD_VALUE = /[\x00\r\n]|^[ \t]|[ \t]$/;
 const CONTENT_LENGTH = /^\d{1,15}$/;
+/** The port that an authority need not write out. */
+const DEFAULT_PORT: ReadonlyMap<string, string> = new Map([["http", ":80"], ["https", ":443"]]);
 
 /**
  * Takes a request's header list apart.
@@ -63,13 +65,39 @@ export function readRequestHead(headers: HeaderList, streamId: number): RequestH
   const method = pseudo.get(":method");
   const scheme = pseudo.get(":scheme");
   const path = pseudo.get(":path");
-  const authority = pseudo.get(":authority") ?? fieldOf(fields, "host") ?? "";
+  const authority = authorityOf(pseudo.get(":authority"), scheme, fields, streamId);
   const contentLength = contentLengthOf(fields, streamId);
   if (method === "CONNECT" && path === undefined && scheme === undefined) {
     return { method, scheme: "", path: "", authority, fields, contentLength, note: undefined };
   }
   if (!method || !scheme || !path) throw malformed(streamId);
   return { method, scheme, path, authority, fields, contentLength, note: undefined };
+}
+
+/**
+ * Whom a request is for. Every `host` must name the same as `:authority` does (RFC 9113, section 8.3.1): or
+ * else what looks at the one and what looks at the other would judge two different requests.
+ */
+function authorityOf(
+  named: string | undefined,
+  scheme: string | undefined,
+  fields: HeaderList,
+  streamId: number,
+): string {
+  const authority = named ?? fieldOf(fields, "host") ?? "";
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i] !== "host" || fields[i + 1] === authority) continue;
+    if (normal(fields[i + 1], scheme) !== normal(authority, scheme)) throw malformed(streamId);
+  }
+  return authority;
+}
+
+/** An authority as others are compared with it (RFC 3986, section 6.2): no case, and no port that is the scheme's. */
+function normal(authority: string, scheme = ""): string {
+  const lower = authority.toLowerCase();
+  const port = DEFAULT_PORT.get(scheme.toLowerCase());
+  const isImplied = lower.endsWith(":") || (port !== undefined && lower.endsWith(port));
+  return isImplied ? lower.slice(0, lower.lastIndexOf(":")) : lower;
 }
 
 const REQUEST_PSEUDO: ReadonlySet<string> = new Set([":method", ":scheme", ":path", ":authority"]);

@@ -63,6 +63,13 @@ const MALFORMED: Record<string, readonly string[]> = {
   "a content-length beyond all bounds": [...BASE, "content-length", "9".repeat(16)],
   "an empty content-length": [...BASE, "content-length", ""],
   "two content-lengths": [...BASE, "content-length", "1", "content-length", "2"],
+  "a host that is not the authority": [...BASE, "host", "other:1"],
+  "a host on another port than the authority": [...BASE, "host", "host:2"],
+  "a host without the authority's port": [...BASE, "host", "host"],
+  "an empty host beside an authority": [...BASE, "host", ""],
+  "two hosts of which one is not the authority": [...BASE, "host", "host:1", "host", "other:1"],
+  "two hosts that differ, without an authority": [...BASE.slice(0, 6), "host", "a", "host", "b"],
+  "CONNECT with another host": [":method", "CONNECT", ":authority", "a:1", "host", "a:2"],
 };
 
 for (const [what, headers] of Object.entries(MALFORMED)) {
@@ -79,6 +86,37 @@ Deno.test("readRequestHead() takes what is odd and not malformed", () => {
     7,
   );
   assert.equal(readRequestHead([":method", "CONNECT", ":authority", "a:1"], 9).path, "");
+});
+
+Deno.test("readRequestHead() takes a host that names the authority, however it is written", () => {
+  const same: (readonly [scheme: string, authority: string, host: string])[] = [
+    ["http", "host:1", "host:1"],
+    ["http", "host:1", "HOST:1"],
+    ["http", "Host.Example", "host.example:80"],
+    ["http", "host:80", "host"],
+    ["http", "host", "host:"],
+    ["https", "host:443", "host"],
+    ["HTTPS", "[::1]", "[::1]:443"],
+  ];
+  for (const [scheme, authority, host] of same) {
+    const list = [":method", "GET", ":scheme", scheme, ":path", "/", ":authority", authority];
+    const head = readRequestHead([...list, "host", host], 9);
+    assert.equal(head.authority, authority);
+    assert.deepEqual(head.fields, ["host", host], "handlers see it as it came");
+  }
+  const twice = [...BASE.slice(0, 6), "host", "a", "host", "A:80"];
+  assert.equal(readRequestHead(twice, 9).authority, "a");
+});
+
+Deno.test("readRequestHead() knows which scheme a port is the default of", () => {
+  const list = (scheme: string) => [":method", "GET", ":scheme", scheme, ":path", "/"];
+  for (const [scheme, port] of [["http", 443], ["https", 80], ["other", 80]]) {
+    const fields = [":authority", "host", "host", `host:${port}`];
+    assert.throws(() => readRequestHead([...list(String(scheme)), ...fields], 9), isMalformed);
+  }
+  // An address in brackets that ends as a port would is not one.
+  const v6 = [...list("http"), ":authority", "[fe::80]", "host", "[fe:]"];
+  assert.throws(() => readRequestHead(v6, 9), isMalformed);
 });
 
 Deno.test("checkFields() refuses pseudo fields in trailers", () => {
