@@ -244,6 +244,12 @@ export interface RecoveryReport {
   elapsedMs: number;
 }
 
+/** Who wants to know on which side of the log a write is. */
+export interface LogWatch {
+  /** The log has taken the write. */
+  handedOver(): void;
+}
+
 /** One open data directory. */
 export interface Engine {
   readonly recovery: RecoveryReport;
@@ -281,11 +287,13 @@ export interface Engine {
    * Applies all mutations or none. The promise resolves when the batch is as durable as the sync mode
    * promises and is visible to reads from then on.
    * Until then only `getPending` sees it.
+   * @param watch  told in the same step when the log takes the batch. Before that, a failure has changed
+   *   nothing; after it, the log failed, and only a later start can tell whether it has the batch
    * @throws PairError CommitLogFailed when the log is poisoned, MemTableFailed when memory is out,
    *   ResourceExhausted when it is short,
    *   Unavailable when the engine is closed
    */
-  write(mutations: readonly Mutation[], tag?: OriginTag): Promise<void>;
+  write(mutations: readonly Mutation[], tag?: OriginTag, watch?: LogWatch): Promise<void>;
   /** The value that reads see, copied; undefined when there is none. */
   get(
     tree: Tree,

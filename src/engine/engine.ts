@@ -22,6 +22,7 @@ import {
   type JobInfo,
   type JobKind,
   KIND_DELETE,
+  type LogWatch,
   type MergeOperator,
   type Mutation,
   type OriginTag,
@@ -523,15 +524,19 @@ class LsmEngine implements Engine {
     return this.#maintenance.progress;
   }
 
-  write(mutations: readonly Mutation[], tag: OriginTag = "write"): Promise<void> {
+  write(
+    mutations: readonly Mutation[],
+    tag: OriginTag = "write",
+    watch?: LogWatch,
+  ): Promise<void> {
     try {
-      return this.#write(mutations, tag);
+      return this.#write(mutations, tag, watch);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  #write(mutations: readonly Mutation[], tag: OriginTag): Promise<void> {
+  #write(mutations: readonly Mutation[], tag: OriginTag, watch?: LogWatch): Promise<void> {
     this.#checkOpen();
     if (this.poisoned !== undefined) throw this.poisoned;
     if (mutations.length === 0) return Promise.resolve();
@@ -558,6 +563,7 @@ class LsmEngine implements Engine {
       throw new PairError("MemTableFailed", "Cannot write: memory is out", {}, { cause });
     }
     // The log has taken the batch and the memtables have room for it: from here on nothing fails.
+    watch?.handedOver();
     this.#lastSeq += mutations.length;
     let { tree } = needs[0];
     for (let i = 0; i < mutations.length; i++) {

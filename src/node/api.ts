@@ -1,7 +1,7 @@
 /**
  * What a storage node does for the floors above (RPC, REST, the embedded database): keys and values
  * of tenants, with versions. Every method validates its input first and changes nothing when it
- * throws a PairError.
+ * throws a PairError, but for a write whose log fails: see {@link WriteWatch}.
  * @module
  */
 import type { TreeOptions } from "../engine/mod.ts";
@@ -49,7 +49,10 @@ export interface PutInput {
 export interface WriteWatch {
   /** Nobody waits any more: a write that the log does not have yet is refused (2001). */
   readonly gone: boolean;
-  /** Called when the log gets the write: from here on it finishes, whoever waits. */
+  /**
+   * Called when the log gets the write: from here on it finishes, whoever waits, unless the log fails, and
+   * then nobody knows. A write that fails without this call has changed nothing.
+   */
   handedOver(): void;
 }
 

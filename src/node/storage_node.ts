@@ -120,7 +120,7 @@ class EngineNode implements StorageNode {
     this.#checkUse(tenant);
     const item = checkPut(input, this.#nowMs());
     this.#disk.admit("put", estimateWrite(item.key.length + item.value.length));
-    return await this.#change(tenant, watch, (tree) => this.#writes.put(tree, item));
+    return await this.#change(tenant, watch, (tree) => this.#writes.put(tree, item, watch));
   }
 
   get(tenant: string, key: Key): ReadResult | undefined {
@@ -151,7 +151,7 @@ class EngineNode implements StorageNode {
     return await this.#change(
       tenant,
       watch,
-      (tree) => this.#writes.delete(tree, key, context),
+      (tree) => this.#writes.delete(tree, key, context, watch),
       absent,
     );
   }
@@ -170,7 +170,7 @@ class EngineNode implements StorageNode {
     return await this.#change(
       tenant,
       watch,
-      (tree) => this.#writes.batchPut(tree, checked, skipUnchanged),
+      (tree) => this.#writes.batchPut(tree, checked, skipUnchanged, watch),
     );
   }
 
@@ -213,7 +213,7 @@ class EngineNode implements StorageNode {
     return await this.#change(
       tenant,
       watch,
-      (tree) => this.#writes.applyReplica(tree, replica, origin),
+      (tree) => this.#writes.applyReplica(tree, replica, origin, watch),
     );
   }
 
@@ -347,8 +347,8 @@ class EngineNode implements StorageNode {
   /**
    * Runs a write of a tenant's tree, once the tree takes writes. The tenant is made first, unless there
    * is an answer for one that is absent. Nothing happens between the last look at the tree and the
-   * synchronous part of `step`, which hands the write to the log, so the tree cannot be dropped there, and
-   * `watch` knows on which side of it the write is.
+   * synchronous part of `step`, which hands the write to the log and tells `watch` so: the tree cannot be
+   * dropped there, and nobody can leave.
    */
   #change<T>(
     tenant: string,
@@ -359,9 +359,7 @@ class EngineNode implements StorageNode {
     const tree = this.#tenants.findForUse(tenant);
     const admitted = tree && this.#engine.admit(tree, false);
     const isFree = tree !== undefined && admitted === undefined;
-    if (!isFree) return this.#changeLater(tenant, watch, step, absent, admitted);
-    watch?.handedOver();
-    return step(tree);
+    return isFree ? step(tree) : this.#changeLater(tenant, watch, step, absent, admitted);
   }
 
   /** The same where there is no tree yet, or it takes no writes before `admitted`. */
@@ -390,9 +388,7 @@ class EngineNode implements StorageNode {
         continue;
       }
       admitted = this.#engine.admit(tree, heldSinceMs >= 0);
-      if (admitted !== undefined) continue;
-      watch?.handedOver();
-      return await step(tree);
+      if (admitted === undefined) return await step(tree);
     }
   }
 

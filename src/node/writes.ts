@@ -40,7 +40,7 @@ import {
   WARN_SIBLINGS,
 } from "../model/mod.ts";
 import type { Runtime } from "../runtime/mod.ts";
-import type { WriteResult } from "./api.ts";
+import type { WriteResult, WriteWatch } from "./api.ts";
 import type { CheckedPut, CheckedReplica } from "./validate.ts";
 
 /** A key of a batch, as the batch has made it so far. */
@@ -53,7 +53,10 @@ interface BatchRow {
   readonly next: BatchRow | undefined;
 }
 
-/** Changes keys of one engine in the name of one node. Input is checked when it gets here. */
+/**
+ * Changes keys of one engine in the name of one node. Input is checked when it gets here. Each method tells
+ * its `watch` in the step in which the log gets the write.
+ */
 export class WritePath {
   #engine: Engine;
   #runtime: Runtime;
@@ -78,7 +81,11 @@ export class WritePath {
   }
 
   /** Stores a client's value. */
-  put(tree: Tree, { key, context, value, expiresAtMs }: CheckedPut): Promise<WriteResult> {
+  put(
+    tree: Tree,
+    { key, context, value, expiresAtMs }: CheckedPut,
+    watch?: WriteWatch,
+  ): Promise<WriteResult> {
     const timestampMs = this.stamp();
     const made = this.#coordinate(tree, this.#engine.getPending(tree, key), {
       context,
@@ -87,7 +94,7 @@ export class WritePath {
       expiresAtMs: expiresAtMs || defaultExpiry(tree, timestampMs),
     });
     const result = { clock: made.clock, timestampMs };
-    return this.#engine.write([putState(tree, key, made.state)], "write").then(() => result);
+    return this.#engine.write([putState(tree, key, made.state)], "write", watch).then(() => result);
   }
 
   /** Deletes a client's key; where there is no version at all, nothing is written. */
@@ -95,6 +102,7 @@ export class WritePath {
     tree: Tree,
     key: Uint8Array,
     context: VectorClock | undefined,
+    watch?: WriteWatch,
   ): Promise<WriteResult & { existed: boolean }> {
     const timestampMs = this.stamp();
     const before = this.#engine.getPending(tree, key);
@@ -104,7 +112,7 @@ export class WritePath {
     const existed = local.some((version) => isLive(version, nowMs));
     const tombstone = { context, value: undefined, timestampMs, expiresAtMs: 0 };
     const made = this.#coordinate(tree, before, tombstone);
-    await this.#engine.write([putState(tree, key, made.state)], "delete");
+    await this.#engine.write([putState(tree, key, made.state)], "delete", watch);
     return { clock: made.clock, timestampMs, existed };
   }
 
@@ -116,6 +124,7 @@ export class WritePath {
     tree: Tree,
     items: readonly CheckedPut[],
     skipUnchanged: boolean,
+    watch?: WriteWatch,
   ): Promise<{ results: readonly WriteResult[]; unchanged: number }> {
     const timestampMs = this.stamp();
     const rows = new Map<number, BatchRow>();
@@ -138,7 +147,7 @@ export class WritePath {
       results.push({ clock: made.clock, timestampMs });
     }
     const mutations = changed.map(({ key, state }) => putState(tree, key, state!));
-    if (mutations.length > 0) await this.#engine.write(mutations, "write");
+    if (mutations.length > 0) await this.#engine.write(mutations, "write", watch);
     return { results, unchanged };
   }
 
@@ -147,6 +156,7 @@ export class WritePath {
     tree: Tree,
     replica: CheckedReplica,
     origin: "write" | "delete" | "repair",
+    watch?: WriteWatch,
   ): Promise<WriteResult> {
     const { key } = replica;
     const before = this.#engine.getPending(tree, key);
@@ -163,7 +173,7 @@ export class WritePath {
     const mutation: Mutation = origin === "repair" && !addsNothing
       ? { tree, kind: KIND_MERGE, key, value: encodeVersions([version]) }
       : putState(tree, key, encodeVersions(versions, this.#blocks));
-    await this.#engine.write([mutation], origin);
+    await this.#engine.write([mutation], origin, watch);
     return result;
   }
 

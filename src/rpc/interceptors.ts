@@ -21,7 +21,7 @@ import type { Clock, Log } from "../runtime/mod.ts";
 import type { Registry } from "../web/mod.ts";
 import { admitCall, authInterceptor, type Authority, OPEN_AUTHORITY } from "./auth/mod.ts";
 import { CallMetrics } from "./call_metrics.ts";
-import { isWrite, SignalWatch, tellOutcome, watchKey } from "./outcomes.ts";
+import { isWrite, outcomeOf, SignalWatch, tellOutcome, watchKey } from "./outcomes.ts";
 import { describe, detailOf, toConnectError } from "./errors.ts";
 
 /** What the pipeline needs of the world. */
@@ -94,7 +94,7 @@ function observe(context: HandlerContext, calls: CallMetrics, status: Status, lo
     const { reason } = signal;
     const code = outcome(reason, method, status, log);
     if (watch !== undefined && reason instanceof ConnectError) {
-      tellOutcome(reason, watch.isHandedOver);
+      tellOutcome(reason, outcomeOf(watch));
     }
     meter.end(start, code);
   };

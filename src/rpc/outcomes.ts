@@ -1,15 +1,16 @@
 /**
- * What became of a write whose call ended before it did (features B5).
+ * What became of a write that failed (features B5).
  *
- *     the call ends ...         ... and the client is told
+ *     the call fails ...        ... and the client is told
  *     before the log has it     not_applied: and it never will be, for the node asks before it hands over
- *     after that                unknown: it finishes, and only a read can tell
+ *     after that                unknown: the call ended early and the write finishes, or the log failed; only a
+ *                               read can tell
  *
  * A write that was answered is applied. The word stands in the ErrorDetail: `details.outcome`.
  * @module
  */
 import { create, type DescMethod } from "@bufbuild/protobuf";
-import { Code, type ConnectError, createContextKey } from "@connectrpc/connect";
+import { type ConnectError, createContextKey } from "@connectrpc/connect";
 import { KeyValueService } from "../gen/pairdb/v1/kv_pb.ts";
 import { StorageNodeService } from "../gen/pairdb/v1/storage_node_pb.ts";
 import { ErrorDetailSchema } from "../gen/pairdb/v1/common_pb.ts";
@@ -25,6 +26,9 @@ const WRITES: ReadonlySet<DescMethod> = new Set<DescMethod>([
   StorageNodeService.method.delete,
   StorageNodeService.method.repair,
 ]);
+
+/** What a failed write's client is told of it. */
+export type WriteOutcome = "not_applied" | "unknown";
 
 /** A call that may end before its write does. */
 export interface WatchedCall extends WriteWatch {
@@ -57,27 +61,19 @@ export class SignalWatch implements WatchedCall {
   }
 }
 
-/**
- * Adds what became of the write to the detail of an error that a call ended early with, in place. Does nothing
- * to an error that is the method's own answer.
- */
-export function tellOutcome(error: ConnectError, isHandedOver: boolean): void {
-  if (!endsEarly(error)) return;
+/** What became of the write of a call that failed. */
+export function outcomeOf({ isHandedOver }: WatchedCall): WriteOutcome {
+  return isHandedOver ? "unknown" : "not_applied";
+}
+
+/** Adds what became of the write to an error's detail, in place. Does nothing to an error without one. */
+export function tellOutcome(error: ConnectError, outcome: WriteOutcome): void {
   const detail = detailOf(error);
   const at = error.details.findIndex((each) => "desc" in each && each.desc === ErrorDetailSchema);
   if (detail === undefined || at < 0) return;
-  const outcome = isHandedOver ? "unknown" : "not_applied";
   const details = { ...detail.details, outcome };
   error.details[at] = {
     desc: ErrorDetailSchema,
     value: create(ErrorDetailSchema, { ...detail, details }),
   };
 }
-
-/** Whether the port ended the call, and not its method: nothing below answers with these. */
-function endsEarly({ code, rawMessage }: ConnectError): boolean {
-  return code === Code.DeadlineExceeded || code === Code.Canceled || rawMessage === SHUTTING_DOWN;
-}
-
-/** What calls are told that run when the port closes. */
-export const SHUTTING_DOWN = "the server is shutting down";

@@ -41,7 +41,6 @@ import { type Authority, OPEN_AUTHORITY, proveClientAuth } from "./auth/mod.ts";
 import { Connections, type Http2Requests } from "./connections.ts";
 import type { Exchange } from "./exchange.ts";
 import { createFront, type FrontOptions } from "./front.ts";
-import { SHUTTING_DOWN } from "./outcomes.ts";
 import { createPipeline, type Pipeline } from "./interceptors.ts";
 import { Http1Exchange } from "./http1_exchange.ts";
 import { Http1Turns } from "./http1_turns.ts";
@@ -389,5 +388,5 @@ function roomSamples(room: BodyRoom): Sample[] {
 }
 
 function shuttingDown(): ConnectError {
-  return new ConnectError(SHUTTING_DOWN, Code.Unavailable);
+  return new ConnectError("the server is shutting down", Code.Unavailable);
 }

@@ -37,7 +37,13 @@ import {
   writeUint32,
 } from "./http2/mod.ts";
 import type { Pipeline } from "./interceptors.ts";
-import { isWrite, tellOutcome, type WatchedCall } from "./outcomes.ts";
+import {
+  isWrite,
+  outcomeOf,
+  tellOutcome,
+  type WatchedCall,
+  type WriteOutcome,
+} from "./outcomes.ts";
 import type { PortLimits } from "./limits.ts";
 import { type BodyRoom, lengthIn, noRoom, Pieces } from "./request_bytes.ts";
 import { type Encoder, MalformedMessage } from "./wire/mod.ts";
@@ -85,7 +91,7 @@ interface Told {
 /** What calls share. */
 interface LaneParts extends ShortLaneOptions {
   /** The failure that was told last: what a method answers again and again is one object. */
-  readonly last: { error?: PairError; told?: Told };
+  readonly last: { error?: PairError; outcome?: WriteOutcome | undefined; told?: Told };
 }
 
 /** What a head means for this lane; the same head is read once. */
@@ -333,13 +339,16 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
   #told(error: unknown): Told {
     const { last, pipeline } = this.#options;
     const isPlain = error instanceof PairError && this.own === undefined;
-    if (isPlain && last.error === error && last.told !== undefined) return last.told;
+    const outcome = isWrite(this.#method.desc) ? outcomeOf(this) : undefined;
+    // A log that failed has one error for those who were in it and for all who come later.
+    const isLast = last.error === error && last.outcome === outcome;
+    if (isPlain && isLast && last.told !== undefined) return last.told;
     const status = pipeline.status(error);
-    if (isWrite(this.#method.desc)) tellOutcome(status, this.#isHandedOver);
+    if (outcome !== undefined) tellOutcome(status, outcome);
     const trailer = new Headers(this.own?.trailer);
     setTrailerStatus(trailer, status);
     const told = { code: status.code, trailers: toHeaderList(trailer) };
-    if (isPlain) Object.assign(last, { error, told });
+    if (isPlain) Object.assign(last, { error, outcome, told });
     return told;
   }
 

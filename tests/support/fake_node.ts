@@ -38,8 +38,10 @@ import type {
 /** See the module. */
 export class FakeNode implements StorageNode {
   readonly nodeId = "fake-1";
-  /** Thrown by the next calls of put and get, when set. */
+  /** Thrown by reads, and by writes before the log has them, when set. */
   failure: unknown;
+  /** Thrown by writes once the log has them, when set: as the log's own failure is. */
+  logFailure: unknown;
   /** Awaited by writes before they do anything. */
   gate: Promise<void> = Promise.resolve();
   /** Awaited by writes once the log, if there were one, has them. */
@@ -68,10 +70,10 @@ export class FakeNode implements StorageNode {
 
   async put(tenant: string, input: PutInput, watch?: WriteWatch): Promise<WriteResult> {
     this.putsBegun++;
+    checkWrite(tenant, input.key, input.value);
     await this.#handOver(watch);
-    this.#fail();
     const clock = this.#tick();
-    this.#store(tenant, textOf(input.key), checkValue(input.value), clock);
+    this.#store(tenant, textOf(input.key), input.value, clock);
     return { clock, timestampMs: 1_700_000_000_000 };
   }
 
@@ -99,10 +101,11 @@ export class FakeNode implements StorageNode {
     _options?: { skipUnchanged?: boolean },
     watch?: WriteWatch,
   ) {
+    for (const { key, value } of items) checkWrite(tenant, key, value);
     await this.#handOver(watch);
     const results = items.map(({ key, value }) => {
       const clock = this.#tick();
-      this.#store(tenant, textOf(key), checkValue(value), clock);
+      this.#store(tenant, textOf(key), value, clock);
       return { clock, timestampMs: 1_700_000_000_000 };
     });
     return { results, unchanged: 0 };
@@ -168,10 +171,11 @@ export class FakeNode implements StorageNode {
     origin: "write" | "delete" | "repair",
     watch?: WriteWatch,
   ): Promise<WriteResult> {
+    if (!write.deleted) checkWrite(tenant, write.key, write.value);
     await this.#handOver(watch);
     this.replicaWrites.push({ ...write, origin });
     if (write.deleted) this.#tenants.get(tenant)?.delete(write.key);
-    else this.#store(tenant, write.key, checkValue(write.value), write.clock);
+    else this.#store(tenant, write.key, write.value, write.clock);
     return { clock: write.clock, timestampMs: write.timestampMs ?? 0 };
   }
 
@@ -311,14 +315,14 @@ export class FakeNode implements StorageNode {
   /** What a real node does between taking a write and its sync. */
   async #handOver(watch: WriteWatch | undefined): Promise<void> {
     await this.gate;
+    this.#fail();
     if (watch?.gone) throw new PairError("Unavailable", "Cannot write: the caller did not wait");
     watch?.handedOver();
     await this.syncGate;
+    if (this.logFailure !== undefined) throw this.logFailure;
   }
 
-  #store(tenant: string, key: string, value: Uint8Array, clock: VectorClock): void {
-    validateTenant(tenant);
-    encodeKey(key);
+  #store(tenant: string, key: string, value: Uint8Array | undefined, clock: VectorClock): void {
     const winner = { value, clock, timestampMs: 1_700_000_000_000 };
     this.#keysOf(tenant).set(key, { winner, versions: [winner], clock, source: "memtable" });
   }
@@ -348,7 +352,10 @@ export class FakeNode implements StorageNode {
   }
 }
 
-function checkValue(value: Uint8Array | undefined): Uint8Array {
+/** What a real node refuses before it hands anything over. */
+function checkWrite(tenant: string, key: Key, value: Uint8Array | undefined): void {
+  validateTenant(tenant);
+  encodeKey(key);
   if (value === undefined) {
     throw new PairError("InvalidArgument", "Cannot take the value: it is missing");
   }
@@ -358,7 +365,6 @@ function checkValue(value: Uint8Array | undefined): Uint8Array {
       limit: MAX_VALUE_BYTES,
     });
   }
-  return value;
 }
 
 function noSnapshot(): PairError {

@@ -15,6 +15,7 @@ import {
   type JobKind,
   KIND_DELETE,
   KIND_MERGE,
+  type LogWatch,
   type MadeCheckpoint,
   type MergeOperator,
   type Mutation,
@@ -192,12 +193,17 @@ export class MemoryEngine implements Engine {
     };
   }
 
-  write(mutations: readonly Mutation[], tag: OriginTag = "write"): Promise<void> {
+  write(
+    mutations: readonly Mutation[],
+    tag: OriginTag = "write",
+    watch?: LogWatch,
+  ): Promise<void> {
     try {
       this.#checkWritable(mutations);
     } catch (error) {
       return Promise.reject(error);
     }
+    watch?.handedOver();
     for (const { tree, kind, key, value } of mutations) {
       const rows = (tree as MemoryTree).rows;
       const name = rowName(key);

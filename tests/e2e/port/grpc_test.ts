@@ -93,7 +93,8 @@ Deno.test("port: grpc-js gets a value of 10 MiB through, one byte more is 1003",
     assert.equal(got.value?.[10 * MIB - 1], 7);
     const over = await refused(put(10 * MIB + 1));
     assert.equal(over.code, Status.INVALID_ARGUMENT);
-    assert.deepEqual({ ...grpcDetail(over)?.details }, { bytes: "10485761", limit: "10485760" });
+    const facts = { bytes: "10485761", limit: "10485760", outcome: "not_applied" };
+    assert.deepEqual({ ...grpcDetail(over)?.details }, facts);
     const far = await refused(put(17 * MIB));
     assert.equal(far.code, Status.RESOURCE_EXHAUSTED);
     assert.equal(grpcDetail(far)?.code, ErrorCode.RESOURCE_EXHAUSTED);
@@ -194,7 +195,7 @@ Deno.test("port: the server itself ends a call that takes too long", () =>
     assert.equal(node.putsBegun, begun);
     process.off("warning", onWarning);
     assert.deepEqual(warnings, [], "no timer beyond 2^31 ms was set");
-    node.failure = new TypeError("late and lost");
+    node.logFailure = new TypeError("late and lost");
     open();
     await until(() => logged.some((line) => /late and lost/.test(String(line.fields?.error))));
   }, { limits: { writeTimeoutMs: 100 } }));

@@ -1,6 +1,6 @@
 /**
- * What a client is told of a write whose call ended before it did, and that it is true: not applied, or unknown. A
- * call that is given up frees its work wherever that waits.
+ * What a client is told of a write that failed, or whose call ended before it did, and that it is true: not applied,
+ * or unknown. A call that is given up frees its work wherever that waits.
  * @module
  */
 import assert from "node:assert/strict";
@@ -8,6 +8,7 @@ import { create, type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import { ErrorDetailSchema } from "../../../src/gen/pairdb/v1/common_pb.ts";
 import { KeyValueService } from "../../../src/gen/pairdb/v1/kv_pb.ts";
 import { StorageNodeService } from "../../../src/gen/pairdb/v1/storage_node_pb.ts";
+import { PairError } from "../../../src/model/mod.ts";
 import type { StorageNode } from "../../../src/node/mod.ts";
 import { Http2Peer, postFields } from "../../support/http2_by_hand.ts";
 import { type TestPort, until, withPort } from "../../support/port.ts";
@@ -60,25 +61,37 @@ function lacksOld({ node }: TestPort): boolean {
   return node.get("t", "old") === undefined;
 }
 
-function outcomeIn({ code, details }: Outcome): string | undefined {
-  assert.equal(code, "deadline_exceeded");
+function outcomeIn({ code, details }: Outcome, wanted = "deadline_exceeded"): string | undefined {
+  assert.equal(code, wanted);
   const [type, hex] = details[0].split(" ");
   assert.equal(type, ErrorDetailSchema.typeName);
   return fromBinary(ErrorDetailSchema, Uint8Array.fromHex(hex)).details.outcome;
 }
 
 /** Calls with a deadline, on a connection of its own. */
-async function callBriefly(
+function callBriefly(
   it: TestPort,
   way: Way,
   method: DescMethod,
   init: Record<string, unknown>,
 ): Promise<Outcome> {
+  return call(it, way, method, init, SHORT_MS);
+}
+
+/** Calls on a connection of its own. @param timeoutMs  undefined: without a deadline */
+async function call(
+  it: TestPort,
+  way: Way,
+  method: DescMethod,
+  init: Record<string, unknown>,
+  timeoutMs?: number,
+): Promise<Outcome> {
   const peer = await Http2Peer.open(it.port.port);
   try {
     const grpc = way.protocol === "gRPC" || way.protocol === "gRPC-Web";
     const body = bodyOf(way, method, [create(method.input, init)]);
-    const sent = { method, body, timeout: grpc ? `${SHORT_MS}m` : String(SHORT_MS) };
+    const timeout = timeoutMs === undefined ? undefined : grpc ? `${timeoutMs}m` : `${timeoutMs}`;
+    const sent = timeout === undefined ? { method, body } : { method, body, timeout };
     const answer = await answerBy(way, { url: it.port.url, peer }, sent);
     return outcomeOf(way, method, answer);
   } finally {
@@ -122,7 +135,58 @@ for (const [method, init, isDone] of WRITES) {
       });
     }
   });
+
+  Deno.test(`outcomes: ${name} that fails is unknown once the log has it, and not applied before, every way`, async () => {
+    for (const way of waysOf(method)) {
+      await withPort(async (it) => {
+        await it.node.put("t", { key: "old", value });
+        // One object, as a log that failed has one error for all.
+        const failure = new PairError("CommitLogFailed", "Cannot write the log: EIO", {
+          file: "f",
+        });
+        const ask = async () => outcomeIn(await call(it, way, method, init), "internal");
+        it.node.failure = failure;
+        assert.equal(await ask(), "not_applied", way.name);
+        it.node.failure = undefined;
+        it.node.logFailure = failure;
+        assert.equal(await ask(), "unknown", way.name);
+        it.node.failure = failure;
+        assert.equal(await ask(), "not_applied", way.name);
+        it.node.failure = undefined;
+        assert.equal(isDone(it), false);
+      });
+    }
+  });
 }
+
+Deno.test("outcomes: what is wrong with a write is told with its other details", () =>
+  withPort(async (it) => {
+    const { put } = KeyValueService.method;
+    for (const way of waysOf(put)) {
+      const init = { tenantId: "t", key: "k", value: new Uint8Array(10 * 1024 * 1024 + 1) };
+      const { code, details } = await call(it, way, put, init);
+      assert.equal(code, "invalid_argument");
+      const { details: facts } = fromBinary(
+        ErrorDetailSchema,
+        Uint8Array.fromHex(details[0].split(" ")[1]),
+      );
+      assert.deepEqual(
+        { ...facts },
+        { bytes: "10485761", limit: "10485760", outcome: "not_applied" },
+        way.name,
+      );
+    }
+  }));
+
+Deno.test("outcomes: a read that fails says nothing of the kind", () =>
+  withPort(async (it) => {
+    const { get } = KeyValueService.method;
+    it.node.failure = new PairError("SSTableFailed", "Cannot read the table: EIO");
+    for (const way of waysOf(get)) {
+      const outcome = await call(it, way, get, { tenantId: "t", key: "k" });
+      assert.equal(outcomeIn(outcome, "internal"), undefined, way.name);
+    }
+  }));
 
 Deno.test("outcomes: a read that ends early says nothing of the kind", () =>
   withPort(async (it) => {

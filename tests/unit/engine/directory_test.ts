@@ -9,6 +9,7 @@ import {
   type Engine,
   KIND_MERGE,
   KIND_PUT,
+  type Mutation,
   openEngine,
 } from "../../../src/engine/mod.ts";
 import { fromUtf8, PairError, utf8 } from "../../../src/model/mod.ts";
@@ -238,6 +239,33 @@ Deno.test("after a failed sync of the log writes are refused, reads go on, and a
     await put(again, "n", "20");
     await again.close();
   }
+});
+
+Deno.test("write() tells when the log has a batch: one that fails before that has changed nothing", async () => {
+  const { world, engine } = await opened();
+  const tree = await engine.createTree("plain");
+  let told = 0;
+  const watch = { handedOver: () => void told++ };
+  const write = (value: string, kind: Mutation["kind"] = KIND_PUT) => {
+    const mutation = { tree, kind, key: utf8("n"), value: utf8(value) };
+    return engine.write([mutation], "write", watch);
+  };
+  const done = write("1");
+  assert.equal(told, 1, "in the same step");
+  await done;
+  // The tree has no merge operator.
+  await assert.rejects(write("2", KIND_MERGE), { error: "InvalidArgument" });
+  assert.equal(told, 1);
+  world.disk.hook = ({ op, path }) =>
+    op === "append" && path.includes("wal") ? "ENOSPC" : undefined;
+  await assert.rejects(write("3"), { error: "DiskFull" });
+  assert.equal(told, 2, "the log had it when it failed");
+  world.disk.hook = undefined;
+  await assert.rejects(write("4"), { error: "DiskFull" });
+  assert.equal(told, 2, "the log that failed takes nothing");
+  await engine.close();
+  await assert.rejects(write("5"), { error: "Unavailable" });
+  assert.equal(told, 2);
 });
 
 Deno.test("a flush that the disk refuses is tried again, and nothing is lost meanwhile", async () => {

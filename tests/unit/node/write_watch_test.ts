@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { MAX_COUNTER, MAX_SIBLINGS } from "../../../src/model/mod.ts";
 import type { StorageNode, WriteWatch } from "../../../src/node/mod.ts";
 import { bytes, rejectsCode, testNode, turn } from "../../support/node.ts";
 
@@ -44,6 +45,22 @@ for (const [name, write, makesTenant] of WRITES) {
     await done;
   });
 
+  Deno.test(`${name} that the log fails had been handed over, one that is refused had not`, async () => {
+    const { node, engine } = testNode();
+    await node.put("t", { key: "k", value });
+    engine.hold = true;
+    const watch = new Watch();
+    const failed = rejectsCode(() => write(node, watch), 2004);
+    assert.equal(watch.handed, 1);
+    engine.poison(new Error("fsync failed"));
+    await failed;
+    await rejectsCode(() => write(node, watch), 2004);
+    assert.equal(watch.handed, 1, "the log takes nothing any more");
+    await node.close();
+    await rejectsCode(() => write(node, watch), 2001);
+    assert.equal(watch.handed, 1);
+  });
+
   Deno.test(`${name} that is held back is not begun for those who have left`, async () => {
     const { node, engine } = testNode();
     await node.put("t", { key: "k", value });
@@ -74,3 +91,19 @@ for (const [name, write, makesTenant] of WRITES) {
     });
   }
 }
+
+Deno.test("a write that the rules of versions refuse was not handed over", async () => {
+  const { node, engine } = testNode();
+  const replicaOf = (name: string) => {
+    const version = { entries: [{ node: name, counter: 1 }], dots: [] };
+    return { key: "k", value, deleted: false, clock: version };
+  };
+  for (let i = 0; i < MAX_SIBLINGS; i++) await node.applyReplica("t", replicaOf(`r${i}`), "write");
+  const before = engine.log.length;
+  const watch = new Watch();
+  await rejectsCode(() => node.applyReplica("t", replicaOf("one-more"), "write", watch), 2008);
+  const context = { entries: [{ node: "n1", counter: MAX_COUNTER }], dots: [] };
+  await rejectsCode(() => node.put("t", { key: "k", value, context }, watch), 1000);
+  assert.equal(watch.handed, 0);
+  assert.equal(engine.log.length, before);
+});

@@ -127,9 +127,9 @@ export type ErrorDetail = Message<"pairdb.v1.ErrorDetail"> & {
 
   /**
    * Facts about the failure: sizes, limits, file and offset. Never a key or a value.
-   * Where a write's call ended before the write did (DEADLINE_EXCEEDED, CANCELLED, or the server's
-   * end), `outcome` says what became of it: "not_applied", and it never will be, or "unknown": it
-   * finishes, and only a read can tell.
+   * Where a write failed, `outcome` says what became of it: "not_applied", and it never will be, or
+   * "unknown": the call ended early and the write finishes, or the log failed, and only a read can
+   * tell.
    *
    * @generated from field: map<string, string> details = 3;
    */
