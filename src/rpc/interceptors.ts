@@ -9,9 +9,11 @@
  *           service
  *     gate's end    when the library ends the call: completes the library's own errors, counts
  *
- * The library ends each call by aborting the call's signal with the error, before it writes that
- * error out (connect 2.2.0, all three protocols): so the gate's listener sees every outcome, once,
- * also those that no interceptor sees, and can still complete the error.
+ * The library ends each call by calling `abort` of its context with the error, before it writes that
+ * error out (connect 2.2.0, all three protocols): so the gate, which has put itself there, sees every
+ * error, also those that no interceptor sees, and can still complete it. The call is counted when its
+ * signal fires, which is once. In streams and in gRPC that is too early to see that an answer was too
+ * large: the library has ended the call as one that went well by then.
  * @module
  */
 import type { DescMethod } from "@bufbuild/protobuf";
@@ -90,14 +92,17 @@ function observe(context: HandlerContext, calls: CallMetrics, status: Status, lo
   const start = meter.begin();
   const watch = isWrite(method) ? new SignalWatch(signal) : undefined;
   context.values.set(watchKey, watch);
-  const end = () => {
-    const { reason } = signal;
-    const code = outcome(reason, method, status, log);
-    if (watch !== undefined && reason instanceof ConnectError) {
-      tellOutcome(reason, outcomeOf(watch));
+  // The library's own object, whose type does not speak of the method.
+  const own = context as HandlerContext & { abort: (reason?: unknown) => void };
+  const { abort } = own;
+  own.abort = (reason) => {
+    if (reason instanceof ConnectError) {
+      const told = status(reason);
+      if (watch !== undefined) tellOutcome(told, outcomeOf(watch));
     }
-    meter.end(start, code);
+    abort(reason);
   };
+  const end = () => meter.end(start, outcome(signal.reason, method, status, log));
   // The signal lives as long as the call, so the listener does not outlive it either.
   if (signal.aborted) end();
   else signal.addEventListener("abort", end, { once: true });
