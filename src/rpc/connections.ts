@@ -40,6 +40,9 @@ class Link implements Holder {
   http2: ServerConnection | undefined;
   /** Requests of HTTP/1.1 that are being answered. */
   running = 0;
+  /** Of HTTP/1.1: bytes of answers that wait for the client, and how often it has taken some. */
+  http1Bytes = 0;
+  http1Taken = 0;
   /** When the last request ended; before the first, when the connection came. */
   idleSinceMs: number;
   /** Closed by us, though perhaps not gone yet. */
@@ -52,27 +55,41 @@ class Link implements Holder {
   seenProgress = -1;
   stalledSinceMs = 0;
 
-  constructor(readonly socket: Connection, nowMs: number) {
+  /** @param expel  closes the connection for a reason that is the client's doing */
+  constructor(
+    readonly socket: Connection,
+    nowMs: number,
+    private readonly expel: (link: Link, reason: string) => void,
+  ) {
     this.address = socket.remoteAddress ?? "";
     this.idleSinceMs = nowMs;
   }
 
   get queuedBytes(): number {
-    return this.http2?.queuedBytes ?? 0;
+    return this.http2?.queuedBytes ?? this.http1Bytes;
   }
 
   get progress(): number {
-    return this.http2?.progress ?? 0;
+    return this.http2?.progress ?? this.http1Taken;
   }
 
   cut(): void {
-    this.http2?.expel("slow_reader");
+    if (this.http2 !== undefined) this.http2.expel("slow_reader");
+    else this.expel(this, "slow_reader");
   }
 
   /** Whether a request is being answered. */
   get busy(): boolean {
     return this.running > 0 || (this.http2 !== undefined && this.http2.openStreams > 0);
   }
+}
+
+/** A request over HTTP/1.1, as far as its connection is concerned. */
+export interface Http1Request {
+  /** Counts bytes more, or, below 0, fewer, of its answer that wait for the client. */
+  queued(bytes: number): void;
+  /** It has been answered. */
+  end(): void;
 }
 
 /** What connections need. */
@@ -129,7 +146,7 @@ export class Connections {
     });
     registry.collect(() => [{
       name: "pairdb_answers_waiting_bytes",
-      help: "Bytes of answers over HTTP/2 that wait for clients to take them.",
+      help: "Bytes of answers that wait for clients to take them.",
       type: "gauge",
       value: this.#backlog.bytes,
     }]);
@@ -152,7 +169,7 @@ export class Connections {
       return;
     }
     socket.setNoDelay?.(true);
-    const link = new Link(socket, clock.monotonicMs());
+    const link = new Link(socket, clock.monotonicMs(), (...gone) => this.#expel(...gone));
     this.#links.set(socket, link);
     this.#countAddress(link.address, 1);
     this.#accepted.add(1);
@@ -180,16 +197,32 @@ export class Connections {
     else this.#addresses.delete(address);
   }
 
-  /** Marks the start of a request over HTTP/1.1. @returns to be called at its end */
-  begin(request: IncomingMessage): () => void {
+  /** Marks the start of a request over HTTP/1.1. */
+  begin(request: IncomingMessage): Http1Request {
     const link = this.#links.get(request.socket);
-    if (link === undefined) return () => {};
+    if (link === undefined) return { queued() {}, end() {} };
     link.running++;
-    return () => {
-      link.running--;
-      link.idleSinceMs = this.#options.clock.monotonicMs();
-      if (this.#closing) this.#dismiss(link);
+    return {
+      queued: (bytes) => this.#countHttp1(link, bytes),
+      end: () => {
+        link.running--;
+        link.idleSinceMs = this.#options.clock.monotonicMs();
+        if (this.#closing) this.#dismiss(link);
+      },
     };
+  }
+
+  /** What waits on a connection that is gone was let go of with it. */
+  #countHttp1(link: Link, bytes: number): void {
+    if (link.expelled || !this.#links.has(link.socket)) return;
+    link.http1Bytes += bytes;
+    if (bytes < 0) link.http1Taken++;
+    this.#backlog.add(bytes);
+  }
+
+  #letGoHttp1(link: Link): void {
+    this.#backlog.add(-link.http1Bytes);
+    link.http1Bytes = 0;
   }
 
   /** Asks all to go, lets running requests end. Resolves when the last connection is gone. */
@@ -282,6 +315,7 @@ export class Connections {
     link.cancelPreface();
     link.cancelGrace();
     if (!this.#links.delete(link.socket)) return;
+    this.#letGoHttp1(link);
     this.#open.add(-1, link.kind);
     this.#countAddress(link.address, -1);
     if (this.#links.size > 0) return;
@@ -297,6 +331,7 @@ export class Connections {
     link.expelled = true;
     this.#refused.add(1, reason);
     this.#options.log.debug("connection_closed", { reason, protocol: link.kind });
+    this.#letGoHttp1(link);
     link.socket.destroy();
   }
 

@@ -78,6 +78,12 @@ export interface DrainLimits {
   readonly drainTimeoutMs: number;
 }
 
+/**
+ * An answer goes to its connection in pieces of this size: one that takes none for a while is told from one
+ * that is slow.
+ */
+const PIECE_BYTES = 64 * 1024;
+
 /** A request, its answer, and the signal that ends both. */
 export class Http1Exchange implements Exchange {
   readonly http2 = false;
@@ -97,13 +103,17 @@ export class Http1Exchange implements Exchange {
   readonly #forget: () => void;
   /** Scheme and host of a target that names them, as for a proxy; they count, and Host does not (RFC 9112, section 3.2.2). */
   readonly #absolute: RegExpExecArray | null;
+  /** Bytes of the answer that wait for the client. */
+  #queued = 0;
 
+  /** @param onQueued  told how many bytes more (or, below 0, fewer) of the answer wait for the client */
   constructor(
     readonly request: IncomingMessage,
     readonly response: ServerResponse,
     private readonly clock: Clock,
     private readonly limits: DrainLimits & HeldBodyOptions["limits"],
     room: BodyRoom,
+    private readonly onQueued: (bytes: number) => void,
   ) {
     this.signal = this.#controller.signal;
     this.header = toHeaders(request.headers);
@@ -179,6 +189,7 @@ export class Http1Exchange implements Exchange {
       if (answer.trailer !== undefined) this.response.addTrailers(toNodeHeaders(answer.trailer));
       await this.finish();
     } finally {
+      this.#count(-this.#queued);
       this.#forget();
       await iterator?.return?.();
     }
@@ -195,9 +206,24 @@ export class Http1Exchange implements Exchange {
   }
 
   /** Hands one chunk to the connection and waits until there is room for the next. */
-  #write(chunk: Uint8Array): Promise<void> {
+  async #write(chunk: Uint8Array): Promise<void> {
+    this.#count(chunk.length);
+    for (let from = 0; from < chunk.length && !this.#gone; from += PIECE_BYTES) {
+      const piece = chunk.subarray(from, from + PIECE_BYTES);
+      if (!this.response.write(piece)) await this.#room();
+      this.#count(-piece.length);
+    }
+  }
+
+  #count(bytes: number): void {
+    if (bytes === 0) return;
+    this.#queued += bytes;
+    this.onQueued(bytes);
+  }
+
+  /** Waits until the connection takes more. */
+  #room(): Promise<void> {
     const { response, signal } = this;
-    if (this.#gone || response.write(chunk)) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const done = (settle: () => void) => {
         response.off("drain", onDrain);

@@ -52,8 +52,8 @@ export interface PortLimits {
   /** Answers of one HTTP/2 connection that wait for the client to take them; one alone may be larger. */
   readonly connectionAnswerBytes: number;
   /**
-   * The same on all HTTP/2 connections together: above this, those are cut off that take nothing for
-   * {@link answerGraceMs}.
+   * The same on all connections together, those of HTTP/1.1 too: above this, those are cut off that take
+   * nothing for {@link answerGraceMs}.
    */
   readonly answerBytes: number;
   readonly answerGraceMs: number;

@@ -220,8 +220,8 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     turns.take(request.socket, async () => {
       // The client left, or was asked to by the answer before: it takes none any more.
       if (!request.socket.writable) return;
-      const exchange = new Http1Exchange(request, response, clock, limits, room);
-      await serve(exchange, connections.begin(request));
+      const { queued, end } = connections.begin(request);
+      await serve(new Http1Exchange(request, response, clock, limits, room, queued), end);
     });
   }, (error, socket) => {
     // What is wrong behind a whole request is no answer to that one, which may be stored by now.

@@ -4,7 +4,9 @@
 import assert from "node:assert/strict";
 import { ERROR } from "../../../src/rpc/http2/mod.ts";
 import { Attacker } from "../../support/attacker.ts";
+import { joined } from "../../support/http2_by_hand.ts";
 import { callJson, type TestPort, until, withPort } from "../../support/port.ts";
+import { RawClient } from "../../support/raw_http.ts";
 import { envelope } from "../../support/raw_rpc.ts";
 import { frame, PREFACE } from "../../support/raw_http2.ts";
 
@@ -15,8 +17,17 @@ async function metric({ port }: TestPort, series: string): Promise<number> {
 }
 
 const closed = (reason: string) => `pairdb_connections_closed_total{reason="${reason}"}`;
+const MIB = 1024 * 1024;
 /** A Get of tenant t, key k. */
 const GET_K = envelope(Uint8Array.of(10, 1, 116, 18, 1, 107));
+
+/** The same over HTTP/1.1, by Connect. */
+function http1Get(): Uint8Array {
+  const message = GET_K.subarray(5);
+  const head = "POST /pairdb.v1.KeyValueService/Get HTTP/1.1\r\nhost: 127.0.0.1\r\n" +
+    `content-type: application/proto\r\ncontent-length: ${message.length}\r\n\r\n`;
+  return joined([new TextEncoder().encode(head), message]);
+}
 
 /** Stores a value, and asks for it on a connection that grants no window. */
 async function starve(it: TestPort, bytes: number): Promise<Attacker> {
@@ -94,6 +105,39 @@ Deno.test("port: of clients that take nothing those go that hold the most, where
     assert.ok(await metric(it, "pairdb_answers_waiting_bytes") <= 550_000);
     for (const each of attackers) await each.close();
   }, { limits: { answerBytes: 550_000, answerGraceMs: 40 } }));
+
+Deno.test("port: a client of HTTP/1.1 that takes nothing of its answers is cut off, one that reads is not", () =>
+  withPort(async (it) => {
+    // More than the kernel keeps for a connection.
+    it.node.plant("t", "k", [new Uint8Array(24 * MIB)]);
+    const silent = await RawClient.open(it.port.port);
+    silent.socket.pause();
+    // Pipelined in one go, for none is read any more once an answer waits.
+    await silent.send(joined(Array.from({ length: 4 }, () => http1Get())));
+    await until(() => it.logged.some(({ event }) => event === "connection_closed"));
+    assert.equal(await metric(it, closed("slow_reader")), 1);
+    assert.equal(await metric(it, "pairdb_answers_waiting_bytes"), 0);
+    await silent.close();
+    const response = await fetch(`${it.port.url}/pairdb.v1.KeyValueService/Get`, {
+      method: "POST",
+      headers: { "content-type": "application/proto" },
+      body: GET_K.slice(5),
+    });
+    assert.ok((await response.bytes()).length > 24 * MIB);
+    assert.equal(await metric(it, closed("slow_reader")), 1);
+  }, { limits: { answerBytes: 60 * MIB, answerGraceMs: 40 } }));
+
+Deno.test("port: the client that holds the most over HTTP/1.1 is cut off at the hard limit at once", () =>
+  withPort(async (it) => {
+    it.node.plant("t", "k", [new Uint8Array(24 * MIB)]);
+    const client = await RawClient.open(it.port.port);
+    client.socket.pause();
+    await client.send(http1Get());
+    await until(() => it.logged.some(({ event }) => event === "connection_closed"));
+    assert.equal(await metric(it, closed("slow_reader")), 1);
+    assert.equal(await metric(it, "pairdb_answers_waiting_bytes"), 0);
+    await client.close();
+  }, { limits: { answerBytesMax: 20 * MIB } }));
 
 Deno.test("port: requests that find no room are refused, and the room comes back", () =>
   withPort(async (it) => {

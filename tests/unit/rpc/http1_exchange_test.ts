@@ -6,9 +6,17 @@ import { BodyRoom } from "../../../src/rpc/request_bytes.ts";
 import { SimClock } from "../../../src/runtime/mod.ts";
 
 /** A request and a response on a connection that closes when it is told to. */
-function pair(): { socket: EventEmitter; exchange: Http1Exchange; written: number[] } {
+function pair(hasRoom = true): {
+  socket: EventEmitter;
+  response: EventEmitter;
+  exchange: Http1Exchange;
+  written: number[];
+  /** What waited for the client after each change. */
+  queued: number[];
+} {
   const socket = new EventEmitter();
   const written: number[] = [];
+  const queued: number[] = [];
   const request = Object.assign(new EventEmitter(), {
     headers: {},
     httpVersion: "1.1",
@@ -24,7 +32,7 @@ function pair(): { socket: EventEmitter; exchange: Http1Exchange; written: numbe
     end() {},
     write(chunk: Uint8Array) {
       written.push(chunk.length);
-      return true;
+      return hasRoom;
     },
   });
   const exchange = new Http1Exchange(
@@ -33,8 +41,11 @@ function pair(): { socket: EventEmitter; exchange: Http1Exchange; written: numbe
     new SimClock(),
     { drainMaxBytes: 0, drainTimeoutMs: 0, readMaxBytes: 1000, bodyTimeoutMs: 1000 },
     new BodyRoom({ connectionBodyBytes: 1000, bodyBytes: 1000 }),
+    (bytes) => {
+      queued.push((queued.at(-1) ?? 0) + bytes);
+    },
   );
-  return { socket, exchange, written };
+  return { socket, response, exchange, written, queued };
 }
 
 Deno.test("Http1Exchange.answer() ends when the client left between two chunks, and lets go of the answer", async () => {
@@ -63,4 +74,36 @@ Deno.test("Http1Exchange.finish() ends when the client has left before", async (
   socket.emit("close");
   await exchange.finish();
   assert.equal(exchange.finished, false);
+});
+
+/** One chunk. */
+async function* once(bytes: number): AsyncGenerator<Uint8Array> {
+  yield new Uint8Array(bytes);
+}
+
+Deno.test("Http1Exchange.answer() goes out piece by piece, and tells what still waits", async () => {
+  const { response, exchange, written, queued } = pair(false);
+  const done = exchange.answer({ status: 200, body: once(150_000) });
+  const pieces = [65_536, 65_536, 18_928];
+  for (let i = 1; i <= pieces.length; i++) {
+    while (written.length < i) await Promise.resolve();
+    assert.deepEqual(written, pieces.slice(0, i));
+    response.emit("drain");
+  }
+  while (queued.length < 4) await Promise.resolve();
+  assert.deepEqual(queued, [150_000, 84_464, 18_928, 0]);
+  response.emit("close");
+  await done;
+  assert.equal(queued.length, 4);
+});
+
+Deno.test("Http1Exchange.answer() lets go of what waits for a client that leaves", async () => {
+  const { socket, response, exchange, queued } = pair(false);
+  const done = exchange.answer({ status: 200, body: once(150_000) });
+  while (queued.length < 1) await Promise.resolve();
+  await Promise.resolve();
+  socket.emit("close");
+  response.emit("close");
+  await assert.rejects(done);
+  assert.deepEqual(queued, [150_000, 0]);
 });
