@@ -41,6 +41,11 @@ export interface Exchange {
   answer(answer: Answer): Promise<void>;
   /** Ends the exchange without an answer, or amid one. */
   destroy(): void;
+  /**
+   * Counts what a compressed message of the request has become, in place of the one before.
+   * @throws ConnectError ResourceExhausted when too much is held already
+   */
+  holdInflated(bytes: number): void;
   /** Lets go of what is held of the request: nobody works on it any more. */
   release(): void;
 }

@@ -12,6 +12,7 @@ import type { OriginRequest, OriginVerdict, WebBindings } from "../web/mod.ts";
 import { admitToMetrics, type Authority, OPEN_AUTHORITY, valuesOf } from "./auth/mod.ts";
 import { completeError, deadlineExceeded, describe, timeUp } from "./errors.ts";
 import { type Answer, type Exchange, pathOf, urlOf } from "./exchange.ts";
+import { countInflated } from "./inflated.ts";
 import type { Route } from "./router.ts";
 
 /** Where requests can go. */
@@ -165,7 +166,7 @@ function toUniversal(exchange: Exchange): UniversalServerRequest {
     header: exchange.header,
     body: exchange.body,
     signal: exchange.signal,
-    contextValues: exchange.peer && valuesOf(exchange.peer),
+    contextValues: countInflated(exchange, exchange.peer && valuesOf(exchange.peer)),
   };
 }
 

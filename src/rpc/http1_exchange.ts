@@ -304,6 +304,10 @@ export class Http1Exchange implements Exchange {
     }
   }
 
+  holdInflated(bytes: number): void {
+    this.#held.holdInflated(bytes);
+  }
+
   release(): void {
     this.#held.release();
   }

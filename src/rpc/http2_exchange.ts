@@ -160,6 +160,10 @@ export class Http2Exchange implements Exchange, StreamUser {
     }
   }
 
+  holdInflated(bytes: number): void {
+    this.#held.holdInflated(bytes);
+  }
+
   release(): void {
     this.#held.release();
   }

@@ -5,6 +5,7 @@
  *       decode      the RPC library; what it throws never meets the interceptor
  *         interceptor   refuses a call that is already over, races the rest against its deadline,
  *                       turns what services throw into statuses
+ *         inflated      counts what compressed messages have become
  *         auth          asks whether the caller may touch the message's tenant
  *           service
  *     gate's end    when the library ends the call: completes the library's own errors, counts
@@ -25,6 +26,7 @@ import { admitCall, authInterceptor, type Authority, OPEN_AUTHORITY } from "./au
 import { CallMetrics } from "./call_metrics.ts";
 import { isWrite, outcomeOf, SignalWatch, tellOutcome, watchKey } from "./outcomes.ts";
 import { describe, detailOf, toConnectError } from "./errors.ts";
+import { inflatedInterceptor } from "./inflated.ts";
 
 /** What the pipeline needs of the world. */
 export interface PipelineOptions {
@@ -69,7 +71,7 @@ export function createPipeline(options: PipelineOptions): Pipeline {
       admitCall(authority, context);
       checkQuery(context, status);
     },
-    interceptors: [guard(log, status), authInterceptor(authority)],
+    interceptors: [guard(log, status), inflatedInterceptor, authInterceptor(authority)],
   };
 }
 

@@ -1,8 +1,9 @@
 /**
  * Request bodies while they come: held in few pieces, counted, and given on in whole messages.
  *
- *     chunks ─► Pieces ─► is a message whole? ─► the RPC library
- *                 └─► BodyRoom: how much all requests of a connection and of the port hold
+ *     chunks ─► Pieces ─► is a message whole? ─► the RPC library ─► inflated.ts
+ *                 └─► BodyRoom: how much all requests of a connection ◄─┘
+ *                     and of the port hold
  *
  * Why not chunk by chunk to the library:
  *   - it makes room for a message as soon as five bytes say how long it is, true or not;
@@ -176,6 +177,8 @@ export class HeldBody implements AsyncIterableIterator<Uint8Array> {
   readonly #isFramed: boolean;
   /** Room that was taken. */
   #held = 0;
+  /** Of that, for what the last message has become. */
+  #inflated = 0;
   #received = 0;
   #given = 0;
   /** So many bytes from the beginning may be given on. */
@@ -215,6 +218,19 @@ export class HeldBody implements AsyncIterableIterator<Uint8Array> {
 
   [Symbol.asyncIterator](): this {
     return this;
+  }
+
+  /**
+   * Counts what a message of this body has become, until the next one is there or the request has ended.
+   * @throws ConnectError ResourceExhausted when there is no room for it
+   */
+  holdInflated(bytes: number): void {
+    if (this.#released) return;
+    this.#give(this.#inflated);
+    this.#inflated = 0;
+    if (!this.#options.room.take(this.#options.connection, bytes)) throw noRoom();
+    this.#held += bytes;
+    this.#inflated = bytes;
   }
 
   /** The request has ended: what it held is free. Nothing is held for it any more. */

@@ -2,13 +2,17 @@
  * The port's limits that are times, or counts of connections: with small figures, over real sockets.
  */
 import assert from "node:assert/strict";
+import { gzipSync } from "node:zlib";
+import { create } from "@bufbuild/protobuf";
+import { KeyValueService } from "../../../src/gen/pairdb/v1/kv_pb.ts";
 import { ERROR } from "../../../src/rpc/http2/mod.ts";
 import { Attacker } from "../../support/attacker.ts";
-import { joined } from "../../support/http2_by_hand.ts";
+import { Http2Peer, joined } from "../../support/http2_by_hand.ts";
 import { callJson, type TestPort, until, withPort } from "../../support/port.ts";
 import { RawClient } from "../../support/raw_http.ts";
 import { envelope } from "../../support/raw_rpc.ts";
 import { frame, PREFACE } from "../../support/raw_http2.ts";
+import { bodyOf, callBy, isEnveloped, waysOf } from "../../support/ways.ts";
 
 async function metric({ port }: TestPort, series: string): Promise<number> {
   const text = await (await fetch(`${port.url}/metrics`)).text();
@@ -20,6 +24,9 @@ const closed = (reason: string) => `pairdb_connections_closed_total{reason="${re
 const MIB = 1024 * 1024;
 /** A Get of tenant t, key k. */
 const GET_K = envelope(Uint8Array.of(10, 1, 116, 18, 1, 107));
+
+/** The flag of a message that is compressed. */
+const COMPRESSED = 1;
 
 /** The same over HTTP/1.1, by Connect. */
 function http1Get(): Uint8Array {
@@ -138,6 +145,38 @@ Deno.test("port: the client that holds the most over HTTP/1.1 is cut off at the 
     assert.equal(await metric(it, "pairdb_answers_waiting_bytes"), 0);
     await client.close();
   }, { limits: { answerBytesMax: 20 * MIB } }));
+
+Deno.test("port: a request is counted by what it inflates to, every way", () =>
+  withPort(async (it) => {
+    const { put } = KeyValueService.method;
+    const message = create(put.input, { tenantId: "t", key: "k", value: new Uint8Array(MIB) });
+    for (const way of waysOf(put)) {
+      const [first, second] = [
+        await Http2Peer.open(it.port.port),
+        await Http2Peer.open(it.port.port),
+      ];
+      const gate = Promise.withResolvers<void>();
+      it.node.gate = gate.promise;
+      const plain = bodyOf(way, put, [message]);
+      const body = isEnveloped(way, put)
+        ? envelope(gzipSync(plain.subarray(5)))
+        : new Uint8Array(gzipSync(plain));
+      if (isEnveloped(way, put)) body[0] = COMPRESSED;
+      const begun = it.node.putsBegun;
+      const ask = (peer: Http2Peer) =>
+        callBy(way, { url: it.port.url, peer }, { method: put, body, encoding: "gzip" });
+      const running = ask(first);
+      await until(() => it.node.putsBegun === begun + 1);
+      assert.ok(await metric(it, "pairdb_request_held_bytes") > MIB, way.name);
+      assert.equal((await ask(second)).code, "resource_exhausted", way.name);
+      gate.resolve();
+      assert.equal((await running).code, "ok", way.name);
+      while (await metric(it, "pairdb_request_held_bytes") > 0);
+      assert.equal((await ask(second)).code, "ok", way.name);
+      await first.close();
+      await second.close();
+    }
+  }, { limits: { bodyBytes: 1.5 * MIB } }));
 
 Deno.test("port: requests that find no room are refused, and the room comes back", () =>
   withPort(async (it) => {

@@ -156,6 +156,27 @@ Deno.test("HeldBody holds room for one message of many", async () => {
   assert.ok(room.bytes <= 2 * 905, `${room.bytes} bytes are held`);
 });
 
+Deno.test("HeldBody counts what a message has become, in place of the one before", async () => {
+  const { body, push, room } = make("application/grpc", 3000);
+  push(envelope(new Uint8Array(95)));
+  await body.next();
+  for (let i = 0; i < 5; i++) {
+    body.holdInflated(2000);
+    assert.equal(room.bytes, 2100);
+  }
+  assert.throws(
+    () => body.holdInflated(2901),
+    (error) => error instanceof ConnectError && error.code === Code.ResourceExhausted,
+  );
+  assert.equal(room.bytes, 100);
+  body.holdInflated(2900);
+  body.release();
+  assert.equal(room.bytes, 0);
+  // Nobody waits for it any more, and nobody would give it back.
+  body.holdInflated(10);
+  assert.equal(room.bytes, 0);
+});
+
 Deno.test("HeldBody says when a message does not come in time, and not between messages", async () => {
   const { body, push, clock, late } = make("application/grpc");
   void body.next().then(() => body.next()).then(() => body.next());
