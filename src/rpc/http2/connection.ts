@@ -2,7 +2,7 @@
  * One HTTP/2 connection: what server and client have in common.
  *
  *     socket ─► FrameReader ─► #frame ─┬─► settings, ping, goaway, windows: handled here
- *                                      ├─► HEADERS ─► HPACK ─► onHeaders (server or client)
+ *                                      ├─► HEADERS ─► HeaderBlocks ─► onHeaders (server or client)
  *                                      └─► DATA, RST_STREAM ─► stream's user
  *     socket ◄─ Output ◄─ frames of streams, as windows and the socket allow
  *
@@ -10,7 +10,6 @@
  * GOAWAY that says why (RFC 9113, section 5.4).
  * @module
  */
-import { ByteWriter } from "../../model/mod.ts";
 import type { Cancel, Clock, Connection, PeerCertificate } from "../../runtime/mod.ts";
 import { Budget, type BudgetLimits } from "./budget.ts";
 import { ClosedStreams } from "./closed_streams.ts";
@@ -24,11 +23,13 @@ import {
   FRAME_HEADER_BYTES,
   Http2Error,
   MAX_FRAME_BYTES,
+  paddingOf,
   readUint31,
   readUint32,
   writeFrameHeader,
   writeUint32,
 } from "./frames.ts";
+import { HeaderBlocks } from "./header_blocks.ts";
 import { type HeaderList, HpackDecoder, HpackError } from "./hpack_decoder.ts";
 import { HpackEncoder } from "./hpack_encoder.ts";
 import { Output, type OutputBuffers } from "./output.ts";
@@ -84,18 +85,6 @@ export interface Http2Options {
   readonly onQueued?: (bytes: number) => void;
 }
 
-/** What a HEADERS frame and its CONTINUATIONs have brought so far. */
-interface HeaderBlock {
-  readonly streamId: number;
-  readonly bytes: ByteWriter;
-  /** How many frames. */
-  frames: number;
-  readonly end: boolean;
-  readonly selfDependent: boolean;
-}
-
-/** CONTINUATION frames of one header block (CVE-2024-27983). */
-const MAX_CONTINUATIONS = 32;
 /** A header block, and the list it makes, are read up to this many times the list's limit, to be able to say that it is too large. */
 const BLOCK_FACTOR = 4;
 /** Settings in one frame: there are seven kinds, and each may cost a walk through all streams. */
@@ -129,6 +118,7 @@ export abstract class Http2Connection {
   readonly #onQueued: Http2Options["onQueued"];
   readonly #reader: FrameReader;
   readonly #decoder: HpackDecoder;
+  readonly #headerBlocks: HeaderBlocks;
   readonly #sendWindow = new SendWindow(DEFAULT_WINDOW_BYTES);
   readonly #receiveWindow: ReceiveWindow;
   readonly #overhead: Budget;
@@ -137,7 +127,6 @@ export abstract class Http2Connection {
   /** Blocks of {@link answer}, with the encoder's generation for which they hold. */
   readonly #blocks = new Map<HeaderList, { generation: number; bytes: Uint8Array }>();
   #streamWindow = DEFAULT_WINDOW_BYTES;
-  #block: HeaderBlock | undefined;
   #hasSettings = false;
   #failed = false;
   #gone = false;
@@ -145,8 +134,6 @@ export abstract class Http2Connection {
   #queuedBytes = 0;
   #dataSent = 0;
   #cancelEnd: Cancel = () => {};
-  /** Stops the wait for the end of a header block. */
-  #cancelBlock: Cancel = () => {};
 
   constructor(options: Http2Options) {
     const { socket, clock, limits, buffers } = options;
@@ -162,6 +149,17 @@ export abstract class Http2Connection {
       maxTableBytes: 4096,
       maxListBytes: limits.maxHeaderBytes,
       abortListBytes: limits.maxHeaderBytes * BLOCK_FACTOR,
+    });
+    this.#headerBlocks = new HeaderBlocks({
+      clock,
+      decoder: this.#decoder,
+      maxBytes: limits.maxHeaderBytes * BLOCK_FACTOR,
+      endMs: limits.headerBlockMs,
+      onLate: () => this.#fail(new AbuseError("slow_headers")),
+      onHeaders: (streamId, headers, end, tooLarge) => {
+        this.#overhead.earn(EARNED_BY_RECEIVING);
+        this.onHeaders(streamId, headers, end, tooLarge);
+      },
     });
     this.#receiveWindow = new ReceiveWindow(limits.connectionWindowBytes);
     const now = clock.monotonicMs();
@@ -462,7 +460,7 @@ export abstract class Http2Connection {
   /** Bytes that still come are read and dropped meanwhile: a reset could overtake a GOAWAY. */
   #destroySoon(): void {
     this.#cancelEnd();
-    this.#cancelBlock();
+    this.#headerBlocks.stop();
     if (this.#gone) return;
     this.#cancelEnd = this.clock.after(LAST_WORDS_MS, () => this.#socket.destroy());
     this.#resume();
@@ -538,8 +536,8 @@ export abstract class Http2Connection {
     start: number,
     end: number,
   ): void {
-    const block = this.#block;
-    if (block !== undefined && (type !== FRAME.CONTINUATION || streamId !== block.streamId)) {
+    const begun = this.#headerBlocks.streamId;
+    if (begun !== 0 && (type !== FRAME.CONTINUATION || streamId !== begun)) {
       throw new Http2Error(ERROR.PROTOCOL_ERROR, "a header block was interrupted");
     }
     if (!this.#hasSettings && type !== FRAME.SETTINGS) {
@@ -549,7 +547,8 @@ export abstract class Http2Connection {
       case FRAME.DATA:
         return this.#data(flags, streamId, bytes, start, end);
       case FRAME.HEADERS:
-        return this.#headers(flags, streamId, bytes, start, end);
+        needsStream(streamId, "HEADERS");
+        return this.#headerBlocks.headers(flags, streamId, bytes, start, end);
       case FRAME.PRIORITY:
         return this.#priority(streamId, bytes, start, end);
       case FRAME.RST_STREAM:
@@ -565,7 +564,7 @@ export abstract class Http2Connection {
       case FRAME.WINDOW_UPDATE:
         return this.#windowUpdate(streamId, bytes, start, end);
       case FRAME.CONTINUATION:
-        return this.#continuation(flags, bytes, start, end);
+        return this.#headerBlocks.continuation(flags, bytes, start, end);
       default:
         // Unknown types are ignored (RFC 9113, section 5.5).
         this.#countOverhead("unknown_frame");
@@ -606,67 +605,6 @@ export abstract class Http2Connection {
     // It was on its way when we reset the stream.
     if (stream === undefined && this.closedStreams.wasResetByUs(streamId)) return;
     throw new Http2Error(ERROR.STREAM_CLOSED, "DATA for a closed stream", streamId);
-  }
-
-  #headers(flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): void {
-    needsStream(streamId, "HEADERS");
-    let from = start;
-    let to = end;
-    if ((flags & FLAG.PADDED) !== 0) {
-      to -= paddingOf(bytes, start, end);
-      from++;
-    }
-    let selfDependent = false;
-    if ((flags & FLAG.PRIORITY) !== 0) {
-      if (to - from < 5) {
-        throw new Http2Error(ERROR.FRAME_SIZE_ERROR, "HEADERS too short for its priority");
-      }
-      selfDependent = readUint31(bytes, from) === streamId;
-      from += 5;
-    }
-    const isEnd = (flags & FLAG.END_STREAM) !== 0;
-    if ((flags & FLAG.END_HEADERS) !== 0) {
-      return this.#decode(streamId, bytes, from, to, isEnd, selfDependent);
-    }
-    // Copied: a few bytes would hold the whole chunk that they came in.
-    const copy = new ByteWriter().raw(bytes.subarray(from, to));
-    this.#block = { streamId, bytes: copy, frames: 1, end: isEnd, selfDependent };
-    const fail = () => this.#fail(new AbuseError("slow_headers"));
-    this.#cancelBlock = this.clock.after(this.limits.headerBlockMs, fail);
-  }
-
-  #continuation(flags: number, bytes: Uint8Array, start: number, end: number): void {
-    const block = this.#block;
-    if (block === undefined) {
-      throw new Http2Error(ERROR.PROTOCOL_ERROR, "CONTINUATION without HEADERS");
-    }
-    block.bytes.raw(bytes.subarray(start, end));
-    block.frames++;
-    const isTooLarge = block.bytes.length > this.limits.maxHeaderBytes * BLOCK_FACTOR;
-    if (isTooLarge || block.frames > MAX_CONTINUATIONS + 1) {
-      throw new AbuseError("continuation");
-    }
-    if ((flags & FLAG.END_HEADERS) === 0) return;
-    this.#block = undefined;
-    this.#cancelBlock();
-    const whole = block.bytes.view();
-    this.#decode(block.streamId, whole, 0, whole.length, block.end, block.selfDependent);
-  }
-
-  #decode(
-    streamId: number,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    isEnd: boolean,
-    selfDependent: boolean,
-  ): void {
-    const { headers, tooLarge } = this.#decoder.decode(bytes, start, end);
-    if (selfDependent) {
-      throw new Http2Error(ERROR.PROTOCOL_ERROR, "a stream depends on itself", streamId);
-    }
-    this.#overhead.earn(EARNED_BY_RECEIVING);
-    this.onHeaders(streamId, headers, isEnd, tooLarge);
   }
 
   /** Gives an open stream's user a header list. */
@@ -781,7 +719,7 @@ export abstract class Http2Connection {
     if (this.#gone) return;
     this.#gone = true;
     this.#cancelEnd();
-    this.#cancelBlock();
+    this.#headerBlocks.stop();
     this.#reader.stop();
     this.output.close();
     this.onLost();
@@ -881,14 +819,6 @@ function blockBound(headers: HeaderList): number {
   let bound = 16;
   for (const text of headers) bound += text.length + 8;
   return bound;
-}
-
-/** Bytes of padding at a frame's end; the first byte tells. */
-function paddingOf(bytes: Uint8Array, start: number, end: number): number {
-  if (end === start) throw new Http2Error(ERROR.FRAME_SIZE_ERROR, "a padded frame is empty");
-  const padding = bytes[start];
-  if (padding < end - start) return padding;
-  throw new Http2Error(ERROR.PROTOCOL_ERROR, "more padding than payload");
 }
 
 /** The body must be as long as its content-length says (RFC 9113, section 8.1.1). */

@@ -126,3 +126,11 @@ export function writeFrameHeader(
   writeUint32(bytes, at + 5, streamId);
   return at + FRAME_HEADER_BYTES;
 }
+
+/** Bytes of padding at a frame's end; the first byte tells. */
+export function paddingOf(bytes: Uint8Array, start: number, end: number): number {
+  if (end === start) throw new Http2Error(ERROR.FRAME_SIZE_ERROR, "a padded frame is empty");
+  const padding = bytes[start];
+  if (padding < end - start) return padding;
+  throw new Http2Error(ERROR.PROTOCOL_ERROR, "more padding than payload");
+}
