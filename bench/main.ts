@@ -34,7 +34,7 @@ const isOf = (known: string) => sets === undefined || [...sets].every((set) => k
 const engineSets = "abc";
 const serverSets = Object.keys(SERVER_SETS).join("");
 const groups = (flag("--groups") ?? GROUPS.join()).split(",");
-const FLAGS = ["count", "rounds", "sets", "groups", "seconds", "depths", "beyond"];
+const FLAGS = ["count", "rounds", "sets", "groups", "seconds", "depths", "beyond", "only"];
 const known = Deno.args.every((text) => !text.startsWith("--") || FLAGS.includes(text.slice(2))) &&
   ["all", "engine", "server", "cache", "abuse"].includes(what) &&
   isOf(what === "server" ? serverSets : engineSets) &&
@@ -42,7 +42,7 @@ const known = Deno.args.every((text) => !text.startsWith("--") || FLAGS.includes
 if (!known || !(rounds >= 1) || (count !== undefined && !(count >= 1))) {
   console.error(
     "usage: deno task bench [engine|server|cache|abuse] [--count N] [--rounds N] [--sets abc] [--groups a,b]\n" +
-      "  [--seconds N] [--depths 1,16] [--beyond N]\n" +
+      "  [--seconds N] [--depths 1,16] [--beyond N] [--only text]\n" +
       "  sets of the engine: a 100 B values, b 1 KiB values, c 100 B values and little memory\n" +
       `  groups of the engine's rows: ${GROUPS.join()}\n` +
       "  sets of the server:\n" +
@@ -77,5 +77,10 @@ if (what === "all" || what === "server") {
   console.log(`kept in ${await save("server", rows, notes)}.{json,txt}`);
 }
 if (what === "abuse") {
-  console.log(await benchAbuse());
+  const { rows, notes } = await benchAbuse({ rounds, only: flag("--only") });
+  console.log([...notes, "", table(rows)].join("\n"));
+  // What was asked about some attacks is no record of all.
+  if (flag("--only") === undefined) {
+    console.log(`kept in ${await save("abuse", rows, notes)}.{json,txt}`);
+  }
 }
