@@ -37,7 +37,10 @@ export interface PortLimits {
   readonly drainMaxBytes: number;
   /** Time for that. */
   readonly drainTimeoutMs: number;
-  /** Calls that a client may reset on one connection in one go; see {@link resetsPerSecond}. */
+  /**
+   * Calls that a client may reset on one connection in one go, and make us refuse; each that its fault makes
+   * us reset counts for ten. See {@link resetsPerSecond}.
+   */
   readonly resetBurst: number;
   /** Resets that are forgiven each second. More, and the connection is closed (CVE-2023-44487). */
   readonly resetsPerSecond: number;

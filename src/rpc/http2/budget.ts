@@ -22,10 +22,10 @@ export class Budget {
     this.#atMs = nowMs;
   }
 
-  /** Counts one event. @returns whether the budget still holds */
-  spend(nowMs: number): boolean {
+  /** Counts an event, or one that weighs as much as several. @returns whether the budget still holds */
+  spend(nowMs: number, events = 1): boolean {
     const forgiven = (nowMs - this.#atMs) / 1000 * this.limits.perSecond;
-    this.#spent = Math.max(0, this.#spent - forgiven) + 1;
+    this.#spent = Math.max(0, this.#spent - forgiven) + events;
     this.#atMs = nowMs;
     return this.#spent <= this.limits.burst;
   }

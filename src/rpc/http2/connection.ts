@@ -53,7 +53,10 @@ export interface Http2Limits {
   readonly streamWindowBytes: number;
   /** The same for all streams together. */
   readonly connectionWindowBytes: number;
-  /** Streams that the peer resets, or makes us reset (CVE-2023-44487, CVE-2025-8671). */
+  /**
+   * Streams that the peer resets or that are refused, and those that its faults make us reset, each of which
+   * counts for ten (CVE-2023-44487, CVE-2025-8671).
+   */
   readonly resets: BudgetLimits;
   /** Frames that do nothing for a request: PING, SETTINGS, empty DATA and the like. */
   readonly overhead: BudgetLimits;
@@ -87,6 +90,11 @@ export interface Http2Options {
 
 /** A header block, and the list it makes, are read up to this many times the list's limit, to be able to say that it is too large. */
 const BLOCK_FACTOR = 4;
+/**
+ * Resets that a peer's fault in a stream counts for. Whoever keeps to the protocol makes none, and each costs
+ * several times as much as another frame, since it is thrown.
+ */
+const FAULT_RESETS = 10;
 /** Settings in one frame: there are seven kinds, and each may cost a walk through all streams. */
 const MAX_SETTINGS = 32;
 /** What wanted frames make up for: see {@link Http2Limits.overhead}. */
@@ -210,6 +218,8 @@ export abstract class Http2Connection {
 
   /** Takes the next bytes of the peer. What they ask for is begun when all of them were looked at. */
   receive(chunk: Uint8Array): void {
+    // node:stream resumes a socket a tick after it was taken over, whoever has paused it meanwhile.
+    if (this.#paused) this.#socket.pause();
     try {
       // A view of a Buffer is a Buffer again, which costs several times as much as a plain one.
       const bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length);
@@ -445,6 +455,9 @@ export abstract class Http2Connection {
     this.#onFailure?.(error);
     this.output.end();
     this.#dropStreams();
+    // What an abuser still sends is not even read: it has to wait, and costs us nothing.
+    if (error instanceof AbuseError) this.#pause();
+    else this.#resume();
     this.#destroySoon();
   }
 
@@ -457,13 +470,12 @@ export abstract class Http2Connection {
     this.#resume();
   }
 
-  /** Bytes that still come are read and dropped meanwhile: a reset could overtake a GOAWAY. */
+  /** Not at once: a reset could overtake a GOAWAY. */
   #destroySoon(): void {
     this.#cancelEnd();
     this.#headerBlocks.stop();
     if (this.#gone) return;
     this.#cancelEnd = this.clock.after(LAST_WORDS_MS, () => this.#socket.destroy());
-    this.#resume();
   }
 
   // Reading.
@@ -491,11 +503,18 @@ export abstract class Http2Connection {
       this.#remove(stream, true);
       user?.reset(code);
     }
+    this.#countReset(FAULT_RESETS);
+  }
+
+  /** Refuses a stream of the peer that was not begun: it may be made again. Thrown would be several times as dear. */
+  protected refuseStream(streamId: number): void {
+    this.#writeReset(streamId, ERROR.REFUSED_STREAM);
+    this.closedStreams.add(streamId, true);
     this.#countReset();
   }
 
-  #countReset(): void {
-    if (this.resets.spend(this.clock.monotonicMs())) return;
+  #countReset(resets = 1): void {
+    if (this.resets.spend(this.clock.monotonicMs(), resets)) return;
     throw new AbuseError("resets");
   }
 
@@ -512,7 +531,11 @@ export abstract class Http2Connection {
 
   /** A peer that asks without taking the answers is not read any more. */
   #pauseIfFull(): void {
-    if (this.#paused || this.failed || !this.output.full) return;
+    if (!this.failed && this.output.full) this.#pause();
+  }
+
+  #pause(): void {
+    if (this.#paused || this.#gone) return;
     this.#paused = true;
     this.#socket.pause();
   }

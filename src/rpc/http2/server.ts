@@ -107,13 +107,11 @@ export class ServerConnection extends Http2Connection {
     if (streamId <= this.#lastSeenId) return this.countStray();
     this.#lastSeenId = streamId;
     // Said to be refused in the last GOAWAY; the client may not have read it yet.
-    if (streamId > this.#servedTo) {
-      throw new Http2Error(ERROR.REFUSED_STREAM, "the connection is ending", streamId);
-    }
+    if (streamId > this.#servedTo) return this.refuseStream(streamId);
     this.#lastStreamId = streamId;
     if (this.openStreams >= this.limits.maxConcurrentStreams) {
       this.refused("streams");
-      throw new Http2Error(ERROR.REFUSED_STREAM, "too many streams", streamId);
+      return this.refuseStream(streamId);
     }
     if (tooLarge) return this.#refuse(streamId, end);
     const head = this.#headOf(headers, streamId);

@@ -24,3 +24,10 @@ Deno.test("a Budget is earned back event by event", () => {
     budget.earn(1);
   }
 });
+
+Deno.test("an event may weigh as much as several", () => {
+  const budget = new Budget({ burst: 25, perSecond: 0 }, 0);
+  assert.ok(budget.spend(0, 10));
+  assert.ok(budget.spend(0, 10));
+  assert.ok(!budget.spend(0, 10));
+});

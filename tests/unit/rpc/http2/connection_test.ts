@@ -374,6 +374,31 @@ for (const [reason, frames] of Object.entries(FLOODS)) {
   });
 }
 
+Deno.test("an abuser is not read any more, and gone once it may have heard why", async () => {
+  const peer = new Peer({ limits: { overhead: { burst: 10, perSecond: 0 } } });
+  for (let i = 0; i < 11; i++) peer.send(frame(PING, 0, 0, new Uint8Array(8)));
+  peer.exchange();
+  assert.equal(peer.goAway?.code, ERROR.ENHANCE_YOUR_CALM);
+  assert.ok(peer.socket.paused && peer.socket.ended);
+  // Something else resumes the socket, and some bytes come through.
+  peer.socket.resume();
+  peer.send(new Uint8Array(1000));
+  assert.ok(peer.socket.paused);
+  await peer.clock.advance(249);
+  assert.ok(!peer.socket.destroyed);
+  await peer.clock.advance(1);
+  assert.ok(peer.socket.destroyed);
+  assert.equal(peer.clock.pendingCount, 0);
+});
+
+Deno.test("who only broke the protocol is read to the end", () => {
+  const peer = new Peer();
+  peer.send(frame(DATA, 0, 0, new Uint8Array(1)));
+  peer.exchange();
+  assert.equal(peer.goAway?.code, ERROR.PROTOCOL_ERROR);
+  assert.ok(peer.socket.ended && !peer.socket.paused);
+});
+
 Deno.test("windows that are granted byte by byte earn nothing, and end the connection", () => {
   const peer = withStreams(1, {
     windowBytes: 0,
@@ -435,14 +460,16 @@ const MADE_TO_RESET: Record<string, [code: number, frames: (id: number) => Uint8
 };
 
 for (const [what, [code, frames]] of Object.entries(MADE_TO_RESET)) {
-  Deno.test(`${what} resets the stream, and 100 of them end the connection`, () => {
+  Deno.test(`${what} resets the stream, counts for ten resets, and ends the connection in the end`, () => {
     const peer = new Peer({ limits: { resets: { burst: 100, perSecond: 0 } } });
-    peer.send(peer.request(1, false), ...frames(1));
-    peer.exchange();
-    assert.equal(peer.streamOf(1).reset, code);
-    assert.deepEqual(peer.failures, []);
-    assert.equal(peer.users.get(1)!.resetCode, code);
-    for (let id = 3; id < 203; id += 2) peer.send(peer.request(id, false), ...frames(id));
+    for (let id = 1; id < 21; id += 2) {
+      peer.send(peer.request(id, false), ...frames(id));
+      peer.exchange();
+      assert.equal(peer.streamOf(id).reset, code);
+      assert.deepEqual(peer.failures, []);
+      assert.equal(peer.users.get(id)!.resetCode, code);
+    }
+    peer.send(peer.request(21, false), ...frames(21));
     peer.exchange();
     assert.equal(peer.goAway?.code, ERROR.ENHANCE_YOUR_CALM);
     assert.equal(peer.goAway?.debug, "too much of this: resets");

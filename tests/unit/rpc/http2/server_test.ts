@@ -133,6 +133,16 @@ Deno.test("streams above the limit are refused, and cost the others nothing", ()
   assert.equal(peer.users.size, 4);
 });
 
+Deno.test("refused streams count for one reset each", () => {
+  const resets = { burst: 100, perSecond: 0 };
+  const peer = new Peer({ limits: { maxConcurrentStreams: 1, resets } });
+  for (let i = 0; i <= 100; i++) peer.send(peer.request(2 * i + 1, true));
+  assert.deepEqual(peer.failures, []);
+  peer.send(peer.request(203, true));
+  peer.exchange();
+  assert.equal(peer.goAway?.debug, "too much of this: resets");
+});
+
 Deno.test("ids that are even, or not above the last one, end the connection", () => {
   for (const id of [2, 1, 3]) {
     const peer = new Peer();
