@@ -49,6 +49,7 @@ export const SUITES = {
   manifest: { file: "tests/unit/engine/manifest/manifest_test.ts" },
   directory: { file: "tests/unit/engine/directory_test.ts" },
   memtable: { file: "tests/unit/engine/memtable/memtable_test.ts" },
+  states: { file: "tests/unit/model/own_state_test.ts" },
   tables: { file: "tests/unit/engine/sstable/table_kinds_test.ts" },
 } satisfies Record<string, Suite>;
 
@@ -519,8 +520,8 @@ export const BUGS: readonly Bug[] = [
     name: "show writes before they are committed",
     breaks: "a reader sees what a crash takes back",
     file: "src/engine/engine.ts",
-    find: "    this.#lastSeq += records.length;",
-    replace: "    this.#lastSeq += records.length;\n    this.#visible = this.#lastSeq;",
+    find: "    this.#lastSeq += mutations.length;",
+    replace: "    this.#lastSeq += mutations.length;\n    this.#visible = this.#lastSeq;",
     foundBy: "oracle",
   },
   {
@@ -645,5 +646,29 @@ export const BUGS: readonly Bug[] = [
     find: "      if (frameEnd(bytes, behindMark, number) !== undefined) {",
     replace: "      if (behindMark < 0) {",
     foundBy: "crash",
+  },
+  {
+    name: "take a bucket that was not looked through for a proof that a key is not there",
+    breaks: "writes of keys that share a bucket hide what was written before",
+    file: "src/engine/memtable/memtable.ts",
+    find: "      if (looked === LONGEST_CHAIN) return UNKNOWN;",
+    replace: "      if (looked === LONGEST_CHAIN) return 0;",
+    foundBy: "memtable",
+  },
+  {
+    name: "leave out the way back from an entry to the newer one of its key",
+    breaks: "backward scans miss the newest writes",
+    file: "src/engine/memtable/memtable.ts",
+    find: "    words[(latest >> 2) + NEWER] = node;",
+    replace: "",
+    foundBy: "cursors",
+  },
+  {
+    name: "forget the purged counters where a state is followed from its bytes",
+    breaks: "a write passes for one that replicas have seen, and is dropped there",
+    file: "src/model/own_state.ts",
+    find: "    const counter = Math.max(last, write.purgeFloor ?? 0) + 1;",
+    replace: "    const counter = last + 1;",
+    foundBy: "states",
   },
 ];
