@@ -63,6 +63,8 @@ export class Compactor {
   readonly #events: MaintenanceEvents;
   readonly #retries: Retries;
   readonly #waiting = new Set<TreeState>();
+  /** Trees whose compactions are behind. */
+  readonly #behind = new Set<TreeState>();
   #running = 0;
   /** What running compactions may still write. */
   #runningBytes = 0;
@@ -109,6 +111,9 @@ export class Compactor {
 
   /** Has a tree looked at, unless a compaction of it has failed just now. */
   schedule(tree: TreeState): void {
+    if (this.#isBehind(tree) && !tree.dropped) this.#behind.add(tree);
+    else this.#behind.delete(tree);
+    this.#jobs.throttle.behind = this.#behind.size > 0;
     if (tree.dropped || this.#stopped || tree.compactionStopped !== undefined) return;
     if (this.#retries.pauses(tree)) return;
     this.#waiting.add(tree);

@@ -540,6 +540,7 @@ class LsmEngine implements Engine {
     this.#checkOpen();
     if (this.poisoned !== undefined) throw this.poisoned;
     if (mutations.length === 0) return Promise.resolve();
+    this.#maintenance.throttle.called();
     if (this.#maintenance.refusesWrites) {
       throw new PairError(
         "ResourceExhausted",
@@ -641,8 +642,7 @@ class LsmEngine implements Engine {
   }
 
   scan(handle: Tree, range: ScanRange, snapshot?: Snapshot): ScanCursor {
-    this.#checkOpen();
-    const tree = this.#state(handle);
+    const tree = this.#readable(handle);
     // A pin of its own, so that the moment stays readable whatever the caller does with theirs.
     const pin = snapshot === undefined ? this.snapshot() : undefined;
     const version = tree.version.acquire();
@@ -904,6 +904,7 @@ class LsmEngine implements Engine {
 
   #readable(handle: Tree): TreeState {
     this.#checkOpen();
+    this.#maintenance.throttle.called();
     return this.#state(handle);
   }
 

@@ -44,7 +44,8 @@ interface Entry extends JobInfo {
 /** Runs and counts table jobs. */
 export class Jobs {
   readonly #parts: JobParts;
-  readonly #throttle: Throttle;
+  /** What its jobs keep to. */
+  readonly throttle: Throttle;
   readonly #active = new Map<number, Entry>();
   #nextId = 1;
 
@@ -55,7 +56,7 @@ export class Jobs {
 
   constructor(parts: JobParts, throttle: Throttle) {
     this.#parts = parts;
-    this.#throttle = throttle;
+    this.throttle = throttle;
   }
 
   /** Jobs that are not over. */
@@ -85,8 +86,8 @@ export class Jobs {
       monitor,
     };
     this.#active.set(id, entry);
-    this.#throttle.jobStarted();
-    const message = { ...job, monitor: monitor.shared, throttle: this.#throttle.shared };
+    this.throttle.jobStarted();
+    const message = { ...job, monitor: monitor.shared, throttle: this.throttle.shared };
     try {
       const urgent = plan.kind === "flush";
       const result = await workers.run(message, { urgent, heartbeat: monitor.heartbeat });
@@ -99,7 +100,7 @@ export class Jobs {
       if (restored.details.errno === "EMFILE") this.#parts.relieveDescriptors();
       throw this.#parts.noted(restored);
     } finally {
-      this.#throttle.jobEnded();
+      this.throttle.jobEnded();
       this.#active.delete(id);
     }
   }

@@ -4,10 +4,15 @@
  * A token bucket in shared memory. The engine's thread pays in by its clock while jobs run; jobs draw
  * what they append, in their own threads, and wait when the account is overdrawn:
  *
- *     int32 × 3:  balance in KiB, below 0 when overdrawn | rate in KiB/s, 0: no limit | payments so far
+ *     int32 × 5:  balance in KiB, below 0 when overdrawn | rate in KiB/s, 0: no limit | payments so far
+ *                 | calls so far, modulo 2^32 | 1: compactions are behind
  *
  * Flushes go first, since writers wait for them: they may overdraw by a second's worth before they wait,
  * and compactions then wait until that is paid back.
+ *
+ * A thread that never waits keeps its processor for milliseconds at a time, and where there are few, those
+ * that answer clients stand in line behind it. So compactions rest now and then, as long as there are calls
+ * and none is behind: they take about twice as long then, and the slowest calls half as long.
  * @module
  */
 import type { Cancel, Clock } from "../runtime/mod.ts";
@@ -15,17 +20,22 @@ import type { Cancel, Clock } from "../runtime/mod.ts";
 const BALANCE = 0;
 const RATE = 1;
 const PAYMENTS = 2;
+const CALLS = 3;
+const BEHIND = 4;
 /** Payments while jobs run, in ms. */
 const TICK_MS = 50;
 /** What may be saved up, in ms of the rate. */
 const BURST_MS = 100;
 /** How long a job sleeps before it shows again that it lives, in ms. */
 const NAP_MS = 100;
+/** What a compaction goes through before it rests, in bytes, and how long it rests, in ms. */
+const TURN_BYTES = 24 * 1024;
+const REST_MS = 0.05;
 
 /** The engine's side. */
 export class Throttle {
   /** What jobs are given. */
-  readonly shared = new SharedArrayBuffer(12);
+  readonly shared = new SharedArrayBuffer(20);
   readonly #words = new Int32Array(this.shared);
   readonly #clock: Clock;
   #jobs = 0;
@@ -54,6 +64,16 @@ export class Throttle {
   /** Bytes that may be written now; below 0 when written in advance. */
   get balance(): number {
     return Atomics.load(this.#words, BALANCE) * 1024;
+  }
+
+  /** Somebody reads or writes: compactions make way. */
+  called(): void {
+    this.#words[CALLS]++;
+  }
+
+  /** Whether compactions are so far behind that writers may come to wait for them: they make way for nobody then. */
+  set behind(are: boolean) {
+    Atomics.store(this.#words, BEHIND, are ? 1 : 0);
   }
 
   /** A job begins: from here on payments come, until as many have ended. */
@@ -124,4 +144,29 @@ export function charge(words: Int32Array<SharedArrayBuffer>, bytes: number): boo
     Atomics.sub(words, BALANCE, Math.ceil(bytes / 1024));
   }
   return true;
+}
+
+/** The rests of a compaction. */
+export class Rests {
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #nothing = new Int32Array(new SharedArrayBuffer(4));
+  #calls = 0;
+  #bytes = 0;
+
+  /** @param shared  of a {@link Throttle} */
+  constructor(shared: SharedArrayBuffer) {
+    this.#words = new Int32Array(shared);
+  }
+
+  /** So many bytes were gone through. @returns whether it has rested */
+  after(bytes: number): boolean {
+    this.#bytes += bytes;
+    if (this.#bytes < TURN_BYTES) return false;
+    this.#bytes = 0;
+    const calls = Atomics.load(this.#words, CALLS);
+    if (calls === this.#calls || Atomics.load(this.#words, BEHIND) !== 0) return false;
+    this.#calls = calls;
+    Atomics.wait(this.#nothing, 0, 0, REST_MS);
+    return true;
+  }
 }

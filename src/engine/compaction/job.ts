@@ -18,6 +18,7 @@ import {
   TableReader,
   TableWriter,
 } from "../sstable/mod.ts";
+import { Rests } from "../throttle.ts";
 import { mergeEntries } from "./merge.ts";
 
 /** What both jobs need. */
@@ -78,7 +79,8 @@ export interface TableJobResult {
 
 /**
  * Carries out one job; on failure it removes what it had written.
- * @param waits  whether the thread may sleep to keep to the throttle: in a worker, not on the engine's own
+ * @param waits  whether the thread may sleep, to keep to the throttle and to make way: in a worker, not on
+ *   the engine's own
  * @throws PairError InvalidArgument for an operator that this program does not have, CorruptedData or
  *   ChecksumFailed for a damaged input; DiskFull for more than it may write; DiskError
  */
@@ -102,7 +104,8 @@ export function runTableJob(
       readers.push(new TableReader(disk, path, number, undefined, job.seal));
     }
     const input = new MergingCursor(readers.map((reader) => reader.cursor()));
-    const made = writeTables(disk, job, operator, input);
+    const rests = waits && job.throttle !== undefined ? new Rests(job.throttle) : undefined;
+    const made = writeTables(disk, job, operator, input, rests);
     const expected = job.inputs.reduce((sum, { entries }) => sum + entries, 0);
     if (made.read !== expected) {
       removeTables(disk, job, made.finished);
@@ -139,6 +142,7 @@ function writeTables(
   job: TableJob,
   operator: MergeOperator | undefined,
   input: EntryCursor,
+  rests?: Rests,
 ): { finished: FinishedTable[]; read: number; purged: number; floor: number } {
   const isCompaction = job.type === "compact";
   const targetSize = isCompaction ? job.targetSize : Infinity;
@@ -174,6 +178,7 @@ function writeTables(
       });
     }
     writer.add(entry);
+    rests?.after(entry.keyEnd - entry.keyStart + entry.valueEnd - entry.valueStart);
     if (finishedBytes + writer.size > bytesMax) throw noRoom(bytesMax);
   };
   try {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { JobMonitor, supervisedDisk } from "../../../src/engine/job_monitor.ts";
-import { charge, draw, Throttle } from "../../../src/engine/throttle.ts";
+import { charge, draw, Rests, Throttle } from "../../../src/engine/throttle.ts";
 import { PairError } from "../../../src/model/mod.ts";
 import { SimClock, SimDisk } from "../../../src/runtime/mod.ts";
 
@@ -94,4 +94,28 @@ Deno.test("supervisedDisk(): calls are heartbeats, appends are charged, and a jo
   // What a job that gives up has to do still works.
   disk.remove("/f");
   read.close();
+});
+
+Deno.test("Rests: a compaction rests while there are calls and none is behind", () => {
+  const throttle = new Throttle(new SimClock(), 0);
+  const rests = new Rests(throttle.shared);
+  const rested = (bytes: number) => {
+    let count = 0;
+    for (let i = 0; i < bytes; i += 1024) if (rests.after(1024)) count++;
+    return count;
+  };
+  assert.equal(rested(MIB), 0, "nobody calls");
+  throttle.called();
+  assert.equal(rested(MIB), 1, "one call");
+  let count = 0;
+  for (let i = 0; i < 96; i++) {
+    throttle.called();
+    count += rested(8 * 1024);
+  }
+  assert.equal(count, 32, "every 24 KiB");
+  throttle.behind = true;
+  throttle.called();
+  assert.equal(rested(MIB), 0, "it is behind");
+  throttle.behind = false;
+  assert.equal(rested(MIB), 1);
 });
