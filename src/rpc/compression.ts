@@ -7,21 +7,22 @@
  * would each take as much memory as the largest message may. Others do not wait for them. And since the
  * decoders run on this thread, whatever their names say, such messages get a share of its time and no more.
  *
- * Inflating is bounded by the limit of a message, and what is cut short is refused. Gzip sees to that
- * itself; the other two decoders return what they have when their input ends early, so:
+ * Inflating is bounded by the limit of a message, and what is cut short is refused. Gzip's decoder sees to the
+ * latter; the other two return what they have when their input ends early, so:
  *   - zstd says in the heads of its blocks where a frame ends (zstd_frame.ts);
  *   - brotli tells nobody but its decoder, and only the web's stream reports it. It has no limit of its
  *     own, so it runs second, on what is known to be small: twice the work for messages in brotli.
  * @module
  */
+import type { Transform } from "node:stream";
 import {
   brotliCompress,
-  brotliDecompress,
   constants,
-  gunzip,
+  createBrotliDecompress,
+  createGunzip,
+  createZstdDecompress,
   gzip,
   zstdCompress,
-  zstdDecompress,
 } from "node:zlib";
 import { promisify } from "node:util";
 import { Code, ConnectError } from "@connectrpc/connect";
@@ -48,18 +49,15 @@ const ZSTD_WINDOW_LOG_MAX = 23;
 /** How one codec works. */
 interface Codec {
   readonly compress: (bytes: Uint8Array) => Promise<Uint8Array>;
-  /** Fails with ERR_BUFFER_TOO_LARGE when there is more than `maxBytes`. */
-  readonly inflate: (bytes: Uint8Array, maxBytes: number) => Promise<Uint8Array>;
+  /** A decoder that gives pieces of this size. */
+  readonly decoder: (chunkSize: number) => Transform;
   /** Whether the bytes that were inflated end where they should. */
   readonly isWhole: (bytes: Uint8Array) => boolean | Promise<boolean>;
 }
 
 const gzipAsync = promisify(gzip);
-const gunzipAsync = promisify(gunzip);
 const zstdAsync = promisify(zstdCompress);
-const unzstdAsync = promisify(zstdDecompress);
 const brotliAsync = promisify(brotliCompress);
-const unbrotliAsync = promisify(brotliDecompress);
 
 /** All codecs of one port, in the order in which an error tells them to a client. */
 export function createCompressions(clock: Clock): Compression[] {
@@ -73,21 +71,21 @@ export function createCompressions(clock: Clock): Compression[] {
 const CODECS: readonly (readonly [name: string, codec: Codec])[] = [
   ["gzip", {
     compress: (bytes) => gzipAsync(bytes, { level: 1 }),
-    inflate: (bytes, maxOutputLength) => gunzipAsync(bytes, options(maxOutputLength)),
+    decoder: (chunkSize) => createGunzip({ chunkSize }),
     isWhole: () => true,
   }],
   ["zstd", {
     compress: (bytes) => zstdAsync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: 1 } }),
-    inflate: (bytes, maxOutputLength) =>
-      unzstdAsync(bytes, {
-        ...options(maxOutputLength),
+    decoder: (chunkSize) =>
+      createZstdDecompress({
+        chunkSize,
         params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
       }),
     isWhole: isWholeZstdFrame,
   }],
   ["br", {
     compress: (bytes) => brotliAsync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } }),
-    inflate: (bytes, maxOutputLength) => unbrotliAsync(bytes, options(maxOutputLength)),
+    decoder: (chunkSize) => createBrotliDecompress({ chunkSize }),
     isWhole: isWholeBrotli,
   }],
 ];
@@ -95,7 +93,7 @@ const CODECS: readonly (readonly [name: string, codec: Codec])[] = [
 /** A codec as the RPC library takes it, with the errors of all. */
 function compression(
   name: string,
-  { compress, inflate, isWhole }: Codec,
+  { compress, decoder, isWhole }: Codec,
   { quick, heavy }: { readonly quick: Gate; readonly heavy: Gate },
 ): Compression {
   const malformed = () => new ConnectError(`message is not ${name}`, Code.InvalidArgument);
@@ -104,34 +102,70 @@ function compression(
     compress: async (bytes) => plain(await compress(bytes)),
     async decompress(bytes, readMaxBytes) {
       if (bytes.length === 0) return new Uint8Array(0);
-      let inflated: Uint8Array;
+      let inflated: Uint8Array<ArrayBuffer>;
       try {
         const quickBytes = Math.max(QUICK_BYTES, QUICK_FACTOR * bytes.length);
         inflated = quickBytes >= readMaxBytes
-          ? await heavy.pass(() => inflate(bytes, readMaxBytes))
-          : await quick.pass(() => inflate(bytes, quickBytes)).catch((error) => {
-            if (!isTooLarge(error)) throw error;
-            return heavy.pass(() => inflate(bytes, readMaxBytes));
+          ? await heavy.pass(() => inflate(decoder, bytes, readMaxBytes))
+          : await quick.pass(() => inflate(decoder, bytes, quickBytes)).catch((error) => {
+            if (!(error instanceof TooLargeError)) throw error;
+            return heavy.pass(() => inflate(decoder, bytes, readMaxBytes));
           });
       } catch (error) {
-        if (!isTooLarge(error)) throw malformed();
+        if (!(error instanceof TooLargeError)) throw malformed();
         throw new ConnectError(
           `message is larger than ${readMaxBytes} bytes after decompression`,
           Code.ResourceExhausted,
         );
       }
       if (!await isWhole(bytes)) throw malformed();
-      return plain(inflated);
+      return inflated;
     },
   };
 }
 
-function options(maxOutputLength: number): { maxOutputLength: number; chunkSize: number } {
-  return { maxOutputLength, chunkSize: Math.min(PIECE_BYTES, maxOutputLength + 1) };
+/** A message becomes larger than it may. */
+class TooLargeError extends Error {
+  override name = "TooLargeError";
 }
 
-function isTooLarge(error: unknown): boolean {
-  return (error as { code?: unknown }).code === "ERR_BUFFER_TOO_LARGE";
+/**
+ * Inflates a message. The decoder's pieces go back at once: left to the collector, those of a few messages
+ * that are refused would take as much memory as all else.
+ * @throws TooLargeError when there is more than `maxBytes`; another Error where it is malformed
+ */
+function inflate(
+  decoder: Codec["decoder"],
+  bytes: Uint8Array,
+  maxBytes: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  return new Promise((resolve, reject) => {
+    const stream = decoder(Math.min(PIECE_BYTES, maxBytes + 1));
+    const pieces: Uint8Array<ArrayBuffer>[] = [];
+    let length = 0;
+    stream.on("data", (piece: Uint8Array<ArrayBuffer>) => {
+      pieces.push(piece);
+      length += piece.length;
+      if (length > maxBytes) stream.destroy(new TooLargeError());
+    });
+    stream.on("error", reject);
+    stream.on("end", () => {
+      const whole = new Uint8Array(length);
+      let at = 0;
+      for (const piece of pieces) {
+        whole.set(piece, at);
+        at += piece.length;
+      }
+      resolve(whole);
+    });
+    // The decoder does not write into them any more. Smaller ones may share their memory with other buffers.
+    stream.on("close", () => {
+      for (const { buffer } of pieces) {
+        if (buffer.byteLength === PIECE_BYTES) buffer.transfer(0);
+      }
+    });
+    stream.end(bytes);
+  });
 }
 
 /** Lets so many through at once; the others wait in the order in which they came. */
