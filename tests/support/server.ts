@@ -11,7 +11,10 @@
  * @module
  */
 import assert from "node:assert/strict";
+import denoConfig from "../../deno.json" with { type: "json" };
 
+/** What `deno task start` gives the runtime. */
+const FLAGS = denoConfig.tasks.start.split(" ").filter((word) => word.startsWith("--v8-flags="));
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 
 /** How long a start or an end may take; a program that hangs fails its test. */
@@ -33,7 +36,7 @@ function environment(): Record<string, string> {
 
 /** The arguments of Deno that make it our program. */
 function programArgs(args: readonly string[]): string[] {
-  return ["run", "--quiet", "--allow-all", MAIN, ...args];
+  return ["run", "--quiet", "--allow-all", ...FLAGS, MAIN, ...args];
 }
 
 /** Starts a command; its output streams are piped. */
