@@ -9,6 +9,7 @@
  *   promises  no promise is dropped (tools/lint/promises.ts)
  *   generated src/gen/ and tests/conformance/gen/ are what their protos give
  *   config    docs/generated/ is what the config schema gives
+ *   rows      the rows that tests cite are rows of docs/rows.md (tools/rows.ts)
  *   shell     the shell scripts parse
  *
  * All steps run, whatever the others find, and each failure stands on a line of its own, with file and
@@ -165,6 +166,7 @@ const STEPS: Readonly<Record<string, () => Promise<Result>>> = {
   promises,
   generated: () => tool("tools/generate.ts", "--check"),
   config: () => tool("tools/config_docs.ts", "--check"),
+  rows: () => tool("tools/rows.ts", "--check"),
   shell,
 };
 
