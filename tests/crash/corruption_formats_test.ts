@@ -175,7 +175,7 @@ function marksIn(manifest: Uint8Array): Set<number> {
 }
 
 for (const [variant, options] of Object.entries(VARIANTS)) {
-  Deno.test(`no flipped byte of a store with ${variant} gives other data, or hides a key`, async () => {
+  Deno.test(`no flipped byte of a store with ${variant} gives other data, or hides a key [R5]`, async () => {
     const made = await make(options);
     assert.equal(await readAll(made, made.files, "the sound store"), "sound");
     let flips = 0;

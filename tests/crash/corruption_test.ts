@@ -226,7 +226,7 @@ Deno.test("the model of this test reads the sound store as the engine does", asy
 });
 
 for (const file of paths) {
-  Deno.test(`no flipped byte of ${file} gives other data, or hides a key`, async () => {
+  Deno.test(`no flipped byte of ${file} gives other data, or hides a key [R5]`, async () => {
     const size = FILES.get(file)!.length;
     const unnoticed = new Set<number>();
     for (let at = 0; at < size; at++) {
@@ -369,7 +369,7 @@ Deno.test("a loss at the end of the log is told once: what is left is the log fr
   await engine.close();
 });
 
-Deno.test("a clean close leaves no data last: not in the log, not in the manifest", async () => {
+Deno.test("a clean close leaves no data last: not in the log, not in the manifest [E12]", async () => {
   const disk = diskWith(FILES);
   const items = [...readSegment(disk, `/data/${LAST_SEGMENT}`, 23)];
   assert.deepEqual(items.at(-1), { offset: 279, closed: true });

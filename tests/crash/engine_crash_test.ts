@@ -162,7 +162,7 @@ async function checkScript(seed: number, most: number): Promise<number> {
   return states;
 }
 
-Deno.test("no crash point loses an acknowledged write, or half of one (promise 1)", async () => {
+Deno.test("no crash point loses an acknowledged write, or half of one (promise 1) [E1, E6, E45]", async () => {
   const states = wanted("crash");
   let checked = 0;
   let seed = firstSeed();

@@ -3,7 +3,7 @@ import { firstSeed, reached, wanted } from "../support/ladder.ts";
 import { withDirectory } from "../support/server.ts";
 import { kill9 } from "./kill9.ts";
 
-Deno.test("kill -9 under concurrent writers loses nothing that was acknowledged", () =>
+Deno.test("kill -9 under concurrent writers loses nothing that was acknowledged [E1, E6, E11]", () =>
   withDirectory(async (directory) => {
     const rounds = wanted("kill9");
     const seed = firstSeed();

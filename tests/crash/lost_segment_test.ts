@@ -79,7 +79,7 @@ Deno.test("the newest segment, gone or cut short of its header, is a loss that i
   }
 });
 
-Deno.test("a segment in the middle that is gone is a loss that is named, with its length", async () => {
+Deno.test("a segment in the middle that is gone is a loss that is named, with its length [E11]", async () => {
   const { image, segments } = await crashed();
   for (const file of segments.slice(1, -1)) {
     const size = SimDisk.fromImage(image).stat(file)!.size;

@@ -337,7 +337,7 @@ function check(protocol: Protocol, { what, method, expected }: BadCall, answer: 
 }
 
 for (const protocol of PROTOCOLS) {
-  Deno.test(`bad input over ${protocol} gets its number and changes nothing`, (t) =>
+  Deno.test(`bad input over ${protocol} gets its number and changes nothing [N11, R1, V1, V2, V3, V4, V5]`, (t) =>
     withServer(async (server) => {
       await callJson(server, "KeyValueService/Put", { tenantId: "t", key: "k", value: "aGVsbG8=" });
       const before = await stateOf(server);

@@ -194,7 +194,7 @@ const BAD_CONFIGS: Record<string, [string, RegExp]> = {
   ],
 };
 
-Deno.test("serve: a configuration that is wrong is named, and nothing is made", async (t) => {
+Deno.test("serve: a configuration that is wrong is named, and nothing is made [N13]", async (t) => {
   for (const [what, [yaml, line]] of Object.entries(BAD_CONFIGS)) {
     await t.step(what, () =>
       withDirectory(async (directory) => {

@@ -140,7 +140,7 @@ Deno.test("cli: put, get, del and scan do what they say", () =>
     assert.match((await pairdb(url, ["put", "t", "a\tb", "v"])).err, /\(code 1005 InvalidKey\)\n$/);
   }));
 
-Deno.test("cli: concurrent writes are all shown, and a put with their context settles them", () =>
+Deno.test("cli: concurrent writes are all shown, and a put with their context settles them [E34]", () =>
   withNode(async ({ url }) => {
     const first = JSON.parse((await pairdb(url, ["put", "t", "k", "1", "--output", "json"])).out);
     for (const value of ["2", "3"]) {
@@ -355,7 +355,7 @@ Deno.test("cli: a second node on the same directory or port gives up with one li
     assert.match(inUse.err, /\(code 2001 Unavailable\)\n$/);
   }));
 
-Deno.test("cli: options of serve reach the parts they are for", () =>
+Deno.test("cli: options of serve reach the parts they are for [O1]", () =>
   withNode(
     async ({ url, line }) => {
       assert.match(line, / node=n1\n$/);

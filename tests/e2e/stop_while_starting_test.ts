@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { callJson, Server, startProgram, withServer } from "../support/server.ts";
 
-Deno.test("serve: SIGTERM ends a recovery that takes long, and the next start has everything", () =>
+Deno.test("serve: SIGTERM ends a recovery that takes long, and the next start has everything [N13]", () =>
   withServer(async (server) => {
     const value = btoa("v".repeat(200_000));
     for (const tenantId of ["a", "b", "c"]) {

@@ -398,7 +398,7 @@ function nextLiving(cursor: ScanCursor): boolean {
   return false;
 }
 
-Deno.test("the engine answers as a sorted map does, whatever its options", async () => {
+Deno.test("the engine answers as a sorted map does, whatever its options [E32, N15]", async () => {
   const least = wanted("oracle");
   let seed = firstSeed();
   let operations = 0;

@@ -138,6 +138,6 @@ function isNoTenant(error: unknown): void {
 }
 
 for (const seed of SEEDS) {
-  Deno.test(`a node on the engine answers as a node on a list in memory does (seed ${seed})`, () =>
+  Deno.test(`a node on the engine answers as a node on a list in memory does (seed ${seed}) [E3, E20, T1]`, () =>
     run(seed));
 }

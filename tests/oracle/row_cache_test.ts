@@ -160,7 +160,7 @@ const KEYS = Array.from({ length: 12 }, (_, i) => `key ${i}`);
 const STEPS = Number(Deno.env.get("PAIRDB_RACE_STEPS") ?? 3000);
 
 for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
-  Deno.test(`no reader can tell the row cache from the tables (seed ${seed})`, async () => {
+  Deno.test(`no reader can tell the row cache from the tables (seed ${seed}) [E31, E32, E33]`, async () => {
     const race = new Race(seed);
     await race.run(STEPS);
     for (const source of ["cache", "memtable", "sstable"]) {

@@ -32,7 +32,7 @@ async function refused(call: Promise<unknown>): Promise<ServiceError> {
   throw new Error("the call went well");
 }
 
-Deno.test("grpc-js: every call for clients, over a kill -9", () =>
+Deno.test("grpc-js: every call for clients, over a kill -9 [E31, N1, N10]", () =>
   withServer(async (server) => {
     const tenantId = "grpc-js";
     const value = Uint8Array.from({ length: 256 }, (_, i) => i);
@@ -73,7 +73,7 @@ Deno.test("grpc-js: every call for clients, over a kill -9", () =>
     });
   }));
 
-Deno.test("grpc-js: errors have their status and their number", () =>
+Deno.test("grpc-js: errors have their status and their number [N1, R1]", () =>
   withServer((server) =>
     withClient(server, async (client) => {
       const put = { tenantId: "t", key: "k", value: new Uint8Array(1) };

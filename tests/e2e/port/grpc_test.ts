@@ -83,7 +83,7 @@ Deno.test("port: grpc-js puts, gets and deletes", () =>
     assert.equal(grpcDetail(error)?.name, "KeyNotFound");
   }));
 
-Deno.test("port: grpc-js gets a value of 10 MiB through, one byte more is 1003", () =>
+Deno.test("port: grpc-js gets a value of 10 MiB through, one byte more is 1003 [V1]", () =>
   withGrpcJs(async (client) => {
     const put = (length: number) =>
       client.unary(KV.put, { tenantId: "t", key: "k", value: new Uint8Array(length).fill(7) });
@@ -282,7 +282,7 @@ Deno.test("port: a scan waits for a reader that does not read, and ends when it 
     await until(() => node.openScans === 0);
   }));
 
-Deno.test("port: StorageNodeService writes, reads, deletes, repairs", () =>
+Deno.test("port: StorageNodeService writes, reads, deletes, repairs [E33, N2, N3, N4, N9, N10]", () =>
   withGrpcJs(async (client, { node }) => {
     const { write, read, delete: remove, repair, healthCheck } = StorageNodeService.method;
     const id = { tenantId: "t", key: "k" };
@@ -363,7 +363,7 @@ Deno.test("port: TenantService and AdminService", () =>
     assert.equal(grpcDetail(none)?.code, ErrorCode.INVALID_ARGUMENT);
   }));
 
-Deno.test("port: what is no PairError stays in the log", () =>
+Deno.test("port: what is no PairError stays in the log [N11]", () =>
   withGrpcJs(async (client, { node, logged }) => {
     node.failure = new TypeError("secret: /data/tenant", { cause: new Error("deeper") });
     const error = await refused(client.unary(KV.get, { tenantId: "t", key: "k" }));

@@ -195,7 +195,7 @@ Deno.test("port: a key in JSON that is not UTF-8 is refused, and a byte order ma
     assert.equal(node.get("t", "k"), undefined);
   }));
 
-Deno.test("port: a missing value is 1000, an empty one is stored", () =>
+Deno.test("port: a missing value is 1000, an empty one is stored [V2]", () =>
   withPort(async ({ port, node }) => {
     const missing = await callJson(port, "KeyValueService/Put", { tenantId: "t", key: "k" });
     assert.equal(missing.status, 400);

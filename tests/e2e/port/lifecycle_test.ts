@@ -242,7 +242,7 @@ Deno.test("port: a connection that never ends does not hold up closing", () =>
     await Promise.all([stuck.close(), mute.close(), preface.close()]);
   }, { limits: { shutdownTimeoutMs: 50 } }));
 
-Deno.test("port: /metrics counts calls and shows the node's figures", () =>
+Deno.test("port: /metrics counts calls and shows the node's figures [O1]", () =>
   withPort(async ({ port }) => {
     await callJson(port, "KeyValueService/Put", { tenantId: "t", key: "k", value: "" });
     await callJson(port, "KeyValueService/Get", { tenantId: "t", key: "none" });

@@ -33,17 +33,43 @@ function refusal(run: () => unknown): string {
   assert.fail("it was accepted");
 }
 
-Deno.test("defaults are those of the design documents", () => {
+Deno.test("defaults are those of the design documents [N12]", () => {
   const config = resolveConfig([]);
   assert.equal(config.server.host, "127.0.0.1");
   assert.equal(config.server.port, 50052);
   assert.equal(config.server.max_connections, 1000);
   assert.equal(config.server.read_timeout, 10_000);
+  assert.equal(config.server.write_timeout, 10_000);
   assert.equal(config.server.shutdown_timeout, 30_000);
   assert.equal(config.storage.data_dir, "./pairdb-data");
   assert.equal(config.storage.max_disk_usage, 0.9);
   assert.equal(config.commit_log.sync_mode, "always");
   assert.equal(config.logging.level, "info");
+});
+
+Deno.test("the engine's sizes, times and weights by default [E4, E5, E7, E15, E24, E28, E42, E43, E46, K2, X13]", () => {
+  const MIB = 1 << 20;
+  const { log, memtableSize, maxImmutables, table, compaction, rowCache } = engineOptions(
+    resolveConfig([]),
+  );
+  assert.deepEqual([log.segmentSize, log.segmentAgeMs], [1024 * MIB, 600_000]);
+  assert.deepEqual([log.archiveMaxAgeMs, log.syncIntervalMs, log.syncEvery], [
+    604_800_000,
+    100,
+    1000,
+  ]);
+  assert.deepEqual([memtableSize, maxImmutables], [64 * MIB, 2]);
+  assert.deepEqual([table.blockSize, table.falsePositives], [4096, 0.01]);
+  // What level 1 has; level 0 has what a memtable gives.
+  assert.deepEqual([compaction.targetTableSize, compaction.tableSizeMultiplier], [128 * MIB, 2]);
+  const { l0Trigger, l0Slowdown, l0Stop } = compaction;
+  assert.deepEqual([l0Trigger, l0Slowdown, l0Stop], [4, 8, 12]);
+  assert.deepEqual(rowCache, {
+    frequencyWeight: 0.5,
+    recencyWeight: 0.5,
+    adaptiveWindowMs: 300_000,
+  });
+  assert.equal(resolveConfig([]).compaction.workers, 2);
 });
 
 Deno.test("defaults are those of the rooms below: written twice, kept the same here", () => {
@@ -110,7 +136,7 @@ const EDGES: [path: string, least: string, most: string, below: string, above: s
   ["compaction.workers", "1", "64", "0", "65"],
 ];
 
-Deno.test("every option with bounds takes its edges and refuses what is beyond, by name and with the range", () => {
+Deno.test("every option with bounds takes its edges and refuses what is beyond, by name and with the range [E24]", () => {
   for (const [path, least, most, below, above] of EDGES) {
     fromFlags(`${path}=${least}`);
     fromFlags(`${path}=${most}`);
@@ -296,7 +322,7 @@ Deno.test("the stronger source wins, option by option", () => {
   assert.equal(server.datacenter, "dc1");
 });
 
-Deno.test("commit_log.sync_writes stands for sync_mode, at its source's strength", () => {
+Deno.test("commit_log.sync_writes stands for sync_mode, at its source's strength [E6]", () => {
   assert.equal(fromFile("commit_log:\n  sync_writes: true\n").commit_log.sync_mode, "always");
   assert.equal(fromFile("commit_log:\n  sync_writes: false\n").commit_log.sync_mode, "batch");
   const both = resolveConfig([

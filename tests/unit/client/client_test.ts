@@ -81,7 +81,7 @@ Deno.test("an error with a row comes back with its row, message and details", as
   assert.deepEqual(error.details, { limit: "1024" });
 });
 
-Deno.test("a row that a newer server has counts by who is at fault", async () => {
+Deno.test("a row that a newer server has counts by who is at fault [R4]", async () => {
   const client = answering(() =>
     failure(400, "invalid_argument", { code: 1099 as 1000, name: "New" })
   );

@@ -13,7 +13,7 @@ const LIMITS = {
 };
 const NONE = { level0: 0, pendingBytes: 0, immutables: 0 };
 
-Deno.test("brakeMs(): nothing below the limits, a wait that grows from the first, a stop at the second", () => {
+Deno.test("brakeMs(): nothing below the limits, a wait that grows from the first, a stop at the second [X13]", () => {
   assert.equal(brakeMs(NONE, LIMITS), 0);
   assert.equal(brakeMs({ level0: 7, pendingBytes: 999, immutables: 1 }, LIMITS), 0);
   assert.equal(brakeMs({ ...NONE, level0: 8 }, LIMITS), SLOWDOWN_MS_MIN);

@@ -208,7 +208,7 @@ Deno.test("a directory with a log but without CURRENT is not taken for a new one
   assert.deepEqual(world.disk.list("/data/wal"), files);
 });
 
-Deno.test("after a failed sync of the log writes are refused, reads go on, and a restart has a prefix", async () => {
+Deno.test("after a failed sync of the log writes are refused, reads go on, and a restart has a prefix [R7]", async () => {
   const { world, engine } = await opened();
   for (let i = 0; i < 10; i++) await put(engine, "n", String(i));
   let failing = true;
@@ -241,7 +241,7 @@ Deno.test("after a failed sync of the log writes are refused, reads go on, and a
   }
 });
 
-Deno.test("write() tells when the log has a batch: one that fails before that has changed nothing", async () => {
+Deno.test("write() tells when the log has a batch: one that fails before that has changed nothing [E1]", async () => {
   const { world, engine } = await opened();
   const tree = await engine.createTree("plain");
   let told = 0;

@@ -3,7 +3,7 @@ import { KIND_PUT } from "../../../src/engine/mod.ts";
 import { utf8 } from "../../../src/model/mod.ts";
 import { engineWorld, openTestEngine } from "../../support/engine.ts";
 
-Deno.test("a file number is never used twice, also when the file with the highest is gone", async () => {
+Deno.test("a file number is never used twice, also when the file with the highest is gone [E27]", async () => {
   const used: number[] = [];
   const world = engineWorld({
     hook: ({ op, path }) => {

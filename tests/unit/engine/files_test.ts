@@ -10,7 +10,7 @@ import {
   treeDirName,
 } from "../../../src/engine/files.ts";
 
-Deno.test("names of files are read back as the numbers they were made from", () => {
+Deno.test("names of files are read back as the numbers they were made from [T2]", () => {
   const files = new Files("/data");
   const base = (path: string) => path.slice(path.lastIndexOf("/") + 1);
   for (const number of [1, 7, 999_999, 1_000_000, 123_456_789_012]) {
@@ -59,7 +59,7 @@ Deno.test("a name of any other shape is not ours", () => {
   }
 });
 
-Deno.test("a tree's directory is safe as a name, unique by its id, and readable where it can be", () => {
+Deno.test("a tree's directory is safe as a name, unique by its id, and readable where it can be [T2]", () => {
   assert.equal(treeDirName("orders", 3), "orders~3");
   assert.equal(treeDirName("a/../b", 1), "a_2F___2Fb~1");
   assert.equal(treeDirName("", 2), "~2");

@@ -34,7 +34,7 @@ function tableFiles(world: SimRuntime): number {
     .filter((name) => name.endsWith(".sst")).length;
 }
 
-Deno.test("compactions of one tree run side by side, and the tree stays in order", async () => {
+Deno.test("compactions of one tree run side by side, and the tree stays in order [E48]", async () => {
   const world = engineWorld({ delays: true, workerCount: 4, seed: 3 });
   const options = {
     ...SMALL,
@@ -62,7 +62,7 @@ Deno.test("compactions of one tree run side by side, and the tree stays in order
   await world.clock.runUntil(engine.close());
 });
 
-Deno.test("a throttled engine writes no faster than it may, holds its writers back, and loses nothing", async () => {
+Deno.test("a throttled engine writes no faster than it may, holds its writers back, and loses nothing [E46]", async () => {
   const world = engineWorld({ delays: true, seed: 5 });
   const options = {
     ...SMALL,
@@ -106,7 +106,7 @@ Deno.test("closing does not wait for the throttle", async () => {
   await world.clock.runUntil(again.close());
 });
 
-Deno.test("a pool that is full or whose threads die costs time, never work, and leaves no files behind", async () => {
+Deno.test("a pool that is full or whose threads die costs time, never work, and leaves no files behind [E46]", async () => {
   const world = engineWorld({ delays: true, seed: 9 });
   const workers = new SimWorkers({
     handler: jobHandler(world),

@@ -55,7 +55,7 @@ async function rewrite({ node }: Opened): Promise<void> {
   await node.compact("t");
 }
 
-Deno.test("a delete goes when its grace has passed, and not before", async () => {
+Deno.test("a delete goes when its grace has passed, and not before [E36, X15]", async () => {
   const it = await open(engineWorld());
   await it.node.put("t", { key: "k", value: bytes("v") });
   await it.node.delete("t", { key: "k" });
@@ -211,7 +211,7 @@ Deno.test("a wall clock that jumps ahead purges nothing early, and one set back 
   await it.node.close();
 });
 
-Deno.test("an operator's purge drops what is dead by now, in its range and nowhere else", async () => {
+Deno.test("an operator's purge drops what is dead by now, in its range and nowhere else [X15]", async () => {
   const it = await open(engineWorld());
   for (const key of ["a", "b"]) {
     for (const name of [`${key}-live`, `${key}-dead`]) {

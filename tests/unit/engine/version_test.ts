@@ -43,7 +43,7 @@ Deno.test("tables of level 0 whose sequences interleave make no version", () => 
   assert.throws(() => new Version(pair(10)), /tables 5 and 3 share sequences on level 0/);
 });
 
-Deno.test("tables that overlap below level 0 make no version", () => {
+Deno.test("tables that overlap below level 0 make no version [E44]", () => {
   const overlaps: [string, string][][] = [
     [["a", "c"], ["c", "d"]],
     [["a", "z"], ["b", "c"]],
@@ -100,7 +100,7 @@ Deno.test("tableFor() finds the one table of a level that can hold a key", () =>
   ]);
 });
 
-Deno.test("a table goes when the last version that has it is released, not before", () => {
+Deno.test("a table goes when the last version that has it is released, not before [E21, E45]", () => {
   const gone: number[] = [];
   const onUnused = (number: number) => gone.push(number);
   const [a, b, c] = [1, 2, 3].map((n) => live(n, [`${n}`, `${n}`], { onUnused }));

@@ -57,7 +57,7 @@ Deno.test("normalizeClock() keeps the events and gives equal sets equal forms", 
   );
 });
 
-Deno.test("joinClocks() is the union: commutative, associative, idempotent", () => {
+Deno.test("joinClocks() is the union: commutative, associative, idempotent [E39]", () => {
   fc.assert(
     fc.property(clock, clock, clock, (a, b, c) => {
       assert.deepEqual(
@@ -105,7 +105,7 @@ Deno.test("covers(), maxCounter() and addDot() agree with the events", () => {
   );
 });
 
-Deno.test("compareClocks() tells before, after, equal and concurrent", () => {
+Deno.test("compareClocks() tells before, after, equal and concurrent [E39]", () => {
   const a1 = normalizeClock({ entries: [entry("a", 1)], dots: [] });
   const a2 = normalizeClock({ entries: [entry("a", 2)], dots: [] });
   const a1a3 = normalizeClock({ entries: [entry("a", 1)], dots: [entry("a", 3)] });

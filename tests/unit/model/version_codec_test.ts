@@ -28,7 +28,7 @@ function decodeAnything(bytes: Uint8Array): void {
   assert.deepEqual(decodeVersions(encodeVersions(versions)), versions);
 }
 
-Deno.test("decodeVersions() gives back what encodeVersions() took", () => {
+Deno.test("decodeVersions() gives back what encodeVersions() took [E2, E38, E40]", () => {
   fc.assert(
     fc.property(full, (versions) => {
       assert.deepEqual(decodeVersions(encodeVersions(versions)), versions);

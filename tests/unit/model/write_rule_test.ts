@@ -77,7 +77,7 @@ Deno.test("a context that names a version's own event alone stands for the versi
   assert.deepEqual(made.written.clock, entries(["m", 7], ["n", 2]));
 });
 
-Deno.test("each write is a new event of the node, above all that it knows of itself", () => {
+Deno.test("each write is a new event of the node, above all that it knows of itself [E39]", () => {
   fc.assert(fc.property(state, fc.boolean(), (local, blind) => {
     const { written, versions } = coordinateWrite(local, "b", {
       context: blind ? undefined : EMPTY_CLOCK,

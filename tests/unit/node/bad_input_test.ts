@@ -73,7 +73,7 @@ Deno.test("bad input gets its code and changes nothing", async () => {
   assert.equal(text(node.get("t", "k")?.winner.value), "v");
 });
 
-Deno.test("the largest input that is allowed is taken", async () => {
+Deno.test("the largest input that is allowed is taken [V1, V4]", async () => {
   const { node, world } = testNode();
   const key = "k".repeat(1024);
   const tenant = "t".repeat(256);

@@ -119,7 +119,7 @@ class Run {
   }
 }
 
-Deno.test("a value disappears only by a write that has seen it, or one without context", async () => {
+Deno.test("a value disappears only by a write that has seen it, or one without context [E34]", async () => {
   await fc.assert(
     fc.asyncProperty(commands, async (commands) => {
       const run = new Run();

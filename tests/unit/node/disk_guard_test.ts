@@ -35,7 +35,7 @@ function answer(guard: DiskGuard, kind: "put" | "delete", bytes = 100): string |
   }
 }
 
-Deno.test("DiskGuard: what each state takes", () => {
+Deno.test("DiskGuard: what each state takes [D2, X17]", () => {
   const { use, guard } = guardOf();
   for (
     const [percent, state, small, large, gone] of [
@@ -57,13 +57,13 @@ Deno.test("DiskGuard: what each state takes", () => {
   assert.deepEqual([guard.throttled, guard.refused], [1, 7]);
 });
 
-Deno.test("DiskGuard: a large write is one over 64 KiB", () => {
+Deno.test("DiskGuard: a large write is one over 64 KiB [X17]", () => {
   const { use } = guardOf();
   assert.equal(answer(use(91), "put", LARGE_WRITE_BYTES), "ok");
   assert.equal(answer(use(91), "put", LARGE_WRITE_BYTES + 1), 2003);
 });
 
-Deno.test("DiskGuard: a state ends two hundredths below its threshold, by itself, and tells of it", () => {
+Deno.test("DiskGuard: a state ends two hundredths below its threshold, by itself, and tells of it [D4]", () => {
   const { use, log } = guardOf();
   const states = [96, 94, 93.1, 92.9, 90, 88.1, 87.9, 80, 78.1, 77.9].map((p) => use(p).state);
   assert.deepEqual(states, [
@@ -87,7 +87,7 @@ Deno.test("DiskGuard: a state ends two hundredths below its threshold, by itself
   ]);
 });
 
-Deno.test("DiskGuard: what was let in since the disk was measured counts", () => {
+Deno.test("DiskGuard: what was let in since the disk was measured counts [D3]", () => {
   const { use } = guardOf();
   const guard = use(94);
   for (let n = 0; n < 160; n++) assert.equal(answer(guard, "put", 60_000), "ok", String(n));
@@ -127,7 +127,7 @@ Deno.test("DiskGuard: a refusal names the figures that decided", () => {
   });
 });
 
-Deno.test("DiskGuard: strict takes nothing on a full disk; max_disk_usage moves all thresholds", () => {
+Deno.test("DiskGuard: strict takes nothing on a full disk; max_disk_usage moves all thresholds [X17]", () => {
   assert.equal(answer(guardOf({ degraded: 0.9, strict: true }).use(96), "delete"), 2002);
   const { use } = guardOf({ degraded: 0.5 });
   assert.deepEqual([39, 41, 51, 74, 76].map((percent) => use(percent).state), [
@@ -149,7 +149,7 @@ Deno.test("DiskGuard: a disk that cannot be measured takes writes", () => {
   assert.equal(answer(guard, "put", LARGE), "ok");
 });
 
-Deno.test("estimateWrite(): log, memtable and table, and a fifth more", () => {
+Deno.test("estimateWrite(): log, memtable and table, and a fifth more [D3]", () => {
   assert.equal(estimateWrite(0), Math.ceil(1.2 * 112));
   assert.equal(estimateWrite(1000, 2), Math.ceil(1.2 * (2000 + 224)));
 });

@@ -63,7 +63,7 @@ function check(node: StorageNode, tenant: string, count: number): void {
   }
 }
 
-Deno.test("a disk that runs full stops puts in time, takes deletes, and is back once there is room", async () => {
+Deno.test("a disk that runs full stops puts in time, takes deletes, and is back once there is room [D2, D4, X17]", async () => {
   const world = engineWorld({ capacityBytes: CAPACITY });
   let node = await open(world);
   // A first tenant, to be dropped later.
@@ -192,7 +192,7 @@ function usage(node: StorageNode): number {
 
 for (const scattered of [false, true]) {
   const order = scattered ? "keys at random" : "keys in order";
-  Deno.test(`a full disk is emptied by deletes and a compaction on command, ${order}`, async () => {
+  Deno.test(`a full disk is emptied by deletes and a compaction on command, ${order} [X17]`, async () => {
     const { world, node, keys } = await filled(scattered);
     for (const key of keys) await world.clock.runUntil(node.delete("shop", { key }));
     await world.clock.runUntil(node.compact("shop", { purge: true }));

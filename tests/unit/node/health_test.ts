@@ -30,7 +30,7 @@ Deno.test("health() is degraded above the disk threshold, and measures once a se
   assert.equal(strict.node.health().status, "degraded");
 });
 
-Deno.test("the disk is measured at the interval that is asked for", async () => {
+Deno.test("the disk is measured at the interval that is asked for [D1]", async () => {
   const { node, world } = testNode({ diskThresholds: { degraded: 0.9, checkIntervalMs: 200 } });
   node.health();
   const measured = world.disk.count("space");
@@ -105,7 +105,7 @@ Deno.test("health() is degraded while flushes or compactions keep failing, and n
   assert.equal(node.health().status, "healthy");
 });
 
-Deno.test("health() is unhealthy on a poisoned engine, with the cause first", () => {
+Deno.test("health() is unhealthy on a poisoned engine, with the cause first [R7, X20]", () => {
   const { node, engine } = testNode({}, {
     recovery: { losses: [{ file: "f", offset: 0, bytes: 1 }] },
   });

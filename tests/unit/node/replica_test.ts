@@ -19,7 +19,7 @@ function version(value: string | undefined, clock: VectorClock, timestampMs?: nu
   };
 }
 
-Deno.test("applyReplica() stores exactly the version, as a write", async () => {
+Deno.test("applyReplica() stores exactly the version, as a write [E3, N2]", async () => {
   const { node, engine } = testNode();
   const result = await node.applyReplica("t", version("v", clock(["n2", 7]), 123), "write");
   assert.deepEqual(result, { clock: clock(["n2", 7]), timestampMs: 123 });
@@ -74,7 +74,7 @@ Deno.test("applyReplica() keeps what is concurrent, and returns a clock that cov
   assert.deepEqual(values.sort(), ["mine", "theirs"]);
 });
 
-Deno.test("a repair goes in as a merge operand and reads as any other write", async () => {
+Deno.test("a repair goes in as a merge operand and reads as any other write [E3, E37, N4]", async () => {
   const { node, engine } = testNode();
   await node.put("t", { key: "k", value: bytes("mine") });
   await node.applyReplica("t", version("theirs", clock(["n2", 1]), 9), "repair");
@@ -85,7 +85,7 @@ Deno.test("a repair goes in as a merge operand and reads as any other write", as
   assert.deepEqual(node.get("t", "k")!.versions.map(({ value }) => text(value)), ["both"]);
 });
 
-Deno.test("a replicated delete stays and keeps the value it has seen from coming back", async () => {
+Deno.test("a replicated delete stays and keeps the value it has seen from coming back [E3, N10]", async () => {
   const { node, engine } = testNode();
   await node.applyReplica("t", version(undefined, clock(["n2", 2])), "delete");
   assert.deepEqual(engine.log, [{ tag: "delete", kinds: [0] }]);

@@ -29,7 +29,7 @@ Deno.test("put() then get() gives the value, its clock and where it was found", 
   assert.equal(node.get("t", "other"), undefined);
 });
 
-Deno.test("get() names the layer that the engine read", async () => {
+Deno.test("get() names the layer that the engine read [E33]", async () => {
   const { node, engine } = testNode();
   await put(node, "k", "v");
   const get = engine.get.bind(engine);
@@ -185,7 +185,7 @@ Deno.test("stamps never run backwards, even when the wall clock does", async () 
   assert.equal(third.timestampMs, first.timestampMs + 3_600_000);
 });
 
-Deno.test("delete() tells whether there was a value, and the key is gone", async () => {
+Deno.test("delete() tells whether there was a value, and the key is gone [E35]", async () => {
   const { node, engine } = testNode();
   await put(node, "k", "v");
   const deleted = await node.delete("t", { key: "k" });

@@ -26,7 +26,7 @@ const TABLE: [ErrorName, number, Code, number][] = [
   ["ResourceExhausted", 2008, Code.ResourceExhausted, 429],
 ];
 
-Deno.test("STATUS has the seeds' mapping for every row of the error table", () => {
+Deno.test("STATUS has the seeds' mapping for every row of the error table [R2, R3]", () => {
   assert.deepEqual(TABLE.map(([name]) => name), Object.keys(ERRORS));
   for (const [name, number, code, http] of TABLE) {
     assert.equal(ERRORS[name].code, number);
@@ -36,7 +36,7 @@ Deno.test("STATUS has the seeds' mapping for every row of the error table", () =
   }
 });
 
-Deno.test("toConnectError() keeps a PairError's number, name, text and details", () => {
+Deno.test("toConnectError() keeps a PairError's number, name, text and details [R1]", () => {
   for (const [name, number, code] of TABLE) {
     const error = toConnectError(
       new PairError(name, "Cannot: state", { bytes: 5, ok: true }),

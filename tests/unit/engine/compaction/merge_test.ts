@@ -224,7 +224,7 @@ const PURGE_CASES: PurgeCase[] = [
 ];
 
 for (const { what, in: input, out, purged = [], snapshots = [], bottom = true } of PURGE_CASES) {
-  Deno.test(`mergeEntries() purges: ${what}`, () => {
+  Deno.test(`mergeEntries() purges: ${what} [E36, X15]`, () => {
     const cursor = new ListCursor(input.map(parseEntry));
     cursor.seekFirst();
     const kept: string[] = [];
@@ -267,7 +267,7 @@ function view(
   return values;
 }
 
-Deno.test("mergeEntries(): no reader at a snapshot or later can tell, with or without deeper tables", () => {
+Deno.test("mergeEntries(): no reader at a snapshot or later can tell, with or without deeper tables [E45]", () => {
   for (let seed = 0; seed < 400; seed++) {
     const random = new SimRandom(seed);
     const make = (from: number, count: number): Entry[] =>

@@ -146,7 +146,7 @@ const CASES: Case[] = [
 ];
 
 for (const { what, levels, lastKeys = [], inputs, to, bottom, move = false } of CASES) {
-  Deno.test(`pickCompaction(): ${what}`, () => {
+  Deno.test(`pickCompaction(): ${what} [E42, E48]`, () => {
     const keys = new Map(lastKeys.map(([level, key]) => [level, utf8(key)]));
     const plan = pickCompaction(levelsOf(levels), { ...NO_STATE, lastKeys: keys }, OPTIONS);
     if (inputs === undefined) assert.equal(plan, undefined);
@@ -167,8 +167,9 @@ Deno.test("pickCompaction(): a trigger of 1 moves a single table down", () => {
   assert.deepEqual(plan?.inputs.map((input) => input.number), [1]);
 });
 
-Deno.test("levels may hold ten times the one above, tables grow by the multiplier", () => {
+Deno.test("levels may hold ten times the one above, tables grow by the multiplier [E43, E50, X13]", () => {
   assert.deepEqual([1, 2, 3].map((level) => levelBudget(level, OPTIONS)), [1000, 10_000, 100_000]);
+  assert.equal(MAX_LEVEL, 6, "seven levels");
   assert.equal(levelBudget(MAX_LEVEL, OPTIONS), Infinity);
   assert.deepEqual([1, 2, 3].map((level) => targetSize(level, OPTIONS)), [500, 1000, 2000]);
 });

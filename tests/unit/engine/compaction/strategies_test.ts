@@ -54,7 +54,7 @@ const BOUNDS: Record<string, Record<string, Bounds>> = {
 
 for (const strategy of COMPACTION_STRATEGIES) {
   for (const [what, bounds] of Object.entries(BOUNDS)) {
-    Deno.test(`${strategy}: rewriting, space and runs stay within their bounds, ${what}`, () => {
+    Deno.test(`${strategy}: rewriting, space and runs stay within their bounds, ${what} [E49]`, () => {
       const random = new SimRandom(7);
       const tree = new ModelTree({ ...OPTIONS, strategy });
       let next = 0;
@@ -135,7 +135,7 @@ Deno.test("jobs run side by side where they can", () => {
   tree.check();
 });
 
-Deno.test("a change of strategy comes to the new shape and loses nothing", () => {
+Deno.test("a change of strategy comes to the new shape and loses nothing [E49]", () => {
   for (let seed = 1; seed <= 6; seed++) {
     const random = new SimRandom(seed);
     const tree = new ModelTree(OPTIONS);

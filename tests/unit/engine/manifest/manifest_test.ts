@@ -60,7 +60,7 @@ const edit: fc.Arbitrary<Edit> = fc.record({
   flushed: list(fc.record({ tree: id, seq: number }, PLAIN)),
 }, { requiredKeys: [], ...PLAIN });
 
-Deno.test("decodeEdit() gives back what encodeEdit() took", () => {
+Deno.test("decodeEdit() gives back what encodeEdit() took [E26]", () => {
   fc.assert(
     fc.property(edit, (edit) => {
       assert.deepEqual(decodeEdit(encodeEdit(edit), "an edit"), edit);

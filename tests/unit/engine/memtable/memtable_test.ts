@@ -39,7 +39,7 @@ function all(table: Memtable): Entry[] {
   return drain(cursor);
 }
 
-Deno.test("a memtable keeps entries by key, and of one key the newest first", () => {
+Deno.test("a memtable keeps entries by key, and of one key the newest first [E13]", () => {
   for (let seed = 1; seed <= 5; seed++) {
     const { table, model } = filled(2000, seed);
     assert.deepEqual(all(table), model);
@@ -66,7 +66,7 @@ Deno.test("find() gives the newest version up to a sequence, and older() the one
   }
 });
 
-Deno.test("seek() goes to the first entry at or after a key and sequence", () => {
+Deno.test("seek() goes to the first entry at or after a key and sequence [E14]", () => {
   const { table, model } = filled(1000, 9);
   const random = new SimRandom(10);
   const cursor = table.cursor();
@@ -80,7 +80,7 @@ Deno.test("seek() goes to the first entry at or after a key and sequence", () =>
   assert.equal(cursor.valid, false);
 });
 
-Deno.test("sequential, reversed and repeated keys take the short path and the long one alike", () => {
+Deno.test("sequential, reversed and repeated keys take the short path and the long one alike [E14]", () => {
   const orders: Record<string, (i: number) => number> = {
     ascending: (i) => i,
     descending: (i) => 999 - i,

@@ -20,7 +20,7 @@ interface Row {
   readonly value: Uint8Array;
 }
 
-Deno.test("a row cache answers with the newest value or not at all, within its bytes", () => {
+Deno.test("a row cache answers with the newest value or not at all, within its bytes [K1]", () => {
   for (let seed = 1; seed <= 30; seed++) {
     const random = new SimRandom(seed);
     const capacity = [0, 300, 5000, 40_000, 400_000][seed % 5];
@@ -73,7 +73,7 @@ Deno.test("a row cache answers with the newest value or not at all, within its b
   }
 });
 
-Deno.test("trees do not share rows, whatever their keys", () => {
+Deno.test("trees do not share rows, whatever their keys [T3]", () => {
   const cache = cacheOf(1 << 20);
   const key = utf8("same");
   for (const tree of [1, 2, 3]) cache.fill(tree, key, 99, 1, Uint8Array.of(tree));
@@ -117,7 +117,7 @@ Deno.test("rows whose sizes change do not lose the cache's memory", () => {
   }
 });
 
-Deno.test("hotness over the window moves the weights", () => {
+Deno.test("hotness over the window moves the weights [K4]", () => {
   let nowMs = 0;
   const cache = new RowCache(100 * 100, DEFAULT_WEIGHTS, () => nowMs);
   const ask = (from: number, to: number, times: number) => {
@@ -147,7 +147,7 @@ const ROWS = 10_000;
 const LENGTH = 150_000;
 
 for (const { name, make } of TRACES) {
-  Deno.test(`hit ratio on "${name}" is near the best of LRU and LFU`, () => {
+  Deno.test(`hit ratio on "${name}" is near the best of LRU and LFU [K1]`, () => {
     const trace = make(ROWS, LENGTH);
     for (const size of [0.05, 0.2]) {
       const capacity = ROWS * size;

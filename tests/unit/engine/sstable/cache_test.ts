@@ -34,7 +34,7 @@ Deno.test("nothing larger than the cache is kept, and a cache of 0 bytes keeps n
   }
 });
 
-Deno.test("a table never sees another's block", () => {
+Deno.test("a table never sees another's block [T3]", () => {
   const cache = new BlockCache(1000);
   const [a, b] = [cache.register(3), cache.register(3)];
   cache.put(a, 1, Uint8Array.of(1));

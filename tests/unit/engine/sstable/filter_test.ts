@@ -27,7 +27,7 @@ const SHAPES: Record<string, (i: number) => Uint8Array> = {
 
 for (const [shape, key] of Object.entries(SHAPES)) {
   for (const asked of [0.1, 0.01]) {
-    Deno.test(`a filter of 20,000 ${shape} lets about ${asked} of other keys through, and all its own`, () => {
+    Deno.test(`a filter of 20,000 ${shape} lets about ${asked} of other keys through, and all its own [E28]`, () => {
       const present = Array.from({ length: 20_000 }, (_, i) => key(i));
       const filter = build(present, asked);
       for (const one of present) assert.ok(mayContain(filter, one));
@@ -41,7 +41,7 @@ for (const [shape, key] of Object.entries(SHAPES)) {
   }
 }
 
-Deno.test("a filter takes the bits that the formula says", () => {
+Deno.test("a filter takes the bits that the formula says [E28]", () => {
   // m = -n ln p / (ln 2)^2: 9.585 bits a key for 0.01, and 7 probes.
   const filter = build(Array.from({ length: 1000 }, (_, i) => utf8(String(i))), 0.01);
   assert.equal(filter.length, Math.ceil(9585.06 / 8) + 1);

@@ -10,7 +10,7 @@ function randomKey(random: SimRandom): Uint8Array {
   return Uint8Array.of(...prefix, ...rest.map((byte) => random.below(3) === 0 ? byte : 97));
 }
 
-Deno.test("an index finds the first entry that ends at a key or behind it, whatever keys share", () => {
+Deno.test("an index finds the first entry that ends at a key or behind it, whatever keys share [E24, E25]", () => {
   const random = new SimRandom(11);
   for (let round = 0; round < 300; round++) {
     const drawn = Array.from({ length: random.below(60) }, () => randomKey(random));

@@ -206,7 +206,7 @@ Deno.test("a walk that reads ahead comes up to what cannot be read, and no furth
   reader.close();
 });
 
-Deno.test("compression saves space, and what it saves nothing on is stored as it is", () => {
+Deno.test("compression saves space, and what it saves nothing on is stored as it is [E29]", () => {
   const sizeOf = (entries: readonly Entry[], compression: Compression) =>
     write(new SimDisk(), entries, {
       options: { ...KINDS[0].options, blockSize: 4096, compression },

@@ -81,7 +81,7 @@ function checkLookups(reader: TableReader, entries: readonly Entry[]): void {
   }
 }
 
-Deno.test("a table gives back what was written, in order, and finds every version of every key", () => {
+Deno.test("a table gives back what was written, in order, and finds every version of every key [E21]", () => {
   for (const blockSize of [1, 64, 256, 100_000]) {
     const entries = randomEntries(blockSize, 800, 200);
     const reader = openTable(entries, { ...OPTIONS, blockSize });
@@ -131,7 +131,7 @@ Deno.test("values larger than block and write buffer, and keys of a kilobyte", (
   reader.close();
 });
 
-Deno.test("properties count what went in", () => {
+Deno.test("properties count what went in [E26]", () => {
   const entries = ["put@9 a=xyz", "delete@4 a", "merge@12 b=12", "put@2 ccc="].map(parseEntry);
   const { properties, number } = writeTable(new SimDisk(), entries);
   assert.equal(number, 7);
@@ -190,7 +190,7 @@ Deno.test("a cursor that was closed serves the next, and stands nowhere until th
   assert.deepEqual(entryAt(other), entries.at(-1));
 });
 
-Deno.test("look-ups through a cache give the same, and read each block once", () => {
+Deno.test("look-ups through a cache give the same, and read each block once [E25]", () => {
   const entries = randomEntries(5, 600, 200);
   const cache = new BlockCache(1 << 20);
   const disk = new SimDisk();
@@ -205,7 +205,7 @@ Deno.test("look-ups through a cache give the same, and read each block once", ()
   assert.equal(cache.bytes, 0);
 });
 
-Deno.test("a finished table is durable; an abandoned one is gone", () => {
+Deno.test("a finished table is durable; an abandoned one is gone [E22, E23]", () => {
   const disk = new SimDisk();
   const entries = randomEntries(6, 50, 20);
   writeTable(disk, entries);

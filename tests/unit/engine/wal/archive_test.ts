@@ -40,7 +40,7 @@ function archived(world: SimRuntime): number[] {
   return world.disk.list(FILES.archiveDir).map((name) => parseArchivedName(name)!.number);
 }
 
-Deno.test("without archiving segments are removed", async () => {
+Deno.test("without archiving segments are removed [E10]", async () => {
   const world = engineWorld();
   const engine = await openTestEngine(world, keeping(5, HOUR, false));
   await rounds(engine, 5);
@@ -50,7 +50,7 @@ Deno.test("without archiving segments are removed", async () => {
   await engine.close();
 });
 
-Deno.test("archived segments are whole, counted, and the oldest beyond the number go", async () => {
+Deno.test("archived segments are whole, counted, and the oldest beyond the number go [E10]", async () => {
   const world = engineWorld();
   const engine = await openTestEngine(world, keeping(3));
   await rounds(engine, 8);
@@ -87,7 +87,7 @@ Deno.test("check reads what was archived", async () => {
   assert.ok(others.every(({ problem }) => problem === undefined));
 });
 
-Deno.test("they go by age, with the next flush or at the next start, also once archiving is off", async () => {
+Deno.test("they go by age, with the next flush or at the next start, also once archiving is off [E5]", async () => {
   const world = engineWorld();
   let engine = await openTestEngine(world, keeping(100, HOUR));
   await rounds(engine, 3);

@@ -94,7 +94,7 @@ Deno.test("a header with a changed byte is read from its copy; both damaged, or 
   }
 });
 
-Deno.test("a batch's frame comes back, its records in order", () => {
+Deno.test("a batch's frame comes back, its records in order [E2, E3]", () => {
   const tag = fc.constantFrom("write" as const, "delete" as const, "repair" as const);
   fc.assert(
     fc.property(
@@ -121,7 +121,7 @@ Deno.test("a batch's frame comes back, its records in order", () => {
 const PLACE = { salt: 0x12345678, synced: 44, firstSeq: 9 };
 const ONE: LoggedMutation = { kind: 0, tree: { id: 1 }, key: utf8("key"), value: utf8("value") };
 
-Deno.test("no frame with a changed byte, cut, or elsewhere, is sound", () => {
+Deno.test("no frame with a changed byte, cut, or elsewhere, is sound [E2]", () => {
   const file = frameAt(44, [ONE], PLACE);
   for (let at = 44; at < file.length; at++) {
     for (const mask of [1, 0x80, 0xff]) {

@@ -110,7 +110,7 @@ function afterPowerLoss(world: SimRuntime): SimDisk {
   return disk;
 }
 
-Deno.test("64 writers at a time share syncs", async () => {
+Deno.test("64 writers at a time share syncs [E8]", async () => {
   const bench = new Bench();
   const before = bench.world.disk.count("sync");
   await bench.run(Promise.all(
@@ -147,7 +147,7 @@ Deno.test("a write is acknowledged only by a sync that began after its bytes wer
   await bench.run(bench.log.close());
 });
 
-Deno.test("200 writers with values of all sizes, over rotations: replay has every record, in order", async () => {
+Deno.test("200 writers with values of all sizes, over rotations: replay has every record, in order [E4]", async () => {
   const bench = new Bench({ segmentSize: 100_000 });
   await bench.run(Promise.all(
     upTo(200).map(async (writer) => {
@@ -177,7 +177,7 @@ function results(disk: SimDisk): number {
   );
 }
 
-Deno.test("a segment ends by age, and when asked to", async () => {
+Deno.test("a segment ends by age, and when asked to [E5]", async () => {
   const bench = new Bench({ segmentAgeMs: 1000 });
   await bench.run(bench.append().done);
   assert.equal(bench.log.segments.length, 1);
@@ -300,7 +300,7 @@ for (const syncMode of ["batch", "none"] as const) {
   });
 }
 
-Deno.test("mode batch: a write is durable within the interval, or after as many writes", async () => {
+Deno.test("mode batch: a write is durable within the interval, or after as many writes [E7]", async () => {
   const bench = new Bench({ syncMode: "batch", syncIntervalMs: 100, syncEvery: 50 });
   await bench.run(bench.append().done);
   assert.deepEqual((await replay(afterPowerLoss(bench.world))).seqs, []);
@@ -314,7 +314,7 @@ Deno.test("mode batch: a write is durable within the interval, or after as many 
   assert.equal(bench.world.clock.pendingCount, 0);
 });
 
-Deno.test("mode none: durable after sync() and close(), and not before", async () => {
+Deno.test("mode none: durable after sync() and close(), and not before [E7]", async () => {
   const bench = new Bench({ syncMode: "none" });
   await bench.run(bench.append().done);
   await bench.world.clock.advance(10_000);

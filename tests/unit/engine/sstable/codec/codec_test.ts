@@ -46,7 +46,7 @@ function* blocks(): Generator<Uint8Array> {
 }
 
 for (const name of CODECS) {
-  Deno.test(`${name} gives back every block, with one encoder for all of them`, () => {
+  Deno.test(`${name} gives back every block, with one encoder for all of them [E29]`, () => {
     const encoder = encoderFor(name)!;
     for (const raw of blocks()) {
       const packed = compress(name, raw, encoder);
