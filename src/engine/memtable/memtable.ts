@@ -11,7 +11,8 @@
  *                                     └► b@9 ─► b@5 ─► b@2, which is b
  *
  * So a key that is written again costs no search among all others. Whoever knows the key finds its first
- * entry by hash: buckets that the writer alone has, each a list through the nodes.
+ * entry by hash: buckets that the writer alone has, each a list through the nodes. A table that recovery has
+ * filled has none, and nor has a reader in another thread: they search.
  *
  * References are byte offsets, 4-aligned, 0 for none. The arena starts small and doubles, so that ten
  * thousand small trees cost little; a large one is had whole. Words are copied as this machine keeps them,
@@ -28,7 +29,7 @@
  *     older      the key's next older entry; at its first, which has none, the latest
  *     newer      its next newer entry
  *     chain      the next first entry of the same bucket
- *     height     0 for all but the first entry of a key
+ *     height     of the tower, in 5 bits; bit 7: not the first entry of its key
  *
  * Invariants
  *   - Entries are never changed or removed; a newer one of the same key stands before the older.
@@ -51,6 +52,9 @@ const LATEST = 4;
 const NEWER = 5;
 const CHAIN = 6;
 const UNKNOWN = -1;
+// Of the height.
+const HEIGHT = 0x1f;
+const NOT_FIRST = 0x80;
 const PAGE = 4096;
 const FIRST_CAPACITY = PAGE;
 /** An arena that outgrows this is given room for a whole memtable, see `reserve`. */
@@ -91,8 +95,10 @@ export class Memtable {
   // The path to the last new key: sequential keys start from here and need no search.
   readonly #path = new Uint32Array(MAX_HEIGHT).fill(HEAD);
   #lastKey = 0;
-  /** By hash, the first of the entries that begin a key; as many as a power of two. A reader in another thread has none. */
+  /** By hash, the first of the entries that begin a key; as many as a power of two. */
   #buckets: Uint32Array = NO_BUCKETS;
+  /** Whether there are buckets for what is put in. */
+  #indexed = true;
   readonly #mostBuckets: number;
   #keys = 0;
   // Entries that `place` put in and `link` has not linked yet: they lie end to end from here.
@@ -127,6 +133,7 @@ export class Memtable {
   /** A frozen memtable that another thread has sent. */
   static fromShared(shared: SharedMemtable): Memtable {
     const table = new Memtable();
+    table.#indexed = false;
     table.#arena = shared.arena;
     table.#bytes = new Uint8Array(shared.arena);
     table.#words = new Uint32Array(shared.arena);
@@ -164,7 +171,8 @@ export class Memtable {
    */
   reserve(entries: number, payload: number): void {
     if (
-      this.#keys + entries > this.#buckets.length && this.#buckets.length < this.#mostBuckets
+      this.#indexed && this.#keys + entries > this.#buckets.length &&
+      this.#buckets.length < this.#mostBuckets
     ) this.#moreBuckets(this.#keys + entries);
     const needed = this.#used + payload + entries * NODE_OVERHEAD;
     if (needed <= this.#arena.byteLength) return;
@@ -186,18 +194,19 @@ export class Memtable {
   insert(seq: number, kind: EntryKind, key: Uint8Array, value: Uint8Array): void {
     // What is greater than the greatest is new, and its path is known.
     const behindAll = this.#isBehindAll(key);
-    const hash = murmur3(key, this.#seed);
-    const first = behindAll ? 0 : this.#firstOf(key, hash);
+    const hash = this.#indexed ? murmur3(key, this.#seed) : 0;
+    let first = behindAll ? 0 : this.#lookUp(hash, key);
+    if (first === UNKNOWN) first = this.#findPath(key);
+    else if (first === 0 && !behindAll) this.#findPath(key);
     const height = first === 0 ? this.#randomHeight() : 0;
     const node = this.#used;
     const keyStart = node + NODE_HEADER + 4 * height;
-    this.#head(node, seq, kind, height, key.length, value.length);
+    this.#head(node, seq, kind, first === 0 ? height : NOT_FIRST, key.length, value.length);
     this.#bytes.set(key, keyStart);
     this.#bytes.set(value, keyStart + key.length);
     this.#used = (keyStart + key.length + value.length + 3) & ~3;
     if (first !== 0) return this.#addNewer(first, node);
     this.#addKey(hash, node);
-    if (!behindAll) this.#findPath(key);
     const words = this.#words;
     while (this.#height < height) this.#path[this.#height++] = HEAD;
     for (let level = 0; level < height; level++) {
@@ -228,14 +237,9 @@ export class Memtable {
       const value = bytes.subarray(valueStart, valueEnd);
       return this.insert(seq, kind, bytes.subarray(keyStart, keyEnd), value);
     }
-    const hash = murmur3(bytes, this.#seed, keyStart, keyEnd);
-    const first = this.#lookUp(hash, bytes, keyStart, keyEnd);
-    if (first === UNKNOWN) {
-      // Only a search can tell, and that needs links.
-      this.link();
-      return this.place(seq, kind, bytes, keyStart, keyEnd, valueStart, valueEnd);
-    }
-    const height = first === 0 ? this.#randomHeight() : 0;
+    this.#indexed = false;
+    this.#buckets = NO_BUCKETS;
+    const height = this.#randomHeight();
     const node = this.#used;
     this.#head(node, seq, kind, height, keyEnd - keyStart, valueEnd - valueStart);
     let at = node + NODE_HEADER + 4 * height;
@@ -243,10 +247,7 @@ export class Memtable {
     at = this.#copy(keyStart, keyEnd, at);
     at = this.#copy(valueStart, valueEnd, at);
     this.#used = (at + 3) & ~3;
-    this.#placed++;
-    if (first !== 0) return this.#addNewer(first, node);
-    this.#addKey(hash, node);
-    if (this.#firstPlaced === 0) this.#firstPlaced = node;
+    if (this.#placed++ === 0) this.#firstPlaced = node;
     else if (this.#placedInOrder) this.#placedInOrder = this.#follows(this.#lastKey, node);
     this.#lastKey = node;
   }
@@ -254,15 +255,12 @@ export class Memtable {
   /** Makes what `place` has put in part of the table. */
   link(): void {
     if (this.#placed === 0) return;
-    const words = this.#words;
     if (this.#placedInOrder) {
       for (let node = this.#firstPlaced; node < this.#used; node = this.#nodeEnd(node)) {
-        const height = words[(node >> 2) + 1] & 0xff;
-        if (height > 0) this.#linkLast(node, height);
+        this.#linkLast(node);
       }
     } else this.#linkSorted();
     this.#placed = 0;
-    this.#firstPlaced = 0;
     this.#placedInOrder = true;
   }
 
@@ -271,7 +269,7 @@ export class Memtable {
    * Read it with the accessors below; {@link Memtable.older} goes on to the next older one.
    */
   find(key: Uint8Array, seq: number): number {
-    const first = this.#firstOf(key, murmur3(key, this.#seed));
+    const first = this.#firstOf(key);
     return first === 0 ? 0 : this.#asOf(first, seq);
   }
 
@@ -353,7 +351,7 @@ export class Memtable {
   }
   /** Where an entry's key begins in {@link Memtable.buffer}. */
   keyStart(node: number): number {
-    return node + NODE_HEADER + 4 * (this.#words[(node >> 2) + 1] & 0xff);
+    return node + NODE_HEADER + 4 * (this.#words[(node >> 2) + 1] & HEIGHT);
   }
   /** Where its key ends and its value begins. */
   keyEnd(node: number): number {
@@ -377,7 +375,7 @@ export class Memtable {
     const words = this.#words;
     const w = node >> 2;
     const bytes = this.#bytes;
-    const start = node + NODE_HEADER + 4 * (words[w + 1] & 0xff);
+    const start = node + NODE_HEADER + 4 * (words[w + 1] & HEIGHT);
     const length = words[w + 2];
     const shared = length < key.length ? length : key.length;
     for (let i = 0; i < shared; i++) {
@@ -399,20 +397,21 @@ export class Memtable {
     );
   }
 
-  #equals(node: number, bytes: Uint8Array, start: number, end: number): boolean {
+  #equals(node: number, key: Uint8Array): boolean {
     const w = node >> 2;
     const words = this.#words;
-    if (words[w + 2] !== end - start) return false;
-    const arena = this.#bytes;
+    let left = key.length;
+    if (words[w + 2] !== left) return false;
+    const bytes = this.#bytes;
     // Keys differ at their ends more often than where they begin.
-    let at = node + NODE_HEADER + 4 * (words[w + 1] & 0xff) + end - start;
-    while (end > start) if (arena[--at] !== bytes[--end]) return false;
+    let at = node + NODE_HEADER + 4 * (words[w + 1] & HEIGHT) + left;
+    while (left > 0) if (bytes[--at] !== key[--left]) return false;
     return true;
   }
 
   /** Whether an entry is the first of its key, which has a place among the keys. */
   #isFirst(node: number): boolean {
-    return (this.#words[(node >> 2) + 1] & 0xff) !== 0;
+    return (this.#words[(node >> 2) + 1] & NOT_FIRST) === 0;
   }
 
   /** The latest entry of the key after the one that `first` begins; 0 at the end. */
@@ -434,20 +433,21 @@ export class Memtable {
   }
 
   /** The entry that begins a key; 0 when there is none. */
-  #firstOf(key: Uint8Array, hash: number): number {
-    const known = this.#lookUp(hash, key, 0, key.length);
+  #firstOf(key: Uint8Array): number {
+    const known = this.#lookUp(this.#indexed ? murmur3(key, this.#seed) : 0, key);
     if (known !== UNKNOWN) return known;
     const first = this.#search(key);
     return first !== 0 && this.#compareKey(first, key) === 0 ? first : 0;
   }
 
   /** The entry that begins a key, by its hash; 0 when there is none, UNKNOWN when buckets do not tell. */
-  #lookUp(hash: number, bytes: Uint8Array, start: number, end: number): number {
+  #lookUp(hash: number, key: Uint8Array): number {
+    if (!this.#indexed) return UNKNOWN;
     const words = this.#words;
     const buckets = this.#buckets;
-    if (buckets.length === 0) return this.#count === 0 ? 0 : UNKNOWN;
+    if (buckets.length === 0) return 0;
     let node = buckets[hash & (buckets.length - 1)];
-    for (let looked = 0; node !== 0 && !this.#equals(node, bytes, start, end); looked++) {
+    for (let looked = 0; node !== 0 && !this.#equals(node, key); looked++) {
       if (looked === LONGEST_CHAIN) return UNKNOWN;
       node = words[(node >> 2) + CHAIN];
     }
@@ -502,11 +502,12 @@ export class Memtable {
     words[(first >> 2) + LATEST] = node;
   }
 
-  /** Puts the first entry of a key into its bucket. */
+  /** Makes an entry the first of its key, and puts it into its bucket. */
   #addKey(hash: number, node: number): void {
     const words = this.#words;
-    const bucket = hash & (this.#buckets.length - 1);
     words[(node >> 2) + LATEST] = node;
+    if (!this.#indexed) return;
+    const bucket = hash & (this.#buckets.length - 1);
     words[(node >> 2) + CHAIN] = this.#buckets[bucket];
     this.#buckets[bucket] = node;
     this.#keys++;
@@ -571,8 +572,8 @@ export class Memtable {
   /** Links what was placed in any order. */
   #linkSorted(): void {
     const words = this.#words;
+    const count = this.#placed;
     // The list goes through memory in no order: what is needed of the nodes is gathered in theirs.
-    const count = this.#keys;
     const nodes = new Uint32Array(count);
     const heights = new Uint8Array(count);
     const starts = new Uint32Array(count);
@@ -580,28 +581,67 @@ export class Memtable {
     const bytes = this.#bytes;
     const firstKey = this.keyStart(this.#firstPlaced);
     let shared = words[(this.#firstPlaced >> 2) + 2];
-    for (let i = 0, node = this.#firstPlaced; i < count;) {
+    for (let i = 0, node = this.#firstPlaced; i < count; i++) {
       const w = node >> 2;
-      const height = words[w + 1] & 0xff;
+      const height = words[w + 1] & HEIGHT;
       const length = words[w + 2];
       const start = node + NODE_HEADER + 4 * height;
-      node = (start + length + words[w + 3] + 3) & ~3;
-      if (height === 0) continue;
       if (this.#height < height) this.#height = height;
-      nodes[i] = w << 2;
+      nodes[i] = node;
       heights[i] = height;
       starts[i] = start;
       lengths[i] = length;
       if (shared > length) shared = length;
       for (let j = 0; j < shared; j++) if (bytes[start + j] !== bytes[firstKey + j]) shared = j;
-      i++;
+      node = (start + length + words[w + 3] + 3) & ~3;
     }
     const order = sortKeys(bytes, starts, lengths, shared);
-    for (let level = 0, left = count; left > 0; level++) {
+    const keys = this.#joinVersions(order, nodes, starts, lengths);
+    for (let level = 0, left = keys; left > 0; level++) {
       left = this.#linkLevel(level, order, left, nodes, heights);
     }
     // The next new key has to search for its path.
     this.#lastKey = 0;
+  }
+
+  /**
+   * Makes lists of the entries of each key, and brings those that begin one to the front of `order`, in which
+   * of equal keys the newest is first.
+   * @returns how many keys there are
+   */
+  #joinVersions(
+    order: Uint32Array,
+    nodes: Uint32Array,
+    starts: Uint32Array,
+    lengths: Uint32Array,
+  ): number {
+    const words = this.#words;
+    const bytes = this.#bytes;
+    let keys = 0;
+    let latest = 0;
+    for (let i = 0; i < order.length; i++) {
+      const index = order[i];
+      const node = nodes[index];
+      if (latest === 0) latest = node;
+      const next = i + 1 < order.length ? order[i + 1] : -1;
+      let length = lengths[index];
+      let isSame = next >= 0 && lengths[next] === length;
+      if (isSame) {
+        let a = starts[index] + length;
+        let b = starts[next] + length;
+        for (; length > 0 && isSame; length--) isSame = bytes[--a] === bytes[--b];
+      }
+      if (isSame) {
+        words[(node >> 2) + 1] |= NOT_FIRST;
+        words[(node >> 2) + OLDER] = nodes[next];
+        words[(nodes[next] >> 2) + NEWER] = node;
+      } else {
+        words[(node >> 2) + LATEST] = latest;
+        order[keys++] = index;
+        latest = 0;
+      }
+    }
+    return keys;
   }
 
   /**
@@ -633,13 +673,15 @@ export class Memtable {
   }
 
   /** Links a node behind all others. */
-  #linkLast(node: number, height: number): void {
+  #linkLast(node: number): void {
     const words = this.#words;
+    const height = words[(node >> 2) + 1] & HEIGHT;
     while (this.#height < height) this.#path[this.#height++] = HEAD;
     for (let level = 0; level < height; level++) {
       words[(this.#path[level] + NODE_HEADER >> 2) + level] = node;
       this.#path[level] = node;
     }
+    words[(node >> 2) + LATEST] = node;
     this.#lastKey = node;
   }
 
@@ -671,9 +713,11 @@ export class Memtable {
       this.#compareKey(last, key) < 0;
   }
 
-  /** Leaves in `#path` the last node before `key` on each level. */
-  #findPath(key: Uint8Array): void {
+  /** Leaves in `#path` the last node before `key` on each level. @returns the entry that begins it; 0 when there is none */
+  #findPath(key: Uint8Array): number {
     const words = this.#words;
+    // The path leads to another place now.
+    this.#lastKey = 0;
     let node = HEAD;
     let stop = 0;
     for (let level = this.#height - 1; level >= 0; level--) {
@@ -688,6 +732,7 @@ export class Memtable {
       }
       this.#path[level] = node;
     }
+    return stop !== 0 && this.#compareKey(stop, key) === 0 ? stop : 0;
   }
 
   #randomHeight(): number {
