@@ -233,6 +233,13 @@ export interface TreeStats {
   tablesPerLevel: number[];
 }
 
+/** About how much a range holds, before layers are merged: a key counts once for each layer that has it. */
+export interface RangeEstimate {
+  readonly entries: number;
+  /** Of keys and values. */
+  readonly bytes: number;
+}
+
 /** What recovery found; losses are named, never silent. */
 export interface RecoveryReport {
   segments: number;
@@ -372,6 +379,8 @@ export interface Engine {
    */
   setThrottle(bytesPerSecond: number): void;
   treeStats(tree: Tree): TreeStats;
+  /** About how much of a tree is in a range; reads no block. Prefix, order and limit are not looked at. */
+  estimate(tree: Tree, range: ScanRange): RangeEstimate;
   /** Stops background work, syncs and closes the log, releases the lock. */
   close(): Promise<void>;
 }

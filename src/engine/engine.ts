@@ -26,6 +26,7 @@ import {
   type MergeOperator,
   type Mutation,
   type OriginTag,
+  type RangeEstimate,
   type ReadTrace,
   type RecoveryReport,
   type ScanCursor,
@@ -811,6 +812,10 @@ class LsmEngine implements Engine {
       tables: tables.length,
       tablesPerLevel: tree.version.levels.map((level) => level.length),
     };
+  }
+
+  estimate(handle: Tree, { start, end }: ScanRange): RangeEstimate {
+    return this.#state(handle).estimate({ start, end });
   }
 
   async close(): Promise<void> {

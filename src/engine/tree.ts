@@ -12,12 +12,14 @@ import {
   KIND_MERGE,
   KIND_PUT,
   type MergeOperator,
+  type RangeEstimate,
   type ReadTrace,
   type Tree,
   type TreeOptions,
 } from "./api.ts";
 import { pressure, type RunningJob } from "./compaction/mod.ts";
 import { type EntryCursor, MergingCursor } from "./cursor.ts";
+import { shareInRange } from "./estimate.ts";
 import { type KeyBounds, LevelCursor } from "./level_cursor.ts";
 import type { TreeMeta } from "./manifest/mod.ts";
 import { Copies } from "./copies.ts";
@@ -294,6 +296,28 @@ export class TreeState implements Tree {
     return cursors.length === 1 ? cursors[0] : new MergingCursor(cursors);
   }
 
+  /** About how much is in a range, from the bounds and counts of its parts. */
+  estimate(bounds: KeyBounds): RangeEstimate {
+    let entries = 0;
+    let bytes = 0;
+    for (const { meta: { properties } } of this.version.tables()) {
+      const share = shareInRange(bounds, properties.smallest, properties.largest);
+      entries += share * properties.entries;
+      bytes += share * (properties.keyBytes + properties.valueBytes);
+    }
+    for (const memtable of this.memtables()) {
+      if (memtable.count === 0) continue;
+      const share = shareInRange(
+        bounds,
+        keyOf(memtable, memtable.first()),
+        keyOf(memtable, memtable.last()),
+      );
+      entries += share * memtable.count;
+      bytes += share * memtable.bytes;
+    }
+    return { entries: Math.ceil(entries), bytes: Math.ceil(bytes) };
+  }
+
   #readMemtable(memtable: Memtable, key: Uint8Array, seq: number, search: Search): boolean {
     for (let node = memtable.find(key, seq); node !== 0; node = memtable.older(node)) {
       const kind = memtable.kind(node);
@@ -312,6 +336,10 @@ export class TreeState implements Tree {
     }
     return false;
   }
+}
+
+function keyOf(memtable: Memtable, node: number): Uint8Array {
+  return memtable.buffer.subarray(memtable.keyStart(node), memtable.keyEnd(node));
 }
 
 /** Folds the entries of one key, newest first, until the answer is known. */

@@ -12,6 +12,8 @@ export * from "./limits.ts";
 export * from "./reconcile.ts";
 export * from "./tenants.ts";
 export * from "./text.ts";
+export * from "./token.ts";
+export * from "./transfer_checksum.ts";
 export * from "./version.ts";
 export { OwnStates, type OwnWrite } from "./own_state.ts";
 export { decodeVersions, encodeVersions } from "./version_codec.ts";

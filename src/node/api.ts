@@ -5,7 +5,7 @@
  * @module
  */
 import type { TreeOptions } from "../engine/mod.ts";
-import type { Key, VectorClock } from "../model/mod.ts";
+import type { Key, TokenRange, VectorClock, Version } from "../model/mod.ts";
 
 /** One version of a key, as reads return it. */
 export interface VersionView {
@@ -110,6 +110,77 @@ export interface Scan extends Iterable<ScanItem> {
   ready(): Promise<void> | undefined;
   /** Ends the iteration; later steps give nothing. */
   return(): IteratorResult<ScanItem>;
+}
+
+/** One version of a key on its way from one node to another. */
+export interface TransferEntry {
+  readonly key: string;
+  readonly version: Version;
+}
+
+/** Which keys of a tenant are meant; bounds as of {@link ScanInput}, all together narrow it. */
+export interface RangeInput {
+  /** The first key, inclusive. */
+  readonly start?: string;
+  /** The end, exclusive. */
+  readonly end?: string;
+  /** Keys with tokens in there. */
+  readonly tokens?: TokenRange | undefined;
+}
+
+/** What a stream of versions is asked for. */
+export interface StreamInput extends RangeInput {
+  /** The checkpoint of an earlier stream: go on behind this key. Absent or empty: from the first. */
+  readonly resumeAfter?: string;
+  /** Bytes of one batch; absent or 0: 256 KiB; at most 8 MiB. One large version may exceed it. */
+  readonly batchBytes?: number;
+}
+
+/** What a range holds. */
+export interface TransferTotals {
+  readonly keys: number;
+  readonly versions: number;
+  /** Versions that are deletes. */
+  readonly tombstones: number;
+  /** Of keys and encoded versions. */
+  readonly bytes: number;
+  /** Over all versions in their order; see `src/model/transfer_checksum.ts`. */
+  readonly checksum: number;
+}
+
+/** A part of a stream of versions. */
+export interface TransferBatch {
+  /** By key, the versions of a key in canonical order. At most 500; none in the last batch at most. */
+  readonly entries: readonly TransferEntry[];
+  /** Over the entries. */
+  readonly checksum: number;
+  /** The last key of which every version is out; empty before there is one. */
+  readonly checkpoint: string;
+  /** Of the whole stream, in its last batch; undefined before. */
+  readonly totals: TransferTotals | undefined;
+}
+
+/** What a node did with a batch of versions. */
+export interface Replicated {
+  readonly keys: number;
+  readonly versions: number;
+  /** Versions that the node did not have, nor anything that replaces them. */
+  readonly applied: number;
+  /** The last key of the batch. */
+  readonly lastKey: string;
+}
+
+/** Figures of a range. */
+export interface KeyRangeInfo {
+  /** The first key that holds any version; empty when there is none. */
+  readonly first: string;
+  readonly last: string;
+  /** Exact with {@link totals}; else estimated, before layers are merged. */
+  readonly keys: number;
+  /** The same, of keys and encoded versions. */
+  readonly bytes: number;
+  /** Undefined for an estimate. */
+  readonly totals: TransferTotals | undefined;
 }
 
 /** What a tenant has of its own; see {@link TreeOptions}. */
@@ -289,6 +360,42 @@ export interface StorageNode {
     origin: "write" | "delete" | "repair",
     watch?: WriteWatch,
   ): Promise<WriteResult>;
+  /**
+   * Every version of a range's keys, deletes and expired values too, in order, as of the first step. The
+   * input is checked by the call itself.
+   * @param signal  ends the stream; its reason is thrown
+   * @throws PairError InvalidTenantID (1004) when there is no such tenant, whether writes make tenants or
+   *   not: nothing is not the same as everything moved
+   */
+  streamKeys(
+    tenant: string,
+    input: StreamInput,
+    signal?: AbortSignal,
+  ): AsyncGenerator<TransferBatch, undefined>;
+  /**
+   * Merges versions in, all or none: 1 to 1000, in the order of a stream, of 64 MiB together at most. A
+   * batch that comes again changes nothing.
+   * @param checksum  that the sender has of the entries
+   * @throws PairError ChecksumFailed (1006) when the entries have another, InvalidArgument (1000) when they
+   *   are out of order, ResourceExhausted (2008) when a key would hold too many versions
+   */
+  replicate(
+    tenant: string,
+    entries: readonly TransferEntry[],
+    checksum: number | undefined,
+    watch?: WriteWatch,
+  ): Promise<Replicated>;
+  /**
+   * The first and last key of a range, and how much there is.
+   * @param tenant   undefined: all tenants, estimated
+   * @param options  `exact`: read the range and count; `signal` ends that
+   * @throws PairError InvalidTenantID (1004) when there is no such tenant
+   */
+  keyRange(
+    tenant: string | undefined,
+    input: RangeInput,
+    options?: { exact?: boolean; signal?: AbortSignal },
+  ): Promise<KeyRangeInfo>;
   /**
    * Makes a tenant.
    * @throws PairError InvalidArgument (1000) with the detail `reason: already_exists`, or for an option

@@ -12,6 +12,7 @@ import {
   type Key,
   PairError,
   prefixEnd,
+  utf8,
   validateNodeId,
   validateTenant,
   type VectorClock,
@@ -20,9 +21,12 @@ import { DiskError, type Runtime } from "../runtime/mod.ts";
 import type {
   CompactInput,
   Health,
+  KeyRangeInfo,
   NodeStatus,
   PutInput,
+  RangeInput,
   ReadResult,
+  Replicated,
   ReplicaWrite,
   Scan,
   ScanInput,
@@ -30,8 +34,11 @@ import type {
   SnapshotMade,
   SnapshotProblem,
   StorageNode,
+  StreamInput,
   TenantInfo,
   TenantOptions,
+  TransferBatch,
+  TransferEntry,
   WriteResult,
   WriteWatch,
 } from "./api.ts";
@@ -39,6 +46,7 @@ import { DISK_STATES, DiskGuard, type DiskThresholds, estimateWrite } from "./di
 import { DEFAULT_DISK_THRESHOLDS, HealthMonitor } from "./health.ts";
 import { getKey, KeyScan, NO_KEYS, readKey, readKeys } from "./reads.ts";
 import { Tenants } from "./tenants.ts";
+import { countRange, estimateRange, streamRange, type TransferParts } from "./transfer.ts";
 import {
   checkBatch,
   checkBatchLength,
@@ -46,6 +54,8 @@ import {
   checkLimit,
   checkPut,
   checkReplica,
+  checkStream,
+  checkTransfer,
 } from "./validate.ts";
 import { WritePath } from "./writes.ts";
 
@@ -217,6 +227,63 @@ class EngineNode implements StorageNode {
     );
   }
 
+  streamKeys(
+    tenant: string,
+    input: StreamInput,
+    signal?: AbortSignal,
+  ): AsyncGenerator<TransferBatch, undefined> {
+    this.#checkUse(tenant);
+    const range = checkStream(input);
+    return streamRange(this.#transferParts(this.#tenants.mustFind(tenant), signal), range);
+  }
+
+  async replicate(
+    tenant: string,
+    entries: readonly TransferEntry[],
+    checksum: number | undefined,
+    watch?: WriteWatch,
+  ): Promise<Replicated> {
+    this.#checkUse(tenant);
+    const { keys, versions, bytes, deletesOnly } = checkTransfer(entries, checksum);
+    this.#disk.admit(deletesOnly ? "delete" : "put", estimateWrite(bytes, versions));
+    const applied = await this.#change(
+      tenant,
+      watch,
+      (tree) => this.#writes.replicate(tree, keys, watch),
+    );
+    return { keys: keys.length, versions, applied, lastKey: entries[entries.length - 1].key };
+  }
+
+  async keyRange(
+    tenant: string | undefined,
+    input: RangeInput,
+    options: { exact?: boolean; signal?: AbortSignal } = {},
+  ): Promise<KeyRangeInfo> {
+    const tree = this.#treeOf(tenant);
+    const range = checkStream(input);
+    if (tree !== undefined) {
+      const parts = this.#transferParts(tree, options.signal);
+      return await (options.exact ? countRange(parts, range) : estimateRange(parts, range));
+    }
+    if (options.exact) {
+      throw new PairError("InvalidArgument", "Cannot count the keys of all tenants: name one");
+    }
+    const sum = { first: "", last: "", keys: 0, bytes: 0, totals: undefined };
+    for (const { tenant } of this.#tenants.list()) {
+      const tree = this.#tenants.find(tenant);
+      // Dropped meanwhile.
+      if (tree === undefined) continue;
+      const each = await estimateRange(this.#transferParts(tree, undefined), range);
+      this.#checkOpen();
+      if (each.first === "") continue;
+      if (sum.first === "" || compareKeys(each.first, sum.first) < 0) sum.first = each.first;
+      if (compareKeys(each.last, sum.last) > 0) sum.last = each.last;
+      sum.keys += each.keys;
+      sum.bytes += each.bytes;
+    }
+    return sum;
+  }
+
   async createTenant(tenant: string, options?: TenantOptions): Promise<TenantInfo> {
     this.#checkUse(tenant);
     return await this.#tenants.create(tenant, options);
@@ -336,6 +403,10 @@ class EngineNode implements StorageNode {
     return this.#tenants.mustFind(tenant);
   }
 
+  #transferParts(tree: Tree, signal: AbortSignal | undefined): TransferParts {
+    return { engine: this.#engine, tree, clock: this.#runtime.clock, signal };
+  }
+
   /**
    * The time that decides what has expired. When the wall clock goes back it stands still: what a client
    * was told is gone does not return.
@@ -401,6 +472,10 @@ class EngineNode implements StorageNode {
       { reason: "write_stall", held_ms: Math.round(heldMs) },
     );
   }
+}
+
+function compareKeys(a: string, b: string): number {
+  return compareBytes(utf8(a), utf8(b));
 }
 
 /** Nobody is told of this, but the log of late errors. */

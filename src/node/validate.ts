@@ -4,17 +4,26 @@
  * @module
  */
 import {
+  addToChecksum,
   checkClock,
+  type ClockEntry,
   clockSize,
+  compareBytes,
+  encodeBound,
   encodeKey,
+  encodeVersions,
   MAX_BATCH_BYTES,
   MAX_BATCH_ITEMS,
   MAX_COUNTER,
   MAX_VALUE_BYTES,
+  maxCounter,
+  orderVersions,
   PairError,
   type VectorClock,
+  type Version,
 } from "../model/mod.ts";
-import type { PutInput, ReplicaWrite } from "./api.ts";
+import type { PutInput, ReplicaWrite, StreamInput, TransferEntry } from "./api.ts";
+import { BATCH_BYTES, BATCH_BYTES_MAX, type TransferRange } from "./transfer.ts";
 
 /** A put that may go on. */
 export interface CheckedPut {
@@ -125,6 +134,116 @@ export function checkReplica(write: ReplicaWrite): CheckedReplica {
     throw new PairError("InvalidArgument", "Cannot take the version: its vector clock is empty");
   }
   return { key, value, clock, timestampMs: checkTimestamp(write.timestampMs) };
+}
+
+/** A key of a transfer that may go on. */
+export interface CheckedKey {
+  readonly key: Uint8Array;
+  /** At least one, in canonical order. */
+  readonly versions: readonly Version[];
+}
+
+/** A batch of a transfer that may go on. */
+export interface CheckedTransfer {
+  readonly keys: readonly CheckedKey[];
+  readonly versions: number;
+  /** Of keys and encoded versions. */
+  readonly bytes: number;
+  /** Whether it takes next to no room. */
+  readonly deletesOnly: boolean;
+}
+
+/**
+ * @param checksum  what the sender has for the entries; undefined is refused
+ * @throws PairError of a key; InvalidArgument (1000) when there are not 1 to 1000 entries or more than
+ *   64 MiB of them, for a bad version, or one that is not behind the one before it; ValueTooLarge (1003);
+ *   ChecksumFailed (1006)
+ */
+export function checkTransfer(
+  entries: readonly TransferEntry[],
+  checksum: number | undefined,
+): CheckedTransfer {
+  checkBatchLength(entries.length);
+  if (checksum === undefined) throw refusedTransfer("its checksum is missing");
+  const keys: { key: Uint8Array; versions: Version[] }[] = [];
+  let bytes = 0;
+  let actual = 0;
+  let deletesOnly = true;
+  for (const entry of entries) {
+    const key = encodeKey(entry.key);
+    const version = checkVersion(entry.version);
+    const last = keys.at(-1);
+    const order = last === undefined ? -1 : compareBytes(last.key, key);
+    if (order > 0 || (order === 0 && orderVersions(last!.versions.at(-1)!, version) >= 0)) {
+      throw refusedTransfer("its entries are out of order");
+    }
+    if (order === 0) last!.versions.push(version);
+    else keys.push({ key, versions: [version] });
+    const state = encodeVersions([version]);
+    actual = addToChecksum(key, state, actual);
+    bytes += key.length + state.length;
+    if (bytes > MAX_BATCH_BYTES) throw refusedTransfer("it is larger than 64 MiB");
+    if (version.value !== undefined) deletesOnly = false;
+  }
+  if (actual !== checksum) {
+    throw new PairError(
+      "ChecksumFailed",
+      "Cannot take the batch: its entries do not have its checksum",
+      { checksum, actual },
+    );
+  }
+  return { keys, versions: entries.length, bytes, deletesOnly };
+}
+
+/** A version that another node has, whole: nothing of it is made up here. */
+function checkVersion({ clock, dot, value, timestampMs, expiresAtMs }: Version): Version {
+  const whole = checkClock(clock);
+  // As for a replicated write.
+  if (clockSize(whole) === 0) throw refusedTransfer("a vector clock is empty");
+  if (dot !== undefined && !isOwnEvent(dot, whole)) {
+    throw refusedTransfer("a version's own event is not the last of its node in the clock");
+  }
+  for (const time of [timestampMs, expiresAtMs]) {
+    if (!Number.isSafeInteger(time) || time < 0) throw refusedTransfer("a time is out of range");
+  }
+  const checked = value === undefined ? undefined : checkValue(value);
+  return { clock: whole, dot, value: checked, timestampMs, expiresAtMs };
+}
+
+function isOwnEvent(dot: ClockEntry, clock: VectorClock): boolean {
+  return dot.counter > 0 && maxCounter(clock, dot.node) === dot.counter;
+}
+
+function refusedTransfer(why: string): PairError {
+  return new PairError("InvalidArgument", `Cannot take the batch: ${why}`);
+}
+
+/**
+ * The range of a stream or a count.
+ * @throws PairError KeyTooLarge (1002) or InvalidKey (1005) for a bad bound or checkpoint,
+ *   InvalidArgument (1000) for batches above 8 MiB
+ */
+export function checkStream(input: StreamInput): TransferRange {
+  const start = encodeBound(input.start, "the start");
+  const end = encodeBound(input.end, "the end");
+  const { resumeAfter = "", batchBytes = 0, tokens } = input;
+  if (!Number.isSafeInteger(batchBytes) || batchBytes < 0 || batchBytes > BATCH_BYTES_MAX) {
+    throw new PairError("InvalidArgument", "Cannot stream: batch_bytes is not from 0 to 8 MiB", {
+      limit: BATCH_BYTES_MAX,
+    });
+  }
+  let from = start;
+  if (resumeAfter !== "") {
+    const behind = Uint8Array.of(...encodeKey(resumeAfter), 0);
+    if (from === undefined || compareBytes(from, behind) < 0) from = behind;
+  }
+  return {
+    start: from,
+    end,
+    tokens,
+    checkpoint: resumeAfter,
+    batchBytes: batchBytes || BATCH_BYTES,
+  };
 }
 
 function checkTimestamp(timestampMs: number | undefined): number | undefined {

@@ -41,7 +41,7 @@ import {
 } from "../model/mod.ts";
 import type { Runtime } from "../runtime/mod.ts";
 import type { WriteResult, WriteWatch } from "./api.ts";
-import type { CheckedPut, CheckedReplica } from "./validate.ts";
+import type { CheckedKey, CheckedPut, CheckedReplica } from "./validate.ts";
 
 /** A key of a batch, as the batch has made it so far. */
 interface BatchRow {
@@ -175,6 +175,39 @@ export class WritePath {
       : putState(tree, key, encodeVersions(versions, this.#blocks));
     await this.#engine.write([mutation], origin, watch);
     return result;
+  }
+
+  /**
+   * Merges in versions that another node has, all or none.
+   * @returns how many of them were new here
+   */
+  async replicate(tree: Tree, keys: readonly CheckedKey[], watch?: WriteWatch): Promise<number> {
+    let applied = 0;
+    const mutations: Mutation[] = [];
+    for (const { key, versions } of keys) {
+      const before = this.#engine.getPending(tree, key);
+      const local = versionsOf(before);
+      let merged = local;
+      for (const version of versions) {
+        const next = mergeVersions(merged, [version]);
+        if (next !== merged) applied++;
+        merged = next;
+      }
+      if (merged === local) {
+        // What is here already still waits for its sync: the answer waits with it, by a write of its own.
+        if (!this.#isVisible(tree, key, before)) mutations.push(putState(tree, key, before!));
+        continue;
+      }
+      checkState(merged);
+      this.#warnOfSiblings(tree, local.length, merged.length);
+      // Only what is new, and as an operand, as in applyReplica: a batch stays as large as it came, however
+      // much its keys hold.
+      const added = merged.filter((version) => !local.includes(version));
+      const kind = local.length === 0 ? KIND_PUT : KIND_MERGE;
+      mutations.push({ tree, kind, key, value: encodeVersions(added) });
+    }
+    if (mutations.length > 0) await this.#engine.write(mutations, "repair", watch);
+    return applied;
   }
 
   /** Whether reads see this state, so that an answer may rest on it. */

@@ -53,7 +53,8 @@ export function toClock(clock: VectorClockMessage | undefined): VectorClock | un
   return { entries: clock.entries.map(toEntry), dots: clock.dots.map(toEntry) };
 }
 
-function toEntry(entry: VectorClockEntry): { node: string; counter: number } {
+/** One event of a clock. @throws PairError InvalidArgument (1000) for a counter beyond 2^53 - 1 */
+export function toEntry(entry: VectorClockEntry): { node: string; counter: number } {
   return {
     node: entry.coordinatorNodeId,
     counter: toCount(entry.logicalTimestamp, "vector_clock.logical_timestamp"),
@@ -65,7 +66,8 @@ export function fromClock(clock: VectorClock): ClockInit {
   return { entries: clock.entries.map(fromEntry), dots: clock.dots.map(fromEntry) };
 }
 
-function fromEntry(
+/** One event of a clock as a message. */
+export function fromEntry(
   entry: { readonly node: string; readonly counter: number },
 ): { coordinatorNodeId: string; logicalTimestamp: bigint } {
   return { coordinatorNodeId: entry.node, logicalTimestamp: BigInt(entry.counter) };

@@ -26,7 +26,7 @@ export interface PortLimits {
   readonly writeTimeoutMs: number;
   /**
    * The longest that a stream takes, and a unary call that does a node's maintenance (flush, compact,
-   * drop). A client that asks for more is told so: invalid_argument.
+   * drop, counting a range). A client that asks for more is told so: invalid_argument.
    */
   readonly streamTimeoutMs: number;
   /** Bytes of one message from a client, after decompression: a value of 10 MiB as base64, and room. */

@@ -25,6 +25,7 @@ const WRITES: ReadonlySet<DescMethod> = new Set<DescMethod>([
   StorageNodeService.method.write,
   StorageNodeService.method.delete,
   StorageNodeService.method.repair,
+  StorageNodeService.method.replicateData,
 ]);
 
 /** What a failed write's client is told of it. */

@@ -5,15 +5,17 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { AdminService } from "../gen/pairdb/v1/admin_pb.ts";
+import { StorageNodeService } from "../gen/pairdb/v1/storage_node_pb.ts";
 import { TenantService } from "../gen/pairdb/v1/tenant_pb.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import type { PortLimits } from "./limits.ts";
 
-/** Unary calls that do maintenance: they may take as long as a stream. */
+/** Unary calls that do maintenance, or read a whole range: they may take as long as a stream. */
 const SLOW: ReadonlySet<DescMethod> = new Set<DescMethod>([
   AdminService.method.flush,
   AdminService.method.compact,
   TenantService.method.dropTenant,
+  StorageNodeService.method.getKeyRange,
 ]);
 
 /** Streams that wait for changes, and so have no natural end. */

@@ -4,8 +4,10 @@
  * @module
  */
 import {
+  addToChecksum,
   decodeText,
   encodeKey,
+  encodeVersions,
   type Key,
   MAX_BATCH_ITEMS,
   MAX_VALUE_BYTES,
@@ -14,12 +16,16 @@ import {
 } from "../../src/model/mod.ts";
 import { validateTenant } from "../../src/model/mod.ts";
 import { valueBytes } from "../../src/node/mod.ts";
+import { checkTransfer } from "../../src/node/validate.ts";
 import type {
   CompactInput,
   Health,
+  KeyRangeInfo,
   NodeStatus,
   PutInput,
+  RangeInput,
   ReadResult,
+  Replicated,
   ReplicaWrite,
   Scan,
   ScanInput,
@@ -28,8 +34,11 @@ import type {
   SnapshotMade,
   SnapshotProblem,
   StorageNode,
+  StreamInput,
   TenantInfo,
   TenantOptions,
+  TransferBatch,
+  TransferEntry,
   VersionView,
   WriteResult,
   WriteWatch,
@@ -177,6 +186,50 @@ export class FakeNode implements StorageNode {
     if (write.deleted) this.#tenants.get(tenant)?.delete(write.key);
     else this.#store(tenant, write.key, write.value, write.clock);
     return { clock: write.clock, timestampMs: write.timestampMs ?? 0 };
+  }
+
+  async *streamKeys(
+    tenant: string,
+    { resumeAfter = "" }: StreamInput,
+  ): AsyncGenerator<TransferBatch, undefined> {
+    await this.gate;
+    this.#fail();
+    const entries = this.#versionsOf(tenant).filter(({ key }) => key > resumeAfter);
+    const { checksum, totals } = checkSums(entries);
+    yield { entries, checksum, checkpoint: entries.at(-1)?.key ?? resumeAfter, totals };
+  }
+
+  async replicate(
+    tenant: string,
+    entries: readonly TransferEntry[],
+    checksum: number | undefined,
+    watch?: WriteWatch,
+  ): Promise<Replicated> {
+    validateTenant(tenant);
+    const { keys, versions } = checkTransfer(entries, checksum);
+    await this.#handOver(watch);
+    for (const { key, version } of entries) this.#store(tenant, key, version.value, version.clock);
+    return { keys: keys.length, versions, applied: versions, lastKey: entries.at(-1)!.key };
+  }
+
+  async keyRange(
+    tenant: string | undefined,
+    _input: RangeInput,
+    { exact = false }: { exact?: boolean } = {},
+  ): Promise<KeyRangeInfo> {
+    await this.gate;
+    this.#fail();
+    const entries = (tenant === undefined ? [...this.#tenants.keys()] : [tenant])
+      .flatMap((each) => this.#versionsOf(each));
+    const { totals } = checkSums(entries);
+    const [first, last] = [entries[0]?.key ?? "", entries.at(-1)?.key ?? ""];
+    return {
+      first,
+      last,
+      keys: totals.keys,
+      bytes: totals.bytes,
+      totals: exact ? totals : undefined,
+    };
   }
 
   createTenant(tenant: string, options: TenantOptions = {}): Promise<TenantInfo> {
@@ -337,6 +390,17 @@ export class FakeNode implements StorageNode {
     return { entries: [{ node: this.nodeId, counter: ++this.#counter }], dots: [] };
   }
 
+  #versionsOf(tenant: string): TransferEntry[] {
+    validateTenant(tenant);
+    const keys = this.#tenants.get(tenant);
+    if (keys === undefined) {
+      throw new PairError("InvalidTenantID", "Cannot read the tenant: there is none");
+    }
+    return [...keys].sort(([a], [b]) => a < b ? -1 : 1).flatMap(([key, { versions }]) =>
+      versions.map((version) => ({ key, version: { ...version, dot: undefined, expiresAtMs: 0 } }))
+    );
+  }
+
   #fail(): void {
     if (this.failure !== undefined) throw this.failure;
   }
@@ -365,6 +429,20 @@ function checkWrite(tenant: string, key: Key, value: Uint8Array | undefined): vo
       limit: MAX_VALUE_BYTES,
     });
   }
+}
+
+/** The checksum of entries, and what they come to. */
+function checkSums(entries: readonly TransferEntry[]) {
+  const totals = { keys: 0, versions: 0, tombstones: 0, bytes: 0, checksum: 0 };
+  for (const { key, version } of entries) {
+    const state = encodeVersions([version]);
+    totals.checksum = addToChecksum(encodeKey(key), state, totals.checksum);
+    totals.bytes += encodeKey(key).length + state.length;
+    totals.versions++;
+    if (version.value === undefined) totals.tombstones++;
+  }
+  totals.keys = new Set(entries.map(({ key }) => key)).size;
+  return { checksum: totals.checksum, totals };
 }
 
 function noSnapshot(): PairError {

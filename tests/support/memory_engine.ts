@@ -21,6 +21,7 @@ import {
   type Mutation,
   type Origin,
   type OriginTag,
+  type RangeEstimate,
   type ReadTrace,
   type RecoveryReport,
   type ScanCursor,
@@ -417,6 +418,18 @@ export class MemoryEngine implements Engine {
       tables: 0,
       tablesPerLevel: [],
     };
+  }
+
+  estimate(tree: Tree, { start, end }: ScanRange): RangeEstimate {
+    const cursor = this.scan(tree, { start, end });
+    let entries = 0;
+    let bytes = 0;
+    while (cursor.next()) {
+      entries++;
+      bytes += cursor.key.length + cursor.value.length;
+    }
+    cursor.close();
+    return { entries, bytes };
   }
 
   close(): Promise<void> {

@@ -13,6 +13,7 @@ import { StorageNodeService } from "../../src/gen/pairdb/v1/storage_node_pb.ts";
 import { TenantService } from "../../src/gen/pairdb/v1/tenant_pb.ts";
 import type { DescMethod, MessageInitShape } from "@bufbuild/protobuf";
 import type { FakeNode } from "./fake_node.ts";
+import { transferOf } from "./transfer.ts";
 
 /** A call that is refused, with what. */
 export interface Refused {
@@ -93,6 +94,38 @@ const tenantId = "t";
 const consistency = Consistency.QUORUM;
 const unimplemented = { ends: "unimplemented", usesNode: false };
 
+const SHORT_TOKEN: Fault = [
+  "a short token",
+  { tokenRange: { start: new Uint8Array(15), end: new Uint8Array(16) } },
+  ErrorCode.INVALID_ARGUMENT,
+];
+/** A batch of two versions, the first with an own event and an expiry. */
+const transfer = transferOf([
+  {
+    key: "a",
+    version: {
+      clock: { entries: [{ node: "n0", counter: 1 }], dots: [] },
+      dot: { node: "n0", counter: 1 },
+      value,
+      timestampMs: 7,
+      expiresAtMs: 2 ** 50,
+    },
+  },
+  {
+    key: "ключ",
+    version: {
+      clock: {
+        entries: [{ node: "n0", counter: 1 }],
+        dots: [{ node: "n1", counter: 2 ** 53 - 1 }],
+      },
+      dot: undefined,
+      value: undefined,
+      timestampMs: 7,
+      expiresAtMs: 0,
+    },
+  },
+]);
+
 /** All of them. */
 export const EXAMPLES: readonly Example[] = [
   example(kv.put, { tenantId, key: "new", value, vectorClock, consistency, ttlMs: 60_000n }, [
@@ -143,9 +176,36 @@ export const EXAMPLES: readonly Example[] = [
     CLOCK,
     ["no clock", { vectorClock: undefined }, ErrorCode.INVALID_ARGUMENT],
   ]),
-  example(storage.replicateData, { tenantId }, [], unimplemented),
-  example(storage.streamKeys, { tenantId }, [], unimplemented),
-  example(storage.getKeyRange, { tenantId }, [], unimplemented),
+  example(storage.replicateData, { tenantId, ...transfer }, [
+    BAD_TENANT,
+    BAD_TENANT_2,
+    ["no entries", { entries: [] }, ErrorCode.INVALID_ARGUMENT],
+    ["no checksum", { checksum: undefined }, ErrorCode.INVALID_ARGUMENT],
+    ["another checksum", { checksum: 1 }, ErrorCode.CHECKSUM_FAILED, "data_loss"],
+    ["wrong order", { entries: transfer.entries.toReversed() }, ErrorCode.INVALID_ARGUMENT],
+    [
+      "an entry of another tenant",
+      { entries: [{ ...transfer.entries[0], tenantId: "u" }] },
+      ErrorCode.INVALID_ARGUMENT,
+    ],
+    [
+      "an entry without a value",
+      { entries: [{ key: "a", vectorClock }] },
+      ErrorCode.INVALID_ARGUMENT,
+    ],
+    ["an entry without a clock", { entries: [{ key: "a", value }] }, ErrorCode.INVALID_ARGUMENT],
+    ["a bad key", { entries: [{ ...transfer.entries[0], key: "\n" }] }, ErrorCode.INVALID_KEY],
+  ]),
+  example(storage.streamKeys, { tenantId, resumeAfter: "a" }, [
+    BAD_TENANT,
+    ["one that is not there", { tenantId: "v" }, ErrorCode.INVALID_TENANT_ID],
+    SHORT_TOKEN,
+  ]),
+  example(storage.getKeyRange, { tenantId, exact: true }, [
+    BAD_TENANT_2,
+    ["one that is not there", { tenantId: "v" }, ErrorCode.INVALID_TENANT_ID],
+    SHORT_TOKEN,
+  ]),
   example(storage.drainNode, {}, [], unimplemented),
   example(storage.healthCheck, {}),
   example(tenant.createTenant, { tenantId: "u", options: { defaultTtlMs: 5n } }, [

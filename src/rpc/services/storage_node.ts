@@ -1,6 +1,6 @@
 /**
- * StorageNodeService: one node's own copy, for coordinators. What is not here yet (ReplicateData,
- * StreamKeys, GetKeyRange, DrainNode) answers UNIMPLEMENTED.
+ * StorageNodeService: one node's own copy, for coordinators and for nodes that take it over. What is not
+ * here yet (DrainNode) answers UNIMPLEMENTED.
  * @module
  */
 import type { ServiceImpl } from "@connectrpc/connect";
@@ -10,6 +10,7 @@ import type { Clock } from "../../runtime/mod.ts";
 import type { StorageNodeService } from "../../gen/pairdb/v1/storage_node_pb.ts";
 import { watchKey } from "../outcomes.ts";
 import { fromClock, fromState, toClock, toCount } from "../convert.ts";
+import { fromBatch, fromKeyRange, toRange, toTransferEntries } from "../transfer.ts";
 
 /** Binds the service to a node. @param clock  stamps health reports */
 export function storageNodeService(
@@ -66,6 +67,26 @@ export function storageNodeService(
         values.get(watchKey),
       );
       return { success: true };
+    },
+
+    async replicateData({ tenantId, entries, checksum }, { values }) {
+      const taken = toTransferEntries(entries, tenantId);
+      const watch = values.get(watchKey);
+      return { success: true, ...await node.replicate(tenantId, taken, checksum, watch) };
+    },
+
+    // Each message waits until the one before it was taken by the connection, and a client that goes away
+    // ends the iteration, which closes the node's cursor.
+    async *streamKeys(request, { signal }) {
+      const { tenantId, resumeAfter, batchBytes } = request;
+      const input = { ...toRange(request), resumeAfter, batchBytes };
+      for await (const batch of node.streamKeys(tenantId, input, signal)) yield fromBatch(batch);
+    },
+
+    async getKeyRange(request, { signal }) {
+      const { tenantId, exact } = request;
+      const tenant = tenantId === "" ? undefined : tenantId;
+      return fromKeyRange(await node.keyRange(tenant, toRange(request), { exact, signal }));
     },
 
     healthCheck() {

@@ -4,7 +4,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Sibling, VectorClock } from "./common_pb.ts";
+import type { Sibling, VectorClock, VectorClockEntry } from "./common_pb.ts";
 import { file_pairdb_v1_common } from "./common_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pairdb/v1/storage_node.proto.
  */
 export const file_pairdb_v1_storage_node: GenFile = /*@__PURE__*/
-  fileDesc("ChxwYWlyZGIvdjEvc3RvcmFnZV9ub2RlLnByb3RvEglwYWlyZGIudjEiegoMV3JpdGVSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRILCgNrZXkYAiABKAkSEgoFdmFsdWUYAyABKAxIAIgBARIsCgx2ZWN0b3JfY2xvY2sYBCABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2tCCAoGX3ZhbHVlIk4KDVdyaXRlUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIsCgx2ZWN0b3JfY2xvY2sYAiABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2siLQoLUmVhZFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCSK0AQoMUmVhZFJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgSEgoFdmFsdWUYAiABKAxIAIgBARIsCgx2ZWN0b3JfY2xvY2sYAyABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sSDgoGc291cmNlGAQgASgJEiQKCHNpYmxpbmdzGAUgAygLMhIucGFpcmRiLnYxLlNpYmxpbmcSEQoJdGltZXN0YW1wGAYgASgDQggKBl92YWx1ZSJhChFOb2RlRGVsZXRlUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSCwoDa2V5GAIgASgJEiwKDHZlY3Rvcl9jbG9jaxgDIAEoCzIWLnBhaXJkYi52MS5WZWN0b3JDbG9jayJTChJOb2RlRGVsZXRlUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIsCgx2ZWN0b3JfY2xvY2sYAiABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sinwEKDVJlcGFpclJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRISCgV2YWx1ZRgDIAEoDEgAiAEBEiwKDHZlY3Rvcl9jbG9jaxgEIAEoCzIWLnBhaXJkYi52MS5WZWN0b3JDbG9jaxIRCgl0aW1lc3RhbXAYBSABKAMSDwoHZGVsZXRlZBgGIAEoCEIICgZfdmFsdWUiIQoOUmVwYWlyUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCCKkAQoNS2V5VmFsdWVFbnRyeRIRCgl0ZW5hbnRfaWQYASABKAkSCwoDa2V5GAIgASgJEhIKBXZhbHVlGAMgASgMSACIAQESLAoMdmVjdG9yX2Nsb2NrGAQgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEhEKCXRpbWVzdGFtcBgFIAEoAxIUCgxpc190b21ic3RvbmUYBiABKAhCCAoGX3ZhbHVlIlQKFFJlcGxpY2F0ZURhdGFSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIpCgdlbnRyaWVzGAIgAygLMhgucGFpcmRiLnYxLktleVZhbHVlRW50cnkiKAoVUmVwbGljYXRlRGF0YVJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgiVgoRU3RyZWFtS2V5c1JlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEhcKD2tleV9yYW5nZV9zdGFydBgCIAEoCRIVCg1rZXlfcmFuZ2VfZW5kGAMgASgJIicKEkdldEtleVJhbmdlUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkiOQoTR2V0S2V5UmFuZ2VSZXNwb25zZRIRCglzdGFydF9rZXkYASABKAkSDwoHZW5kX2tleRgCIAEoCSISChBEcmFpbk5vZGVSZXF1ZXN0IiQKEURyYWluTm9kZVJlc3BvbnNlEg8KB2RyYWluZWQYASABKAgiFAoSSGVhbHRoQ2hlY2tSZXF1ZXN0IsgBChNIZWFsdGhDaGVja1Jlc3BvbnNlEg8KB25vZGVfaWQYASABKAkSDgoGc3RhdHVzGAIgASgJEhEKCXRpbWVzdGFtcBgDIAEoAxIPCgdyZWFzb25zGAQgAygJEjwKB21ldHJpY3MYBSADKAsyKy5wYWlyZGIudjEuSGVhbHRoQ2hlY2tSZXNwb25zZS5NZXRyaWNzRW50cnkaLgoMTWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEylAUKElN0b3JhZ2VOb2RlU2VydmljZRI6CgVXcml0ZRIXLnBhaXJkYi52MS5Xcml0ZVJlcXVlc3QaGC5wYWlyZGIudjEuV3JpdGVSZXNwb25zZRI8CgRSZWFkEhYucGFpcmRiLnYxLlJlYWRSZXF1ZXN0GhcucGFpcmRiLnYxLlJlYWRSZXNwb25zZSIDkAIBEkUKBkRlbGV0ZRIcLnBhaXJkYi52MS5Ob2RlRGVsZXRlUmVxdWVzdBodLnBhaXJkYi52MS5Ob2RlRGVsZXRlUmVzcG9uc2USPQoGUmVwYWlyEhgucGFpcmRiLnYxLlJlcGFpclJlcXVlc3QaGS5wYWlyZGIudjEuUmVwYWlyUmVzcG9uc2USUgoNUmVwbGljYXRlRGF0YRIfLnBhaXJkYi52MS5SZXBsaWNhdGVEYXRhUmVxdWVzdBogLnBhaXJkYi52MS5SZXBsaWNhdGVEYXRhUmVzcG9uc2USRgoKU3RyZWFtS2V5cxIcLnBhaXJkYi52MS5TdHJlYW1LZXlzUmVxdWVzdBoYLnBhaXJkYi52MS5LZXlWYWx1ZUVudHJ5MAESTAoLR2V0S2V5UmFuZ2USHS5wYWlyZGIudjEuR2V0S2V5UmFuZ2VSZXF1ZXN0Gh4ucGFpcmRiLnYxLkdldEtleVJhbmdlUmVzcG9uc2USRgoJRHJhaW5Ob2RlEhsucGFpcmRiLnYxLkRyYWluTm9kZVJlcXVlc3QaHC5wYWlyZGIudjEuRHJhaW5Ob2RlUmVzcG9uc2USTAoLSGVhbHRoQ2hlY2sSHS5wYWlyZGIudjEuSGVhbHRoQ2hlY2tSZXF1ZXN0Gh4ucGFpcmRiLnYxLkhlYWx0aENoZWNrUmVzcG9uc2ViBnByb3RvMw", [file_pairdb_v1_common]);
+  fileDesc("ChxwYWlyZGIvdjEvc3RvcmFnZV9ub2RlLnByb3RvEglwYWlyZGIudjEiegoMV3JpdGVSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRILCgNrZXkYAiABKAkSEgoFdmFsdWUYAyABKAxIAIgBARIsCgx2ZWN0b3JfY2xvY2sYBCABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2tCCAoGX3ZhbHVlIk4KDVdyaXRlUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIsCgx2ZWN0b3JfY2xvY2sYAiABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2siLQoLUmVhZFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCSK0AQoMUmVhZFJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgSEgoFdmFsdWUYAiABKAxIAIgBARIsCgx2ZWN0b3JfY2xvY2sYAyABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sSDgoGc291cmNlGAQgASgJEiQKCHNpYmxpbmdzGAUgAygLMhIucGFpcmRiLnYxLlNpYmxpbmcSEQoJdGltZXN0YW1wGAYgASgDQggKBl92YWx1ZSJhChFOb2RlRGVsZXRlUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSCwoDa2V5GAIgASgJEiwKDHZlY3Rvcl9jbG9jaxgDIAEoCzIWLnBhaXJkYi52MS5WZWN0b3JDbG9jayJTChJOb2RlRGVsZXRlUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIsCgx2ZWN0b3JfY2xvY2sYAiABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sinwEKDVJlcGFpclJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRISCgV2YWx1ZRgDIAEoDEgAiAEBEiwKDHZlY3Rvcl9jbG9jaxgEIAEoCzIWLnBhaXJkYi52MS5WZWN0b3JDbG9jaxIRCgl0aW1lc3RhbXAYBSABKAMSDwoHZGVsZXRlZBgGIAEoCEIICgZfdmFsdWUiIQoOUmVwYWlyUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCCLiAQoNS2V5VmFsdWVFbnRyeRIRCgl0ZW5hbnRfaWQYASABKAkSCwoDa2V5GAIgASgJEhIKBXZhbHVlGAMgASgMSACIAQESLAoMdmVjdG9yX2Nsb2NrGAQgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEhEKCXRpbWVzdGFtcBgFIAEoAxIUCgxpc190b21ic3RvbmUYBiABKAgSEgoKZXhwaXJlc19hdBgHIAEoAxIoCgNkb3QYCCABKAsyGy5wYWlyZGIudjEuVmVjdG9yQ2xvY2tFbnRyeUIICgZfdmFsdWUieAoUUmVwbGljYXRlRGF0YVJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEikKB2VudHJpZXMYAiADKAsyGC5wYWlyZGIudjEuS2V5VmFsdWVFbnRyeRIVCghjaGVja3N1bRgDIAEoB0gAiAEBQgsKCV9jaGVja3N1bSJrChVSZXBsaWNhdGVEYXRhUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIMCgRrZXlzGAIgASgNEhAKCHZlcnNpb25zGAMgASgNEg8KB2FwcGxpZWQYBCABKA0SEAoIbGFzdF9rZXkYBSABKAkirQEKEVN0cmVhbUtleXNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIXCg9rZXlfcmFuZ2Vfc3RhcnQYAiABKAkSFQoNa2V5X3JhbmdlX2VuZBgDIAEoCRIqCgt0b2tlbl9yYW5nZRgEIAEoCzIVLnBhaXJkYi52MS5Ub2tlblJhbmdlEhQKDHJlc3VtZV9hZnRlchgFIAEoCRITCgtiYXRjaF9ieXRlcxgGIAEoDSIoCgpUb2tlblJhbmdlEg0KBXN0YXJ0GAEgASgMEgsKA2VuZBgCIAEoDCKQAQoSU3RyZWFtS2V5c1Jlc3BvbnNlEikKB2VudHJpZXMYASADKAsyGC5wYWlyZGIudjEuS2V5VmFsdWVFbnRyeRIQCghjaGVja3N1bRgCIAEoBxISCgpjaGVja3BvaW50GAMgASgJEikKBnRvdGFscxgEIAEoCzIZLnBhaXJkYi52MS5UcmFuc2ZlclRvdGFscyJlCg5UcmFuc2ZlclRvdGFscxIMCgRrZXlzGAEgASgDEhAKCHZlcnNpb25zGAIgASgDEhIKCnRvbWJzdG9uZXMYAyABKAMSDQoFYnl0ZXMYBCABKAMSEAoIY2hlY2tzdW0YBSABKAcikgEKEkdldEtleVJhbmdlUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSFwoPa2V5X3JhbmdlX3N0YXJ0GAIgASgJEhUKDWtleV9yYW5nZV9lbmQYAyABKAkSKgoLdG9rZW5fcmFuZ2UYBCABKAsyFS5wYWlyZGIudjEuVG9rZW5SYW5nZRINCgVleGFjdBgFIAEoCCKQAQoTR2V0S2V5UmFuZ2VSZXNwb25zZRIRCglzdGFydF9rZXkYASABKAkSDwoHZW5kX2tleRgCIAEoCRINCgVleGFjdBgDIAEoCBIMCgRrZXlzGAQgASgDEg0KBWJ5dGVzGAUgASgDEikKBnRvdGFscxgGIAEoCzIZLnBhaXJkYi52MS5UcmFuc2ZlclRvdGFscyISChBEcmFpbk5vZGVSZXF1ZXN0IiQKEURyYWluTm9kZVJlc3BvbnNlEg8KB2RyYWluZWQYASABKAgiFAoSSGVhbHRoQ2hlY2tSZXF1ZXN0IsgBChNIZWFsdGhDaGVja1Jlc3BvbnNlEg8KB25vZGVfaWQYASABKAkSDgoGc3RhdHVzGAIgASgJEhEKCXRpbWVzdGFtcBgDIAEoAxIPCgdyZWFzb25zGAQgAygJEjwKB21ldHJpY3MYBSADKAsyKy5wYWlyZGIudjEuSGVhbHRoQ2hlY2tSZXNwb25zZS5NZXRyaWNzRW50cnkaLgoMTWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEyngUKElN0b3JhZ2VOb2RlU2VydmljZRI6CgVXcml0ZRIXLnBhaXJkYi52MS5Xcml0ZVJlcXVlc3QaGC5wYWlyZGIudjEuV3JpdGVSZXNwb25zZRI8CgRSZWFkEhYucGFpcmRiLnYxLlJlYWRSZXF1ZXN0GhcucGFpcmRiLnYxLlJlYWRSZXNwb25zZSIDkAIBEkUKBkRlbGV0ZRIcLnBhaXJkYi52MS5Ob2RlRGVsZXRlUmVxdWVzdBodLnBhaXJkYi52MS5Ob2RlRGVsZXRlUmVzcG9uc2USPQoGUmVwYWlyEhgucGFpcmRiLnYxLlJlcGFpclJlcXVlc3QaGS5wYWlyZGIudjEuUmVwYWlyUmVzcG9uc2USUgoNUmVwbGljYXRlRGF0YRIfLnBhaXJkYi52MS5SZXBsaWNhdGVEYXRhUmVxdWVzdBogLnBhaXJkYi52MS5SZXBsaWNhdGVEYXRhUmVzcG9uc2USSwoKU3RyZWFtS2V5cxIcLnBhaXJkYi52MS5TdHJlYW1LZXlzUmVxdWVzdBodLnBhaXJkYi52MS5TdHJlYW1LZXlzUmVzcG9uc2UwARJRCgtHZXRLZXlSYW5nZRIdLnBhaXJkYi52MS5HZXRLZXlSYW5nZVJlcXVlc3QaHi5wYWlyZGIudjEuR2V0S2V5UmFuZ2VSZXNwb25zZSIDkAIBEkYKCURyYWluTm9kZRIbLnBhaXJkYi52MS5EcmFpbk5vZGVSZXF1ZXN0GhwucGFpcmRiLnYxLkRyYWluTm9kZVJlc3BvbnNlEkwKC0hlYWx0aENoZWNrEh0ucGFpcmRiLnYxLkhlYWx0aENoZWNrUmVxdWVzdBoeLnBhaXJkYi52MS5IZWFsdGhDaGVja1Jlc3BvbnNlYgZwcm90bzM", [file_pairdb_v1_common]);
 
 /**
  * @generated from message pairdb.v1.WriteRequest
@@ -249,10 +249,14 @@ export const RepairResponseSchema: GenMessage<RepairResponse> = /*@__PURE__*/
   messageDesc(file_pairdb_v1_storage_node, 7);
 
 /**
+ * One version of a key, as one node hands it to another. Siblings follow each other.
+ *
  * @generated from message pairdb.v1.KeyValueEntry
  */
 export type KeyValueEntry = Message<"pairdb.v1.KeyValueEntry"> & {
   /**
+   * The tenant of the request, or left out.
+   *
    * @generated from field: string tenant_id = 1;
    */
   tenantId: string;
@@ -263,6 +267,8 @@ export type KeyValueEntry = Message<"pairdb.v1.KeyValueEntry"> & {
   key: string;
 
   /**
+   * Absent for a delete, with `is_tombstone` set, and for nothing else.
+   *
    * @generated from field: optional bytes value = 3;
    */
   value?: Uint8Array | undefined;
@@ -273,6 +279,8 @@ export type KeyValueEntry = Message<"pairdb.v1.KeyValueEntry"> & {
   vectorClock?: VectorClock | undefined;
 
   /**
+   * Milliseconds since 1970 of the write, exactly as it was stamped.
+   *
    * @generated from field: int64 timestamp = 5;
    */
   timestamp: bigint;
@@ -281,6 +289,20 @@ export type KeyValueEntry = Message<"pairdb.v1.KeyValueEntry"> & {
    * @generated from field: bool is_tombstone = 6;
    */
   isTombstone: boolean;
+
+  /**
+   * Milliseconds since 1970 from which on the version reads as a delete. 0: never.
+   *
+   * @generated from field: int64 expires_at = 7;
+   */
+  expiresAt: bigint;
+
+  /**
+   * The version's own event, which its clock has too. Absent where the clock came whole from outside.
+   *
+   * @generated from field: pairdb.v1.VectorClockEntry dot = 8;
+   */
+  dot?: VectorClockEntry | undefined;
 };
 
 /**
@@ -291,6 +313,8 @@ export const KeyValueEntrySchema: GenMessage<KeyValueEntry> = /*@__PURE__*/
   messageDesc(file_pairdb_v1_storage_node, 8);
 
 /**
+ * One batch of a transfer: taken whole, or not at all.
+ *
  * @generated from message pairdb.v1.ReplicateDataRequest
  */
 export type ReplicateDataRequest = Message<"pairdb.v1.ReplicateDataRequest"> & {
@@ -300,9 +324,18 @@ export type ReplicateDataRequest = Message<"pairdb.v1.ReplicateDataRequest"> & {
   tenantId: string;
 
   /**
+   * 1 to 1000 versions, in the order of their keys' bytes, each once; together within one message.
+   *
    * @generated from field: repeated pairdb.v1.KeyValueEntry entries = 2;
    */
   entries: KeyValueEntry[];
+
+  /**
+   * CRC32C over the entries, as StreamKeys gives it (docs/transfer.md). Required.
+   *
+   * @generated from field: optional fixed32 checksum = 3;
+   */
+  checksum?: number | undefined;
 };
 
 /**
@@ -320,6 +353,34 @@ export type ReplicateDataResponse = Message<"pairdb.v1.ReplicateDataResponse"> &
    * @generated from field: bool success = 1;
    */
   success: boolean;
+
+  /**
+   * Keys of the batch.
+   *
+   * @generated from field: uint32 keys = 2;
+   */
+  keys: number;
+
+  /**
+   * Versions of the batch...
+   *
+   * @generated from field: uint32 versions = 3;
+   */
+  versions: number;
+
+  /**
+   * ...and those of them that this node did not have, nor anything that replaces them.
+   *
+   * @generated from field: uint32 applied = 4;
+   */
+  applied: number;
+
+  /**
+   * The last key of the batch: whoever sends in order goes on behind it.
+   *
+   * @generated from field: string last_key = 5;
+   */
+  lastKey: string;
 };
 
 /**
@@ -339,14 +400,40 @@ export type StreamKeysRequest = Message<"pairdb.v1.StreamKeysRequest"> & {
   tenantId: string;
 
   /**
+   * The first key, inclusive. Empty: no bound.
+   *
    * @generated from field: string key_range_start = 2;
    */
   keyRangeStart: string;
 
   /**
+   * The end, exclusive. Empty: no bound.
+   *
    * @generated from field: string key_range_end = 3;
    */
   keyRangeEnd: string;
+
+  /**
+   * Absent: keys of all tokens.
+   *
+   * @generated from field: pairdb.v1.TokenRange token_range = 4;
+   */
+  tokenRange?: TokenRange | undefined;
+
+  /**
+   * The checkpoint of an earlier stream: go on behind this key. Empty: from the first.
+   *
+   * @generated from field: string resume_after = 5;
+   */
+  resumeAfter: string;
+
+  /**
+   * A message is sent once it holds as many bytes. 0: 256 KiB. At most 8 MiB. One large version may
+   * exceed it.
+   *
+   * @generated from field: uint32 batch_bytes = 6;
+   */
+  batchBytes: number;
 };
 
 /**
@@ -357,13 +444,150 @@ export const StreamKeysRequestSchema: GenMessage<StreamKeysRequest> = /*@__PURE_
   messageDesc(file_pairdb_v1_storage_node, 11);
 
 /**
+ * Tokens on the ring, from `start` (exclusive) to `end` (inclusive), beyond the largest and on from
+ * the smallest where `end` is not above `start`; the whole ring where they are equal. A token is the
+ * Murmur3 (x86, 128 bits, seed 0) of a key's bytes, 16 bytes, the most significant first.
+ *
+ * @generated from message pairdb.v1.TokenRange
+ */
+export type TokenRange = Message<"pairdb.v1.TokenRange"> & {
+  /**
+   * @generated from field: bytes start = 1;
+   */
+  start: Uint8Array;
+
+  /**
+   * @generated from field: bytes end = 2;
+   */
+  end: Uint8Array;
+};
+
+/**
+ * Describes the message pairdb.v1.TokenRange.
+ * Use `create(TokenRangeSchema)` to create a new message.
+ */
+export const TokenRangeSchema: GenMessage<TokenRange> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_storage_node, 12);
+
+/**
+ * @generated from message pairdb.v1.StreamKeysResponse
+ */
+export type StreamKeysResponse = Message<"pairdb.v1.StreamKeysResponse"> & {
+  /**
+   * Empty in the last message at most.
+   *
+   * @generated from field: repeated pairdb.v1.KeyValueEntry entries = 1;
+   */
+  entries: KeyValueEntry[];
+
+  /**
+   * CRC32C over the entries of this message.
+   *
+   * @generated from field: fixed32 checksum = 2;
+   */
+  checksum: number;
+
+  /**
+   * The last key of which every version has been sent; empty before there is one.
+   *
+   * @generated from field: string checkpoint = 3;
+   */
+  checkpoint: string;
+
+  /**
+   * In the last message only: a stream without it was cut off.
+   *
+   * @generated from field: pairdb.v1.TransferTotals totals = 4;
+   */
+  totals?: TransferTotals | undefined;
+};
+
+/**
+ * Describes the message pairdb.v1.StreamKeysResponse.
+ * Use `create(StreamKeysResponseSchema)` to create a new message.
+ */
+export const StreamKeysResponseSchema: GenMessage<StreamKeysResponse> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_storage_node, 13);
+
+/**
+ * What a range holds, or what a stream has sent.
+ *
+ * @generated from message pairdb.v1.TransferTotals
+ */
+export type TransferTotals = Message<"pairdb.v1.TransferTotals"> & {
+  /**
+   * @generated from field: int64 keys = 1;
+   */
+  keys: bigint;
+
+  /**
+   * @generated from field: int64 versions = 2;
+   */
+  versions: bigint;
+
+  /**
+   * Versions that are deletes.
+   *
+   * @generated from field: int64 tombstones = 3;
+   */
+  tombstones: bigint;
+
+  /**
+   * Bytes of keys and encoded versions.
+   *
+   * @generated from field: int64 bytes = 4;
+   */
+  bytes: bigint;
+
+  /**
+   * CRC32C over all entries, however they were cut into messages.
+   *
+   * @generated from field: fixed32 checksum = 5;
+   */
+  checksum: number;
+};
+
+/**
+ * Describes the message pairdb.v1.TransferTotals.
+ * Use `create(TransferTotalsSchema)` to create a new message.
+ */
+export const TransferTotalsSchema: GenMessage<TransferTotals> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_storage_node, 14);
+
+/**
  * @generated from message pairdb.v1.GetKeyRangeRequest
  */
 export type GetKeyRangeRequest = Message<"pairdb.v1.GetKeyRangeRequest"> & {
   /**
+   * Empty: all tenants.
+   *
    * @generated from field: string tenant_id = 1;
    */
   tenantId: string;
+
+  /**
+   * As in StreamKeysRequest.
+   *
+   * @generated from field: string key_range_start = 2;
+   */
+  keyRangeStart: string;
+
+  /**
+   * @generated from field: string key_range_end = 3;
+   */
+  keyRangeEnd: string;
+
+  /**
+   * @generated from field: pairdb.v1.TokenRange token_range = 4;
+   */
+  tokenRange?: TokenRange | undefined;
+
+  /**
+   * Read the range and count, instead of an estimate. Needs a tenant.
+   *
+   * @generated from field: bool exact = 5;
+   */
+  exact: boolean;
 };
 
 /**
@@ -371,13 +595,16 @@ export type GetKeyRangeRequest = Message<"pairdb.v1.GetKeyRangeRequest"> & {
  * Use `create(GetKeyRangeRequestSchema)` to create a new message.
  */
 export const GetKeyRangeRequestSchema: GenMessage<GetKeyRangeRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_storage_node, 12);
+  messageDesc(file_pairdb_v1_storage_node, 15);
 
 /**
  * @generated from message pairdb.v1.GetKeyRangeResponse
  */
 export type GetKeyRangeResponse = Message<"pairdb.v1.GetKeyRangeResponse"> & {
   /**
+   * The first and the last key of the range that hold any version, be it a delete; empty when there is
+   * none. An estimate does not look at their tokens.
+   *
    * @generated from field: string start_key = 1;
    */
   startKey: string;
@@ -386,6 +613,35 @@ export type GetKeyRangeResponse = Message<"pairdb.v1.GetKeyRangeResponse"> & {
    * @generated from field: string end_key = 2;
    */
   endKey: string;
+
+  /**
+   * Whether the figures are counted, or estimated.
+   *
+   * @generated from field: bool exact = 3;
+   */
+  exact: boolean;
+
+  /**
+   * Estimated: entries of memtables and tables before they are merged, so that a key counts once for
+   * each of its latest writes; of tables that are in the range by a part, and by tokens, a share.
+   *
+   * @generated from field: int64 keys = 4;
+   */
+  keys: bigint;
+
+  /**
+   * Bytes of keys and encoded versions.
+   *
+   * @generated from field: int64 bytes = 5;
+   */
+  bytes: bigint;
+
+  /**
+   * Only when exact; the checksum is that of a StreamKeys of the same range at the same moment.
+   *
+   * @generated from field: pairdb.v1.TransferTotals totals = 6;
+   */
+  totals?: TransferTotals | undefined;
 };
 
 /**
@@ -393,7 +649,7 @@ export type GetKeyRangeResponse = Message<"pairdb.v1.GetKeyRangeResponse"> & {
  * Use `create(GetKeyRangeResponseSchema)` to create a new message.
  */
 export const GetKeyRangeResponseSchema: GenMessage<GetKeyRangeResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_storage_node, 13);
+  messageDesc(file_pairdb_v1_storage_node, 16);
 
 /**
  * @generated from message pairdb.v1.DrainNodeRequest
@@ -406,7 +662,7 @@ export type DrainNodeRequest = Message<"pairdb.v1.DrainNodeRequest"> & {
  * Use `create(DrainNodeRequestSchema)` to create a new message.
  */
 export const DrainNodeRequestSchema: GenMessage<DrainNodeRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_storage_node, 14);
+  messageDesc(file_pairdb_v1_storage_node, 17);
 
 /**
  * @generated from message pairdb.v1.DrainNodeResponse
@@ -423,7 +679,7 @@ export type DrainNodeResponse = Message<"pairdb.v1.DrainNodeResponse"> & {
  * Use `create(DrainNodeResponseSchema)` to create a new message.
  */
 export const DrainNodeResponseSchema: GenMessage<DrainNodeResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_storage_node, 15);
+  messageDesc(file_pairdb_v1_storage_node, 18);
 
 /**
  * @generated from message pairdb.v1.HealthCheckRequest
@@ -436,7 +692,7 @@ export type HealthCheckRequest = Message<"pairdb.v1.HealthCheckRequest"> & {
  * Use `create(HealthCheckRequestSchema)` to create a new message.
  */
 export const HealthCheckRequestSchema: GenMessage<HealthCheckRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_storage_node, 16);
+  messageDesc(file_pairdb_v1_storage_node, 19);
 
 /**
  * @generated from message pairdb.v1.HealthCheckResponse
@@ -479,7 +735,7 @@ export type HealthCheckResponse = Message<"pairdb.v1.HealthCheckResponse"> & {
  * Use `create(HealthCheckResponseSchema)` to create a new message.
  */
 export const HealthCheckResponseSchema: GenMessage<HealthCheckResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_storage_node, 17);
+  messageDesc(file_pairdb_v1_storage_node, 20);
 
 /**
  * For coordinators: one node's own copy of the data.
@@ -526,6 +782,9 @@ export const StorageNodeService: GenService<{
     output: typeof RepairResponseSchema;
   },
   /**
+   * Merges a batch of versions in, all or none, once its checksum is verified. A batch that comes
+   * again changes nothing.
+   *
    * @generated from rpc pairdb.v1.StorageNodeService.ReplicateData
    */
   replicateData: {
@@ -534,14 +793,19 @@ export const StorageNodeService: GenService<{
     output: typeof ReplicateDataResponseSchema;
   },
   /**
+   * Every version of every key of a range, deletes and expired values included, in the order of the
+   * keys, as of one moment.
+   *
    * @generated from rpc pairdb.v1.StorageNodeService.StreamKeys
    */
   streamKeys: {
     methodKind: "server_streaming";
     input: typeof StreamKeysRequestSchema;
-    output: typeof KeyValueEntrySchema;
+    output: typeof StreamKeysResponseSchema;
   },
   /**
+   * The first and last key of a range, and how much there is between them.
+   *
    * @generated from rpc pairdb.v1.StorageNodeService.GetKeyRange
    */
   getKeyRange: {
