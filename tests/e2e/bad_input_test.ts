@@ -9,6 +9,7 @@ import { Code } from "@connectrpc/connect";
 import type { Consistency } from "../../src/gen/pairdb/v1/common_pb.ts";
 import { KeyValueService } from "../../src/gen/pairdb/v1/kv_pb.ts";
 import { StorageNodeService } from "../../src/gen/pairdb/v1/storage_node_pb.ts";
+import type { TransferEntry } from "../../src/node/mod.ts";
 import { TenantService } from "../../src/gen/pairdb/v1/tenant_pb.ts";
 import {
   callRaw,
@@ -18,6 +19,7 @@ import {
   PROTOCOLS,
   type RawAnswer,
 } from "../support/raw_rpc.ts";
+import { transferOf } from "../support/transfer.ts";
 import { callJson, lastSequence, type Server, withServer } from "../support/server.ts";
 
 const KV = KeyValueService.method;
@@ -84,6 +86,10 @@ function badTenants(): BadCall[] {
     bad(what, NODE.read, { tenantId, key: "k" }, 1004),
     bad(what, NODE.delete, { tenantId, key: "k", vectorClock: clock }, 1004),
     bad(what, NODE.repair, { tenantId, key: "k", value, vectorClock: clock }, 1004),
+    bad(what, NODE.replicateData, { tenantId, ...transferOf([version("k")]) }, 1004),
+    bad(what, NODE.streamKeys, { tenantId }, 1004),
+    // Without a tenant it is about all of them.
+    ...(tenantId === "" ? [] : [bad(what, NODE.getKeyRange, { tenantId }, 1004)]),
     bad(what, TENANT.createTenant, { tenantId }, 1004),
     bad(what, TENANT.dropTenant, { tenantId }, 1004),
   ]);
@@ -233,6 +239,60 @@ function badNumbers(): BadCall[] {
   ];
 }
 
+/** A version as it is moved from node to node. */
+function version(key: string, bytes = value): TransferEntry {
+  const dot = { node: "other", counter: 5 };
+  const clock = { entries: [dot], dots: [] };
+  return { key, version: { clock, dot, value: bytes, timestampMs: 7, expiresAtMs: 0 } };
+}
+
+function badTransfers(): BadCall[] {
+  const tenantId = "t";
+  const sound = { tenantId, ...transferOf([version("a"), version("b")]) };
+  const [a, b] = sound.entries;
+  const many = Array.from({ length: 1001 }, (_, i) => version(`${1000 + i}`));
+  const large = version("a", new Uint8Array(TEN_MIB + 1));
+  const damaged = { number: 1006, status: Code.DataLoss, http: 500 };
+  const range = (length: number) => ({
+    tokenRange: { start: new Uint8Array(length), end: new Uint8Array(16) },
+  });
+  const take = NODE.replicateData;
+  return [
+    { ...bad("another checksum", take, { ...sound, checksum: 1 }, 0), expected: damaged },
+    { ...bad("an entry that was lost", take, { ...sound, entries: [a] }, 0), expected: damaged },
+    {
+      ...bad("another time", take, { ...sound, entries: [a, { ...b, timestamp: 8n }] }, 0),
+      expected: damaged,
+    },
+    bad("no checksum", take, { ...sound, checksum: undefined }, 1000),
+    bad("no entries", take, { tenantId, checksum: 0 }, 1000),
+    bad("1001 entries", take, { tenantId, ...transferOf(many) }, 1000),
+    bad("wrong order", take, { tenantId, ...transferOf([version("b"), version("a")]) }, 1000),
+    bad("a version twice", take, { tenantId, ...transferOf([version("a"), version("a")]) }, 1000),
+    bad("10 MiB and 1 byte", take, { tenantId, ...transferOf([large]) }, 1003),
+    bad("an entry of another tenant", take, { ...sound, entries: [{ ...a, tenantId: "u" }] }, 1000),
+    bad("no value", take, { ...sound, entries: [{ ...a, value: undefined }] }, 1000),
+    bad("a delete with a value", take, { ...sound, entries: [{ ...a, isTombstone: true }] }, 1000),
+    bad("no clock", take, { ...sound, entries: [{ ...a, vectorClock: undefined }] }, 1000),
+    bad("an expiry of -1", take, { ...sound, entries: [{ ...a, expiresAt: -1n }] }, 1000),
+    bad(
+      "a bad key behind a sound one",
+      take,
+      { ...sound, entries: [a, { ...b, key: "\n" }] },
+      1005,
+    ),
+    bad("an unknown tenant", NODE.streamKeys, { tenantId: "nobody" }, 1004),
+    bad("a bad checkpoint", NODE.streamKeys, { tenantId, resumeAfter: "\n" }, 1005),
+    bad("a long start", NODE.streamKeys, { tenantId, keyRangeStart: "p".repeat(1025) }, 1002),
+    bad("batches above 8 MiB", NODE.streamKeys, { tenantId, batchBytes: 8388609 }, 1000),
+    bad("a token of 15 bytes", NODE.streamKeys, { tenantId, ...range(15) }, 1000),
+    bad("a token of 17 bytes", NODE.getKeyRange, { tenantId, ...range(17) }, 1000),
+    bad("a long end", NODE.getKeyRange, { tenantId, keyRangeEnd: "p".repeat(1025) }, 1002),
+    bad("an unknown tenant", NODE.getKeyRange, { tenantId: "nobody" }, 1004),
+    bad("all tenants, exactly", NODE.getKeyRange, { exact: true }, 1000),
+  ];
+}
+
 const latin1 = (text: string) => Uint8Array.from(text, (character) => character.charCodeAt(0));
 
 /** A call whose message is none: text for JSON, bytes (as Latin-1) for all others. */
@@ -303,7 +363,7 @@ function malformedMessages(): BadCall[] {
 
 function tooLargeMessages(): BadCall[] {
   const expected = { number: 2008, status: Code.ResourceExhausted, http: 429 };
-  return [KV.put, KV.get, NODE.write].map((method) => ({
+  return [KV.put, KV.get, NODE.write, NODE.replicateData].map((method) => ({
     what: `${method.name}: a message of 17 MiB`,
     method,
     message: () => new Uint8Array(17 * 1024 * 1024).fill(0x20),
@@ -337,7 +397,7 @@ function check(protocol: Protocol, { what, method, expected }: BadCall, answer: 
 }
 
 for (const protocol of PROTOCOLS) {
-  Deno.test(`bad input over ${protocol} gets its number and changes nothing [N11, R1, V1, V2, V3, V4, V5]`, (t) =>
+  Deno.test(`bad input over ${protocol} gets its number and changes nothing [N5, N6, N7, N11, R1, V1, V2, V3, V4, V5]`, (t) =>
     withServer(async (server) => {
       await callJson(server, "KeyValueService/Put", { tenantId: "t", key: "k", value: "aGVsbG8=" });
       const before = await stateOf(server);
@@ -347,6 +407,7 @@ for (const protocol of PROTOCOLS) {
         values: badValues(),
         clocks: badClocks(server),
         "numbers and bounds": badNumbers(),
+        transfers: badTransfers(),
         "malformed messages": malformedMessages(),
         "messages beyond the limit": tooLargeMessages(),
       };
@@ -383,6 +444,10 @@ for (const protocol of PROTOCOLS) {
         bad("unknown tenant", NODE.read, key, 1004),
         bad("unknown tenant", NODE.delete, { ...key, vectorClock: clock }, 1004),
         bad("unknown tenant", NODE.repair, { ...key, value, vectorClock: clock }, 1004),
+        bad("unknown tenant", NODE.replicateData, {
+          tenantId: "nobody",
+          ...transferOf([version("k")]),
+        }, 1004),
         bad("unknown tenant", TENANT.dropTenant, { tenantId: "nobody" }, 1004),
       ];
       for (const call of calls) {
