@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { KIND_MERGE, type Mutation } from "../../../src/engine/mod.ts";
 import {
+  decodeVersions,
   inTokenRange,
   MAX_VALUE_BYTES,
   readToken,
@@ -290,6 +292,24 @@ Deno.test("replicate() takes no version where a key of the batch would hold too 
   const batch = [entry("a", version("v", 1)), entry("k", version("one more", 1, "n999"))];
   await rejectsCode(() => replicate(node, batch), 2008);
   assert.deepEqual((await collect(node)).last.totals, before);
+});
+
+Deno.test("replicate() writes what is new and nothing else: what is replaced must not outlive its replacement [N5]", async () => {
+  const { node, engine } = testNode();
+  await replicate(node, [entry("k", version(undefined, 2))]);
+  const written: Mutation[] = [];
+  const write = engine.write.bind(engine);
+  engine.write = (mutations, ...more) => {
+    written.push(...mutations);
+    return write(mutations, ...more);
+  };
+  // In the order of states: the latest first.
+  const [old, other] = [version("old", 1), version("other", 9, "n8")];
+  const done = await replicate(node, [entry("k", other), entry("k", old)]);
+  assert.equal(done.applied, 1);
+  assert.deepEqual(written.map(({ kind }) => kind), [KIND_MERGE]);
+  const states = written.flatMap(({ value }) => decodeVersions(value));
+  assert.deepEqual(states.map(({ clock }) => clock), [other.clock]);
 });
 
 Deno.test("replicate() does not vouch for what still waits for its sync [N5, B5]", async () => {
