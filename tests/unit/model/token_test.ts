@@ -24,7 +24,7 @@ function asInMemory(words: Token): Uint8Array {
   return out;
 }
 
-Deno.test("tokenOf() is Murmur3 x86 128, by the verification code of SMHasher [X18, S3]", () => {
+Deno.test("tokenOf() is Murmur3 x86 128, by the verification code of SMHasher [S3]", () => {
   // Hashes of 0, 0 1, 0 1 2 ... under the seeds 256 - length, hashed together under 0.
   const hashes = new Uint8Array(256 * 16);
   const key = Uint8Array.from({ length: 256 }, (_, i) => i);
@@ -35,12 +35,12 @@ Deno.test("tokenOf() is Murmur3 x86 128, by the verification code of SMHasher [X
   assert.equal(new DataView(final.buffer).getUint32(0, true), 0xb3ece62a);
 });
 
-Deno.test("tokens are for ever: data is placed by them [X18]", () => {
+Deno.test("tokens are for ever: data is placed by them [S3]", () => {
   assert.equal(hex("cart/42"), "ef6d8d70c429fb72e7fa493fe7fa493f");
   assert.equal(hex("ключ"), "1dc1da77872827771e36116e1e36116e");
 });
 
-Deno.test("a token comes back from its bytes, in the order of its bytes [X18]", () => {
+Deno.test("a token comes back from its bytes, in the order of its bytes [S3]", () => {
   fc.assert(fc.property(token, token, (a, b) => {
     assert.deepEqual(readToken(tokenBytes(a), "token"), a);
     const order = Math.sign(compareTokens(a, b));
@@ -52,7 +52,7 @@ function orderOfBytes(a: Uint8Array, b: Uint8Array): number {
   return a.toHex() < b.toHex() ? -1 : Number(a.toHex() > b.toHex());
 }
 
-Deno.test("ranges that follow each other around the ring hold every token once [X18, S3]", () => {
+Deno.test("ranges that follow each other around the ring hold every token once [S3]", () => {
   fc.assert(
     fc.property(fc.uniqueArray(token, { minLength: 1, maxLength: 6, selector: String }), token, (
       points,
@@ -71,7 +71,7 @@ Deno.test("ranges that follow each other around the ring hold every token once [
   );
 });
 
-Deno.test("a token of any other length is refused with 1000 [X18]", async () => {
+Deno.test("a token of any other length is refused with 1000 [S3]", async () => {
   for (const length of [0, 15, 17]) {
     await rejectsCode(() => readToken(new Uint8Array(length), "token_range.start"), 1000);
   }
