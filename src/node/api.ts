@@ -150,11 +150,11 @@ export interface TransferTotals {
 
 /** A part of a stream of versions. */
 export interface TransferBatch {
-  /** By key, the versions of a key in canonical order. At most 500; none in the last batch at most. */
+  /** By key, the versions of a key in canonical order. At most 500; none where a range of tokens has had none for 10 s, or at the end. */
   readonly entries: readonly TransferEntry[];
   /** Over the entries. */
   readonly checksum: number;
-  /** The last key of which every version is out; empty before there is one. */
+  /** Of this key, and of all before it, every version is out; empty before there is one. */
   readonly checkpoint: string;
   /** Of the whole stream, in its last batch; undefined before. */
   readonly totals: TransferTotals | undefined;

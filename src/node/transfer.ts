@@ -34,6 +34,8 @@ export const BATCH_BYTES_MAX = 8 * 1024 * 1024;
 const ENTRY_OVERHEAD = 64;
 /** Other work goes first after this long. */
 const SLICE_MS = 5;
+/** A stream that finds no token of its range for this long says how far it has looked, to go on from there. */
+const SILENCE_MS = 10_000;
 
 /** What is handed over. */
 export interface TransferRange {
@@ -70,6 +72,7 @@ export async function* streamRange(
   const token = new Uint32Array(4);
   const cursor = engine.scan(tree, { start, end });
   let sliceStart = clock.monotonicMs();
+  let sentMs = sliceStart;
   try {
     for (;;) {
       const wait = cursor.ready();
@@ -79,10 +82,16 @@ export async function* streamRange(
         await (wait ?? clock.sleep(0));
         signal?.throwIfAborted();
         sliceStart = clock.monotonicMs();
-        if (wait === undefined) continue;
       }
       if (!cursor.next()) break;
-      if (tokens !== undefined && !inTokenRange(tokenOf(cursor.key, token), tokens)) continue;
+      if (tokens !== undefined && !inTokenRange(tokenOf(cursor.key, token), tokens)) {
+        if (clock.monotonicMs() - sentMs < SILENCE_MS) continue;
+        batch.endKey(decodeKey(cursor.key));
+        yield batch.take();
+        signal?.throwIfAborted();
+        sentMs = clock.monotonicMs();
+        continue;
+      }
       // Copied: the cursor's bytes are good until its next step, a batch for longer.
       const key = cursor.key.slice();
       const state = cursor.value.slice();
@@ -94,7 +103,7 @@ export async function* streamRange(
         if (batch.isFull(key.length + alone.length, batchBytes)) {
           yield batch.take();
           signal?.throwIfAborted();
-          sliceStart = clock.monotonicMs();
+          sliceStart = sentMs = clock.monotonicMs();
         }
         batch.add({ key: name, version }, key, alone);
       }

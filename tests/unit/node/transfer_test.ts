@@ -12,6 +12,7 @@ import {
   type Version,
 } from "../../../src/model/mod.ts";
 import type { StorageNode, StreamInput, TransferBatch } from "../../../src/node/mod.ts";
+import { type Clock, simRuntime } from "../../../src/runtime/mod.ts";
 import { bytes, rejectsCode, testNode, turn } from "../../support/node.ts";
 import { checksumOf } from "../../support/transfer.ts";
 
@@ -162,6 +163,33 @@ Deno.test("streamKeys() narrows by key and by token, and token ranges around the
   const all = (await collect(node)).entries;
   assert.equal(parts.length, all.length);
   assert.equal(new Set(parts.map(({ key }) => key)).size, new Set(all.map(({ key }) => key)).size);
+});
+
+Deno.test("streamKeys() says how far it has looked when it finds no token for long, and goes on from there [N6, S3]", async () => {
+  const world = simRuntime();
+  world.disk.makeDir("/data");
+  let nowMs = 0;
+  const clock: Clock = {
+    wallMs: () => world.clock.wallMs(),
+    monotonicMs: () => nowMs += 500,
+    sleep: () => Promise.resolve(),
+    after: (...args) => world.clock.after(...args),
+  };
+  const { node } = testNode({ runtime: { ...world, clock } });
+  for (let i = 0; i < 100; i++) await node.put("t", { key: `k${100 + i}`, value: bytes("v") });
+  const at = tokenOf(bytes("k199"));
+  // Nothing but the last key.
+  const tokens = { start: Uint32Array.from(at, (word, i) => i === 3 ? word - 1 : word), end: at };
+  const { batches, last } = await collect(node, { tokens });
+  assert.ok(batches.length > 3);
+  const checkpoints = batches.map(({ checkpoint }) => checkpoint);
+  assert.deepEqual(checkpoints, checkpoints.toSorted());
+  assert.deepEqual(last.entries.map(({ key }) => key), ["k199"]);
+  assert.deepEqual(batches.slice(0, -1).flatMap(({ entries }) => entries), []);
+  for (const resumeAfter of checkpoints.slice(0, -1)) {
+    const rest = await collect(node, { tokens, resumeAfter });
+    assert.deepEqual(rest.entries.map(({ key }) => key), ["k199"]);
+  }
 });
 
 Deno.test("streamKeys() refuses bad input at once [N6, V1, T4]", async () => {

@@ -474,7 +474,7 @@ export const TokenRangeSchema: GenMessage<TokenRange> = /*@__PURE__*/
  */
 export type StreamKeysResponse = Message<"pairdb.v1.StreamKeysResponse"> & {
   /**
-   * Empty in the last message at most.
+   * None in the last message, perhaps, and where no key of the range of tokens was found for 10 s.
    *
    * @generated from field: repeated pairdb.v1.KeyValueEntry entries = 1;
    */
@@ -488,7 +488,8 @@ export type StreamKeysResponse = Message<"pairdb.v1.StreamKeysResponse"> & {
   checksum: number;
 
   /**
-   * The last key of which every version has been sent; empty before there is one.
+   * Of this key, and of all of the range before it, every version has been sent; empty before there is
+   * one.
    *
    * @generated from field: string checkpoint = 3;
    */
