@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { compareBytes } from "../../../src/model/mod.ts";
+import { KIND_PUT } from "../../../src/engine/mod.ts";
 import { shareInRange } from "../../../src/engine/estimate.ts";
+import { engineWorld, openTestEngine } from "../../support/engine.ts";
 import { bytes } from "../../support/node.ts";
 
 function share(start: string | undefined, end: string | undefined): number {
@@ -40,4 +42,29 @@ Deno.test("shareInRange() is from 0 to 1 for any keys [N7]", () => {
     }),
     { numRuns: 2000 },
   );
+});
+
+Deno.test("estimate() is near the truth over memtables and tables, and reads no block [N7]", async () => {
+  const engine = await openTestEngine(engineWorld());
+  const tree = await engine.createTree("t");
+  const keyOf = (i: number) => bytes(`k${String(i).padStart(4, "0")}`);
+  for (let i = 0; i < 1000; i++) {
+    await engine.write([{ tree, kind: KIND_PUT, key: keyOf(i), value: new Uint8Array(20) }]);
+  }
+  assert.ok(engine.treeStats(tree).tables > 1 && engine.treeStats(tree).memtableBytes > 0);
+  const { blockCacheHits, blockCacheMisses } = engine.stats();
+  assert.equal(engine.estimate(tree, {}).entries, 1000);
+  assert.ok(engine.estimate(tree, {}).bytes >= 1000 * 25);
+  for (const [start, end] of [[0, 500], [250, 750], [900, 1000]]) {
+    const { entries } = engine.estimate(tree, { start: keyOf(start), end: keyOf(end) });
+    const off = Math.abs(entries - (end - start));
+    assert.ok(off <= 60, `${entries} for ${start} to ${end}`);
+  }
+  assert.equal(engine.estimate(tree, { start: bytes("l") }).entries, 0);
+  const after = engine.stats();
+  assert.deepEqual([after.blockCacheHits, after.blockCacheMisses], [
+    blockCacheHits,
+    blockCacheMisses,
+  ]);
+  await engine.close();
 });
