@@ -242,6 +242,7 @@ export class Memtable {
     const height = this.#randomHeight();
     const node = this.#used;
     this.#head(node, seq, kind, height, keyEnd - keyStart, valueEnd - valueStart);
+    this.#words[(node >> 2) + LATEST] = node;
     let at = node + NODE_HEADER + 4 * height;
     if (bytes !== this.#source) this.#setSource(bytes);
     at = this.#copy(keyStart, keyEnd, at);
@@ -595,8 +596,8 @@ export class Memtable {
       for (let j = 0; j < shared; j++) if (bytes[start + j] !== bytes[firstKey + j]) shared = j;
       node = (start + length + words[w + 3] + 3) & ~3;
     }
-    const order = sortKeys(bytes, starts, lengths, shared);
-    const keys = this.#joinVersions(order, nodes, starts, lengths);
+    const { order, same } = sortKeys(bytes, starts, lengths, shared);
+    const keys = same === undefined ? count : this.#joinVersions(order, same, nodes);
     for (let level = 0, left = keys; left > 0; level++) {
       left = this.#linkLevel(level, order, left, nodes, heights);
     }
@@ -607,39 +608,26 @@ export class Memtable {
   /**
    * Makes lists of the entries of each key, and brings those that begin one to the front of `order`, in which
    * of equal keys the newest is first.
+   * @param same  by place in `order`: the key is that of the next entry
    * @returns how many keys there are
    */
-  #joinVersions(
-    order: Uint32Array,
-    nodes: Uint32Array,
-    starts: Uint32Array,
-    lengths: Uint32Array,
-  ): number {
+  #joinVersions(order: Uint32Array, same: Uint8Array, nodes: Uint32Array): number {
     const words = this.#words;
-    const bytes = this.#bytes;
     let keys = 0;
     let latest = 0;
     for (let i = 0; i < order.length; i++) {
-      const index = order[i];
-      const node = nodes[index];
-      if (latest === 0) latest = node;
-      const next = i + 1 < order.length ? order[i + 1] : -1;
-      let length = lengths[index];
-      let isSame = next >= 0 && lengths[next] === length;
-      if (isSame) {
-        let a = starts[index] + length;
-        let b = starts[next] + length;
-        for (; length > 0 && isSame; length--) isSame = bytes[--a] === bytes[--b];
-      }
-      if (isSame) {
+      const node = nodes[order[i]];
+      if (same[i] === 1) {
+        const older = nodes[order[i + 1]];
+        if (latest === 0) latest = node;
         words[(node >> 2) + 1] |= NOT_FIRST;
-        words[(node >> 2) + OLDER] = nodes[next];
-        words[(nodes[next] >> 2) + NEWER] = node;
-      } else {
-        words[(node >> 2) + LATEST] = latest;
-        order[keys++] = index;
-        latest = 0;
+        words[(node >> 2) + OLDER] = older;
+        words[(older >> 2) + NEWER] = node;
+        continue;
       }
+      if (latest !== 0) words[(node >> 2) + LATEST] = latest;
+      latest = 0;
+      order[keys++] = order[i];
     }
     return keys;
   }
@@ -681,7 +669,6 @@ export class Memtable {
       words[(this.#path[level] + NODE_HEADER >> 2) + level] = node;
       this.#path[level] = node;
     }
-    words[(node >> 2) + LATEST] = node;
     this.#lastKey = node;
   }
 

@@ -17,14 +17,15 @@ const RADIX = 256;
  * @param starts   where each begins
  * @param lengths  how many bytes it has
  * @param shared   how many bytes all are known to begin with in common
- * @returns the keys' indices in order
+ * @returns the keys' indices in order; and by place in it, whether the key is the same as the one behind it,
+ *   where there are such at all
  */
 export function sortKeys(
   bytes: Uint8Array,
   starts: Uint32Array,
   lengths: Uint32Array,
   shared: number,
-): Uint32Array {
+): { order: Uint32Array; same: Uint8Array | undefined } {
   return new KeySorter(bytes, starts, lengths).sort(shared);
 }
 
@@ -40,6 +41,7 @@ class KeySorter {
   // By key: both words of the range that is sorted, so that keys are read once, in the order of the range.
   readonly #high: Uint32Array;
   readonly #low: Uint32Array;
+  #same: Uint8Array | undefined;
   readonly #counts = new Uint32Array(4 * RADIX);
   readonly #compare: (a: number, b: number) => number;
 
@@ -64,12 +66,12 @@ class KeySorter {
     };
   }
 
-  sort(shared: number): Uint32Array {
+  sort(shared: number): { order: Uint32Array; same: Uint8Array | undefined } {
     const count = this.#order.length;
     // Last first: each pass keeps the order of equals.
     for (let i = 0; i < count; i++) this.#order[i] = count - 1 - i;
     this.#sortRange(0, count, shared);
-    return this.#order;
+    return { order: this.#order, same: this.#same };
   }
 
   /** Sorts `order[from, to)`, whose keys are equal up to `depth` and have at least that many bytes. */
@@ -107,13 +109,35 @@ class KeySorter {
         // A key that ends here reads as one that goes on with zeros.
         if (shortest !== longest && shortest < at + 8) this.#compareRange(start, end);
         else if (longest > at + 8) this.#sortRange(start, end, at + 8);
+        else for (let i = start; i + 1 < end; i++) this.#areSame(i);
       }
       start = end;
     }
   }
 
   #compareRange(from: number, to: number): void {
-    if (to - from > 1) this.#order.subarray(from, to).sort(this.#compare);
+    if (to - from < 2) return;
+    const order = this.#order;
+    order.subarray(from, to).sort(this.#compare);
+    for (let i = from; i + 1 < to; i++) {
+      const [a, b] = [order[i], order[i + 1]];
+      if (this.#lengths[a] === this.#lengths[b] && this.#equal(a, b)) this.#areSame(i);
+    }
+  }
+
+  #equal(a: number, b: number): boolean {
+    const bytes = this.#bytes;
+    let [x, y] = [this.#starts[a], this.#starts[b]];
+    for (const end = x + this.#lengths[a]; x < end; x++, y++) {
+      if (bytes[x] !== bytes[y]) return false;
+    }
+    return true;
+  }
+
+  /** The keys at a place and the one behind it are the same. */
+  #areSame(place: number): void {
+    this.#same ??= new Uint8Array(this.#order.length);
+    this.#same[place] = 1;
   }
 
   /** How many bytes all keys of a range have in common. */
