@@ -60,7 +60,9 @@ export class Http2Stream {
   /** What waits for room; undefined: nothing ever did, as in most streams. */
   #queue: Uint8Array[] | undefined;
   #queuedBytes = 0;
-  /** As many of them as the connection knows of. */
+  /** Of the first piece in the queue: bytes that have left. They take memory as long as it does. */
+  #leftBytes = 0;
+  /** What the connection knows of: all of each piece that waits, or a part of it. */
   #countedBytes = 0;
   #trailers: HeaderList | undefined;
   #endQueued = false;
@@ -71,9 +73,9 @@ export class Http2Stream {
     this.sendWindow = new SendWindow(sendWindowBytes);
   }
 
-  /** Bytes that wait for room. */
+  /** Bytes of the pieces that wait for room, or a part of them. */
   get queuedBytes(): number {
-    return this.#queuedBytes;
+    return this.#countedBytes;
   }
 
   /** Whether something waits for room, if only the end. */
@@ -123,9 +125,9 @@ export class Http2Stream {
     }
     if (this.waiting) this.#connection.pump(this);
     // Only now: what leaves at once never waited.
-    if (this.#queuedBytes > this.#countedBytes) {
+    if (this.#heldBytes() > this.#countedBytes) {
       this.#count();
-      if (!this.#connection.mayQueue(this, this.#queuedBytes)) this.#connection.refuseAnswer(this);
+      if (!this.#connection.mayQueue(this, this.#countedBytes)) this.#connection.refuseAnswer(this);
     }
     return !this.waiting;
   }
@@ -149,6 +151,7 @@ export class Http2Stream {
     this.closed = true;
     this.#queue = undefined;
     this.#queuedBytes = 0;
+    this.#leftBytes = 0;
     this.#count();
     this.#endQueued = false;
     this.#trailers = undefined;
@@ -179,7 +182,8 @@ export class Http2Stream {
     if (isRest) queue.shift();
     else queue[0] = piece.subarray(length);
     this.#queuedBytes -= length;
-    if (this.#queuedBytes < this.#countedBytes) this.#count();
+    this.#leftBytes = isRest ? 0 : this.#leftBytes + length;
+    if (this.#heldBytes() < this.#countedBytes) this.#count();
     this.sendWindow.take(length);
     const frame = isRest ? piece : piece.subarray(0, length);
     this.#connection.writeData(this.id, frame, isEnd, !isRest);
@@ -190,10 +194,15 @@ export class Http2Stream {
     return length;
   }
 
+  #heldBytes(): number {
+    return this.#queuedBytes + this.#leftBytes;
+  }
+
   /** Tells the connection how much waits. */
   #count(): void {
-    const change = this.#queuedBytes - this.#countedBytes;
-    this.#countedBytes = this.#queuedBytes;
+    const heldBytes = this.#heldBytes();
+    const change = heldBytes - this.#countedBytes;
+    this.#countedBytes = heldBytes;
     this.#connection.countQueued(change);
   }
 }
