@@ -4,6 +4,7 @@
  *     up to the soft limit    nothing happens: clients have networks of all speeds
  *     above it                connections that have taken nothing for a while are cut off, those that hold the
  *                             most first, until it is kept
+ *                             most first, until it is kept; until half of it is, where answers wait to be made
  *     above the hard limit    the one that holds the most is cut off at once, whatever it has taken
  * @module
  */
@@ -26,9 +27,16 @@ export interface BacklogOptions {
   readonly hardBytes: number;
   /** How long a connection may take nothing while the soft limit is exceeded. */
   readonly graceMs: number;
+  /** Whether answers wait for others to be taken before they are made. */
+  readonly isWanted?: () => boolean;
+  /** Told when less waits than before. */
+  readonly onShrunk?: () => void;
   /** All connections. */
   readonly holders: () => Iterable<Holder>;
 }
+
+/** How much of the soft limit may be taken by those that stand still, once others wait for room. */
+const WANTED_SHARE = 1 / 2;
 
 /** See the module. */
 export class Backlog {
@@ -50,7 +58,7 @@ export class Backlog {
   /** Counts bytes more, or, below 0, fewer. May cut connections off, also the one that adds. */
   add(bytes: number): void {
     this.#bytes += bytes;
-    if (bytes < 0) return;
+    if (bytes < 0) return this.#options.onShrunk?.();
     if (this.#bytes > this.#options.hardBytes) this.#cut(() => true, this.#options.hardBytes);
     if (this.#bytes > this.#options.softBytes) this.#watch();
   }
@@ -69,7 +77,10 @@ export class Backlog {
     this.#cancel = this.#options.clock.after(this.#options.graceMs, () => {
       this.#cancel = undefined;
       const seen = this.#seen;
-      this.#cut((holder) => seen.get(holder) === holder.progress, this.#options.softBytes);
+      const { softBytes, isWanted } = this.#options;
+      // Where others wait for room, those that stand still make it at once, not one by one.
+      const limitBytes = isWanted?.() === true ? softBytes * WANTED_SHARE : softBytes;
+      this.#cut((holder) => seen.get(holder) === holder.progress, limitBytes);
       if (this.#bytes > this.#options.softBytes) this.#watch();
       else this.#seen.clear();
     });

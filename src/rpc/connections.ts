@@ -23,6 +23,7 @@ import {
   type ServerHandler,
 } from "./http2/mod.ts";
 import { http2LimitsOf, type PortLimits } from "./limits.ts";
+import type { AnswerRoom } from "./answer_room.ts";
 import { Backlog, type Holder } from "./backlog.ts";
 import { describe } from "./errors.ts";
 
@@ -40,9 +41,9 @@ class Link implements Holder {
   http2: ServerConnection | undefined;
   /** Requests of HTTP/1.1 that are being answered. */
   running = 0;
-  /** Of HTTP/1.1: bytes of answers that wait for the client, and how often it has taken some. */
+  /** Of HTTP/1.1: bytes of answers that wait for the client, and those that its socket was given so far. */
   http1Bytes = 0;
-  http1Taken = 0;
+  http1Handed = 0;
   /** When the last request ended; before the first, when the connection came. */
   idleSinceMs: number;
   /** Closed by us, though perhaps not gone yet. */
@@ -70,7 +71,14 @@ class Link implements Holder {
   }
 
   get progress(): number {
-    return this.http2?.progress ?? this.http1Taken;
+    // Under Deno a response says that it is out while its last bytes still wait in the socket.
+    return this.http2?.progress ?? this.http1Handed - this.socket.writableLength;
+  }
+
+  /** Whether something waits for the client, be it only in the socket. */
+  get owes(): boolean {
+    const inSocket = this.http2?.output.pendingBytes ?? this.socket.writableLength;
+    return inSocket + this.queuedBytes > 0;
   }
 
   cut(): void {
@@ -88,6 +96,8 @@ class Link implements Holder {
 export interface Http1Request {
   /** Counts bytes more, or, below 0, fewer, of its answer that wait for the client. */
   queued(bytes: number): void;
+  /** Its connection took so many of them. */
+  handed(bytes: number): void;
   /** It has been answered. */
   end(): void;
 }
@@ -98,6 +108,8 @@ export interface ConnectionsOptions {
   readonly log: Log;
   readonly limits: PortLimits;
   readonly registry: Registry;
+  /** Told when less waits for clients than before. */
+  readonly answers: Pick<AnswerRoom, "advance" | "waiting">;
   readonly http1: Server;
   readonly http2: Http2Requests;
 }
@@ -143,6 +155,8 @@ export class Connections {
       hardBytes: limits.answerBytesMax,
       graceMs: limits.answerGraceMs,
       holders: () => this.#links.values(),
+      isWanted: () => options.answers.waiting > 0,
+      onShrunk: () => options.answers.advance(),
     });
     registry.collect(() => [{
       name: "pairdb_answers_waiting_bytes",
@@ -155,6 +169,11 @@ export class Connections {
   /** Whether {@link drain} was called: answers should ask HTTP/1.1 clients to go. */
   get closing(): boolean {
     return this.#closing;
+  }
+
+  /** Bytes of answers that wait for clients to take them. */
+  get queuedBytes(): number {
+    return this.#backlog.bytes;
   }
 
   /** Takes a new connection. */
@@ -200,10 +219,11 @@ export class Connections {
   /** Marks the start of a request over HTTP/1.1. */
   begin(request: IncomingMessage): Http1Request {
     const link = this.#links.get(request.socket);
-    if (link === undefined) return { queued() {}, end() {} };
+    if (link === undefined) return { queued() {}, handed() {}, end() {} };
     link.running++;
     return {
       queued: (bytes) => this.#countHttp1(link, bytes),
+      handed: (bytes) => link.http1Handed += bytes,
       end: () => {
         link.running--;
         link.idleSinceMs = this.#options.clock.monotonicMs();
@@ -216,7 +236,6 @@ export class Connections {
   #countHttp1(link: Link, bytes: number): void {
     if (link.expelled || !this.#links.has(link.socket)) return;
     link.http1Bytes += bytes;
-    if (bytes < 0) link.http1Taken++;
     this.#backlog.add(bytes);
   }
 
@@ -370,11 +389,7 @@ export class Connections {
 
   /** Cuts off a client that takes nothing of what waits for it, or grants no window for it. */
   #lookForStall(link: Link, nowMs: number): void {
-    const { http2 } = link;
-    if (http2 === undefined) return;
-    if (
-      http2.output.pendingBytes + http2.queuedBytes === 0 || link.progress !== link.seenProgress
-    ) {
+    if (!link.owes || link.progress !== link.seenProgress) {
       link.seenProgress = link.progress;
       link.stalledSinceMs = nowMs;
     } else if (nowMs - link.stalledSinceMs >= this.#options.limits.stallTimeoutMs) {

@@ -4,6 +4,7 @@
  */
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { PeerCertificate } from "../runtime/mod.ts";
+import type { AnswerTurn } from "./answer_room.ts";
 import type { HeaderList } from "./http2/mod.ts";
 
 /** What is answered, from either side of the house. */
@@ -33,6 +34,8 @@ export interface Exchange {
   readonly body: AsyncIterable<Uint8Array>;
   /** Aborted when the client goes away, when time is up, and when the port closes. */
   readonly signal: AbortSignal;
+  /** When its large answers are made. The exchange ends each turn once its connection has the answer. */
+  readonly turn: AnswerTurn;
   /** Whether the client got its answer, as far as can be known here. */
   readonly finished: boolean;
   /** Ends the exchange early: running reads fail with `reason`, and the signal fires. */

@@ -3,13 +3,19 @@
  * @module
  */
 import type { Hono } from "hono";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError, type ContextValues, createContextValues } from "@connectrpc/connect";
 import { errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
 import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import type { Clock, Log } from "../runtime/mod.ts";
 import type { OriginRequest, OriginVerdict, WebBindings } from "../web/mod.ts";
-import { admitToMetrics, type Authority, OPEN_AUTHORITY, valuesOf } from "./auth/mod.ts";
+import {
+  admitToMetrics,
+  type Authority,
+  OPEN_AUTHORITY,
+  valuesOf as peerValues,
+} from "./auth/mod.ts";
+import { turnKey } from "./answer_room.ts";
 import { completeError, deadlineExceeded, describe, timeUp } from "./errors.ts";
 import { type Answer, type Exchange, pathOf, urlOf } from "./exchange.ts";
 import { countInflated } from "./inflated.ts";
@@ -158,6 +164,11 @@ function tameTimeouts(header: Headers, maxMs: number): void {
   }
 }
 
+/** What services find of an exchange besides their message. */
+function valuesOf({ peer, turn }: Exchange): ContextValues {
+  return (peer === undefined ? createContextValues() : peerValues(peer)).set(turnKey, turn);
+}
+
 function toUniversal(exchange: Exchange): UniversalServerRequest {
   return {
     httpVersion: exchange.httpVersion,
@@ -166,7 +177,7 @@ function toUniversal(exchange: Exchange): UniversalServerRequest {
     header: exchange.header,
     body: exchange.body,
     signal: exchange.signal,
-    contextValues: countInflated(exchange, exchange.peer && valuesOf(exchange.peer)),
+    contextValues: countInflated(exchange, valuesOf(exchange)),
   };
 }
 

@@ -9,6 +9,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ConnectError } from "@connectrpc/connect";
 import type { Clock, Connection, PeerCertificate } from "../runtime/mod.ts";
+import type { AnswerTurn } from "./answer_room.ts";
+import type { Http1Request } from "./connections.ts";
 import { type Answer, bodyLate, clientGone, type Exchange, grpcMessage } from "./exchange.ts";
 import { type BodyRoom, forgetLength, HeldBody, type HeldBodyOptions } from "./request_bytes.ts";
 
@@ -106,14 +108,15 @@ export class Http1Exchange implements Exchange {
   /** Bytes of the answer that wait for the client. */
   #queued = 0;
 
-  /** @param onQueued  told how many bytes more (or, below 0, fewer) of the answer wait for the client */
+  /** @param client  told what of the answer waits for it, and what it took */
   constructor(
     readonly request: IncomingMessage,
     readonly response: ServerResponse,
     private readonly clock: Clock,
     private readonly limits: DrainLimits & HeldBodyOptions["limits"],
     room: BodyRoom,
-    private readonly onQueued: (bytes: number) => void,
+    private readonly client: Pick<Http1Request, "queued" | "handed">,
+    readonly turn: AnswerTurn,
   ) {
     this.signal = this.#controller.signal;
     this.header = toHeaders(request.headers);
@@ -184,6 +187,7 @@ export class Http1Exchange implements Exchange {
       while (step !== undefined && step.done !== true) {
         if (this.#gone) return;
         if (this.method !== "HEAD") await this.#write(step.value);
+        this.turn.end();
         step = await iterator?.next();
       }
       if (answer.trailer !== undefined) this.response.addTrailers(toNodeHeaders(answer.trailer));
@@ -208,17 +212,20 @@ export class Http1Exchange implements Exchange {
   /** Hands one chunk to the connection and waits until there is room for the next. */
   async #write(chunk: Uint8Array): Promise<void> {
     this.#count(chunk.length);
+    this.turn.end();
     for (let from = 0; from < chunk.length && !this.#gone; from += PIECE_BYTES) {
       const piece = chunk.subarray(from, from + PIECE_BYTES);
       if (!this.response.write(piece)) await this.#room();
-      this.#count(-piece.length);
+      this.client.handed(piece.length);
     }
+    // No sooner: as long as a part of it waits, it is there as a whole.
+    this.#count(-chunk.length);
   }
 
   #count(bytes: number): void {
     if (bytes === 0) return;
     this.#queued += bytes;
-    this.onQueued(bytes);
+    this.client.queued(bytes);
   }
 
   /** Waits until the connection takes more. */
@@ -309,6 +316,7 @@ export class Http1Exchange implements Exchange {
   }
 
   release(): void {
+    this.turn.close();
     this.#held.release();
   }
 

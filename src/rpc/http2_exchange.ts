@@ -4,6 +4,7 @@
  */
 import type { ConnectError } from "@connectrpc/connect";
 import type { PeerCertificate } from "../runtime/mod.ts";
+import type { AnswerTurn } from "./answer_room.ts";
 import {
   type Answer,
   bodyLate,
@@ -87,6 +88,7 @@ export class Http2Exchange implements Exchange, StreamUser {
     { secure, peer }: Pick<Exchange, "secure" | "peer">,
     prepaid: number,
     held: Omit<HeldBodyOptions, "contentType" | "onLate">,
+    readonly turn: AnswerTurn,
   ) {
     this.secure = secure;
     this.peer = peer;
@@ -147,7 +149,10 @@ export class Http2Exchange implements Exchange, StreamUser {
       this.#stream.sendHeaders(toHeaderList(answer.header, answer.status), isHead || isBare);
       while (step !== undefined && step.done !== true) {
         if (this.#gone) return;
-        if (!isHead && !this.#stream.sendData(step.value)) await this.#room();
+        const hasLeft = isHead || this.#stream.sendData(step.value);
+        // What waits is counted by the connection now.
+        this.turn.end();
+        if (!hasLeft) await this.#room();
         step = await iterator?.next();
       }
       if (this.#gone) return;
@@ -165,6 +170,7 @@ export class Http2Exchange implements Exchange, StreamUser {
   }
 
   release(): void {
+    this.turn.close();
     this.#held.release();
   }
 

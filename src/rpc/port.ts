@@ -37,6 +37,7 @@ import {
   Registry,
   type Sample,
 } from "../web/mod.ts";
+import { AnswerRoom } from "./answer_room.ts";
 import { type Authority, OPEN_AUTHORITY, proveClientAuth } from "./auth/mod.ts";
 import { Connections, type Http2Requests } from "./connections.ts";
 import type { Exchange } from "./exchange.ts";
@@ -209,7 +210,8 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     return served;
   };
   const room = new BodyRoom(limits);
-  registry.collect(() => roomSamples(room));
+  const answers = new AnswerRoom({ limits, queuedBytes: () => connections.queuedBytes });
+  registry.collect(() => [...roomSamples(room), ...answerSamples(answers)]);
   const turns = new Http1Turns();
   const newest = new WeakMap<Connection, IncomingMessage>();
   const http1 = http1Server(limits, (request, response) => {
@@ -220,8 +222,13 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     turns.take(request.socket, async () => {
       // The client left, or was asked to by the answer before: it takes none any more.
       if (!request.socket.writable) return;
-      const { queued, end } = connections.begin(request);
-      await serve(new Http1Exchange(request, response, clock, limits, room, queued), end);
+      const client = connections.begin(request);
+      // Requests of a connection take turns, so that nothing waits on it when one is begun.
+      const turn = answers.of({ queuedBytes: 0 });
+      await serve(
+        new Http1Exchange(request, response, clock, limits, room, client, turn),
+        client.end,
+      );
     });
   }, (error, socket) => {
     // What is wrong behind a whole request is no answer to that one, which may be stored by now.
@@ -231,12 +238,22 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
   });
   const takeOver: ShortLaneOptions["takeOver"] = (stream, head, connection, prepaid) => {
     const held = { room, connection, clock, limits };
-    const exchange = new Http2Exchange(stream, head, connection, prepaid, held);
+    const turn = answers.of(connection);
+    const exchange = new Http2Exchange(stream, head, connection, prepaid, held, turn);
     connection.defer({ begin: () => exchange.gone || serve(exchange) });
     return exchange;
   };
   const { routes, judge, pipeline } = options;
-  const shortLane = new ShortLane({ clock, pipeline, limits, routes, judge, room, takeOver });
+  const shortLane = new ShortLane({
+    clock,
+    pipeline,
+    limits,
+    routes,
+    judge,
+    room,
+    answers,
+    takeOver,
+  });
   const http2: Http2Requests = {
     open: (stream, head, connection) =>
       shortLane.open(stream, head, connection) ?? takeOver(stream, head, connection, 0),
@@ -245,7 +262,15 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
       stream.sendData(HEADERS_TOO_LARGE, true);
     },
   };
-  const connections = new Connections({ clock, log, limits, registry, http1, http2 });
+  const connections: Connections = new Connections({
+    clock,
+    log,
+    limits,
+    registry,
+    answers,
+    http1,
+    http2,
+  });
   const front = createFront({
     clock,
     log,
@@ -384,6 +409,25 @@ function roomSamples(room: BodyRoom): Sample[] {
     help: "Requests that were refused since too much of requests was held.",
     type: "counter",
     value: room.refused,
+  }];
+}
+
+function answerSamples(answers: AnswerRoom): Sample[] {
+  return [{
+    name: "pairdb_answers_deferred",
+    help: "Large answers that wait for their turn to be made.",
+    type: "gauge",
+    value: answers.waiting,
+  }, {
+    name: "pairdb_answers_deferred_total",
+    help: "Large answers that had to wait for their turn to be made.",
+    type: "counter",
+    value: answers.waited,
+  }, {
+    name: "pairdb_answers_refused_total",
+    help: "Messages of streams that were refused since too many large answers waited.",
+    type: "counter",
+    value: answers.refused,
   }];
 }
 

@@ -15,11 +15,13 @@
  * @module
  */
 import type { DescMethod } from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { PairError } from "../model/mod.ts";
 import type { Clock } from "../runtime/mod.ts";
 import type { OriginRequest, OriginVerdict } from "../web/mod.ts";
+import { type AnswerRoom, type AnswerTurn, SMALL_ANSWER_BYTES } from "./answer_room.ts";
 import { admit, ANONYMOUS, authoriseTenant, OPEN_AUTHORITY, ruleOf } from "./auth/mod.ts";
 import type { Identity, MethodRule } from "./auth/mod.ts";
 import type { CallMeter } from "./call_metrics.ts";
@@ -59,6 +61,8 @@ export interface ShortMethod<Output> {
    */
   begin(message: Uint8Array, call: ShortCall): Output | Promise<Output>;
   readonly answer: Encoder<Output>;
+  /** What a large answer is remembered by. @throws as {@link begin} */
+  readonly name?: ((message: Uint8Array) => string) | undefined;
 }
 
 /** A method whose output nobody looks into here. */
@@ -73,6 +77,7 @@ export interface ShortLaneOptions {
   readonly routes: ReadonlyMap<string, { readonly short: AnyShortMethod | undefined }>;
   readonly judge: (request: OriginRequest) => OriginVerdict;
   readonly room: BodyRoom;
+  readonly answers: AnswerRoom;
   /** Goes on with a call in the RPC library. @param prepaid  bytes that the client may replace already */
   readonly takeOver: (
     stream: Http2Stream,
@@ -203,6 +208,8 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
   #ended = false;
   #isHandedOver = false;
   #controller: AbortController | undefined;
+  /** Of an answer that is large. */
+  #turn: AnswerTurn | undefined;
 
   constructor(
     options: LaneParts,
@@ -238,6 +245,11 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
 
   get isHandedOver(): boolean {
     return this.#isHandedOver;
+  }
+
+  /** When its answer is made, where that is large. */
+  get turn(): AnswerTurn {
+    return this.#turn ??= this.#options.answers.of(this.#connection);
   }
 
   /** Aborted when the call ends, however it does. */
@@ -284,6 +296,7 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
     const message = this.#message();
     if (message === undefined) return this.#handOver();
     try {
+      if (!this.#mayRead(message)) return;
       const output = this.#method.begin(message, this);
       if (output instanceof Promise) {
         this.#setDeadline();
@@ -419,6 +432,7 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
     const { answer } = this.#method;
     const { writeMaxBytes } = this.#options.limits;
     const bound = answer.bound(output) + PREFIX_BYTES;
+    this.#learn(bound);
     const isPlain = this.own === undefined && bound <= writeMaxBytes;
     if (isPlain && this.#connection.hasRoom(this.#stream, bound)) {
       this.#end(undefined);
@@ -428,6 +442,7 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
         return end;
       });
     }
+    if (!this.#isTurn(bound)) return;
     const stream = this.#stream;
     if (!this.#connection.mayQueue(stream, bound) && bound > stream.sendWindow.bytes) {
       return this.#connection.refuseAnswer(stream);
@@ -443,11 +458,42 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
     this.#stream.sendTrailers(withOwn(OK_TRAILERS, this.own?.trailer));
   }
 
+  /** Whether a call may begin whose answer was large when it was asked for last. */
+  #mayRead(message: Uint8Array): boolean {
+    const { answers } = this.#options;
+    const { name } = this.#method;
+    if (name === undefined || !answers.isBusy) return true;
+    return this.#isTurn(answers.expected(name(message)));
+  }
+
+  /** Remembers an answer that is large, or was. */
+  #learn(bytes: number): void {
+    if (bytes <= SMALL_ANSWER_BYTES && this.#turn === undefined) return;
+    const message = this.#method.name === undefined ? undefined : this.#message();
+    if (message !== undefined) this.#options.answers.learn(this.#method.name!(message), bytes);
+  }
+
+  /** Whether a large answer may be made now; if not, the call is begun again when it may. */
+  #isTurn(bytes: number): boolean {
+    if (bytes <= SMALL_ANSWER_BYTES || !this.#isRepeatable()) return true;
+    const { turn } = this;
+    if (turn.take(bytes)) return true;
+    this.#setDeadline();
+    turn.wait(bytes, () => this.begin());
+    return false;
+  }
+
+  #isRepeatable(): boolean {
+    return this.#method.desc.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
+  }
+
   #end(failure: Code | undefined): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#deadlines.clear(this);
     this.#giveRoom();
+    // Also before an answer is handed over: the next turn begins no sooner than this step ends.
+    this.#turn?.close();
     this.#meter.end(this.#startMs, failure);
     this.#controller?.abort();
   }

@@ -16,11 +16,12 @@ import {
 import { createContextValues, type HandlerContext, type MethodImpl } from "@connectrpc/connect";
 import { KeyValueService } from "../gen/pairdb/v1/kv_pb.ts";
 import { PairError } from "../model/mod.ts";
+import { answerName, readBatchInTurn } from "./answer_room.ts";
 import { fromHeaderList, urlOf } from "./exchange.ts";
 import type { PortLimits } from "./limits.ts";
 import type { WriteWatch } from "../node/mod.ts";
 import { watchKey } from "./outcomes.ts";
-import type { KeyValueMethods } from "./methods/mod.ts";
+import { batchBytes, type BatchGetResult, type KeyValueMethods } from "./methods/mod.ts";
 import type { Binding } from "./router.ts";
 import type { AnyShortMethod, ShortCall, ShortMethod } from "./short_lane.ts";
 import { timeoutOf } from "./timeouts.ts";
@@ -44,13 +45,20 @@ export function hotMethods(
   methods: KeyValueMethods,
   limits: PortLimits,
 ): ReadonlyMap<string, AnyShortMethod> {
-  const { put, get, delete: remove, batchPut, batchGet } = KeyValueService.method;
+  const { put, get, delete: remove, batchPut } = KeyValueService.method;
   const all: AnyShortMethod[] = [
     hot(put, decodePut, methods.put, putResult, limits),
-    hot(get, decodeGet, methods.get, getResult, limits),
+    hot(
+      get,
+      decodeGet,
+      methods.get,
+      getResult,
+      limits,
+      ({ tenant, key }) => answerName(tenant, key),
+    ),
     hot(remove, decodeDelete, methods.delete, deleteResult, limits),
     hot(batchPut, decodeBatchPut, methods.batchPut, batchPutResult, limits),
-    hot(batchGet, decodeBatchGet, methods.batchGet, batchGetResult, limits),
+    hotBatchGet(methods, limits),
   ];
   return new Map(all.map((method) => [rpcPath(method.desc), method]));
 }
@@ -61,15 +69,33 @@ function hot<Input extends { readonly tenant: string }, Output>(
   run: (input: Input, watch: WriteWatch) => Output | Promise<Output>,
   answer: Encoder<Output>,
   limits: PortLimits,
+  nameOf?: (input: Input) => string,
 ): ShortMethod<Output> {
   return {
     desc,
+    name: nameOf && ((bytes) => nameOf(inRange(decode, bytes))),
     timeoutMs: timeoutOf(desc, limits) ?? Infinity,
     answer,
     begin(bytes, call) {
       const input = inRange(decode, bytes);
       call.authorise(input.tenant);
       return run(input, call);
+    },
+  };
+}
+
+/** BatchGet, which is read in turns with those of the other lane. */
+function hotBatchGet(methods: KeyValueMethods, limits: PortLimits): ShortMethod<BatchGetResult> {
+  const { batchGet } = KeyValueService.method;
+  const run = methods.batchGet;
+  return {
+    ...hot(batchGet, decodeBatchGet, run, batchGetResult, limits),
+    begin(bytes, call) {
+      const input = inRange(decodeBatchGet, bytes);
+      call.authorise(input.tenant);
+      const name = answerName(input.tenant, input.keys[0], input.keys.length);
+      const how = { name, read: () => run(input), sizeOf: batchBytes };
+      return readBatchInTurn(call.turn, how);
     },
   };
 }

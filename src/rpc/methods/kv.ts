@@ -4,13 +4,14 @@
  * @module
  */
 import { type Key, PairError, type VectorClock } from "../../model/mod.ts";
-import type {
-  KeyState,
-  PutInput,
-  ReadResult,
-  StorageNode,
-  WriteResult,
-  WriteWatch,
+import {
+  type KeyState,
+  type PutInput,
+  type ReadResult,
+  type StorageNode,
+  valueBytes,
+  type WriteResult,
+  type WriteWatch,
 } from "../../node/mod.ts";
 import { checkConsistency } from "../convert.ts";
 
@@ -69,6 +70,13 @@ export interface KeyValueMethods {
   delete(call: DeleteCall, watch?: WriteWatch): Promise<DeleteResult>;
   batchPut(call: BatchPutCall, watch?: WriteWatch): Promise<BatchPutResult>;
   batchGet(call: BatchGetCall): Promise<BatchGetResult>;
+}
+
+/** About how many bytes the values of a batch have. */
+export function batchBytes({ results }: BatchGetResult): number {
+  let bytes = 0;
+  for (const result of results) if (result !== undefined) bytes += valueBytes(result);
+  return bytes;
 }
 
 /** An answer to BatchGet is cut off before its values exceed this; see kv.proto. */

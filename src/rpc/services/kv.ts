@@ -12,6 +12,7 @@ import {
   type WriteResult,
 } from "../../node/mod.ts";
 import type { Clock } from "../../runtime/mod.ts";
+import { answerName, readBatchInTurn, readInTurn, turnKey } from "../answer_room.ts";
 import {
   type BatchGetItemSchema,
   type KeyValueService,
@@ -21,7 +22,7 @@ import {
   type ScanResponseSchema,
 } from "../../gen/pairdb/v1/kv_pb.ts";
 import { checkConsistency, fromClock, fromState, toClock, toCount } from "../convert.ts";
-import type { KeyValueMethods } from "../methods/mod.ts";
+import { batchBytes, type KeyValueMethods } from "../methods/mod.ts";
 import { watchKey } from "../outcomes.ts";
 
 /** A scan's message is sent once it holds this many bytes of keys and values... */
@@ -47,8 +48,10 @@ export function keyValueService(
       return fromWrite(await methods.put(call, values.get(watchKey)));
     },
 
-    async get({ tenantId, key, consistency }) {
-      return fromState(await methods.get({ tenant: tenantId, key, consistency }));
+    async get({ tenantId, key, consistency }, { values }) {
+      const read = () => methods.get({ tenant: tenantId, key, consistency });
+      const name = answerName(tenantId, key);
+      return fromState(await readInTurn(values.get(turnKey), { name, read, sizeOf: valueBytes }));
     },
 
     async delete({ tenantId, key, vectorClock, consistency }, { values }) {
@@ -63,8 +66,14 @@ export function keyValueService(
       return { results: results.map(fromWrite), unchanged };
     },
 
-    async batchGet({ tenantId, keys, consistency }) {
-      const { results } = await methods.batchGet({ tenant: tenantId, keys, consistency });
+    async batchGet({ tenantId, keys, consistency }, { values }) {
+      const read = () => methods.batchGet({ tenant: tenantId, keys, consistency });
+      const name = answerName(tenantId, keys[0], keys.length);
+      const { results } = await readBatchInTurn(values.get(turnKey), {
+        name,
+        read,
+        sizeOf: batchBytes,
+      });
       return { items: results.map((result, i) => toBatchItem(keys[i], result)) };
     },
 
@@ -86,9 +95,28 @@ function toBatchItem(key: string, result: KeyState | undefined): BatchGetAnswer 
   return result === undefined ? { key, found: false } : { key, found: true, ...fromState(result) };
 }
 
+/** An entry that was read, and its size. */
+interface Read {
+  readonly entry: ScanEntryInit;
+  readonly bytes: number;
+}
+
+function readNext(items: ReturnType<StorageNode["scan"]>, keysOnly: boolean): Read | undefined {
+  const step = items.next();
+  if (step.done) return undefined;
+  const { key, result } = step.value;
+  return {
+    entry: { key, ...fromState(result, !keysOnly) },
+    bytes: key.length + (keysOnly ? 0 : valueBytes(result)),
+  };
+}
+
 /**
  * Streams entries in messages of some size. Each message waits until the one before it was taken by
  * the connection, and a client that goes away ends the iteration, which closes the node's cursor.
+ *
+ * A large value waits for its turn: before it is read, where the one before it was large, too. Else it has been
+ * read when that is known; then the scan begins anew, or, when the client has seen some of it, holds the value.
  */
 async function* scan(
   node: StorageNode,
@@ -97,31 +125,45 @@ async function* scan(
   context: HandlerContext,
 ): AsyncGenerator<ScanAnswer> {
   checkConsistency(request.consistency);
-  const items = node.scan(request.tenantId, {
-    prefix: request.prefix,
-    start: request.start,
-    end: request.end,
-    limit: toCount(request.limit, "limit"),
-    reverse: request.reverse,
-  });
+  const { keysOnly } = request;
+  const turn = context.values.get(turnKey);
+  const open = () =>
+    node.scan(request.tenantId, {
+      prefix: request.prefix,
+      start: request.start,
+      end: request.end,
+      limit: toCount(request.limit, "limit"),
+      reverse: request.reverse,
+    });
+  let items = open();
+  let isSeen = false;
   let entries: ScanEntryInit[] = [];
   let bytes = 0;
   let sliceStart = clock.monotonicMs();
   try {
     for (;;) {
+      // What was read last was large, for it is here alone.
+      if (bytes > SCAN_BATCH_BYTES) {
+        isSeen = true;
+        yield { entries };
+        context.signal.throwIfAborted();
+        const next = bytes;
+        entries = [];
+        bytes = 0;
+        await turn?.waited(next);
+      }
       const wait = items.ready();
       if (wait !== undefined) {
         await wait;
         context.signal.throwIfAborted();
         sliceStart = clock.monotonicMs();
       }
-      const step = items.next();
-      if (step.done) break;
-      const { key, result } = step.value;
-      const size = key.length + (request.keysOnly ? 0 : valueBytes(result));
+      let next = readNext(items, keysOnly);
+      if (next === undefined) break;
       // A large value travels alone, so that a message exceeds the usual size only when it must.
-      const full = entries.length >= SCAN_BATCH_ENTRIES || bytes + size > SCAN_BATCH_BYTES;
+      const full = entries.length >= SCAN_BATCH_ENTRIES || bytes + next.bytes > SCAN_BATCH_BYTES;
       if (full && entries.length > 0) {
+        isSeen = true;
         yield { entries };
         context.signal.throwIfAborted();
         entries = [];
@@ -131,8 +173,20 @@ async function* scan(
           sliceStart = clock.monotonicMs();
         }
       }
-      entries.push({ key, ...fromState(result, !request.keysOnly) });
-      bytes += size;
+      if (turn !== undefined && !turn.take(next.bytes)) {
+        if (!isSeen) {
+          const late = next.bytes;
+          // Not kept while this waits.
+          next = undefined;
+          items.return();
+          await turn.waited(late);
+          items = open();
+          continue;
+        }
+        await turn.hold(next.bytes);
+      }
+      entries.push(next.entry);
+      bytes += next.bytes;
     }
     if (entries.length > 0) yield { entries };
   } finally {

@@ -5,9 +5,10 @@
  */
 import type { ServiceImpl } from "@connectrpc/connect";
 import { PairError } from "../../model/mod.ts";
-import type { StorageNode } from "../../node/mod.ts";
+import { type ReadResult, type StorageNode, valueBytes } from "../../node/mod.ts";
 import type { Clock } from "../../runtime/mod.ts";
 import type { StorageNodeService } from "../../gen/pairdb/v1/storage_node_pb.ts";
+import { answerName, readInTurn, turnKey } from "../answer_room.ts";
 import { watchKey } from "../outcomes.ts";
 import { fromClock, fromState, toClock, toCount } from "../convert.ts";
 import { fromBatch, fromKeyRange, toRange, toTransferEntries } from "../transfer.ts";
@@ -32,8 +33,12 @@ export function storageNodeService(
       return { success: true, vectorClock: fromClock(written.clock) };
     },
 
-    async read({ tenantId, key }) {
-      const found = await node.read(tenantId, key);
+    async read({ tenantId, key }, { values }) {
+      const read = () => node.read(tenantId, key);
+      const bytesOf = (found: ReadResult | undefined) =>
+        found === undefined ? 0 : valueBytes(found);
+      const name = answerName(tenantId, key);
+      const found = await readInTurn(values.get(turnKey), { name, read, sizeOf: bytesOf });
       if (found === undefined) {
         throw new PairError("KeyNotFound", "Cannot read: the key has no value");
       }

@@ -2,15 +2,18 @@ import assert from "node:assert/strict";
 import { Backlog, type Holder } from "../../../src/rpc/backlog.ts";
 import { SimClock } from "../../../src/runtime/mod.ts";
 
-function setUp() {
+function setUp(isWanted = () => false) {
   const clock = new SimClock();
   const holders: (Holder & { name: string; queuedBytes: number; progress: number })[] = [];
   const cut: string[] = [];
-  const backlog = new Backlog({
+  const shrunk: number[] = [];
+  const backlog: Backlog = new Backlog({
     clock,
     softBytes: 100,
     hardBytes: 1000,
     graceMs: 50,
+    isWanted,
+    onShrunk: () => shrunk.push(backlog.bytes),
     holders: () => holders,
   });
   const holder = (name: string) => {
@@ -31,7 +34,7 @@ function setUp() {
     holders.push(made);
     return made;
   };
-  return { clock, backlog, holder, cut };
+  return { clock, backlog, holder, cut, shrunk };
 }
 
 Deno.test("Backlog lets clients be slow below the soft limit", async () => {
@@ -55,6 +58,14 @@ Deno.test("Backlog cuts off those that stand still above the soft limit, the lar
   assert.deepEqual(cut, ["larger", "still"]);
   assert.equal(backlog.bytes, 90);
   assert.equal(clock.pendingCount, 0);
+});
+
+Deno.test("Backlog makes room up to half of the soft limit where answers wait for it, and says so", async () => {
+  const { clock, holder, cut, shrunk } = setUp(() => true);
+  for (const name of ["a", "b", "c", "d"]) holder(name).add(30);
+  await clock.advance(50);
+  assert.deepEqual(cut, ["a", "b", "c"]);
+  assert.deepEqual(shrunk, [90, 60, 30]);
 });
 
 Deno.test("Backlog waits as long as all move", async () => {
