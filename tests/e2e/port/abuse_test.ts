@@ -8,6 +8,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { connect, type Socket } from "node:net";
 import { brotliCompressSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { connectHttp2, ERROR } from "../../../src/rpc/http2/mod.ts";
 import { GrpcClient } from "../../../src/rpc/grpc_client.ts";
@@ -287,6 +288,75 @@ Deno.test("abuse", async (t) => {
         await Promise.all(readers.map((reader) => reader.close()));
       });
     });
+
+    const json = new TextEncoder().encode('{"tenantId":"abuse","key":"huge"}');
+    const asJson = ["content-type", "application/json"];
+    const asWeb = ["content-type", "application/grpc-web+proto"];
+    const asStream = ["content-type", "application/connect+json"];
+    const scan = new TextEncoder().encode('{"tenantId":"abuse","start":"huge"}');
+    const batch = message("abuse", "huge");
+    /** Connections, calls on each, path, content type, body. */
+    const unread: Record<string, [number, number, string, string[], Uint8Array]> = {
+      "400 calls in JSON": [1, 400, GET, asJson, json],
+      "100 calls of gRPC-Web": [1, 100, GET, asWeb, envelope(message("abuse", "huge"))],
+      "400 scans in JSON": [1, 400, "KeyValueService/Scan", asStream, envelope(scan)],
+      "100 batches": [
+        1,
+        100,
+        "KeyValueService/BatchGet",
+        ["content-type", "application/proto"],
+        batch,
+      ],
+      "10 connections with 10 calls in JSON": [10, 10, GET, asJson, json],
+      "100 connections with a call in JSON": [100, 1, GET, asJson, json],
+    };
+    for (const [name, [connections, calls, method, type, body]] of Object.entries(unread)) {
+      await t.step(
+        `no window, and a value of 9 MiB: ${name}`,
+        () =>
+          scene.attack("pairdb_answers_deferred_total", async ({ port }) => {
+            const attackers: Attacker[] = [];
+            for (let i = 0; i < connections; i++) {
+              const attacker = await Attacker.open(port, 0);
+              const head = (id: number) =>
+                frame(1, 4, id, attacker.block(`/pairdb.v1.${method}`, type));
+              attacker.send(
+                ...Array.from({ length: calls }, (_, i) =>
+                  joined([head(2 * i + 1), frame(DATA, END_STREAM, 2 * i + 1, body)])),
+              );
+              attackers.push(attacker);
+            }
+            while (await scene.metric("pairdb_answers_waiting_bytes") < 9 * MIB);
+            await scene.polite();
+            assert.ok(await scene.metric("pairdb_answers_waiting_bytes") < 32 * MIB);
+            for (const attacker of attackers) {
+              await attacker.close();
+            }
+          }),
+      );
+    }
+
+    await t.step(
+      "100 connections over HTTP/1.1 that do not read a value of 9 MiB",
+      () =>
+        scene.attack("pairdb_answers_deferred_total", async ({ port }) => {
+          const sockets: Socket[] = [];
+          const head = `POST /pairdb.v1.${GET} HTTP/1.1\r\nhost: 127.0.0.1\r\n` +
+            `content-type: application/json\r\ncontent-length: ${json.length}\r\n\r\n`;
+          for (let i = 0; i < 100; i++) {
+            // Without a listener a socket reads nothing.
+            const socket = connect({ port, host: "127.0.0.1" });
+            socket.on("error", () => {});
+            socket.write(head);
+            socket.write(json);
+            sockets.push(socket);
+          }
+          while (await scene.metric("pairdb_answers_waiting_bytes") < 9 * MIB);
+          await scene.polite();
+          assert.ok(await scene.metric("pairdb_answers_waiting_bytes") < 32 * MIB);
+          for (const socket of sockets) socket.destroy();
+        }),
+    );
 
     await t.step(
       "lengths that lie",
