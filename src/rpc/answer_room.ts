@@ -15,6 +15,7 @@
  * @module
  */
 import { Code, ConnectError, createContextKey } from "@connectrpc/connect";
+import type { Cancel, Clock } from "../runtime/mod.ts";
 import { clientGone } from "./exchange.ts";
 import { Gate } from "./gate.ts";
 import type { PortLimits } from "./limits.ts";
@@ -47,6 +48,7 @@ export interface Taker {
 
 /** What the room needs. */
 export interface AnswerRoomOptions {
+  readonly clock: Clock;
   readonly limits: Pick<
     PortLimits,
     "answerBytes" | "connectionAnswerBytes" | "connectionHoldBytes"
@@ -71,7 +73,7 @@ export class AnswerRoom {
   readonly #sizes = new Map<string, number>();
   #waited = 0;
   #refused = 0;
-  #scheduled = false;
+  #cancel: Cancel | undefined;
 
   constructor(options: AnswerRoomOptions) {
     this.#options = options;
@@ -117,14 +119,20 @@ export class AnswerRoom {
     return new AnswerTurn(this, taker);
   }
 
-  /** Less waits for clients than before: it may be somebody's turn, once what runs now has come to its end. */
+  /** Less waits for clients than before: it may be somebody's turn, soon. */
   advance(): void {
-    if (this.#scheduled || this.#count === 0) return;
-    this.#scheduled = true;
-    queueMicrotask(() => {
-      this.#scheduled = false;
+    if (this.#count === 0) return;
+    // After what is due by now: others' bytes, and the deadlines of those who wait.
+    this.#cancel ??= this.#options.clock.after(0, () => {
+      this.#cancel = undefined;
       this.#giveTurns();
     });
+  }
+
+  /** Gives no turns any more. */
+  close(): void {
+    this.#cancel?.();
+    this.#cancel = () => {};
   }
 
   /** @internal Takes a turn, if nobody waits and it may be. */

@@ -214,7 +214,8 @@ export class Http1Exchange implements Exchange {
     this.#count(chunk.length);
     this.turn.end();
     for (let from = 0; from < chunk.length && !this.#gone; from += PIECE_BYTES) {
-      const piece = chunk.subarray(from, from + PIECE_BYTES);
+      // A copy: a part of it would keep all of it alive for as long as the socket has it.
+      const piece = chunk.length > PIECE_BYTES ? chunk.slice(from, from + PIECE_BYTES) : chunk;
       if (!this.response.write(piece)) await this.#room();
       this.client.handed(piece.length);
     }
@@ -323,6 +324,8 @@ export class Http1Exchange implements Exchange {
   /** Closes the connection. */
   destroy(): void {
     this.request.destroy();
+    // Under Deno the socket of a request whose answer waits for room outlives it.
+    this.request.socket.destroy();
   }
 }
 

@@ -210,7 +210,7 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     return served;
   };
   const room = new BodyRoom(limits);
-  const answers = new AnswerRoom({ limits, queuedBytes: () => connections.queuedBytes });
+  const answers = new AnswerRoom({ clock, limits, queuedBytes: () => connections.queuedBytes });
   registry.collect(() => [...roomSamples(room), ...answerSamples(answers)]);
   const turns = new Http1Turns();
   const newest = new WeakMap<Connection, IncomingMessage>();
@@ -327,6 +327,7 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     // What is left waits for nothing that a client could bring any more.
     await Promise.race([Promise.all(exchanges.values()), pause(LAST_WORDS_MS)]);
     shortLane.close();
+    answers.close();
     patience.abort();
   };
   let closed: Promise<void> | undefined;

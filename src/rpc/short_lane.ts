@@ -492,7 +492,7 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
     this.#ended = true;
     this.#deadlines.clear(this);
     this.#giveRoom();
-    // Also before an answer is handed over: the next turn begins no sooner than this step ends.
+    // Also before an answer is handed over: the next turn begins after this step.
     this.#turn?.close();
     this.#meter.end(this.#startMs, failure);
     this.#controller?.abort();

@@ -7,13 +7,15 @@ import {
   readInTurn,
   SMALL_ANSWER_BYTES,
 } from "../../../src/rpc/answer_room.ts";
+import { SimClock } from "../../../src/runtime/mod.ts";
 
 const LARGE = 1000 * SMALL_ANSWER_BYTES;
 
 function setUp() {
   const port = { queuedBytes: 0 };
   const limits = { answerBytes: 2000, connectionAnswerBytes: 3 * LARGE, connectionHoldBytes: 100 };
-  const room = new AnswerRoom({ limits, queuedBytes: () => port.queuedBytes });
+  const clock = new SimClock();
+  const room = new AnswerRoom({ clock, limits, queuedBytes: () => port.queuedBytes });
   const given: string[] = [];
   /** Waits under a name, on a connection of its own where none is named. */
   const wait = (name: string, taker = { queuedBytes: 0 }): AnswerTurn => {
@@ -21,12 +23,15 @@ function setUp() {
     turn.wait(LARGE, () => given.push(name));
     return turn;
   };
-  return { port, room, given, wait };
-}
-
-/** Lets everything go on that waits for nothing else. */
-async function settle(): Promise<void> {
-  for (let i = 0; i < 30; i++) await Promise.resolve();
+  /** Lets everything go on that waits for nothing else. */
+  const settle = async () => {
+    for (let i = 0; i < 3; i++) {
+      for (let j = 0; j < 20; j++) await Promise.resolve();
+      await clock.advance(0);
+    }
+    for (let j = 0; j < 20; j++) await Promise.resolve();
+  };
+  return { clock, port, room, given, wait, settle };
 }
 
 Deno.test("AnswerRoom asks nobody whose answer is small", () => {
@@ -38,7 +43,7 @@ Deno.test("AnswerRoom asks nobody whose answer is small", () => {
 });
 
 Deno.test("AnswerRoom gives one turn after the other for what is large, and several at once below 2 MiB", async () => {
-  const { room, given, wait } = setUp();
+  const { room, given, wait, settle } = setUp();
   const first = room.of({ queuedBytes: 0 });
   assert.ok(first.take(LARGE));
   const second = wait("second");
@@ -59,8 +64,16 @@ Deno.test("AnswerRoom gives one turn after the other for what is large, and seve
   assert.equal(sizes.filter(Boolean).length, 20);
 });
 
+Deno.test("AnswerRoom.close() leaves no timer", () => {
+  const { clock, room, wait } = setUp();
+  wait("a");
+  assert.equal(clock.pendingCount, 1);
+  room.close();
+  assert.equal(clock.pendingCount, 0);
+});
+
 Deno.test("AnswerRoom goes round the connections", async () => {
-  const { room, given, wait } = setUp();
+  const { room, given, wait, settle } = setUp();
   const holder = room.of({ queuedBytes: 0 });
   assert.ok(holder.take(LARGE));
   const many = { queuedBytes: 0 };
@@ -75,7 +88,7 @@ Deno.test("AnswerRoom goes round the connections", async () => {
 });
 
 Deno.test("AnswerRoom makes nothing more while too much waits on the port, or on the connection", async () => {
-  const { port, room, given, wait } = setUp();
+  const { port, room, given, wait, settle } = setUp();
   port.queuedBytes = 2001;
   const full = { queuedBytes: 101 };
   wait("full", full);
@@ -94,7 +107,7 @@ Deno.test("AnswerRoom makes nothing more while too much waits on the port, or on
 });
 
 Deno.test("AnswerTurn.close() ends a turn, and the wait for one", async () => {
-  const { room, given, wait } = setUp();
+  const { room, given, wait, settle } = setUp();
   const mine = room.of({ queuedBytes: 0 });
   assert.ok(mine.take(LARGE));
   const gone = room.of({ queuedBytes: 0 });
@@ -113,7 +126,7 @@ Deno.test("AnswerTurn.close() ends a turn, and the wait for one", async () => {
 });
 
 Deno.test("AnswerTurn.hold() is refused when those who wait hold too much", async () => {
-  const { room } = setUp();
+  const { room, settle } = setUp();
   const mine = room.of({ queuedBytes: 0 });
   mine.take(LARGE);
   const turns = Array.from({ length: 4 }, () => room.of({ queuedBytes: 0 }));
@@ -121,6 +134,7 @@ Deno.test("AnswerTurn.hold() is refused when those who wait hold too much", asyn
   await assert.rejects(turns[3].hold(LARGE), { rawMessage: /^too many large answers wait/ });
   assert.equal(room.refused, 1);
   mine.end();
+  await settle();
   await held[0];
   // It is counted as made now, and no more as held.
   const last = turns[3].hold(LARGE);
@@ -129,11 +143,12 @@ Deno.test("AnswerTurn.hold() is refused when those who wait hold too much", asyn
   await assert.rejects(held[1]);
   await assert.rejects(held[2]);
   turns[0].end();
+  await settle();
   await last;
 });
 
 Deno.test("readInTurn() lets go of what is large and reads it again, and knows of it the next time", async () => {
-  const { room } = setUp();
+  const { room, settle } = setUp();
   const mine = room.of({ queuedBytes: 0 });
   mine.take(LARGE);
   let reads = 0;
@@ -149,17 +164,19 @@ Deno.test("readInTurn() lets go of what is large and reads it again, and knows o
   await settle();
   assert.equal(reads, 1, "what is known to be large is not read before its turn");
   mine.end();
+  await settle();
   assert.equal((await first).nth, 2);
   await settle();
   assert.equal(reads, 2);
   turns[0].end();
+  await settle();
   assert.equal((await second).nth, 3);
   turns[1].end();
   assert.equal(room.waiting, 0);
 });
 
 Deno.test("readInTurn() gives the turn back when an answer is not large any more", async () => {
-  const { room } = setUp();
+  const { room, settle } = setUp();
   const sizes = [LARGE, 1, 1];
   const how = {
     name: answerName("t", "k"),
@@ -171,6 +188,7 @@ Deno.test("readInTurn() gives the turn back when an answer is not large any more
   const reading = readInTurn(room.of({ queuedBytes: 0 }), how);
   await settle();
   mine.end();
+  await settle();
   assert.deepEqual(await reading, { bytes: 1 });
   assert.equal(room.isBusy, false);
   assert.equal(room.expected(how.name), 0);
@@ -190,7 +208,7 @@ Deno.test("readInTurn() fails as the read does", async () => {
 });
 
 Deno.test("readBatchInTurn() reads few at once, and those that wait hold nothing up", async () => {
-  const { room } = setUp();
+  const { room, settle } = setUp();
   const begun: number[] = [];
   const end: (() => void)[] = [];
   const turns: AnswerTurn[] = [];

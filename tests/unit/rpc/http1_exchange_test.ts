@@ -18,7 +18,7 @@ function pair(hasRoom = true): {
   /** What the connection took. */
   handed: number[];
 } {
-  const socket = new EventEmitter();
+  const socket = Object.assign(new EventEmitter(), { destroy() {} });
   const written: number[] = [];
   const queued: number[] = [];
   const handed: number[] = [];
@@ -54,7 +54,9 @@ function pair(hasRoom = true): {
         handed.push(bytes);
       },
     },
-    new AnswerRoom({ limits: DEFAULT_PORT_LIMITS, queuedBytes: () => 0 }).of({ queuedBytes: 0 }),
+    new AnswerRoom({ clock: new SimClock(), limits: DEFAULT_PORT_LIMITS, queuedBytes: () => 0 }).of(
+      { queuedBytes: 0 },
+    ),
   );
   return { socket, response, exchange, written, queued, handed };
 }
