@@ -286,9 +286,7 @@ function lock(path: string): DiskLock {
     const file = Deno.openSync(path, { read: true, write: true, create: true });
     try {
       if (!file.tryLockSync(true)) throw new DiskError("lock", path, "EAGAIN");
-      // For people who wonder who holds it; nothing reads it.
-      file.truncateSync(0);
-      file.writeSync(new TextEncoder().encode(`${Deno.pid}\n`));
+      noteHolder(file);
     } catch (error) {
       file.close();
       throw error;
@@ -303,6 +301,16 @@ function lock(path: string): DiskLock {
       },
     };
   });
+}
+
+/** For people who wonder who holds a lock; nothing reads it, and a full disk may have no room for it. */
+function noteHolder(file: Deno.FsFile): void {
+  file.truncateSync(0);
+  try {
+    file.writeSync(new TextEncoder().encode(`${Deno.pid}\n`));
+  } catch (error) {
+    if (errnoOf(error) !== "ENOSPC") throw error;
+  }
 }
 
 function space(path: string): { totalBytes: number; freeBytes: number } {
