@@ -56,6 +56,7 @@ export function engineOptions(config: Config, key?: Uint8Array): EngineOptions {
     },
     memoryBudget: config.memory.budget,
     maxOpenFiles: storage.max_open_files,
+    reserve: config.disk.reserve,
     guards: {
       throttle: compaction.throttle * 1_000_000,
       pendingSlowdown: compaction.pending_slowdown,

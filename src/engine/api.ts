@@ -262,6 +262,8 @@ export interface Engine {
   readonly recovery: RecoveryReport;
   /** The first failure that stopped writes; undefined while all is well. */
   readonly poisoned: Error | undefined;
+  /** Why no write is taken until there is room on the disk again; undefined while there is. Reads go on. */
+  readonly full: PairError | undefined;
   /** All trees, by name. */
   trees(): readonly Tree[];
   tree(name: string): Tree | undefined;
@@ -280,7 +282,10 @@ export interface Engine {
    * @throws PairError InvalidArgument when an option has no such value
    */
   setTreeOptions(tree: Tree, changes: TreeOptions): Promise<void>;
-  /** Drops a tree with all its data; durable when the promise resolves. */
+  /**
+   * Drops a tree with all its data; durable when the promise resolves.
+   * @throws PairError DiskFull when there is no room to write that down: then the tree is there as before
+   */
   dropTree(tree: Tree): Promise<void>;
   /**
    * Backpressure: undefined when the tree takes writes now, otherwise a promise to await before asking
@@ -295,8 +300,10 @@ export interface Engine {
    * promises and is visible to reads from then on.
    * Until then only `getPending` sees it.
    * @param watch  told in the same step when the log takes the batch. Before that, a failure has changed
-   *   nothing; after it, the log failed, and only a later start can tell whether it has the batch
-   * @throws PairError CommitLogFailed when the log is poisoned, MemTableFailed when memory is out,
+   *   nothing; after it, the log failed, and only a later start can tell whether it has the batch, or it waits
+   *   for room (DiskFull): when that is there it goes on with the batch, which is visible then
+   * @throws PairError CommitLogFailed when the log is poisoned, DiskFull while it waits for room,
+   *   MemTableFailed when memory is out,
    *   ResourceExhausted when it is short,
    *   Unavailable when the engine is closed
    */

@@ -30,6 +30,7 @@ import {
   type TableJobResult,
   writtenBytes,
 } from "./compaction/mod.ts";
+import { isShortOfRoom } from "./disk_failure.ts";
 import { type Jobs, reason } from "./job_runner.ts";
 import type { TableMeta } from "./manifest/mod.ts";
 import {
@@ -335,7 +336,7 @@ export class Compactor {
     bytesMax: number,
     purgeBeforeMs: number,
   ): Promise<void> {
-    const { runtime, manifest, tables, options } = this.#parts;
+    const { runtime, manifest, tables, files, options } = this.#parts;
     const startedMs = runtime.clock.monotonicMs();
     const level = plan.outputLevel;
     const bytes = plan.inputs.reduce((sum, { size }) => sum + size, 0);
@@ -350,20 +351,29 @@ export class Compactor {
       return moved === undefined ? tables.place(tree.id, tree.dir, meta) : { level, table: moved };
     });
     const removed = new Set(plan.inputs.map(({ number }) => number));
-    await manifest.commit(() => {
-      // Built for its checks, on what all edits before this one have left: a version that makes no
-      // sense must not become durable.
-      checkPlan(tree.version.metas, plan);
-      tree.version.with(removed, placed);
-      return {
-        remove: plan.inputs.map(({ number }) => ({ tree: tree.id, number })),
-        add: outputs.map((table) => ({ tree: tree.id, table })),
-        // With the edit that drops them: a new write of their keys has to know where theirs ended.
-        ...(result.floor > tree.purgeFloor
-          ? { purged: [{ tree: tree.id, floor: result.floor }] }
-          : {}),
-      };
-    });
+    try {
+      // Awaited as it is: what follows has to come before the next edit is built.
+      await manifest.commit(() => {
+        // Built for its checks, on what all edits before this one have left: a version that makes no
+        // sense must not become durable.
+        checkPlan(tree.version.metas, plan);
+        tree.version.with(removed, placed);
+        return {
+          remove: plan.inputs.map(({ number }) => ({ tree: tree.id, number })),
+          add: outputs.map((table) => ({ tree: tree.id, table })),
+          // With the edit that drops them: a new write of their keys has to know where theirs ended.
+          ...(result.floor > tree.purgeFloor
+            ? { purged: [{ tree: tree.id, floor: result.floor }] }
+            : {}),
+        };
+      });
+    } catch (error) {
+      // The edit was refused: nobody will ever hear of the tables.
+      if (isShortOfRoom(error) && !plan.trivialMove) {
+        for (const { number } of outputs) this.#parts.remove(files.table(tree.dir, number));
+      }
+      throw error;
+    }
     tree.purgeFloor = Math.max(tree.purgeFloor, result.floor);
     // A flush may have added a table meanwhile: build on the version of now.
     install(tree, tree.version.with(removed, placed), options);

@@ -23,6 +23,16 @@ export function rowOf(errno: unknown): "DiskFull" | "SSTableFailed" {
 }
 
 /**
+ * Whether a write failed for want of room alone: what it had to say is not on the disk, all of it is known,
+ * and it can be said again. A sync that fails so is no such case: what it covers may be gone.
+ */
+export function isShortOfRoom(error: unknown): boolean {
+  if (error instanceof PairError) return error.error === "DiskFull" && isShortOfRoom(error.cause);
+  if (!(error instanceof DiskError) || error.errno !== "ENOSPC") return false;
+  return error.call === "append" || error.call === "create";
+}
+
+/**
  * The error to throw in place of what an operation caught.
  * @param what  the operation and its object: `open /var/lib/pairdb`
  * @returns a PairError with the file for a DiskError; anything else as it is

@@ -9,12 +9,14 @@
  * Invariants
  *   - Nothing is flushed before the log is durable up to it.
  *   - A file is removed only after the edit that retires it is durable.
- *   - After a failed log or manifest write nothing is acknowledged any more.
+ *   - After a failed log or manifest write nothing is acknowledged any more, unless all that failed it was
+ *     want of room: then the log goes on where it stopped when there is room again, and an edit is refused.
  * @module
  */
 import { PairError } from "../model/mod.ts";
 import type { Cancel, DiskLock, Runtime } from "../runtime/mod.ts";
 import { DiskError, FilePool, KEY_BYTES } from "../runtime/mod.ts";
+import { isShortOfRoom } from "./disk_failure.ts";
 import {
   type CompactOptions,
   type Engine,
@@ -57,6 +59,7 @@ import { PurgeClock } from "./purge_clock.ts";
 import { Reads } from "./reads.ts";
 import { recover } from "./recovery.ts";
 import { Removals } from "./removals.ts";
+import { Reserve } from "./reserve.ts";
 import { LiveCursor, liveRange } from "./scan.ts";
 import { RowCache } from "./row_cache/mod.ts";
 import { BlockCache, checkTableOptions } from "./sstable/mod.ts";
@@ -76,7 +79,8 @@ const TICK_MS = 30_000;
  * @param operators  merge operators that trees may name; the workers must have the same
  * @throws PairError Unavailable when another process has the directory open, InvalidArgument when its
  *   format is newer than this program, its encryption key is missing or another one, or an option is out of its
- *   range, CorruptedData when it is damaged; DiskError
+ *   range, CorruptedData when it is damaged, DiskFull when there is no room to begin, not in the reserve either;
+ *   DiskError
  */
 export async function openEngine(
   runtime: Runtime,
@@ -116,6 +120,7 @@ class LsmEngine implements Engine {
   readonly #purgeClock: PurgeClock;
   #cancelTick: Cancel | undefined;
   readonly #removals: Removals;
+  readonly #reserve: Reserve;
   readonly #tables: TableStore;
   #checkpoints!: Checkpoints;
   readonly #coldReads: ColdReads;
@@ -140,6 +145,8 @@ class LsmEngine implements Engine {
   #warmingCut = false;
   #checksumFailures = 0;
   #writeStalls = 0;
+  /** Gives up what can be spared on a full disk; false when there is nothing. */
+  #makeRoom = () => this.#reserve.release();
   readonly #note = (error: unknown) => this.#noted(error);
 
   constructor(
@@ -167,6 +174,7 @@ class LsmEngine implements Engine {
     const key = options.encryption?.key;
     const isTree = (id: number) => this.#trees.has(id);
     this.#removals = new Removals(this.#runtime);
+    this.#reserve = new Reserve(this.#runtime, this.#files, options.reserve);
     this.#tables = new TableStore(
       this.#pool,
       this.#files,
@@ -186,6 +194,10 @@ class LsmEngine implements Engine {
 
   get poisoned(): Error | undefined {
     return this.#log?.failure ?? this.#manifest.failure;
+  }
+
+  get full(): PairError | undefined {
+    return this.#log?.full;
   }
 
   /** Opens; see {@link openEngine}. */
@@ -210,7 +222,7 @@ class LsmEngine implements Engine {
       await Promise.allSettled([this.#log?.close(), this.#manifest?.close()]);
       await this.#removals.settle();
       this.#release();
-      throw error;
+      throw isShortOfRoom(error) ? noRoom(root, error) : error;
     }
   }
 
@@ -268,6 +280,7 @@ class LsmEngine implements Engine {
     // A start that was killed may have made the directory and not come to sync its name.
     if (isNew) disk.syncDir(parentOf(files.root));
     this.#manifest.onObsolete = (path) => this.#removals.file(path);
+    this.#manifest.makeRoom = () => this.#makeRoom();
     for (const record of state.trees.values()) {
       const dir = treeDirName(record.name, record.id);
       const placed = [...record.tables.values()].map((meta) =>
@@ -286,7 +299,11 @@ class LsmEngine implements Engine {
         ),
       );
     }
-    let firstNew = 0;
+    // The whole manifest has been read, and nothing runs yet: what it does not name nobody will.
+    let firstNew = state.nextFile;
+    this.#makeRoom = () =>
+      this.#reserve.release() ||
+      [...this.#trees.values()].some((tree) => this.#tables.removeOrphansNow(tree, firstNew));
     const found = await recover(disk, files, state, this.#trees, {
       strict: this.#options.recovery === "strict",
       key,
@@ -295,8 +312,9 @@ class LsmEngine implements Engine {
       relieve: () => this.#maintenance.relieveReplay(),
       beforeReplay: (highestFile) => {
         this.#manifest.nextFile(Math.max(0, highestFile + 1 - state.nextFile));
+        firstNew = state.nextFile;
         this.#manifest.rollOver();
-        firstNew = this.#manifest.state.nextFile;
+        firstNew = state.nextFile;
       },
     });
     // Told before the edit below, after which a segment that is gone is no longer missed.
@@ -315,6 +333,8 @@ class LsmEngine implements Engine {
         opened: (newestLog) => this.#manifest.commit(() => ({ newestLog })),
         remove: (path) => this.#removals.file(path),
         committed: (lastSeq) => this.#visible = lastSeq,
+        makeRoom: () => this.#makeRoom(),
+        waits: (reason) => this.#waits(reason),
       },
       key,
     );
@@ -347,8 +367,10 @@ class LsmEngine implements Engine {
       losses: found.losses.length,
       ms: Math.round(this.#recovery.elapsedMs),
     });
+    this.#makeRoom = () => this.#reserve.release();
     this.#maintenance.relieve();
     this.#tick();
+    this.#reserve.keep();
     if (this.#options.warmCache && this.#cache.capacity > 0) this.#warming = this.#warm();
   }
 
@@ -396,7 +418,19 @@ class LsmEngine implements Engine {
   /** What is due by time alone, such as windows that are over and grace that has passed, nothing else notices. */
   #tick(): void {
     for (const tree of this.#trees.values()) this.#maintenance.schedule(tree);
+    this.#reserve.keep();
     this.#cancelTick = this.#runtime.clock.after(TICK_MS, () => this.#tick());
+  }
+
+  #waits(reason: PairError | undefined): void {
+    const { log } = this.#runtime;
+    if (reason === undefined) log.info("engine.full", { state: "over: writes are taken again" });
+    else {
+      log.error("engine.full", {
+        state: "no write is taken before there is room",
+        error: reason.message,
+      });
+    }
   }
 
   /** A segment that is not part of the log: one that a crash kept from being removed, or that was never finished. */
@@ -445,16 +479,22 @@ class LsmEngine implements Engine {
     const { disk, clock } = this.#runtime;
     const createdAtMs = clock.wallMs();
     let meta = { id: 0, name, operator: operatorName, createdAtMs };
-    await this.#manifest.commit(() => {
-      taken();
-      meta = { ...meta, id: this.#manifest.state.nextTree };
-      disk.makeDir(this.#files.treeDir(treeDirName(name, meta.id)));
-      disk.syncDir(this.#files.treesDir);
-      return {
-        newTrees: [meta],
-        ...(stored.size > 0 ? { options: [{ tree: meta.id, values: stored }] } : {}),
-      };
-    });
+    try {
+      await this.#manifest.commit(() => {
+        taken();
+        meta = { ...meta, id: this.#manifest.state.nextTree };
+        disk.makeDir(this.#files.treeDir(treeDirName(name, meta.id)));
+        disk.syncDir(this.#files.treesDir);
+        return {
+          newTrees: [meta],
+          ...(stored.size > 0 ? { options: [{ tree: meta.id, values: stored }] } : {}),
+        };
+      });
+    } catch (error) {
+      // The next tree has the same number, and may have the same name.
+      if (isShortOfRoom(error)) disk.removeDir(this.#files.treeDir(treeDirName(name, meta.id)));
+      throw error;
+    }
     const tree = new TreeState(
       { ...meta, purgeFloor: 0, options: stored },
       treeDirName(name, meta.id),
@@ -492,13 +532,26 @@ class LsmEngine implements Engine {
     tree.dropped = true;
     this.#byName.delete(tree.name);
     await this.#maintenance.settle(tree);
-    await this.#manifest.commit(() => ({ dropTree: tree.id, lastSeq: this.#lastSeq }));
+    try {
+      await this.#manifest.commit(() => ({ dropTree: tree.id, lastSeq: this.#lastSeq }));
+    } catch (error) {
+      // Whoever made another of its name meanwhile has that: both are there after the next start.
+      if (isShortOfRoom(error) && !this.#byName.has(tree.name)) this.#restore(tree);
+      throw error;
+    }
     this.#trees.delete(tree.id);
     this.#rows.dropTree(tree.id);
     tree.immutables = [];
     tree.active = newMemtable(tree.id, this.#options.memtableSize);
     tree.version.release();
     if (tree.version.tables().length === 0) this.#tables.removeTreeDir(tree.dir);
+  }
+
+  /** A tree that could not be dropped is there as before. */
+  #restore(tree: TreeState): void {
+    tree.dropped = false;
+    this.#byName.set(tree.name, tree);
+    this.#maintenance.schedule(tree);
   }
 
   admit(handle: Tree, delayed = false): Promise<void> | undefined {
@@ -823,17 +876,27 @@ class LsmEngine implements Engine {
     this.#closed = true;
     this.#cancelTick?.();
     await this.#warming;
+    await this.#reserve.close();
     await this.#checkpoints.settle();
     this.#tables.close();
     await this.#maintenance.stop();
     try {
       await this.#log!.close();
-      await this.#manifest.close(this.poisoned === undefined ? this.#lastSeq : undefined);
+      await this.#closeManifest();
       if (this.poisoned === undefined) this.#saveWarm();
     } finally {
       await this.#manifest.close();
       await this.#removals.settle();
       this.#release();
+    }
+  }
+
+  /** Without the mark of a clean close, for which a full disk may have no room, the next start looks closer. */
+  async #closeManifest(): Promise<void> {
+    try {
+      await this.#manifest.close(this.poisoned === undefined ? this.#lastSeq : undefined);
+    } catch (error) {
+      if (!isShortOfRoom(error)) throw error;
     }
   }
 
@@ -935,6 +998,15 @@ class LsmEngine implements Engine {
     }
     return error;
   }
+}
+
+function noRoom(root: string, cause: unknown): PairError {
+  return new PairError(
+    "DiskFull",
+    `Cannot open ${root}: its disk is full. Make a few MiB of room, more the longer the log is, and start again`,
+    { dir: root },
+    { cause },
+  );
 }
 
 const NONE = new Uint8Array(0);

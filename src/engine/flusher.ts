@@ -6,6 +6,7 @@
  * may be full.
  * @module
  */
+import { isShortOfRoom } from "./disk_failure.ts";
 import { type Jobs, reason } from "./job_runner.ts";
 import type { Memtable } from "./memtable/mod.ts";
 import { type FlushEvents, install, jobBase, type MaintenanceParts } from "./maintenance_parts.ts";
@@ -97,22 +98,30 @@ export class Flusher {
     // Snapshots taken from here on are at or above everything in the memtable.
     await this.#parts.log()?.sync();
     const startedMs = runtime.clock.monotonicMs();
+    const job = {
+      type: "flush" as const,
+      memtable: memtable.share(),
+      ...jobBase(this.#parts, tree, 1, 0, memtableTimes(memtable)),
+    };
     const { tables } = await this.#jobs.run(
       { kind: "flush", tree: tree.id, level: -1, outputLevel: 0, inputs: [] },
-      {
-        type: "flush",
-        memtable: memtable.share(),
-        ...jobBase(this.#parts, tree, 1, 0, memtableTimes(memtable)),
-      },
+      job,
     );
     if (tree.dropped) return;
     const metas = tables.map((table) => ({ ...table, level: 0 }));
-    await manifest.commit(() => ({
-      add: metas.map((table) => ({ tree: tree.id, table })),
-      flushed: [{ tree: tree.id, seq: memtable.maxSeq }],
-      lastSeq: this.#parts.lastSeq(),
-      oldestLog: this.#oldestLogWithout(tree, memtable),
-    }));
+    try {
+      // Awaited as it is: what follows has to come before the next edit is built.
+      await manifest.commit(() => ({
+        add: metas.map((table) => ({ tree: tree.id, table })),
+        flushed: [{ tree: tree.id, seq: memtable.maxSeq }],
+        lastSeq: this.#parts.lastSeq(),
+        oldestLog: this.#oldestLogWithout(tree, memtable),
+      }));
+    } catch (error) {
+      // The edit was refused: nobody will ever hear of the table.
+      if (isShortOfRoom(error)) this.#jobs.removeOutputs(job);
+      throw error;
+    }
     const placed = metas.map((meta) => this.#parts.tables.place(tree.id, tree.dir, meta));
     install(tree, tree.version.with(new Set(), placed), options);
     tree.flushedSeq = memtable.maxSeq;

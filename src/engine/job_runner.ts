@@ -95,7 +95,7 @@ export class Jobs {
       return result as TableJobResult;
     } catch (error) {
       this.failed++;
-      this.#removeOutputs(job);
+      this.removeOutputs(job);
       const restored = restoreError(error);
       if (restored.details.errno === "EMFILE") this.#parts.relieveDescriptors();
       throw this.#parts.noted(restored);
@@ -105,8 +105,11 @@ export class Jobs {
     }
   }
 
-  /** What a job that threw has removed already, and one that died has not. */
-  #removeOutputs({ dir, firstOutput, outputs }: TableJob): void {
+  /**
+   * Removes what a job has written: for one that threw, which has done so already, one that died, and one
+   * whose tables the store has no use for.
+   */
+  removeOutputs({ dir, firstOutput, outputs }: TableJob): void {
     const { disk, log } = this.#parts.runtime;
     for (let number = firstOutput; number < firstOutput + outputs; number++) {
       const file = tablePath(dir, number);

@@ -134,12 +134,17 @@ export class Maintenance {
 
   /**
    * Flushes what recovery has filled, beside the replay: that waits only when it would need more memory
-   * than the options give.
+   * than the options give. Where the disk is full, what was to be flushed stays in memory as far as that
+   * goes: a node that starts then can be read, and emptied.
    * @throws PairError when a flush failed
    */
   async relieveReplay(): Promise<void> {
     const { memtableSize, maxImmutables, memtableBudget } = this.#parts.options;
     const trees = [...this.#parts.trees.values()];
+    const total = () => trees.reduce((sum, tree) => sum + tree.memtableBytes, 0);
+    const isFull = () =>
+      this.#replayFailure instanceof PairError && this.#replayFailure.error === "DiskFull";
+    if (isFull()) this.#replayFailure = undefined;
     const wait = () => this.#replayFailure === undefined ? this.progress : undefined;
     for (const tree of trees) {
       if (tree.active.bytes < memtableSize) continue;
@@ -147,13 +152,13 @@ export class Maintenance {
       this.#flushReplayed(tree);
     }
     for (;;) {
-      const total = trees.reduce((sum, tree) => sum + tree.memtableBytes, 0);
-      if (total <= memtableBudget || this.#replayFailure !== undefined) break;
+      if (total() <= memtableBudget || this.#replayFailure !== undefined) break;
       const largest = trees.reduce((a, b) => (b.active.bytes > a.active.bytes ? b : a));
       this.#flushReplayed(largest);
       await wait();
     }
-    if (this.#replayFailure !== undefined) throw this.#replayFailure;
+    if (this.#replayFailure === undefined || (isFull() && total() <= memtableBudget)) return;
+    throw this.#replayFailure;
   }
 
   #flushReplayed(tree: TreeState): void {

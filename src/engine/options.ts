@@ -85,6 +85,11 @@ export interface EngineOptions {
   readonly memoryBudget: number;
   /** Tables that are kept open for reading at a time; others are opened again when they are read. */
   readonly maxOpenFiles: number;
+  /**
+   * Bytes of ballast in the data directory, given up when a full disk leaves no room for the log or the
+   * manifest; a 64th of the disk at most. 0: none.
+   */
+  readonly reserve: number;
 }
 
 /** What applies where nothing else is said. */
@@ -126,6 +131,7 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   },
   memoryBudget: 0,
   maxOpenFiles: 1000,
+  reserve: 0,
   guards: { throttle: 0, pendingSlowdown: 64 * 2 ** 30, pendingStop: 256 * 2 ** 30 },
 };
 

@@ -94,17 +94,33 @@ export class TableStore {
         if (parseTreeDirName(dir) !== undefined) this.removeTreeDir(dir);
         continue;
       }
-      const numbers = new Set(tree.version.tables().map((table) => table.meta.number));
-      for (const name of disk.list(this.#files.treeDir(dir))) {
-        const number = parseTableName(name);
-        if (number !== undefined && number < firstNew && !numbers.has(number)) {
-          this.#removals.file(this.#files.table(dir, number));
-        }
-      }
+      for (const file of this.#orphans(tree, firstNew)) this.#removals.file(file);
     }
     for (const number of manifestFiles(disk, this.#files)) {
       if (number !== manifest) this.#removals.file(this.#files.manifest(number));
     }
+  }
+
+  /**
+   * Removes such tables of a tree at once, for a start that has no room: jobs that a full disk ended may have
+   * left them.
+   * @returns whether there were any
+   */
+  removeOrphansNow(tree: TreeState, firstNew: number): boolean {
+    // Copies often leave out empty directories.
+    if (this.#disk.stat(this.#files.treeDir(tree.dir)) === undefined) return false;
+    const files = this.#orphans(tree, firstNew);
+    for (const file of files) this.#disk.remove(file);
+    return files.length > 0;
+  }
+
+  #orphans(tree: TreeState, firstNew: number): string[] {
+    const numbers = new Set(tree.version.tables().map((table) => table.meta.number));
+    return this.#disk.list(this.#files.treeDir(tree.dir)).flatMap((name) => {
+      const number = parseTableName(name);
+      if (number === undefined || number >= firstNew || numbers.has(number)) return [];
+      return this.#files.table(tree.dir, number);
+    });
   }
 
   /** Removes the directory of a dropped tree. */

@@ -8,9 +8,10 @@
  *     ≥ 95 %      full       2002                       yes, down to the reserve: then 2002
  *
  * So a full disk can be emptied: deletes, drops of tenants, flushes and compactions go on (features X17).
- * The reserve, a hundredth of the disk and 1 GiB at most, is theirs alone, and the log's: a log that cannot
- * be written ends all writes until the next start. Whoever wants the letter of the design documents
- * is `strict`: a full disk takes nothing.
+ * The reserve, a hundredth of the disk and 1 GiB at most, is theirs alone, and the log's, which takes no write
+ * while it waits for room. Files of other programs may take it all the same: then the engine gives up its
+ * ballast (engine/reserve.ts), in whose room tenants can be dropped. Whoever wants the letter of the design
+ * documents is `strict`: a full disk takes nothing.
  *
  * A write is large when its estimate, in the log and in a table, is over 64 KiB: about 27 KB of value.
  *

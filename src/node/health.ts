@@ -3,7 +3,8 @@
  *
  *     unhealthy   writes are refused: the engine is poisoned
  *     degraded    it serves, but somebody should look: data was lost in recovery, a file is damaged,
- *                 a tenant's flushes or compactions keep failing, the disk fills up or cannot be measured
+ *                 a tenant's flushes or compactions keep failing, the disk fills up or cannot be measured,
+ *                 or no write is taken until there is room on it again: reads go on, and so does the node then
  * @module
  */
 import type { Engine } from "../engine/mod.ts";
@@ -56,6 +57,7 @@ export class HealthMonitor {
     const { engine, memoryUsage } = this.#sources;
     const metrics: Record<string, number> = {};
     const degraded = [
+      ...this.#judgeLog(),
       ...this.#judgeRecovery(),
       ...this.#judgeFiles(),
       ...this.#judgeJobs(),
@@ -67,6 +69,13 @@ export class HealthMonitor {
       return { status: "unhealthy", reasons: [poisoned, ...degraded], metrics };
     }
     return { status: degraded.length > 0 ? "degraded" : "healthy", reasons: degraded, metrics };
+  }
+
+  #judgeLog(): readonly string[] {
+    const { full } = this.#sources.engine;
+    return full === undefined
+      ? []
+      : [`no write is taken before there is room on the disk: ${full.message}`];
   }
 
   #judgeRecovery(): readonly string[] {

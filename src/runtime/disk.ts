@@ -65,7 +65,10 @@ export interface ReadFile {
 /** A file opened for appending by one owner. */
 export interface AppendFile {
   readonly path: string;
-  /** Bytes appended so far. After a failed append the real length is unknown; do not go on. */
+  /**
+   * Bytes appended so far, those of a failed append included that were taken before it failed. Whoever goes
+   * on after one that failed asks {@link Disk.stat} whether the file is that long.
+   */
   readonly size: number;
   /** Appends all of `bytes` or throws; loops over short writes. Blocks the thread for a copy into the page cache. */
   append(bytes: Uint8Array): void;

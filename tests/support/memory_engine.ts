@@ -78,6 +78,7 @@ export interface MemoryEngineOptions {
 export class MemoryEngine implements Engine {
   readonly recovery: RecoveryReport;
   poisoned: Error | undefined = undefined;
+  full: PairError | undefined = undefined;
   /** Every write so far, in order. */
   readonly log: LoggedWrite[] = [];
   /** Cursors that were opened and not closed. */

@@ -182,6 +182,10 @@ const disk = z.strictObject({
     "How often the disk is measured; what is written in between is estimated. Longer: files of other programs are noticed later.",
     { default: "1s", min: "100ms", max: "1m" },
   ),
+  reserve: size(
+    "Size of a file of ballast in the data directory, a 64th of the disk at most. When files of others fill the disk, it is given up for the log's last bytes, for dropping tenants and for a start; it is made anew when there is room. 0: none.",
+    { default: "16MiB", min: "0", max: "1GiB" },
+  ),
 });
 
 /** Memory as a whole. */

@@ -13,13 +13,16 @@
  *
  * Invariants
  *   - An edit counts once its frame is synced; one at a time is under way, so only the last can be torn.
- *   - After a failed append or sync the manifest takes no more edits, and nothing may be deleted. After the
- *     failed append of a mark, which nothing depends on, it goes on in a fresh file.
+ *   - After a failed sync, or an append that failed for anything but room, the manifest takes no more edits,
+ *     and nothing may be deleted.
+ *   - An edit that there was no room for is refused, and what of it stands in the file is torn for ever: nothing
+ *     is written behind it. The next edit goes into a fresh file, as it does after the failed append of a mark,
+ *     which nothing depends on. The old file is current until the fresh one is durable.
  * @module
  */
 import { crc32c, PairError, utf8 } from "../../model/mod.ts";
 import { type AppendFile, type Cipher, type Disk, DiskError } from "../../runtime/mod.ts";
-import { rowOf } from "../disk_failure.ts";
+import { isShortOfRoom, rowOf } from "../disk_failure.ts";
 import { type Files, manifestName, parseManifestName } from "../files.ts";
 import { type Edit, ManifestState } from "./edit.ts";
 import {
@@ -122,14 +125,16 @@ export class Manifest {
   #queue: Promise<void> = Promise.resolve();
   #failure: PairError | undefined;
   #cipher: Cipher | undefined;
-  /** The append of an end mark failed: nothing can be written behind it. */
-  #unmarked = false;
+  /** The last append failed: nothing can be written behind it. */
+  #torn = false;
   readonly state: ManifestState;
   /** What manifests are encrypted with; undefined when they are in clear. */
   readonly sealing: Sealing | undefined;
 
-  /** Told the path of a manifest that is no longer current. */
+  /** Told the path of a manifest that is not current, or no longer. */
   onObsolete: (path: string) => void = () => {};
+  /** Gives up what is kept for a full disk; false when there is nothing. */
+  makeRoom: () => boolean = () => false;
 
   private constructor(
     disk: Disk,
@@ -179,39 +184,58 @@ export class Manifest {
     return number;
   }
 
-  /** Writes a fresh manifest with the present state and makes it current. Durable on return. */
+  /**
+   * Writes a fresh manifest with the present state and makes it current. Durable on return.
+   * @throws PairError DiskFull, with the old one still current and in use, when there is no room
+   */
   rollOver(): void {
-    this.#guard(() => {
-      const number = this.nextFile();
-      const previous = this.#file;
-      this.#file = this.#disk.create(this.#files.manifest(number));
-      this.#number = number;
-      previous?.close();
-      this.#cipher = begin(this.#file, number, this.state, this.sealing);
+    if (this.#failure !== undefined) throw this.#failure;
+    try {
+      this.#withRoom(() => this.#begin());
+    } catch (cause) {
+      throw this.#failed(cause);
+    }
+  }
+
+  #begin(): void {
+    const number = this.nextFile();
+    const path = this.#files.manifest(number);
+    const file = this.#disk.create(path);
+    let cipher: Cipher | undefined;
+    try {
+      cipher = begin(file, number, this.state, this.sealing);
       makeCurrent(this.#disk, this.#files, number);
-    });
+    } catch (error) {
+      file.close();
+      // CURRENT names the old one still, and its number is not used again.
+      if (isShortOfRoom(error)) this.onObsolete(path);
+      throw error;
+    }
+    this.#file?.close();
+    this.#file = file;
+    this.#number = number;
+    this.#cipher = cipher;
+    this.#torn = false;
   }
 
   /**
    * Makes an edit durable, then part of the state. Edits take effect in the order of calls.
    * @param build  makes the edit when its turn has come, from the state of that moment
-   * @throws PairError SSTableFailed when it could not be written; no later edit is taken then
+   * @throws PairError DiskFull when there is no room for it, and it has not happened; SSTableFailed, or
+   *   DiskFull, with {@link Manifest.failure} set, when it could not be written: no later edit is taken then
    */
   commit(build: () => Edit): Promise<void> {
     const done = this.#queue.then(async () => {
       if (this.#failure !== undefined) throw this.#failure;
       const edit = { ...build(), nextFile: this.state.nextFile };
-      if (this.#unmarked) this.#renew();
-      const file = this.#file!;
       try {
-        file.append(encodeFrame(this.#number, edit, this.#cipher, file.size));
-        await file.sync();
+        this.#withRoom(() => this.#append(edit));
+        await this.#file!.sync();
       } catch (cause) {
-        throw this.#poison(cause);
+        throw this.#failed(cause);
       }
       this.state.apply(edit);
-      if (file.size > ROLL_OVER_BYTES) this.#renew();
-      else this.#mark(file);
+      this.#mark();
     });
     this.#queue = done.catch(() => {
       // The caller has the failure; the queue only keeps the order.
@@ -237,38 +261,55 @@ export class Manifest {
   /** Goes on in a fresh manifest. */
   #renew(): void {
     const old = this.#files.manifest(this.#number);
-    this.rollOver();
-    this.#unmarked = false;
+    this.#begin();
     this.onObsolete(old);
   }
 
-  #mark(file: AppendFile): void {
+  #append(edit: Edit): void {
+    if (this.#torn) this.#renew();
+    const file = this.#file!;
+    // Torn until it is whole.
+    this.#torn = true;
+    file.append(encodeFrame(this.#number, edit, this.#cipher, file.size));
+    this.#torn = false;
+  }
+
+  /** Marks the end of an edit that is durable, or goes on in a fresh file where this one has grown large. */
+  #mark(): void {
+    const file = this.#file!;
     try {
-      file.append(encodeFrame(this.#number, {}, this.#cipher, file.size));
+      if (file.size > ROLL_OVER_BYTES) this.#renew();
+      else file.append(encodeFrame(this.#number, {}, this.#cipher, file.size));
     } catch (error) {
-      if (!(error instanceof DiskError)) throw error;
       // How much of it is there nobody knows. The edit is durable all the same.
-      this.#unmarked = true;
+      this.#torn = true;
+      if (file.size > ROLL_OVER_BYTES && !isShortOfRoom(error)) throw this.#failed(error);
+      if (!(error instanceof DiskError)) throw error;
     }
   }
 
-  #guard(action: () => void): void {
-    if (this.#failure !== undefined) throw this.#failure;
+  /** Takes a step, a second time if room for it can be made. */
+  #withRoom(step: () => void): void {
     try {
-      action();
-    } catch (cause) {
-      throw this.#poison(cause);
+      step();
+    } catch (error) {
+      if (!isShortOfRoom(error) || !this.makeRoom()) throw error;
+      step();
     }
   }
 
-  #poison(cause: unknown): PairError {
-    this.#failure ??= new PairError(
-      rowOf(cause instanceof DiskError ? cause.errno : undefined),
+  /** The error to throw for a failed step; all but want of room ends the manifest. */
+  #failed(cause: unknown): PairError {
+    const errno = cause instanceof DiskError ? cause.errno : undefined;
+    const file = this.#files.manifest(this.#number);
+    const failure = new PairError(
+      rowOf(errno),
       `Cannot write the manifest: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { file: this.#files.manifest(this.#number) },
+      errno === undefined ? { file } : { file, errno },
       { cause },
     );
-    return this.#failure;
+    if (isShortOfRoom(cause)) return failure;
+    return this.#failure ??= failure;
   }
 }
 

@@ -7,13 +7,26 @@
  * arrived meanwhile are made frames of it: so N is durable before anything in N+1 exists. Before the
  * first frame goes into it, the manifest is told of the new segment: if it vanishes, recovery misses it.
  *
- * After a failed append or sync the log is poisoned: it acknowledges nothing more, for the kernel may
- * have dropped the bytes and would report success the second time.
+ * After a failed sync, or an append that failed for anything but room, the log is poisoned: it acknowledges
+ * nothing more, for the kernel may have dropped the bytes and would report success the second time.
+ *
+ * On a full disk it waits for room (`full`), and then goes on where it stopped:
+ *
+ *     group 7   append: ENOSPC after 300 of 900 bytes      its writers are told 2002, outcome unknown
+ *               append of the other 600: ENOSPC            new writes: 2002, not applied
+ *               append of the other 600: well; sync        group 7 is visible now, writes are taken
+ *
+ * Nothing is taken back, so nothing has to be undone: the sequences of the group are given out, its entries
+ * are in memtables above what reads see, and no later frame exists before all of it is on the disk. A crash
+ * while it waits leaves a torn tail, as a crash in the middle of any append does. The bytes that follow are
+ * those that would have followed, in the same place: a sealed frame keeps its nonce. Making a segment, and
+ * telling the manifest of it, are tried again in the same way; each attempt leaves nothing that counts.
  * @module
  */
 import { PairError } from "../../model/mod.ts";
 import {
   type AppendFile,
+  type Cancel,
   type Cipher,
   type Clock,
   type Disk,
@@ -22,6 +35,7 @@ import {
   TAG_BYTES,
 } from "../../runtime/mod.ts";
 import type { OriginTag } from "../api.ts";
+import { isShortOfRoom } from "../disk_failure.ts";
 import type { Files } from "../files.ts";
 import { Archive, type ArchiveOptions } from "./archive.ts";
 import {
@@ -43,6 +57,8 @@ import { SyncPacer } from "./sync_pacer.ts";
 
 /** Bytes of a fresh group buffer. */
 const BUFFER_BYTES = 64 * 1024;
+/** The pause between two looks for room on a full disk, in ms. */
+const ROOM_PAUSE_MS = 250;
 /** A buffer that has grown beyond this for one large group is not kept. */
 const BUFFER_BYTES_KEPT = 8 << 20;
 
@@ -83,21 +99,36 @@ export interface LogHooks {
   remove(path: string): void;
   /** Told the last sequence of each group before its writers are. */
   committed(lastSeq: number): void;
+  /** Gives up what is kept for a full disk; false when there is nothing. */
+  makeRoom(): boolean;
+  /** Told when the log begins to wait for room, with the reason, and when it has found it. */
+  waits(reason: PairError | undefined): void;
 }
 
 /** Frames of one append, and those who wait for it. */
 class Group {
-  readonly done: Promise<void>;
-  resolve!: () => void;
-  reject!: (error: unknown) => void;
+  #told = Promise.withResolvers<void>();
   lastSeq = 0;
   records = 0;
 
-  constructor() {
-    this.done = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
+  get done(): Promise<void> {
+    return this.#told.promise;
+  }
+
+  resolve(): void {
+    this.#told.resolve();
+  }
+
+  reject(error: unknown): void {
+    this.#told.reject(error);
+  }
+
+  /** Tells those who wait now that they shall not. The group stays, and others may join it. */
+  refuse(reason: unknown): void {
+    this.#told.reject(reason);
+    this.#told = Promise.withResolvers();
+    // Nobody may come to wait for it.
+    this.#told.promise.catch(() => {});
   }
 }
 
@@ -142,6 +173,11 @@ export class Log {
   #holds = 0;
   #closed = false;
   #failure: PairError | undefined;
+  /** Why nothing is written at present: there is no room. */
+  #full: PairError | undefined;
+  /** Ends the pause before the next look for room. */
+  #wake: (() => void) | undefined;
+  #cancelPause: Cancel | undefined;
   #lastSeq: number;
 
   /** Segments that still exist, oldest first, the open one last. */
@@ -185,12 +221,22 @@ export class Log {
     );
     this.#lastSeq = lastSeq;
     this.segments.push(...existing);
-    this.#openSegment(existing.at(-1), lastSeq);
+    try {
+      this.#openSegment(existing.at(-1), lastSeq);
+    } catch (error) {
+      if (!isShortOfRoom(error) || !hooks.makeRoom()) throw error;
+      this.#openSegment(existing.at(-1), lastSeq);
+    }
   }
 
   /** The failure that ended this log; undefined while all is well. */
   get failure(): PairError | undefined {
     return this.#failure;
+  }
+
+  /** Why nothing is written until there is room on the disk again; undefined while there is. */
+  get full(): PairError | undefined {
+    return this.#full;
   }
 
   /** Bytes in all segments. */
@@ -201,16 +247,18 @@ export class Log {
   /**
    * Queues one batch. In order of calls; sequences rise.
    * @returns resolves when the batch is as durable as the sync mode promises
-   * @throws PairError CommitLogFailed when the log is poisoned; nothing was queued then
+   *   rejects with DiskFull where it waits for room: it will be, unless the log is closed before there is
+   * @throws PairError CommitLogFailed when the log is poisoned, DiskFull while it waits for room; nothing was
+   *   queued then
    */
   append(firstSeq: number, tag: OriginTag, mutations: readonly LoggedMutation[]): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure;
+    this.#checkWell();
     let payload = 0;
     for (const mutation of mutations) payload += recordLength(mutation);
     const at = this.#length;
     const sealed = this.#cipher !== undefined;
     if (sealed) payload += TAG_BYTES;
-    this.#makeRoom(FRAME_HEADER + payload);
+    this.#grow(FRAME_HEADER + payload);
     const bytes = this.#filling;
     let end = at + FRAME_HEADER;
     for (const mutation of mutations) end = putRecord(bytes, end, mutation);
@@ -238,10 +286,11 @@ export class Log {
    * Begins a new segment behind what is appended, and calls `take` in the same step: then all segments
    * but the last are durable and closed for good, the last is empty, and no table holds more than they do.
    * @returns resolves when `take` has been called; rejects with what it threw
-   * @throws PairError CommitLogFailed when the log is poisoned
+   * @throws PairError CommitLogFailed when the log is poisoned, DiskFull where it has to wait for room
    */
   cut(take: () => void): Promise<void> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const failure = this.#failure ?? this.#full;
+    if (failure !== undefined) return Promise.reject(failure);
     return new Promise((resolve, reject) => {
       this.#cuts.push({
         take: () => {
@@ -270,9 +319,10 @@ export class Log {
   /**
    * Makes everything that was queued before the call durable, whatever the mode. Does not wait for what
    * is queued meanwhile: writers who never pause must not keep a flush waiting for ever.
-   * @throws PairError CommitLogFailed when the log is poisoned
+   * @throws PairError CommitLogFailed when the log is poisoned, DiskFull where it waits for room
    */
   async sync(): Promise<void> {
+    this.#checkWell();
     await (this.#group ?? this.#writing)?.done;
     if (this.#options.syncMode !== "always") await this.#syncAppended();
     if (this.#failure !== undefined) throw this.#failure;
@@ -301,18 +351,17 @@ export class Log {
     if (this.#closed) return;
     this.#closed = true;
     this.#cancelSync?.();
+    // What waits for room waits no longer.
+    this.#wake?.();
     while (this.#loop !== undefined) await this.#loop;
     while (this.#syncing !== undefined) await this.#syncing;
     try {
-      if (this.#failure !== undefined) return;
+      // What was acknowledged in a relaxed mode is all there, and made durable, when only room was missing.
+      if (this.#failure !== undefined && this.#failure !== this.#full) return;
       // Two syncs: the close frame may say that all before it is durable only when it is.
       this.#file.syncNow();
       this.#synced = this.#segment.bytes;
-      this.#makeRoom(FRAME_HEADER);
-      putFrame(this.#filling, 0, 0, this.#lastSeq + 1, TYPE_CLOSE, "write");
-      checkFrame(this.#filling, 0, this.#segment.bytes, this.#salt, this.#syncedBefore());
-      this.#file.append(this.#filling.subarray(0, FRAME_HEADER));
-      this.#file.syncNow();
+      if (this.#failure === undefined) this.#appendClose();
     } catch (cause) {
       this.#poison(cause);
       throw this.#failure;
@@ -321,12 +370,31 @@ export class Log {
     }
   }
 
+  /** Without it the end of the log looks like that of a process that was killed: nothing depends on it. */
+  #appendClose(): void {
+    this.#grow(FRAME_HEADER);
+    putFrame(this.#filling, 0, 0, this.#lastSeq + 1, TYPE_CLOSE, "write");
+    checkFrame(this.#filling, 0, this.#segment.bytes, this.#salt, this.#syncedBefore());
+    try {
+      this.#file.append(this.#filling.subarray(0, FRAME_HEADER));
+    } catch (error) {
+      if (!isShortOfRoom(error)) throw error;
+      return;
+    }
+    this.#file.syncNow();
+  }
+
+  #checkWell(): void {
+    const failure = this.#failure ?? this.#full;
+    if (failure !== undefined) throw failure;
+  }
+
   /** What is durable when a frame that is sealed now is written: with `always`, all groups before its own. */
   #syncedBefore(): number {
     return this.#options.syncMode === "always" ? this.#segment.bytes : this.#synced;
   }
 
-  #makeRoom(count: number): void {
+  #grow(count: number): void {
     const needed = this.#length + count;
     if (needed <= this.#filling.length) return;
     const grown = new Uint8Array(Math.max(needed, this.#filling.length * 2));
@@ -372,11 +440,16 @@ export class Log {
     this.#group = undefined;
     const segment = this.#segment;
     if (this.#cipher !== undefined) this.#sealAll(this.#cipher, bytes);
+    const { size: start } = this.#file;
+    try {
+      this.#file.append(bytes);
+    } catch (error) {
+      await this.#whenRoom(() => this.#appendRest(bytes, start), error);
+    }
     segment.bytes += bytes.length;
     segment.lastSeq = group.lastSeq;
     const due = this.#rotate || segment.bytes >= this.#options.segmentSize ||
       this.#clock.monotonicMs() - this.#openedAtMs >= this.#options.segmentAgeMs;
-    this.#file.append(bytes);
     this.groups++;
     if (due) {
       await this.#nextSegment();
@@ -387,6 +460,62 @@ export class Log {
       this.#scheduleSync(group.records);
     }
     this.#hooks.committed(group.lastSeq);
+  }
+
+  /** Appends what an append that found no room has left of a group, which began at `start` of the file. */
+  #appendRest(bytes: Uint8Array, start: number): void {
+    const { path, size } = this.#file;
+    // The system says how much of a write it took. If that were not so, frames would stand in a wrong place.
+    const found = this.#disk.stat(path)?.size;
+    if (found !== size) {
+      throw new DiskError("append", path, "EIO", { detail: `it has ${found} bytes, not ${size}` });
+    }
+    this.#file.append(bytes.subarray(size - start));
+  }
+
+  /**
+   * Takes a step again and again until there is room for it, beginning at once if room can be made. Until
+   * then nothing is queued, and all who wait have been told.
+   * @param failure  what its first attempt failed with; any but for want of room is thrown
+   */
+  async #whenRoom<T>(step: () => T | Promise<T>, failure: unknown): Promise<T> {
+    for (;;) {
+      if (!isShortOfRoom(failure)) throw failure;
+      if (!this.#hooks.makeRoom()) await this.#waitForRoom(failure);
+      if (this.#failure !== undefined) throw this.#failure;
+      try {
+        const done = await step();
+        if (this.#full !== undefined) this.#hooks.waits(undefined);
+        this.#full = undefined;
+        return done;
+      } catch (error) {
+        failure = error;
+      }
+    }
+  }
+
+  async #waitForRoom(cause: unknown): Promise<void> {
+    if (this.#full === undefined) {
+      this.#full = this.#failureOf(cause);
+      this.#hooks.waits(this.#full);
+    }
+    this.#refuseWaiting(this.#full);
+    // Nobody is to wait for a log that is being closed, nor is it to be taken for a sound one.
+    if (this.#closed) throw this.#failure ??= this.#full;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      this.#cancelPause = this.#clock.after(ROOM_PAUSE_MS, resolve);
+    });
+    this.#wake = undefined;
+    this.#cancelPause?.();
+    if (this.#closed) throw this.#failure ??= this.#full;
+  }
+
+  /** Tells all who wait for the log that they shall not; what they have queued stays queued. */
+  #refuseWaiting(reason: PairError): void {
+    this.#writing?.refuse(reason);
+    this.#group?.refuse(reason);
+    for (const { reject } of this.#cuts.splice(0)) reject(reason);
   }
 
   /** Mode `always`: one sync, on this thread or another. */
@@ -415,9 +544,18 @@ export class Log {
     await file.sync();
     while (this.#syncing !== undefined) await this.#syncing;
     if (this.#failure !== undefined) throw this.#failure;
+    try {
+      this.#openSegment(segment, segment.lastSeq);
+    } catch (error) {
+      await this.#whenRoom(() => this.#openSegment(segment, segment.lastSeq), error);
+    }
     file.close();
-    this.#openSegment(segment, segment.lastSeq);
-    await this.#hooks.opened(this.#segment.number);
+    const { number } = this.#segment;
+    try {
+      await this.#hooks.opened(number);
+    } catch (error) {
+      await this.#whenRoom(() => this.#hooks.opened(number), error);
+    }
     this.#replace();
   }
 
@@ -487,13 +625,16 @@ export class Log {
       salt,
       keySalt,
     });
-    const file = this.#disk.create(this.#files.segment(number));
+    const path = this.#files.segment(number);
+    const file = this.#disk.create(path);
     try {
       file.append(header);
       file.syncNow();
       this.#disk.syncDir(this.#files.walDir);
     } catch (error) {
       file.close();
+      // Its number is not used again, and without a whole header it is no segment.
+      if (isShortOfRoom(error)) this.#hooks.remove(path);
       throw error;
     }
     this.#file = file;
@@ -506,8 +647,13 @@ export class Log {
   }
 
   #poison(cause: unknown): void {
+    this.#failure ??= this.#failureOf(cause);
+  }
+
+  #failureOf(cause: unknown): PairError {
+    if (cause instanceof PairError && cause.error === "DiskFull") return cause;
     const full = cause instanceof DiskError && cause.errno === "ENOSPC";
-    this.#failure ??= new PairError(
+    return new PairError(
       full ? "DiskFull" : "CommitLogFailed",
       `Cannot write the log: ${cause instanceof Error ? cause.message : String(cause)}`,
       { file: this.#file.path },

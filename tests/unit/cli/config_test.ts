@@ -74,8 +74,11 @@ Deno.test("the engine's sizes, times and weights by default [E4, E5, E7, E15, E2
 
 Deno.test("defaults are those of the rooms below: written twice, kept the same here", () => {
   const config = resolveConfig([]);
-  const { compaction, ...engine } = engineOptions(config);
-  const { compaction: compactionThere, ...engineThere } = DEFAULT_ENGINE_OPTIONS;
+  // Ballast is for the disk of a server: a store inside a program has none unless it is asked for.
+  const { compaction, reserve, ...engine } = engineOptions(config);
+  const { compaction: compactionThere, reserve: reserveThere, ...engineThere } =
+    DEFAULT_ENGINE_OPTIONS;
+  assert.deepEqual([reserve, reserveThere], [16 << 20, 0]);
   assert.deepEqual(engine, engineThere);
   assert.deepEqual(compaction, compactionThere);
   assert.deepEqual(config.server.cors_origins, DEFAULT_CORS_ORIGINS);
@@ -104,6 +107,7 @@ const EDGES: [path: string, least: string, most: string, below: string, above: s
   ["storage.max_disk_usage", "0.1", "1", "0.09", "1.01"],
   ["memory.budget", "0", "1TiB", "-1", "1099511627777"],
   ["disk.check_interval", "100ms", "1m", "99ms", "60001ms"],
+  ["disk.reserve", "0", "1GiB", "-1", "1073741825"],
   ["commit_log.segment_size", "1MiB", "16GiB", "1048575", "17179869185"],
   ["commit_log.max_segment_age", "1s", "168h", "999ms", "604800001ms"],
   ["commit_log.sync_interval", "1ms", "1m", "0ms", "60001ms"],

@@ -116,6 +116,19 @@ Deno.test("health() is unhealthy on a poisoned engine, with the cause first [R7,
   assert.equal(reasons.length, 2);
 });
 
+Deno.test("health() is degraded while the log waits for room, which it says first: reads go on, and so will writes [D4]", () => {
+  const { node, engine } = testNode({}, {
+    recovery: { losses: [{ file: "f", offset: 0, bytes: 1 }] },
+  });
+  engine.full = new PairError("DiskFull", "Cannot write the log: ENOSPC");
+  const { status, reasons } = node.health();
+  assert.equal(status, "degraded");
+  assert.match(reasons[0], /no write is taken before there is room on the disk: .*ENOSPC/);
+  assert.equal(reasons.length, 2);
+  engine.full = undefined;
+  assert.equal(node.health().reasons.length, 1);
+});
+
 Deno.test("status() has the figures of the engine, the disk and the node", async () => {
   const { node, world, engine } = testNode();
   world.disk.capacityBytes = 1000;

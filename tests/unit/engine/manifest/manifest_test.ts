@@ -244,16 +244,60 @@ Deno.test("a mark that cannot be written costs no edit: the manifest goes on in 
   assert.deepEqual(obsolete, [first, first + 1].map((number) => FILES.manifest(number)));
 });
 
+Deno.test("an edit that finds no room is refused, and the next goes on in a fresh file", async () => {
+  for (const taken of ["none of it", "a part of it"]) {
+    const disk = new SimDisk();
+    const manifest = await made(disk);
+    const before = manifest.number;
+    let appends = 0;
+    const full = ({ op }: { op: string }) => {
+      if (op !== "append") return undefined;
+      return taken === "a part of it" && ++appends === 1 ? "short" : "ENOSPC";
+    };
+    disk.hook = full;
+    for (let attempt = 0; attempt < 3; attempt++) {
+      await assert.rejects(manifest.commit(() => ({ lastSeq: 5 })), { error: "DiskFull" });
+      assert.equal(Manifest.read(SimDisk.fromImage(disk.snapshotImage()), FILES).state.lastSeq, 0);
+    }
+    assert.throws(() => manifest.rollOver(), { error: "DiskFull" });
+    assert.equal(manifest.failure, undefined);
+    assert.equal(manifest.number, before, "the old file is current");
+    disk.hook = undefined;
+    await manifest.commit(() => ({ lastSeq: 6 }));
+    assert.equal(manifest.state.lastSeq, 6);
+    assert.ok(manifest.number > before);
+    const after = SimDisk.fromImage(disk.snapshotImage());
+    after.crash("drop");
+    assert.equal(Manifest.read(after, FILES).state.lastSeq, 6);
+    await manifest.close();
+  }
+});
+
+Deno.test("an edit that finds no room is written where room can be made", async () => {
+  const disk = new SimDisk();
+  const manifest = await made(disk);
+  disk.hook = ({ op }) => (op === "append" ? "ENOSPC" : undefined);
+  let given = 0;
+  manifest.makeRoom = () => {
+    disk.hook = undefined;
+    return ++given > 0;
+  };
+  await manifest.commit(() => ({ lastSeq: 5 }));
+  assert.equal(given, 1);
+  assert.equal(Manifest.read(disk, FILES).state.lastSeq, 5);
+});
+
 Deno.test("after a failed append or sync a manifest takes no more edits", async () => {
-  for (const op of ["append", "sync"]) {
+  for (const [op, errno] of [["append", "EIO"], ["sync", "ENOSPC"]] as const) {
     const disk = new SimDisk();
     const manifest = await made(disk);
     let fail = true;
-    disk.hook = (call) => (fail && call.op === op ? "ENOSPC" : undefined);
-    await assert.rejects(manifest.commit(() => ({ lastSeq: 5 })), { error: "DiskFull" });
+    disk.hook = (call) => (fail && call.op === op ? errno : undefined);
+    const error = errno === "ENOSPC" ? "DiskFull" : "SSTableFailed";
+    await assert.rejects(manifest.commit(() => ({ lastSeq: 5 })), { error });
     fail = false;
-    await assert.rejects(manifest.commit(() => ({ lastSeq: 6 })), { error: "DiskFull" });
-    assert.throws(() => manifest.rollOver(), { error: "DiskFull" });
+    await assert.rejects(manifest.commit(() => ({ lastSeq: 6 })), { error });
+    assert.throws(() => manifest.rollOver(), { error });
     assert.ok(manifest.failure instanceof PairError);
     assert.equal(manifest.state.lastSeq, 0);
     await manifest.close();

@@ -17,6 +17,7 @@ import {
 import { batches } from "../../../support/wal.ts";
 import { PairError, utf8 } from "../../../../src/model/mod.ts";
 import {
+  DiskError,
   SimDisk,
   type SimDiskVerdict,
   type SimRuntime,
@@ -33,6 +34,11 @@ class Bench {
   #number = 0;
   #seq = 0;
   committed = 0;
+  manifestIsFull = false;
+  /** How often the log is told that room was made. */
+  reserve = 0;
+  /** What it has told of waiting for room. */
+  readonly waits: (string | undefined)[] = [];
   /** The newest segment that a manifest would know of. */
   known = 1;
 
@@ -50,6 +56,10 @@ class Bench {
         nextNumber: () => ++this.#number,
         opened: async (number) => {
           if (delays) await this.world.clock.sleep(1);
+          if (this.manifestIsFull) {
+            const cause = new DiskError("append", "MANIFEST", "ENOSPC");
+            throw new PairError("DiskFull", "Cannot write the manifest", {}, { cause });
+          }
           this.known = number;
         },
         remove: (path) => this.world.disk.remove(path),
@@ -57,16 +67,21 @@ class Bench {
           assert.ok(seq > this.committed, "commits rise");
           this.committed = seq;
         },
+        makeRoom: () => this.reserve > 0 && this.reserve-- > 0,
+        waits: (reason) => this.waits.push(reason?.error),
       },
     );
   }
 
   /** Queues a batch of one record with a value of this size; returns its sequence and what it waits for. */
   append(size = 10): { seq: number; done: Promise<void> } {
-    const seq = ++this.#seq;
+    const seq = this.#seq + 1;
     const value = new Uint8Array(size).fill(seq);
     const record = { kind: 0 as const, tree: { id: 1 }, key: utf8(`k${seq}`), value };
-    return { seq, done: this.log.append(seq, "write", [record]) };
+    const done = this.log.append(seq, "write", [record]);
+    // One that is refused has taken no sequence.
+    this.#seq = seq;
+    return { seq, done };
   }
 
   run<T>(promise: Promise<T>): Promise<T> {
@@ -263,7 +278,7 @@ async function failOnce(
   return { bench, acknowledged, failedAfter, errors };
 }
 
-for (const [op, errno] of [["sync", "EIO"], ["append", "ENOSPC"], ["append", "EIO"]] as const) {
+for (const [op, errno] of [["sync", "EIO"], ["sync", "ENOSPC"], ["append", "EIO"]] as const) {
   Deno.test(`after ${errno} at ${op} nothing is acknowledged any more, though the disk is well again`, async () => {
     const expected = errno === "ENOSPC" ? "DiskFull" : "CommitLogFailed";
     const { bench, acknowledged, failedAfter, errors } = await failOnce(op, errno);
@@ -284,6 +299,137 @@ for (const [op, errno] of [["sync", "EIO"], ["append", "ENOSPC"], ["append", "EI
     }
   });
 }
+
+for (const syncMode of ["always", "batch", "none"] as const) {
+  for (const room of [0, 1, 60, 150, 290]) {
+    Deno.test(`mode ${syncMode}: a log with room for ${room} bytes more goes on where it stopped when there is room [D4]`, async () => {
+      const bench = new Bench({ syncMode, segmentSize: 1 << 20 }, false);
+      const { disk, clock } = bench.world;
+      await bench.run(bench.append(100).done);
+      const { totalBytes, freeBytes } = disk.space("/");
+      disk.capacityBytes = totalBytes - freeBytes + room;
+      const group = upTo(3).map(() => bench.append(100));
+      for (const { done } of group) await assert.rejects(bench.run(done), { error: "DiskFull" });
+      assert.equal(bench.log.full?.error, "DiskFull");
+      assert.equal(bench.log.failure, undefined);
+      // Nothing is queued behind it, flushed or cut off meanwhile.
+      assert.throws(() => bench.append(100), { error: "DiskFull" });
+      await assert.rejects(bench.log.sync(), { error: "DiskFull" });
+      await assert.rejects(bench.log.cut(() => {}), { error: "DiskFull" });
+      await clock.advance(1000);
+      assert.equal(bench.committed, 1, "what was refused is not seen");
+      const image = disk.snapshotImage();
+      // A little more room is not enough, and no harm.
+      disk.capacityBytes += 7;
+      await clock.advance(1000);
+      assert.equal(bench.committed, 1);
+      disk.capacityBytes = undefined;
+      await clock.advance(300);
+      assert.equal(bench.committed, 4);
+      assert.deepEqual(bench.waits, ["DiskFull", undefined]);
+      await bench.run(bench.append(100).done);
+      await bench.run(bench.log.close());
+      assert.equal(clock.pendingCount, 0);
+      const { seqs, results } = await replay(disk);
+      assert.deepEqual(seqs, upTo(5));
+      assert.deepEqual(results.map(({ losses }) => losses), [[]]);
+      // A kill while it waited: a beginning of the group may be there, and nothing is lost.
+      const killed = await replay(SimDisk.fromImage(image));
+      assert.deepEqual(killed.seqs, upTo(killed.seqs.length));
+      assert.deepEqual(killed.results.map(({ losses }) => losses), [[]]);
+    });
+  }
+}
+
+Deno.test("room that is made at once costs nobody an answer [D4]", async () => {
+  const bench = new Bench({}, false);
+  await bench.run(bench.append().done);
+  let fails = 2;
+  bench.reserve = 5;
+  bench.world.disk.hook = ({ op }) => (op === "append" && fails-- > 0 ? "ENOSPC" : undefined);
+  await bench.run(bench.append().done);
+  assert.equal(bench.reserve, 3);
+  assert.deepEqual(bench.waits, []);
+  await bench.run(bench.log.close());
+  assert.deepEqual((await replay(bench.world.disk)).seqs, [1, 2]);
+});
+
+Deno.test("a segment that the manifest has no room for takes no frame before the manifest knows of it [D4]", async () => {
+  const bench = new Bench();
+  await bench.run(bench.append().done);
+  bench.manifestIsFull = true;
+  bench.log.rotate();
+  await bench.world.clock.advance(0);
+  await assert.rejects(bench.run(bench.append().done), { error: "DiskFull" });
+  await bench.world.clock.advance(2000);
+  const [, second] = bench.log.segments;
+  assert.equal(bench.world.disk.stat(FILES.segment(second.number))?.size, HEADER_SIZE);
+  assert.equal(bench.known, 1);
+  bench.manifestIsFull = false;
+  await bench.world.clock.advance(1000);
+  assert.equal(bench.known, second.number);
+  assert.equal(bench.committed, 2);
+  await bench.run(bench.log.close());
+  assert.deepEqual((await replay(bench.world.disk)).seqs, [1, 2]);
+});
+
+for (const op of ["create", "append"] as const) {
+  Deno.test(`no room to ${op} a segment: the rotation goes on when there is, and writers that queue meanwhile are told [D4]`, async () => {
+    const bench = new Bench();
+    await bench.run(bench.append().done);
+    let full = true;
+    let calls = 0;
+    bench.world.disk.hook = (call) => full && call.op === op && ++calls > 0 ? "ENOSPC" : undefined;
+    bench.log.rotate();
+    // Comes while the old segment is synced.
+    await bench.world.clock.advance(0);
+    const { done } = bench.append();
+    await assert.rejects(bench.run(done), { error: "DiskFull" });
+    await bench.world.clock.advance(1000);
+    assert.ok(calls > 1, `${calls} attempts`);
+    assert.equal(bench.log.segments.length, 1);
+    full = false;
+    await bench.world.clock.advance(1000);
+    assert.equal(bench.committed, 2);
+    await bench.run(bench.append().done);
+    await bench.run(bench.log.close());
+    const { seqs, results } = await replay(bench.world.disk);
+    assert.deepEqual(seqs, [1, 2, 3]);
+    assert.deepEqual(results.flatMap(({ losses }) => losses), []);
+  });
+}
+
+Deno.test("a log that waits for room, and then fails otherwise, takes nothing any more [R7]", async () => {
+  for (const how of ["EIO", "other length"]) {
+    const bench = new Bench({}, false);
+    await bench.run(bench.append().done);
+    let errno: SimDiskVerdict = "ENOSPC";
+    bench.world.disk.hook = ({ op }) => (op === "append" ? errno : undefined);
+    await assert.rejects(bench.run(bench.append().done), { error: "DiskFull" });
+    errno = how === "EIO" ? "EIO" : undefined;
+    if (how !== "EIO") {
+      // As on a file system that takes more of a write than it says.
+      bench.world.disk.stat = () => ({ kind: "file", size: 1 });
+    }
+    await bench.world.clock.advance(1000);
+    assert.equal(bench.log.failure?.error, "CommitLogFailed", how);
+    assert.throws(() => bench.append(), { error: "CommitLogFailed" });
+    await bench.run(bench.log.close());
+    assert.equal(bench.committed, 1);
+  }
+});
+
+Deno.test("a log is closed while it waits for room: what was acknowledged is durable", async () => {
+  for (const syncMode of ["always", "none"] as const) {
+    const bench = new Bench({ syncMode }, false);
+    await bench.run(bench.append().done);
+    bench.world.disk.hook = ({ op }) => (op === "append" ? "ENOSPC" : undefined);
+    await assert.rejects(bench.run(bench.append().done), { error: "DiskFull" });
+    await bench.run(bench.log.close());
+    assert.equal(bench.world.clock.pendingCount, 0);
+    assert.deepEqual((await replay(afterPowerLoss(bench.world))).seqs, [1]);
+  }
+});
 
 for (const syncMode of ["batch", "none"] as const) {
   Deno.test(`mode ${syncMode}: a failed sync ends acknowledgements too`, async () => {
@@ -368,6 +514,8 @@ Deno.test("segments below a number are removed, a damaged one is kept aside, nev
       opened: () => Promise.resolve(),
       remove: (path) => world.disk.remove(path),
       committed: () => {},
+      makeRoom: () => false,
+      waits: () => {},
     },
   );
   log.removeBelow(3);

@@ -39,6 +39,8 @@ async function written(sizes = [3, 20, 90, 400, 1500]): Promise<SimDisk> {
       opened: () => Promise.resolve(),
       remove: () => {},
       committed: () => {},
+      makeRoom: () => false,
+      waits: () => {},
     },
   );
   const random = new SimRandom(5);
