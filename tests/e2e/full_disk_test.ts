@@ -1,0 +1,321 @@
+/**
+ * The real program on a real file system of 64 MiB that is filled to the last byte and emptied again, through
+ * the port: nothing that was acknowledged is lost, no answer is wrong, and the process goes on by itself.
+ *
+ * Other programs' files fill it faster than the node looks (`disk.check_interval`), so that
+ * writes get past the disk guard and the log itself meets the end of the disk.
+ * @module
+ */
+import assert from "node:assert/strict";
+import { KeyValueService } from "../../src/gen/pairdb/v1/kv_pb.ts";
+import { testNeeding } from "../support/needs.ts";
+import { callRaw, encodeMessage, type RawAnswer } from "../support/raw_rpc.ts";
+import { callJson, NotReady, Server, withDirectory } from "../support/server.ts";
+import { until } from "../support/port.ts";
+
+const MIB = 1 << 20;
+const DISK_BYTES = 64 * MIB;
+const VALUE_BYTES = 24 << 10;
+const ARGS = [
+  "mem_table.max_size=1MiB",
+  "commit_log.segment_size=2MiB",
+  "compaction.level_base_size=4MiB",
+].flatMap((option) => ["--set", option]);
+const LOOKS_SELDOM = ["--set", "disk.check_interval=3s"];
+const LOOKS_OFTEN = ["--set", "disk.check_interval=100ms"];
+
+async function system(program: string, ...args: string[]): Promise<string | undefined> {
+  try {
+    const { success, stderr } = await new Deno.Command(program, { args }).output();
+    return success ? undefined : new TextDecoder().decode(stderr).trim();
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+/** Says why no file system can be mounted here; undefined where one can: tried, for root alone may not suffice. */
+async function missingMount(): Promise<string | undefined> {
+  if (Deno.build.os !== "linux") return "tmpfs is of Linux";
+  const directory = await Deno.makeTempDir({ prefix: "pairdb-mount-" });
+  try {
+    const failure = await system("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", directory);
+    if (failure === undefined) await system("umount", directory);
+    return failure && `mounting a tmpfs takes root: ${failure.split("\n")[0]}`;
+  } finally {
+    await Deno.remove(directory);
+  }
+}
+
+/** Starts the node of a test on its file system. */
+type Start = () => Promise<Server>;
+
+/** Runs `body` on a file system of its own. Its last server ends with it. */
+function withFileSystem(
+  args: readonly string[],
+  body: (directory: string, start: Start) => Promise<void>,
+): Promise<void> {
+  return withDirectory(async (directory) => {
+    const size = `size=${DISK_BYTES}`;
+    assert.equal(await system("mount", "-t", "tmpfs", "-o", size, "tmpfs", directory), undefined);
+    let last: Server | undefined;
+    try {
+      await body(
+        directory,
+        async () => last = await Server.start({ data: `${directory}/data`, args }),
+      );
+    } catch (cause) {
+      await last?.kill();
+      const message = cause instanceof Error ? cause.message : cause;
+      throw new Error(`${message}\nthe node's log:\n${last?.log.slice(-3000)}`, { cause });
+    } finally {
+      await last?.kill();
+      assert.equal(await system("umount", directory), undefined);
+    }
+  });
+}
+
+/** Another program's file, which takes all there is. */
+class Filler {
+  readonly #path: string;
+
+  constructor(directory: string) {
+    this.#path = `${directory}/filler`;
+  }
+
+  /** Takes what is free, to the last byte. */
+  fill(): void {
+    using file = Deno.openSync(this.#path, { append: true, create: true });
+    for (let piece = new Uint8Array(MIB); piece.length > 0;) {
+      try {
+        file.writeSync(piece);
+      } catch {
+        piece = piece.subarray(0, piece.length >> 1);
+      }
+    }
+  }
+
+  remove(): void {
+    if (statSize(this.#path) !== undefined) Deno.removeSync(this.#path);
+  }
+}
+
+/** What was written through the port, by what became of it. */
+class History {
+  readonly acknowledged = new Map<string, number>();
+  readonly unknown = new Map<string, number>();
+  readonly refused = new Set<string>();
+  #next = 0;
+
+  /** Puts a new key; returns the answer. */
+  async put(server: Server, tenantId: string): Promise<RawAnswer> {
+    const n = this.#next++;
+    const key = `k${n}`;
+    const value = valueOf(n);
+    const message = encodeMessage("gRPC-Web", KeyValueService.method.put.input, {
+      tenantId,
+      key,
+      value,
+    });
+    const answer = await callRaw(server.url, "gRPC-Web", KeyValueService.method.put, message);
+    const name = `${tenantId} ${key}`;
+    if (answer.status === undefined) this.acknowledged.set(name, n);
+    else if (answer.detail?.details.outcome === "unknown") this.unknown.set(name, n);
+    else this.refused.add(name);
+    return answer;
+  }
+
+  /** Puts until one is refused, at most so many; the refusal is that of a full disk. */
+  async fill(server: Server, tenantId: string, most = 100_000): Promise<RawAnswer> {
+    for (let n = 0; n < most; n++) {
+      const answer = await this.put(server, tenantId);
+      if (answer.status === undefined) continue;
+      assert.equal(answer.detail?.code, 2002, answer.message);
+      return answer;
+    }
+    throw new Error(`${most} puts and no end of the disk`);
+  }
+
+  /** Puts so many, all of which are taken. */
+  async puts(server: Server, tenantId: string, count: number): Promise<void> {
+    for (let n = 0; n < count; n++) {
+      const { status, message } = await this.put(server, tenantId);
+      assert.equal(status, undefined, message);
+    }
+  }
+
+  /** Puts until one is taken. */
+  async whenTaken(server: Server, tenantId: string): Promise<void> {
+    for (;;) {
+      const { status, detail, message } = await this.put(server, tenantId);
+      if (status === undefined) return;
+      assert.equal(detail?.code, 2002, message);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  /** Finds out what became of what is unknown: it is there, or, where it may, gone for good. */
+  async settle(server: Server, mayBeGone: boolean): Promise<void> {
+    for (const [name, n] of this.unknown) {
+      const found = await read(server, name);
+      if (found === undefined && mayBeGone) this.refused.add(name);
+      else {
+        assert.equal(found, n, `${name} waited for room`);
+        this.acknowledged.set(name, n);
+      }
+    }
+    this.unknown.clear();
+  }
+
+  forget(tenantId: string): void {
+    for (const  of of[this.acknowledged, this.unknown, this.refused]) {
+      for (const name of of.keys()) if (name.startsWith(`${tenantId} `)) of.delete(name);
+    }
+  }
+
+  /** What was acknowledged is there, what was refused is not, and what is unknown is whole where it is. */
+  async check(server: Server): Promise<void> {
+    for (const [name, n] of this.acknowledged) {
+      assert.equal(await read(server, name), n, `${name} was acknowledged`);
+    }
+    for (const [name, n] of this.unknown) {
+      const found = await read(server, name);
+      assert.ok(found === undefined || found === n, `${name}: ${found}`);
+    }
+    for (const name of this.refused) {
+      assert.equal(await read(server, name), undefined, `${name} was refused`);
+    }
+  }
+}
+
+function valueOf(n: number): Uint8Array<ArrayBuffer> {
+  // Not to be compressed away.
+  const value = new Uint8Array(VALUE_BYTES);
+  crypto.getRandomValues(value);
+  new DataView(value.buffer).setUint32(0, n);
+  return value;
+}
+
+/** The number in a key's value; undefined when it is not there. */
+async function read(server: Server, name: string): Promise<number | undefined> {
+  const [tenantId, key] = name.split(" ");
+  const response = await fetch(`${server.url}/pairdb.v1.KeyValueService/Get`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ tenantId, key }),
+  });
+  const answer = await response.json();
+  if (response.status === 404) return undefined;
+  assert.equal(response.status, 200, JSON.stringify(answer));
+  const value = Uint8Array.fromBase64(answer.value);
+  assert.equal(value.length, VALUE_BYTES);
+  return new DataView(value.buffer).getUint32(0);
+}
+
+function statSize(path: string): number | undefined {
+  try {
+    return Deno.statSync(path).size;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+async function readiness(server: Server): Promise<number> {
+  const response = await fetch(`${server.url}/readyz`);
+  await response.text();
+  return response.status;
+}
+
+async function reasons(server: Server): Promise<string> {
+  const health = await callJson(server, "StorageNodeService/HealthCheck", {});
+  return `${health.status}: ${(health.reasons ?? []).join("; ")}`;
+}
+
+const missing = await missingMount();
+
+testNeeding(
+  "the log meets the end of a real disk, waits, and goes on when there is room, with kill -9 in between [D4]",
+  missing,
+  () =>
+    withFileSystem([...ARGS, ...LOOKS_SELDOM], async (directory, start) => {
+      const data = `${directory}/data`;
+      const filler = new Filler(directory);
+      const history = new History();
+      let server = await start();
+      await history.puts(server, "old", 50);
+      await history.puts(server, "shop", 50);
+      await until(() => statSize(`${data}/RESERVE`) === MIB);
+      for (const killed of [false, true, false]) {
+        // It may be that the node has just looked, and refuses in time: then once more.
+        while (history.unknown.size === 0) {
+          filler.remove();
+          await history.whenTaken(server, "shop");
+          filler.fill();
+          await history.fill(server, "shop");
+        }
+        filler.fill();
+        // Not one byte: nothing is taken, everything is read, and health says so.
+        const { detail } = await history.fill(server, "shop", 1);
+        assert.equal(detail?.details.outcome, "not_applied");
+        assert.match(await reasons(server), /^degraded: no write is taken before there is room/);
+        assert.equal(await readiness(server), 200);
+        await history.check(server);
+        if (killed) {
+          // Killed there. Without a byte it cannot start, and says so; what it left is whole.
+          await server.kill();
+          filler.fill();
+          const failure = await start().then(() => undefined, (error) => error);
+          assert.ok(failure instanceof NotReady, String(failure));
+          assert.match(failure.ended.err, /its disk is full\. Make .* room/);
+        }
+        filler.remove();
+        if (killed) server = await start();
+        await history.whenTaken(server, "shop");
+        // What waited is there now, unless its process was killed meanwhile.
+        await history.settle(server, killed);
+        await history.check(server);
+        assert.deepEqual(await reasons(server), "healthy: ");
+      }
+      assert.equal(await server.stop(), 0);
+      server = await start();
+      await history.check(server);
+      assert.equal(await server.stop(), 0);
+    }),
+);
+
+testNeeding(
+  "a real disk that the node has filled, and others to the last byte, is emptied by deletes and a drop, after kill -9 too, and takes writes again [X17]",
+  missing,
+  () =>
+    withFileSystem([...ARGS, ...LOOKS_OFTEN], async (directory, start) => {
+      const data = `${directory}/data`;
+      const filler = new Filler(directory);
+      const history = new History();
+      let server = await start();
+      await until(() => statSize(`${data}/RESERVE`) === MIB);
+      await history.puts(server, "old", 600);
+      await callJson(server, "AdminService/Flush", {});
+      const { detail } = await history.fill(server, "shop");
+      assert.equal(detail?.details.outcome, "not_applied");
+      // D2: at 95 % puts are refused, deletes taken.
+      const [first] = [...history.acknowledged.keys()].filter((name) => name.startsWith("shop"));
+      const key = first.split(" ")[1];
+      await callJson(server, "KeyValueService/Delete", { tenantId: "shop", key });
+      history.acknowledged.delete(first);
+      assert.equal(await read(server, first), undefined);
+      filler.fill();
+      await server.kill();
+      // In the room of the reserve it starts, is read, and a tenant dropped. What jobs left unfinished goes too.
+      server = await start();
+      assert.equal(await read(server, first), undefined);
+      await history.check(server);
+      await callJson(server, "TenantService/DropTenant", { tenantId: "old" });
+      history.forget("old");
+      await history.whenTaken(server, "shop");
+      filler.remove();
+      await server.kill();
+      server = await start();
+      await history.check(server);
+      assert.equal(await server.stop(), 0);
+    }),
+);
