@@ -16,8 +16,8 @@
  */
 import { Code, ConnectError, createContextKey } from "@connectrpc/connect";
 import type { Cancel, Clock } from "../runtime/mod.ts";
+import { BatchGate } from "./batch_gate.ts";
 import { clientGone } from "./exchange.ts";
-import { Gate } from "./gate.ts";
 import type { PortLimits } from "./limits.ts";
 
 /** An answer of no more than this takes no turn. */
@@ -30,8 +30,6 @@ export const turnKey = createContextKey<AnswerTurn | undefined>(undefined, {
   description: "when large answers are made",
 });
 
-/** Batches that are read at once. */
-const BATCHES_AT_ONCE = 4;
 /** Large answers whose size is remembered, the last ones: they are asked for again before they are read. */
 const REMEMBERED = 256;
 
@@ -60,7 +58,7 @@ export interface AnswerRoomOptions {
 /** See the module. */
 export class AnswerRoom {
   /** Lets few batches be read at once. */
-  readonly batches = new Gate(BATCHES_AT_ONCE);
+  readonly batches: BatchGate;
   readonly #options: AnswerRoomOptions;
   /** Those who wait, by connection, in the order of the connections' turns. */
   readonly #waiting = new Map<Taker, Set<AnswerTurn>>();
@@ -77,6 +75,7 @@ export class AnswerRoom {
 
   constructor(options: AnswerRoomOptions) {
     this.#options = options;
+    this.batches = new BatchGate(options.clock);
   }
 
   /** Answers that wait for their turn. */
@@ -131,6 +130,7 @@ export class AnswerRoom {
 
   /** Gives no turns any more. */
   close(): void {
+    this.batches.close();
     this.#cancel?.();
     this.#cancel = () => {};
   }

@@ -28,7 +28,6 @@ import { promisify } from "node:util";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Compression } from "@connectrpc/connect/protocol";
 import type { Clock } from "../runtime/mod.ts";
-import { Gate } from "./gate.ts";
 import { isWholeZstdFrame } from "./zstd_frame.ts";
 
 /** Messages to clients below this size leave as they are: in a data centre the network is faster than gzip. */
@@ -63,8 +62,8 @@ const brotliAsync = promisify(brotliCompress);
 /** All codecs of one port, in the order in which an error tells them to a client. */
 export function createCompressions(clock: Clock): Compression[] {
   const gates = {
-    quick: new Gate(QUICK_AT_ONCE),
-    heavy: new Gate(HEAVY_AT_ONCE, { clock, factor: HEAVY_REST_FACTOR }),
+    quick: new Gate(clock, QUICK_AT_ONCE, 0),
+    heavy: new Gate(clock, HEAVY_AT_ONCE, HEAVY_REST_FACTOR),
   };
   return CODECS.map(([name, codec]) => compression(name, codec, gates));
 }
@@ -167,6 +166,43 @@ function inflate(
     });
     stream.end(bytes);
   });
+}
+
+/** Lets so many through at once; the others wait in the order in which they came. */
+class Gate {
+  readonly #clock: Clock;
+  readonly #restFactor: number;
+  #free: number;
+  #restUntilMs = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  /** @param restFactor  for how many times as long as work took the next one waits */
+  constructor(clock: Clock, count: number, restFactor: number) {
+    this.#clock = clock;
+    this.#free = count;
+    this.#restFactor = restFactor;
+  }
+
+  async pass<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    const restMs = this.#restUntilMs - this.#clock.monotonicMs();
+    if (restMs > 0) await this.#clock.sleep(restMs);
+    const startMs = this.#clock.monotonicMs();
+    try {
+      return await work();
+    } finally {
+      const nowMs = this.#clock.monotonicMs();
+      this.#restUntilMs = nowMs + (nowMs - startMs) * this.#restFactor;
+      this.#leave();
+    }
+  }
+
+  #leave(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#free++;
+    else next();
+  }
 }
 
 /** Whether a brotli stream comes to its end. Its output must be known to be small. */

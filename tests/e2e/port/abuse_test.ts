@@ -36,6 +36,11 @@ import { callJson, Server, withDirectory } from "../../support/server.ts";
 const FRAMES = 10_000;
 const MIB = 1 << 20;
 const GROWTH_MAX = 64 * MIB;
+/**
+ * Where large answers are made: two wait, one is made, and what making them took is there until it is
+ * collected, which is later the less of the processor there is.
+ */
+const GROWTH_MAX_LARGE = 256 * MIB;
 /** Answers that the polite client must have had... */
 const POLITE_CALLS = 50;
 /** ...within so many rounds of the attack. */
@@ -78,7 +83,12 @@ class Scene {
   }
 
   /** Runs an attack until the polite client has had its answers; then all the claims of this file. */
-  async attack(series: string, round: (scene: Scene) => Promise<void>, rounds = 1): Promise<void> {
+  async attack(
+    series: string,
+    round: (scene: Scene) => Promise<void>,
+    growthMax = GROWTH_MAX,
+    rounds = 1,
+  ): Promise<void> {
     const counted = await this.metric(series);
     const before = this.memory();
     this.#watch();
@@ -102,7 +112,7 @@ class Scene {
     const found = await this.metric(series) - counted;
     assert.ok(found >= made, `${series} counts what was done in each of ${made} rounds`);
     const growth = this.#peak - before;
-    assert.ok(growth < GROWTH_MAX, `the process grew by ${Math.round(growth / MIB)} MiB`);
+    assert.ok(growth < growthMax, `the process grew by ${Math.round(growth / MIB)} MiB`);
     if (Deno.env.has("PAIRDB_ABUSE_VERBOSE")) {
       const figures = { series, made, calls: this.#calls, found, growthMiB: growth / MIB };
       await Deno.stdout.write(new TextEncoder().encode(`${JSON.stringify(figures)}\n`));
@@ -332,7 +342,7 @@ Deno.test("abuse", async (t) => {
             for (const attacker of attackers) {
               await attacker.close();
             }
-          }),
+          }, GROWTH_MAX_LARGE),
       );
     }
 
@@ -355,7 +365,7 @@ Deno.test("abuse", async (t) => {
           await scene.polite();
           assert.ok(await scene.metric("pairdb_answers_waiting_bytes") < 32 * MIB);
           for (const socket of sockets) socket.destroy();
-        }),
+        }, GROWTH_MAX_LARGE),
     );
 
     await t.step(
