@@ -79,7 +79,7 @@ export function makePlan(seed: number): Plan {
   const syncMode = (["always", "always", "always", "always", "batch", "none"] as const)[seed % 6];
   const options: EngineOptions = {
     ...SMALL,
-    memtableSize: 800 + random.below(2400),
+    memtableSize: 1000 + random.below(2800),
     maxImmutables: 1 + random.below(3),
     blockCacheSize: random.below(2) * 8192,
     ...(random.below(4) === 0 ? { encryption: { key: random.bytes(32) } } : {}),

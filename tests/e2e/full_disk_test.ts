@@ -129,6 +129,8 @@ class History {
     for (let n = 0; n < most; n++) {
       const answer = await this.put(server, tenantId);
       if (answer.status === undefined) continue;
+      // Near the end compactions have no room, and writers who are held back for them wait until time is up.
+      if (answer.detail?.code === 2001) continue;
       assert.equal(answer.detail?.code, 2002, answer.message);
       return answer;
     }

@@ -34,6 +34,8 @@ const WAITING = new Set([
     "batchGet",
     "read",
     "applyReplica",
+    "replicate",
+    "keyRange",
     "createTenant",
     "updateTenant",
   ],
