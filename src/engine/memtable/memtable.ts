@@ -94,6 +94,8 @@ export class Memtable {
   #maxSeq = 0;
   // The path to the last new key: sequential keys start from here and need no search.
   readonly #path = new Uint32Array(MAX_HEIGHT).fill(HEAD);
+  // The path of a search that was for nothing else.
+  readonly #passed = new Uint32Array(MAX_HEIGHT);
   #lastKey = 0;
   /** By hash, the first of the entries that begin a key; as many as a power of two. */
   #buckets: Uint32Array = NO_BUCKETS;
@@ -293,7 +295,7 @@ export class Memtable {
   seek(key: Uint8Array, seq: number): number {
     const first = this.#search(key);
     if (first === 0) return 0;
-    if (this.#compareKey(first, key) !== 0) return this.#words[(first >> 2) + LATEST];
+    if (!this.#equals(first, key)) return this.#words[(first >> 2) + LATEST];
     return this.#asOf(first, seq) || this.#nextKey(first);
   }
 
@@ -438,7 +440,7 @@ export class Memtable {
     const known = this.#lookUp(this.#indexed ? murmur3(key, this.#seed) : 0, key);
     if (known !== UNKNOWN) return known;
     const first = this.#search(key);
-    return first !== 0 && this.#compareKey(first, key) === 0 ? first : 0;
+    return first !== 0 && this.#equals(first, key) ? first : 0;
   }
 
   /** The entry that begins a key, by its hash; 0 when there is none, UNKNOWN when buckets do not tell. */
@@ -455,8 +457,11 @@ export class Memtable {
     return node;
   }
 
-  /** The entry that begins the first key at or after this one; 0 when there is none. */
-  #search(key: Uint8Array): number {
+  /**
+   * The entry that begins the first key at or after this one; 0 when there is none.
+   * @param path  gets the last node before the key on each level
+   */
+  #search(key: Uint8Array, path = this.#passed): number {
     const words = this.#words;
     let node = HEAD;
     // What stopped the search on the level above often stops it here too, and was compared there.
@@ -471,6 +476,7 @@ export class Memtable {
         }
         node = next;
       }
+      path[level] = node;
     }
     return stop;
   }
@@ -702,24 +708,10 @@ export class Memtable {
 
   /** Leaves in `#path` the last node before `key` on each level. @returns the entry that begins it; 0 when there is none */
   #findPath(key: Uint8Array): number {
-    const words = this.#words;
     // The path leads to another place now.
     this.#lastKey = 0;
-    let node = HEAD;
-    let stop = 0;
-    for (let level = this.#height - 1; level >= 0; level--) {
-      for (;;) {
-        const next = words[((node + NODE_HEADER) >> 2) + level];
-        if (next === stop) break;
-        if (this.#compareKey(next, key) >= 0) {
-          stop = next;
-          break;
-        }
-        node = next;
-      }
-      this.#path[level] = node;
-    }
-    return stop !== 0 && this.#compareKey(stop, key) === 0 ? stop : 0;
+    const first = this.#search(key, this.#path);
+    return first !== 0 && this.#equals(first, key) ? first : 0;
   }
 
   #randomHeight(): number {
