@@ -12,7 +12,7 @@ import { type Engine, KIND_DELETE, KIND_MERGE, KIND_PUT } from "../../src/engine
 import { fromUtf8, PairError, utf8 } from "../../src/model/mod.ts";
 import type { CrashPolicy, SimDiskImage, SimRuntime } from "../../src/runtime/mod.ts";
 import { SimRandom } from "../../src/runtime/mod.ts";
-import { engineWorld, openTestEngine, SMALL } from "../support/engine.ts";
+import { contents, engineWorld, openTestEngine, SMALL } from "../support/engine.ts";
 
 /** What the script was told by then. */
 interface Told {
@@ -52,17 +52,6 @@ function stateAfter(count: number): Map<string, string> {
     state.set("sum", Array.from({ length: count }, (_, i) => i + 1).join(","));
   }
   return new Map([...state].sort(([a], [b]) => (a < b ? -1 : 1)));
-}
-
-function contents(engine: Engine): Map<string, string> {
-  const found = new Map<string, string>();
-  const cursor = engine.scan(engine.tree("main")!, {});
-  try {
-    while (cursor.next()) found.set(fromUtf8(cursor.key), fromUtf8(cursor.value));
-  } finally {
-    cursor.close();
-  }
-  return found;
 }
 
 function assertFull(error: unknown, what: string): void {

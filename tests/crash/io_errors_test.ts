@@ -9,7 +9,7 @@ import { type Engine, KIND_DELETE, KIND_MERGE, KIND_PUT } from "../../src/engine
 import { fromUtf8, PairError, utf8 } from "../../src/model/mod.ts";
 import { DiskError, type SimDiskCall, type SimDiskVerdict } from "../../src/runtime/mod.ts";
 import type { SimDiskImage, SimRuntime } from "../../src/runtime/mod.ts";
-import { engineWorld, openTestEngine, SMALL } from "../support/engine.ts";
+import { contents, engineWorld, openTestEngine, SMALL } from "../support/engine.ts";
 import { firstSeed, reached, wanted } from "../support/ladder.ts";
 
 const OPTIONS = { ...SMALL, memtableSize: 1500, log: { ...SMALL.log, segmentSize: 2500 } };
@@ -50,17 +50,6 @@ function stateAfter(count: number): Map<string, string> {
   if (count > 0) state.set("sum", numbers.join(","));
   for (let n = Math.max(1, count - 4); n <= count; n++) state.set(`k${n}`, "v".repeat(n * 3));
   return new Map([...state].sort(([a], [b]) => (a < b ? -1 : 1)));
-}
-
-function contents(engine: Engine): Map<string, string> {
-  const found = new Map<string, string>();
-  const cursor = engine.scan(engine.tree("main")!, {});
-  try {
-    while (cursor.next()) found.set(fromUtf8(cursor.key), fromUtf8(cursor.value));
-  } finally {
-    cursor.close();
-  }
-  return found;
 }
 
 /** Goes through everything an engine does, and goes on after failures as a server would. */

@@ -12,7 +12,7 @@ import {
   openEngine,
   runEngineJob,
 } from "../../src/engine/mod.ts";
-import { reconcileOperator, utf8 } from "../../src/model/mod.ts";
+import { fromUtf8, reconcileOperator, utf8 } from "../../src/model/mod.ts";
 import {
   type Runtime,
   type SimRuntime,
@@ -98,4 +98,16 @@ export function openTestEngine(
   options: EngineOptions = SMALL,
 ): Promise<Engine> {
   return openEngine(world, "/data", options, OPERATORS);
+}
+
+/** What a tree holds, as text. */
+export function contents(engine: Engine, tree = "main"): Map<string, string> {
+  const found = new Map<string, string>();
+  const cursor = engine.scan(engine.tree(tree)!, {});
+  try {
+    while (cursor.next()) found.set(fromUtf8(cursor.key), fromUtf8(cursor.value));
+  } finally {
+    cursor.close();
+  }
+  return found;
 }
