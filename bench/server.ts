@@ -216,11 +216,8 @@ async function mixed(run: Run): Promise<void> {
         for (const contender of all) {
           const isOurs = contender.name === "PairDB";
           const compactions = isOurs ? new Compactions(contender.server.port) : undefined;
-          const load = {
-            ...space,
-            seconds: round === 0 ? bench.seconds / 4 : bench.seconds,
-            seed: round,
-          };
+          // Round 0 warms up, and as long: a server's memory has its size, and its code is compiled, only then.
+          const load = { ...space, seconds: bench.seconds, seed: round };
           let share: number | undefined;
           const { all: figure, writes } = await runMixed(contender, workload, load)
             .finally(async () => share = await compactions?.stop());

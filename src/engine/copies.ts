@@ -7,9 +7,9 @@
  * @module
  */
 
-const BLOCK = 8192;
+const BLOCK = 16384;
 /** Larger values get memory of their own. */
-const POOLED_MAX = 1024;
+const POOLED_MAX = 2048;
 
 /** Makes copies. */
 export class Copies {

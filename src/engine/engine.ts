@@ -61,6 +61,7 @@ import { recover } from "./recovery.ts";
 import { Removals } from "./removals.ts";
 import { Reserve } from "./reserve.ts";
 import { LiveCursor, liveRange } from "./scan.ts";
+import { Arenas } from "./memtable/mod.ts";
 import { RowCache } from "./row_cache/mod.ts";
 import { BlockCache, checkTableOptions } from "./sstable/mod.ts";
 import { TableStore } from "./table_store.ts";
@@ -112,6 +113,7 @@ class LsmEngine implements Engine {
   readonly #reliefBytes: number;
   readonly #operators: readonly MergeOperator[];
   readonly #cache: BlockCache;
+  readonly #arenas = new Arenas();
   readonly #rows: RowCache;
   readonly #trees = new Map<number, TreeState>();
   readonly #byName = new Map<string, TreeState>();
@@ -294,7 +296,7 @@ class LsmEngine implements Engine {
           findOperator(this.#operators, record.operator),
           new Version(placed),
           record.flushedSeq,
-          newMemtable(record.id, this.#options.memtableSize),
+          newMemtable(record.id, this.#options.memtableSize, this.#arenas),
           this.#rows,
         ),
       );
@@ -501,7 +503,7 @@ class LsmEngine implements Engine {
       operator,
       new Version([]),
       0,
-      newMemtable(meta.id, this.#options.memtableSize),
+      newMemtable(meta.id, this.#options.memtableSize, this.#arenas),
       this.#rows,
     );
     this.#addTree(tree);
@@ -542,7 +544,7 @@ class LsmEngine implements Engine {
     this.#trees.delete(tree.id);
     this.#rows.dropTree(tree.id);
     tree.immutables = [];
-    tree.active = newMemtable(tree.id, this.#options.memtableSize);
+    tree.active = tree.active.fresh();
     tree.version.release();
     if (tree.version.tables().length === 0) this.#tables.removeTreeDir(tree.dir);
   }
@@ -699,14 +701,14 @@ class LsmEngine implements Engine {
     const tree = this.#readable(handle);
     // A pin of its own, so that the moment stays readable whatever the caller does with theirs.
     const pin = snapshot === undefined ? this.snapshot() : undefined;
-    const version = tree.version.acquire();
+    const view = tree.hold();
     const release = () => {
       pin?.release();
-      version.release();
+      view.release();
     };
     try {
       const bounds = liveRange(range);
-      const input = tree.cursor(version, bounds);
+      const input = tree.cursor(view, bounds);
       const sequence = (snapshot ?? pin!).sequence;
       return new LiveCursor({
         input,
@@ -908,6 +910,7 @@ class LsmEngine implements Engine {
       this.#runtime.clock.monotonicMs(),
     );
     this.#cache.capacity = Math.floor(this.#options.blockCacheSize * orders.cacheShare);
+    if (orders.cacheShare < 1) this.#arenas.clear();
     return orders;
   }
 

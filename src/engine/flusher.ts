@@ -126,6 +126,7 @@ export class Flusher {
     install(tree, tree.version.with(new Set(), placed), options);
     tree.flushedSeq = memtable.maxSeq;
     tree.immutables = tree.immutables.filter((other) => other !== memtable);
+    memtable.retire();
     const bytes = metas.reduce((sum, { size }) => sum + size, 0);
     this.flushes++;
     this.bytesWritten += bytes;

@@ -44,7 +44,7 @@ export class Reads {
     if (!(found instanceof ColdRead)) return found;
     const view = tree.hold();
     return this.#wait(tree, view, key, seq, trace, stash, found)
-      .finally(() => view.version.release());
+      .finally(() => view.release());
   }
 
   /** Values in the order of their keys, in one step. */
@@ -77,7 +77,7 @@ export class Reads {
     if (cold.length === 0) return values;
     const view = tree.hold();
     return this.#waitMany(tree, view, keys, seq, traces, cold, values)
-      .finally(() => view.version.release());
+      .finally(() => view.release());
   }
 
   async #waitMany(

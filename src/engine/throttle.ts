@@ -11,8 +11,8 @@
  * and compactions then wait until that is paid back.
  *
  * A thread that never waits keeps its processor for milliseconds at a time, and where there are few, those
- * that answer clients stand in line behind it. So compactions rest now and then, as long as there are calls
- * and none is behind: they take about twice as long then, and the slowest calls half as long.
+ * that answer clients stand in line behind it. So jobs rest now and then, as long as there are calls and no
+ * compaction is behind: they take about twice as long then, and the slowest calls half as long.
  * @module
  */
 import type { Cancel, Clock } from "../runtime/mod.ts";
@@ -28,9 +28,11 @@ const TICK_MS = 50;
 const BURST_MS = 100;
 /** How long a job sleeps before it shows again that it lives, in ms. */
 const NAP_MS = 100;
-/** What a compaction goes through before it rests, in bytes, and how long it rests, in ms. */
+/** What a job goes through before it rests, in bytes, and how long it rests, in ms. */
 const TURN_BYTES = 24 * 1024;
 const REST_MS = 0.05;
+/** Rests after a call, if no other comes: who answers calls may be the one that waits for the processor. */
+const RESTS_A_CALL = 128;
 
 /** The engine's side. */
 export class Throttle {
@@ -66,7 +68,7 @@ export class Throttle {
     return Atomics.load(this.#words, BALANCE) * 1024;
   }
 
-  /** Somebody reads or writes: compactions make way. */
+  /** Somebody reads or writes: jobs make way. */
   called(): void {
     this.#words[CALLS]++;
   }
@@ -146,11 +148,12 @@ export function charge(words: Int32Array<SharedArrayBuffer>, bytes: number): boo
   return true;
 }
 
-/** The rests of a compaction. */
+/** The rests of a job. */
 export class Rests {
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #nothing = new Int32Array(new SharedArrayBuffer(4));
   #calls = 0;
+  #left = 0;
   #bytes = 0;
 
   /** @param shared  of a {@link Throttle} */
@@ -164,8 +167,10 @@ export class Rests {
     if (this.#bytes < TURN_BYTES) return false;
     this.#bytes = 0;
     const calls = Atomics.load(this.#words, CALLS);
-    if (calls === this.#calls || Atomics.load(this.#words, BEHIND) !== 0) return false;
+    if (calls !== this.#calls) this.#left = RESTS_A_CALL;
     this.#calls = calls;
+    if (this.#left === 0 || Atomics.load(this.#words, BEHIND) !== 0) return false;
+    this.#left--;
     Atomics.wait(this.#nothing, 0, 0, REST_MS);
     return true;
   }

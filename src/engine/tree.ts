@@ -23,7 +23,7 @@ import { shareInRange } from "./estimate.ts";
 import { type KeyBounds, LevelCursor } from "./level_cursor.ts";
 import type { TreeMeta } from "./manifest/mod.ts";
 import { Copies } from "./copies.ts";
-import { Memtable } from "./memtable/mod.ts";
+import { type Arenas, Memtable } from "./memtable/mod.ts";
 import type { CompactionOptions } from "./options.ts";
 import type { RowCache } from "./row_cache/mod.ts";
 import { filterHash1, filterHash2, type TableCursor } from "./sstable/mod.ts";
@@ -36,6 +36,11 @@ export interface TreeView {
   /** Frozen memtables, newest first. */
   readonly immutables: readonly Memtable[];
   readonly version: Version;
+}
+
+/** A view for a reader that outlives a call: it stays as it is until it is released. */
+export interface HeldView extends TreeView {
+  release(): void;
 }
 
 /** A compaction under way. */
@@ -150,7 +155,7 @@ export class TreeState implements Tree {
     this.active.link();
     this.active.untilMs = nowMs;
     this.immutables.unshift(this.active);
-    this.active = newMemtable(this.id, this.active.fullBytes);
+    this.active = this.active.fresh();
     this.active.sinceMs = nowMs;
     return true;
   }
@@ -171,10 +176,15 @@ export class TreeState implements Tree {
     return this.active.count > 0 ? this.active.minSeq : undefined;
   }
 
-  /** The present view, for a reader that outlives a call. It releases the view's version in the end. */
-  hold(): TreeView {
-    const { active, immutables, version } = this;
-    return { active, immutables: [...immutables], version: version.acquire() };
+  /** The present view. */
+  hold(): HeldView {
+    const [active, ...immutables] = this.memtables().map((memtable) => memtable.hold());
+    const version = this.version.acquire();
+    const release = () => {
+      for (const memtable of [active, ...immutables]) memtable.release();
+      version.release();
+    };
+    return { active, immutables, version, release };
   }
 
   /**
@@ -273,13 +283,14 @@ export class TreeState implements Tree {
 
   /**
    * A cursor over all entries with keys in [start, end), and perhaps others. What has none of them is left
-   * out, and tables are opened only when they are reached. The caller holds a reference on the version.
+   * out, and tables are opened only when they are reached.
+   * @param view  held for as long as the cursor is used
    */
-  cursor(version: Version, { start, end }: KeyBounds): EntryCursor {
+  cursor({ active, immutables, version }: HeldView, { start, end }: KeyBounds): EntryCursor {
     const cursors: EntryCursor[] = [];
     // What comes into an empty memtable later is newer than any moment that is pinned now.
-    if (this.active.count > 0) cursors.push(this.active.cursor());
-    for (const memtable of this.immutables) cursors.push(memtable.cursor());
+    if (active.count > 0) cursors.push(active.cursor());
+    for (const memtable of immutables) cursors.push(memtable.cursor());
     for (const run of version.runs) {
       const from = start === undefined ? 0 : firstReaching(run, start);
       let to = run.length;
@@ -432,7 +443,8 @@ export function acceptsKind(tree: TreeState, kind: EntryKind): boolean {
 /**
  * A new, empty memtable; its tower heights differ from tree to tree.
  * @param fullBytes  the size at which it will be frozen
+ * @param arenas     where its memory comes from
  */
-export function newMemtable(tree: number, fullBytes: number): Memtable {
-  return new Memtable(Math.imul(tree + 1, 0x9e3779b1), fullBytes);
+export function newMemtable(tree: number, fullBytes: number, arenas: Arenas): Memtable {
+  return new Memtable(Math.imul(tree + 1, 0x9e3779b1), fullBytes, arenas);
 }

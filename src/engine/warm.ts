@@ -153,7 +153,7 @@ export async function warmUp(
           if (!goesOn()) return count;
           const lacks = cold.attempt(stash, () => {
             const { reader } = table;
-            if (block < reader.blocks) reader.loadBlock(block, cursor);
+            if (block < reader.blocks) reader.loadBlock(block, cursor, false);
           });
           if (!(lacks instanceof ColdRead)) break;
           await cold.fetch(lacks, stash, READ_AHEAD);

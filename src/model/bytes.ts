@@ -288,6 +288,12 @@ export class ByteReader {
     return this.#bytes.subarray(this.#at - count, this.#at);
   }
 
+  /** Goes past `count` bytes. */
+  skip(count: number): void {
+    this.#need(count);
+    this.#at += count;
+  }
+
   /** A varint length and as many bytes, in place. */
   bytes(): Uint8Array {
     return this.raw(this.varint());

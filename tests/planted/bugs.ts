@@ -50,6 +50,7 @@ export const SUITES = {
   manifest: { file: "tests/unit/engine/manifest/manifest_test.ts" },
   directory: { file: "tests/unit/engine/directory_test.ts" },
   memtable: { file: "tests/unit/engine/memtable/memtable_test.ts" },
+  held: { file: "tests/unit/engine/held_memtables_test.ts" },
   states: { file: "tests/unit/model/own_state_test.ts" },
   tables: { file: "tests/unit/engine/sstable/table_kinds_test.ts" },
 } satisfies Record<string, Suite>;
@@ -387,9 +388,9 @@ export const BUGS: readonly Bug[] = [
   {
     name: "delete a table under a reader",
     breaks: "a long scan fails, or reads another file",
-    file: "src/engine/engine.ts",
-    find: "    const version = tree.version.acquire();",
-    replace: "    const version = tree.version;",
+    file: "src/engine/tree.ts",
+    find: "    const version = this.version.acquire();",
+    replace: "    const version = this.version;",
     foundBy: "oracle",
   },
   {
@@ -647,6 +648,34 @@ export const BUGS: readonly Bug[] = [
     find: "(level + 1 - heights[index]) >>> 31;",
     replace: "(level - heights[index]) >>> 31;",
     foundBy: "memtable",
+  },
+  {
+    name: "give a memtable's arena away while a scan looks into it",
+    breaks: "a long scan shows entries of later memtables",
+    file: "src/engine/tree.ts",
+    find: "this.memtables().map((memtable) => memtable.hold());",
+    replace: "this.memtables();",
+    also: {
+      find: "      for (const memtable of [active, ...immutables]) memtable.release();\n",
+      replace: "",
+    },
+    foundBy: "held",
+  },
+  {
+    name: "take the buffer of a block that a walk stands on",
+    breaks: "a scan shows what other reads have brought into the cache",
+    file: "src/engine/sstable/reader.ts",
+    find: "      cache.put(this.#cached, slot, bytes, lend);",
+    replace: "      cache.put(this.#cached, slot, bytes, false);",
+    foundBy: "tables",
+  },
+  {
+    name: "look up in a block whose buffer has gone to another",
+    breaks: "reads find nothing, or damage",
+    file: "src/engine/sstable/reader.ts",
+    find: "    return this.#cached === undefined || this.#cached.blocks[index] === bytes;",
+    replace: "    return index >= 0 && bytes.length >= 0;",
+    foundBy: "tables",
   },
   {
     name: "lose the end of a window of the log behind which the next was read",

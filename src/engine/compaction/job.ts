@@ -92,9 +92,10 @@ export function runTableJob(
 ): TableJobResult {
   const disk = supervisedDisk(machine, job, waits);
   const operator = findOperator(operators, job.operator);
+  const rests = waits && job.throttle !== undefined ? new Rests(job.throttle) : undefined;
   if (job.type === "flush") {
     const memtable = Memtable.fromShared(job.memtable);
-    const made = writeTables(disk, job, operator, memtable.cursor());
+    const made = writeTables(disk, job, operator, memtable.cursor(), rests);
     return { tables: made.finished, bytesRead: 0, purged: 0, floor: 0 };
   }
   const readers: TableReader[] = [];
@@ -104,7 +105,6 @@ export function runTableJob(
       readers.push(new TableReader(disk, path, number, undefined, job.seal));
     }
     const input = new MergingCursor(readers.map((reader) => reader.cursor()));
-    const rests = waits && job.throttle !== undefined ? new Rests(job.throttle) : undefined;
     const made = writeTables(disk, job, operator, input, rests);
     const expected = job.inputs.reduce((sum, { entries }) => sum + entries, 0);
     if (made.read !== expected) {

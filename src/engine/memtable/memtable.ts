@@ -15,7 +15,8 @@
  * filled has none, and nor has a reader in another thread: they search.
  *
  * References are byte offsets, 4-aligned, 0 for none. The arena starts small and doubles, so that ten
- * thousand small trees cost little; a large one is had whole. Words are copied as this machine keeps them,
+ * thousand small trees cost little; a large one is had whole, and may be that of an earlier memtable, with all
+ * that was in it: nothing here relies on memory that nobody has written to. Words are copied as this machine keeps them,
  * which is little-endian wherever Deno runs.
  *
  *     entry: 0         4                              8          12           16          20         24
@@ -40,6 +41,7 @@
 import type { EntryKind } from "../api.ts";
 import { murmur3 } from "../../model/mod.ts";
 import { compareRanges, type EntryCursor } from "../cursor.ts";
+import { Arenas } from "./arenas.ts";
 import { sortKeys } from "./sort_keys.ts";
 
 const MAX_HEIGHT = 16;
@@ -114,15 +116,21 @@ export class Memtable {
   #chance: number;
   /** The size at which it will be frozen, about. */
   readonly fullBytes: number;
+  readonly #arenas: Arenas;
+  /** Those who look into it for longer than a call. */
+  #holders = 0;
+  #retired = false;
 
   /**
    * @param seed       for the tower heights and the hash of keys; any 32-bit integer but 0
    * @param fullBytes  see the field
+   * @param arenas     where a large arena comes from, and goes in the end
    */
-  constructor(seed = 0x9e3779b9, fullBytes = FULL_BYTES) {
+  constructor(seed = 0x9e3779b9, fullBytes = FULL_BYTES, arenas = new Arenas()) {
     this.#seed = seed | 0;
     this.#chance = seed | 0 || 1;
     this.fullBytes = fullBytes;
+    this.#arenas = arenas;
     this.#mostBuckets = Math.max(SMALL_BUCKETS, powerOfTwo(fullBytes / BUCKET_BYTES));
     this.#arena = new SharedArrayBuffer(FIRST_CAPACITY);
     this.#bytes = new Uint8Array(this.#arena);
@@ -130,6 +138,11 @@ export class Memtable {
     this.#used = HEAD + NODE_HEADER + 4 * MAX_HEIGHT;
     this.#height = 1;
     this.#count = 0;
+  }
+
+  /** A new, empty one to follow it. */
+  fresh(): Memtable {
+    return new Memtable(this.#seed, this.fullBytes, this.#arenas);
   }
 
   /** A frozen memtable that another thread has sent. */
@@ -184,12 +197,29 @@ export class Memtable {
     const whole = Math.ceil(this.fullBytes * 9 / 8 / PAGE) * PAGE;
     if (needed > SMALL_CAPACITY && needed <= whole) capacity = whole;
     while (capacity < needed) capacity *= 2;
-    const arena = new SharedArrayBuffer(capacity);
+    const arena = this.#arenas.take(capacity);
     const bytes = new Uint8Array(arena);
     bytes.set(this.#bytes.subarray(0, this.#used));
     this.#arena = arena;
     this.#bytes = bytes;
     this.#words = new Uint32Array(arena);
+  }
+
+  /** Somebody looks into it for longer than a call, and says so with {@link Memtable.release} in the end. */
+  hold(): this {
+    this.#holders++;
+    return this;
+  }
+
+  /** One who held it does not look any more. */
+  release(): void {
+    if (--this.#holders === 0 && this.#retired) this.#arenas.give(this.#arena);
+  }
+
+  /** It is in a table now, and nobody will come to look into it. */
+  retire(): void {
+    this.#retired = true;
+    if (this.#holders === 0) this.#arenas.give(this.#arena);
   }
 
   /** Adds an entry. Room was reserved; sequences rise from call to call. */
@@ -245,7 +275,9 @@ export class Memtable {
     const node = this.#used;
     this.#head(node, seq, kind, height, keyEnd - keyStart, valueEnd - valueStart);
     this.#words[(node >> 2) + LATEST] = node;
-    let at = node + NODE_HEADER + 4 * height;
+    const tower = node + NODE_HEADER;
+    let at = tower + 4 * height;
+    for (let w = tower >> 2; w < at >> 2; w++) this.#words[w] = 0;
     if (bytes !== this.#source) this.#setSource(bytes);
     at = this.#copy(keyStart, keyEnd, at);
     at = this.#copy(valueStart, valueEnd, at);
@@ -496,6 +528,7 @@ export class Memtable {
     words[w + 1] = (Math.floor(seq / 2 ** 32) << 16) | (kind << 8) | height;
     words[w + 2] = keyLength;
     words[w + 3] = valueLength;
+    words[w + NEWER] = 0;
     if (this.#count++ === 0) this.#minSeq = seq;
     this.#maxSeq = seq;
   }

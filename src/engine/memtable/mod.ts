@@ -2,4 +2,5 @@
  * The memtable room.
  * @module
  */
+export { Arenas } from "./arenas.ts";
 export { Memtable, type SharedMemtable } from "./memtable.ts";

@@ -58,7 +58,7 @@ export class BlockIndex {
     for (let i = 0; i < count; i++) {
       const length = reader.varint();
       this.#starts[i] = reader.position;
-      reader.raw(length);
+      reader.skip(length);
       this.#ends[i] = reader.position;
       const offset = reader.varint();
       const size = reader.varint();

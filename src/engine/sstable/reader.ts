@@ -157,7 +157,7 @@ export class TableReader {
     }
     this.#cache = cache;
     this.#cached = cache?.register(this.blocks + this.partitions);
-    this.#probe = new TableCursor(this);
+    this.#probe = new TableCursor(this, false);
   }
 
   /** Bytes of the file. */
@@ -180,7 +180,7 @@ export class TableReader {
 
   /**
    * The newest entry of a key with a sequence of at most `seq`, as a cursor that goes on to the older
-   * ones; undefined when there is none. Valid until the next call.
+   * ones; undefined when there is none. Valid until the next look-up in any table of the same cache.
    */
   find(key: Uint8Array, seq: number): TableCursor | undefined {
     const cursor = this.#probe;
@@ -190,7 +190,7 @@ export class TableReader {
 
   /** A cursor of its own over all entries. */
   cursor(): EntryCursor {
-    return this.#spare.pop() ?? new TableCursor(this);
+    return this.#spare.pop() ?? new TableCursor(this, true);
   }
 
   /** Takes back a cursor that nobody uses any more, for the next who asks for one. */
@@ -208,11 +208,17 @@ export class TableReader {
 
   /**
    * Puts a verified block under a cursor.
+   * @param lend   the cursor stays there for longer than until the next look-up in any table
    * @param ahead  of a cursor that came here from the block before
    */
-  loadBlock(index: number, into: BlockCursor, ahead?: ReadAhead): void {
-    const bytes = ahead === undefined ? this.#slot(index) : this.#nextSlot(index, ahead);
+  loadBlock(index: number, into: BlockCursor, lend: boolean, ahead?: ReadAhead): void {
+    const bytes = ahead === undefined ? this.#slot(index, lend) : this.#nextSlot(index, ahead);
     into.load(bytes, bytes.length, this.path);
+  }
+
+  /** Whether a block that was not lent still has its bytes. */
+  keeps(index: number, bytes: Uint8Array): boolean {
+    return this.#cached === undefined || this.#cached.blocks[index] === bytes;
   }
 
   /**
@@ -238,11 +244,13 @@ export class TableReader {
   }
 
   /** A slot's section, from the cache or the file. */
-  #slot(slot: number): Uint8Array {
-    let bytes = this.#cached === undefined ? undefined : this.#cache!.get(this.#cached, slot);
+  #slot(slot: number, lend = false): Uint8Array {
+    if (this.#cached === undefined) return this.#sections.read(this.#locate(slot));
+    const cache = this.#cache!;
+    let bytes = cache.get(this.#cached, slot, lend);
     if (bytes === undefined) {
-      bytes = this.#sections.read(this.#locate(slot));
-      if (this.#cached !== undefined) this.#cache!.put(this.#cached, slot, bytes);
+      bytes = this.#sections.read(this.#locate(slot), cache.memory);
+      cache.put(this.#cached, slot, bytes, lend);
     }
     return bytes;
   }
@@ -252,13 +260,13 @@ export class TableReader {
     const goesOn = ahead.goesOn();
     // Where the disk is slow, whoever fetches from it reads ahead.
     if (!goesOn || this.#cached?.blocks[slot] !== undefined || this.#files.isSlow === true) {
-      return this.#slot(slot);
+      return this.#slot(slot, true);
     }
     const bytes = this.#sections.readOn(this.#locate(slot), ahead);
     if (this.#cached !== undefined && this.#cache!.admits(this.#cached, slot, bytes.length)) {
       // A view would keep the whole piece that was read.
       const own = bytes.length === bytes.buffer.byteLength ? bytes : bytes.slice();
-      this.#cache!.put(this.#cached, slot, own);
+      this.#cache!.put(this.#cached, slot, own, true);
     }
     return bytes;
   }

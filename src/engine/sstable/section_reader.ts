@@ -17,6 +17,7 @@ import {
   readFailed,
   verifySection,
 } from "./format.ts";
+import type { BlockMemory } from "./block_memory.ts";
 import type { ReadAhead } from "./read_ahead.ts";
 import { keyRefused, tableCipher, type TableKey } from "./sealing.ts";
 
@@ -50,12 +51,16 @@ export class SectionReader {
 
   /**
    * The bytes of a section, as they were before compression.
+   * @param memory  where their buffer comes from
    * @throws PairError ChecksumFailed or CorruptedData with file and offset; SSTableFailed when the disk fails
    */
-  read(handle: Handle): Uint8Array {
-    const bytes = new Uint8Array(handle.size + this.footer.trailer);
+  read(handle: Handle, memory?: BlockMemory): Uint8Array {
+    const count = handle.size + this.footer.trailer;
+    const bytes = memory?.take(count) ?? new Uint8Array(count);
     readAll(this.#file, bytes, handle.offset);
-    return this.#decode(handle, bytes);
+    const raw = this.#decode(handle, bytes, memory);
+    if (raw.buffer !== bytes.buffer) memory?.give(bytes);
+    return raw;
   }
 
   /**
@@ -89,7 +94,7 @@ export class SectionReader {
   }
 
   /** Verifies, decrypts and decompresses a section that was read with its trailer. */
-  #decode(handle: Handle, bytes: Uint8Array): Uint8Array {
+  #decode(handle: Handle, bytes: Uint8Array, memory?: BlockMemory): Uint8Array {
     const { path } = this.#file;
     const { offset, size } = handle;
     const { trailer, format } = this.footer;
@@ -117,7 +122,7 @@ export class SectionReader {
     if (format === 1 || compression >= COMPRESSIONS.length) {
       throw damaged(path, offset, `compression ${compression} is not known`);
     }
-    const raw = decompress(compression, stored, 0, end, length);
+    const raw = decompress(compression, stored, 0, end, length, memory);
     if (raw === undefined) {
       throw damaged(
         path,

@@ -13,10 +13,13 @@ export class TableCursor implements EntryCursor {
   readonly #table: TableReader;
   readonly #block = new BlockCursor();
   readonly #ahead = new ReadAhead();
+  readonly #lends: boolean;
   #index = -1;
 
-  constructor(table: TableReader) {
+  /** @param lends  it stays on a block while others are looked up; otherwise it may not be used any more then */
+  constructor(table: TableReader, lends: boolean) {
     this.#table = table;
+    this.#lends = lends;
   }
 
   get valid(): boolean {
@@ -107,10 +110,13 @@ export class TableCursor implements EntryCursor {
       this.#index = -1;
       return false;
     }
-    if (index !== this.#index) {
+    if (
+      index !== this.#index || !this.#lends && !this.#table.keeps(index, this.#block.valueBuffer)
+    ) {
       this.#index = -1;
       if (ahead === undefined) this.#ahead.begins();
-      this.#table.loadBlock(index, this.#block, ahead);
+      // Only a walk reads ahead.
+      this.#table.loadBlock(index, this.#block, this.#lends, this.#lends ? ahead : undefined);
       this.#index = index;
     }
     return true;

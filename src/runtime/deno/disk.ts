@@ -223,7 +223,8 @@ async function removeAsync(path: string): Promise<void> {
     if (!isFile || size <= FREED_BYTES || nlink !== 1) return await Deno.remove(path);
     using file = await Deno.open(path, { write: true });
     await Deno.remove(path);
-    for (let left = size - FREED_BYTES; left > 0; left -= FREED_BYTES) {
+    for (let left = size; left > 0;) {
+      left = Math.max(0, left - FREED_BYTES);
       await file.truncate(left);
       await new Promise((resolve) => setTimeout(resolve, FREED_PAUSE_MS));
     }

@@ -3,6 +3,7 @@
  * relied upon: the raw length and the checksum stand outside, in the section's trailer.
  * @module
  */
+import type { BlockMemory } from "../block_memory.ts";
 import { lz4Decompress, Lz4Encoder } from "./lz4.ts";
 import { snappyDecompress, SnappyEncoder } from "./snappy.ts";
 import { zstdCompress, zstdDecompress } from "./zstd.ts";
@@ -45,6 +46,7 @@ export function encoderFor(compression: Compression): Encoder | undefined {
  * Decompresses `from[start, end)`.
  * @param compression  the byte on disk, not 0
  * @param length       the raw length
+ * @param memory       where its buffer comes from, if the codec does not make one itself
  * @returns `length` bytes; undefined when the bytes do not decompress to just as many
  */
 export function decompress(
@@ -53,12 +55,13 @@ export function decompress(
   start: number,
   end: number,
   length: number,
+  memory?: BlockMemory,
 ): Uint8Array | undefined {
   const name = COMPRESSIONS[compression];
   if (name === "zstd") return zstdDecompress(from.subarray(start, end), length);
   // A length that no such input can have is not even allocated.
   if (length > (end - start) * EXPANSION_MAX) return undefined;
-  const into = new Uint8Array(length);
+  const into = memory?.take(length) ?? new Uint8Array(length);
   const decode = name === "lz4" ? lz4Decompress : name === "snappy" ? snappyDecompress : undefined;
   return decode?.(from, start, end, into, 0, length) ? into : undefined;
 }

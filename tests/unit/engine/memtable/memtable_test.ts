@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Memtable } from "../../../../src/engine/memtable/mod.ts";
+import { Arenas, Memtable } from "../../../../src/engine/memtable/mod.ts";
 import { compareBytes, murmur3, utf8 } from "../../../../src/model/mod.ts";
 import { SimRandom } from "../../../../src/runtime/mod.ts";
 import { drain, type Entry, entryAt, orderEntries } from "../../../support/entries.ts";
@@ -21,9 +21,12 @@ function insert(table: Memtable, { key, seq, kind, value }: Entry): void {
 }
 
 /** A memtable and the sorted list that it must look like. */
-function filled(count: number, seed: number): { table: Memtable; model: Entry[] } {
+function filled(
+  count: number,
+  seed: number,
+  table = new Memtable(seed),
+): { table: Memtable; model: Entry[] } {
   const random = new SimRandom(seed);
-  const table = new Memtable(seed);
   const model: Entry[] = [];
   for (let seq = 1; seq <= count; seq++) {
     const entry = randomEntry(random, seq);
@@ -246,3 +249,66 @@ Deno.test("keys are found while the buckets become more, up to those of a whole 
 });
 
 const NONE = new Uint8Array(0);
+
+Deno.test("an arena that was used before makes no difference", () => {
+  const arenas = new Arenas();
+  for (let seed = 1; seed <= 6; seed++) {
+    // Every word leads to the first entry: what is read without having been written goes wrong, and soon.
+    const dirty = new SharedArrayBuffer(128 * 1024);
+    new Uint32Array(dirty).fill(100);
+    arenas.give(dirty);
+    const used = new Memtable(seed, 64 * 1024, arenas);
+    const { table, model } = filled(1800, seed, used);
+    assert.equal(table.share().arena, dirty);
+    assert.deepEqual(all(table), model);
+    const backwards: Entry[] = [];
+    const cursor = table.cursor();
+    for (cursor.seekLast(); cursor.valid && backwards.length < model.length; cursor.prev()) {
+      backwards.push(entryAt(cursor));
+    }
+    assert.deepEqual(backwards.reverse(), model);
+
+    arenas.give(dirty);
+    new Uint32Array(dirty).fill(100);
+    const placed = new Memtable(seed, 64 * 1024, arenas);
+    placed.reserve(1, 100_000);
+    assert.equal(placed.share().arena, dirty);
+    for (const { seq, kind, key, value } of [...model].sort((a, b) => a.seq - b.seq)) {
+      const bytes = Uint8Array.of(...key, ...value);
+      placed.place(seq, kind, bytes, 0, key.length, key.length, bytes.length);
+    }
+    placed.link();
+    assert.deepEqual(all(placed), model);
+  }
+});
+
+Deno.test("an arena goes to the next memtable once nobody holds the one that is retired", () => {
+  const arenas = new Arenas();
+  const first = new Memtable(1, 1 << 20, arenas);
+  insert(first, { key: utf8("a"), seq: 1, kind: 0, value: new Uint8Array(5000) });
+  const { arena } = first.share();
+  const next = () => {
+    const table = first.fresh();
+    insert(table, { key: utf8("b"), seq: 2, kind: 0, value: new Uint8Array(5000) });
+    return table.share().arena;
+  };
+  first.hold();
+  first.hold();
+  first.retire();
+  assert.notEqual(next(), arena);
+  first.release();
+  assert.notEqual(next(), arena);
+  first.release();
+  assert.equal(next(), arena);
+  assert.notEqual(next(), arena, "it is given once");
+
+  const held = first.fresh().hold();
+  insert(held, { key: utf8("c"), seq: 3, kind: 0, value: new Uint8Array(5000) });
+  held.release();
+  assert.notEqual(next(), held.share().arena, "it is not retired");
+  held.retire();
+  assert.equal(next(), held.share().arena);
+  held.retire();
+  arenas.clear();
+  assert.notEqual(next(), held.share().arena);
+});

@@ -114,3 +114,53 @@ Deno.test("random use: bytes are what is kept and never above the capacity", () 
     }
   }
 });
+
+Deno.test("the buffer of a block that was only looked up is used again, one that was lent never is", () => {
+  const random = new SimRandom(2);
+  for (const capacity of [4096, 20_000, 100_000]) {
+    const cache = new BlockCache(capacity);
+    let tables: CachedBlocks[] = [];
+    const lent: { bytes: Uint8Array; fill: number }[] = [];
+    const buffers = new Set<ArrayBufferLike>();
+    let taken = 0;
+    for (let step = 0; step < 5000; step++) {
+      if (tables.length < 3) tables.push(cache.register(40));
+      const table = tables[random.below(tables.length)];
+      const index = random.below(40);
+      const lend = random.below(5) === 0;
+      let block = cache.get(table, index, lend);
+      if (block === undefined) {
+        block = cache.memory.take(1 + random.below(6000));
+        taken++;
+        buffers.add(block.buffer);
+        block.fill(step);
+        cache.put(table, index, block, lend);
+      }
+      if (lend) lent.push({ bytes: block, fill: block[0] });
+      if (random.below(100) === 0) {
+        cache.forget(table);
+        tables = tables.filter((other) => other !== table);
+      }
+      for (const { bytes, fill } of lent) {
+        assert.ok(
+          bytes[0] === fill && bytes[bytes.length - 1] === fill,
+          `step ${step}: overwritten`,
+        );
+      }
+      if (lent.length > 50) lent.shift();
+      assert.ok(cache.bytes <= capacity);
+      assert.ok(cache.bytes + cache.memory.bytes <= capacity + 64 * 1024);
+    }
+    assert.ok(buffers.size < taken * 0.7, `${buffers.size} buffers for ${taken} blocks`);
+  }
+});
+
+Deno.test("a smaller capacity gives up the buffers that lie ready", () => {
+  const cache = new BlockCache(100_000);
+  const table = cache.register(20);
+  for (let i = 0; i < 20; i++) cache.put(table, i, cache.memory.take(4096), false);
+  cache.forget(table);
+  assert.equal(cache.memory.bytes, 80 * 1024);
+  cache.capacity = 10_000;
+  assert.ok(cache.memory.bytes <= 10_000);
+});

@@ -111,6 +111,44 @@ for (const kind of KINDS) {
     }
   });
 
+  Deno.test(`walks keep their blocks while others are looked up: ${kind.name}`, () => {
+    const entries = rows(3, 600);
+    const disk = new SimDisk();
+    write(disk, entries, kind);
+    const random = new SimRandom(4);
+    for (const capacity of [1024, 6000, 30_000]) {
+      // Two tables that take each other's buffers.
+      const cache = new BlockCache(capacity);
+      const readers = [open(disk, kind.seal, cache), open(disk, kind.seal, cache)];
+      const walks = Array.from({ length: 6 }, (_, i) => {
+        const cursor = readers[i % 2].cursor();
+        cursor.seekFirst();
+        return { cursor, at: 0 };
+      });
+      for (let step = 0; step < 1500; step++) {
+        const walk = walks[random.below(walks.length)];
+        const way = random.below(8);
+        if (way === 0) {
+          walk.at = random.below(entries.length);
+          walk.cursor.seek(entries[walk.at].key, entries[walk.at].seq);
+        } else if (way < 3) {
+          const at = random.below(entries.length);
+          const found = readers[random.below(2)].find(entries[at].key, entries[at].seq)!;
+          for (let i = at; i < at + 3 && i < entries.length; i++, found.next()) {
+            assert.deepEqual(entryAt(found), entries[i]);
+          }
+        } else if (way < 5 && walk.at > 0) {
+          walk.cursor.prev();
+          walk.at--;
+        } else if (walk.at + 1 < entries.length) {
+          walk.cursor.next();
+          walk.at++;
+        }
+        for (const { cursor, at } of walks) assert.deepEqual(entryAt(cursor), entries[at]);
+      }
+    }
+  });
+
   Deno.test(`each byte of a table is checked: ${kind.name}`, () => {
     const entries = rows(2, 30);
     const disk = new SimDisk();
