@@ -910,6 +910,7 @@ class LsmEngine implements Engine {
       this.#runtime.clock.monotonicMs(),
     );
     this.#cache.capacity = Math.floor(this.#options.blockCacheSize * orders.cacheShare);
+    this.#rows.suspended = orders.dropRows;
     if (orders.cacheShare < 1) this.#arenas.clear();
     return orders;
   }

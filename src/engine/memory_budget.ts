@@ -5,8 +5,8 @@
  *     share of the budget   level       what it means (each includes those above it)
  *     < 0.85                normal
  *     ≥ 0.85                elevated    the block cache shrinks to a half
- *     ≥ 0.95                high        to an eighth; memtables are flushed before they are full,
- *                                       compactions wait
+ *     ≥ 0.95                high        to an eighth, the row cache to nothing; memtables are
+ *                                       flushed before they are full, compactions wait
  *     ≥ 1.10                critical    writes are refused (2008)
  *
  * Memtables can go over their own limit when flushes do not keep up; caches cannot go over theirs, so they
@@ -33,6 +33,8 @@ export interface MemoryOrders {
   readonly level: MemoryLevel;
   /** The share of its capacity that the block cache may use. */
   readonly cacheShare: number;
+  /** Keep no rows. */
+  readonly dropRows: boolean;
   /** Flush memtables before they are full. */
   readonly flushEarly: boolean;
   /** Begin no compaction that nobody asked for. */
@@ -84,6 +86,7 @@ export class MemoryBudget {
     return {
       level: MEMORY_LEVELS[next],
       cacheShare: CACHE_SHARES[next],
+      dropRows: next >= 2,
       flushEarly: next >= 2,
       pauseCompaction: next >= 2,
       refuseWrites: next >= 3,

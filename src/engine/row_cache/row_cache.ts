@@ -61,7 +61,7 @@ export interface RowCacheStats {
 /** Rows in memory. */
 export class RowCache {
   readonly #capacity: number;
-  readonly #arena: Arena;
+  #arena: Arena;
   readonly #weights: Weights;
   readonly #copies = new Copies();
   // Buckets of two words each: position (0: none), hash.
@@ -84,6 +84,7 @@ export class RowCache {
   /** The lowest score that the hand last found, and how often a row was refused by it since. */
   #bar = -Infinity;
   #refusals = 0;
+  #suspended = false;
 
   /** Whether the value that the last successful `get` gave dies some day. */
   foundMortal = false;
@@ -112,7 +113,31 @@ export class RowCache {
 
   /** Whether it can keep anything. */
   get enabled(): boolean {
-    return this.#capacity > 0;
+    return this.#capacity > 0 && !this.#suspended;
+  }
+
+  /** While true there is no row here, nor the memory of any: it is needed for something else. */
+  get suspended(): boolean {
+    return this.#suspended;
+  }
+
+  set suspended(suspended: boolean) {
+    if (suspended && this.#entries > 0) this.#clear();
+    this.#suspended = suspended;
+  }
+
+  /** Starts anew, but for the counts of hits and misses and for what the hotness has been so far. */
+  #clear(): void {
+    this.#arena = new Arena(this.#capacity);
+    this.#shards.fill(NO_BUCKETS);
+    this.#counts.fill(0);
+    this.#sketch = undefined;
+    this.#trial = undefined;
+    this.#entries = 0;
+    this.#bytes = 0;
+    this.#bar = -Infinity;
+    this.#refusals = 0;
+    this.#weights.cleared();
   }
 
   /** Weights now, as the observed hotness has moved them. */
@@ -162,7 +187,8 @@ export class RowCache {
     const units = (size + 15) >>> UNIT_SHIFT;
     const bytes = key.length + value.length + ROW_OVERHEAD;
     if (
-      bytes > this.#capacity || units > this.#arena.unitsMax || key.length > KEY_MAX ||
+      this.#suspended || bytes > this.#capacity || units > this.#arena.unitsMax ||
+      key.length > KEY_MAX ||
       tree > TREE_MAX
     ) return;
     const hash = rowHash(tree, keyHash);

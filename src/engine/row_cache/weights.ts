@@ -64,6 +64,11 @@ export class Weights {
     if (((tick - last) >>> 0) <= ((tick - this.#windowStart) >>> 0)) this.#touched--;
   }
 
+  /** All rows are gone. */
+  cleared(): void {
+    this.#touched = 0;
+  }
+
   /** The weights; at the end of a window they are looked at anew. */
   now(tick: number, rows: number): Weights {
     // The clock is not asked each time: it costs as much as all the rest.

@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { type Engine, KIND_PUT, type Tree } from "../../../src/engine/mod.ts";
+import {
+  DEFAULT_ENGINE_OPTIONS,
+  type Engine,
+  KIND_PUT,
+  type Tree,
+} from "../../../src/engine/mod.ts";
 import { MemoryBudget } from "../../../src/engine/memory_budget.ts";
 import { utf8 } from "../../../src/model/mod.ts";
 import { engineWorld, openTestEngine, SMALL } from "../../support/engine.ts";
@@ -13,6 +18,7 @@ Deno.test("MemoryBudget: levels rise at once, by what all parts take together", 
   assert.deepEqual(at(849), {
     level: "normal",
     cacheShare: 1,
+    dropRows: false,
     flushEarly: false,
     pauseCompaction: false,
     refuseWrites: false,
@@ -20,6 +26,7 @@ Deno.test("MemoryBudget: levels rise at once, by what all parts take together", 
   assert.deepEqual([at(850).level, at(850).cacheShare], ["elevated", 0.5]);
   assert.equal(at(300, 300, 250).level, "elevated");
   const high = at(950);
+  assert.equal(high.dropRows, true);
   assert.deepEqual([high.level, high.flushEarly, high.pauseCompaction, high.refuseWrites], [
     "high",
     true,
@@ -33,7 +40,7 @@ Deno.test("MemoryBudget: levels rise at once, by what all parts take together", 
   ]);
 });
 
-Deno.test("MemoryBudget: it recovers one level at a time, a second apart, below each level's edge", () => {
+Deno.test("MemoryBudget: it recovers one level at a time, a second apart, below each level's edge [M3]", () => {
   const budget = new MemoryBudget(1000);
   assert.equal(budget.look(use(2000), 0).level, "critical");
   assert.equal(budget.look(use(0), 999).level, "critical");
@@ -60,7 +67,7 @@ async function put(engine: Engine, tree: Tree, n: number): Promise<void> {
   await engine.write([{ tree, kind: KIND_PUT, key: utf8(`k${n}`), value }]);
 }
 
-Deno.test("memory near its budget is relieved by early flushes, and no write is refused", async () => {
+Deno.test("memory near its budget is relieved by early flushes, and no write is refused [M2]", async () => {
   const world = engineWorld();
   const engine = await world.clock.runUntil(openTestEngine(world, OPTIONS));
   const tree = await world.clock.runUntil(engine.createTree("t"));
@@ -98,4 +105,87 @@ Deno.test("when flushes fail, writes are refused before memory is out; reads go 
   assert.equal(engine.stats().memoryLevel, 0);
   for (let n = 0; n <= taken; n++) assert.ok(engine.get(tree, utf8(`k${n}`)) !== undefined);
   await world.clock.runUntil(engine.close());
+});
+
+Deno.test("short memory takes from caches, holds compactions back, refuses writes at last, and lets go step by step [E51, M2, M3]", async () => {
+  const world = engineWorld({ delays: true });
+  const options = {
+    ...DEFAULT_ENGINE_OPTIONS,
+    memtableSize: 64 << 10,
+    memtableBudget: 256 << 10,
+    blockCacheSize: 128 << 10,
+    rowCacheSize: 64 << 10,
+    memoryBudget: 576 << 10,
+    maxImmutables: 1000,
+    compaction: { ...DEFAULT_ENGINE_OPTIONS.compaction, l0Slowdown: 1000, l0Stop: 1001 },
+  };
+  const engine = await world.clock.runUntil(openTestEngine(world, options));
+  const run = <T>(promise: Promise<T>) => world.clock.runUntil(promise);
+  const tree = await run(engine.createTree("t"));
+  const KEYS = 2000;
+  const key = (n: number) => utf8(`k${String(n).padStart(6, "0")}`);
+  const fill = (n: number) =>
+    run(engine.write([{ tree, kind: KIND_PUT, key: key(n), value: new Uint8Array(300).fill(n) }]));
+  const readAll = () => {
+    for (let n = 0; n < KEYS; n++) assert.ok(engine.get(tree, key(n)) !== undefined);
+  };
+  for (let n = 0; n < KEYS; n++) await fill(n);
+  await run(engine.flush(tree));
+  await run(engine.compact(tree));
+  readAll();
+  const calm = engine.stats();
+  assert.equal(calm.memoryLevel, 0);
+  assert.ok(calm.blockCacheBytes > 64 << 10 && calm.rowCacheBytes > 32 << 10);
+
+  // No table can be written: memtables stay, and memory gets short.
+  world.disk.hook = ({ op, path }) =>
+    op === "create" && path.endsWith(".sst") ? "ENOSPC" : undefined;
+  const levels: number[] = [];
+  const refused = assert.rejects(async () => {
+    for (let n = KEYS;; n++) {
+      await fill(n);
+      const { memoryLevel, ...stats } = engine.stats();
+      if (levels.at(-1) !== memoryLevel) levels.push(memoryLevel);
+      if (memoryLevel >= 1) assert.ok(stats.blockCacheBytes <= 64 << 10, "a half");
+      if (memoryLevel >= 2) {
+        assert.ok(stats.blockCacheBytes <= 16 << 10, "an eighth");
+        assert.equal(stats.rowCacheBytes, 0);
+      }
+    }
+  }, { error: "ResourceExhausted", code: 2008 });
+  await refused;
+  assert.deepEqual(levels, [0, 1, 2, 3]);
+  readAll();
+  assert.equal(engine.stats().rowCacheBytes, 0, "no row comes in meanwhile");
+
+  // Tables can be written again: what waits becomes many of them, and no compaction begins by itself.
+  world.disk.hook = undefined;
+  const { compactions } = engine.stats();
+  const seen: { level: number; share: number }[] = [];
+  let held = 0;
+  for (let n = 0; n < 6000 && seen.at(-1)?.level !== 0; n++) {
+    await world.clock.advance(10);
+    const stats = engine.stats();
+    if (stats.memoryLevel >= 2 && stats.tablesPerLevel[0] >= options.compaction.l0Trigger) {
+      held++;
+      assert.equal(stats.compactions, compactions, "compactions wait");
+      assert.ok(engine.jobs().every(({ kind }) => kind === "flush"));
+    }
+    if (seen.at(-1)?.level !== stats.memoryLevel) {
+      seen.push({ level: stats.memoryLevel, share: n });
+    }
+  }
+  assert.deepEqual(seen.map(({ level }) => level), [3, 2, 1, 0]);
+  for (let i = 2; i < seen.length; i++) {
+    assert.ok(seen[i].share - seen[i - 1].share >= 90, "a second apart");
+  }
+  assert.ok(held > 0);
+  await world.clock.advance(10_000);
+  assert.ok(engine.stats().compactions > compactions, "compactions go on");
+  await fill(1);
+  readAll();
+  readAll();
+  const after = engine.stats();
+  assert.ok(after.blockCacheBytes > 64 << 10 && after.rowCacheBytes > 32 << 10, "caches are back");
+  await run(engine.close());
 });
