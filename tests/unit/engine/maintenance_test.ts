@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { type Engine, KIND_PUT, type Tree } from "../../../src/engine/mod.ts";
 import { utf8 } from "../../../src/model/mod.ts";
 import { SimRandom, type SimRuntime, SimWorkers } from "../../../src/runtime/mod.ts";
-import { engineWorld, jobHandler, openTestEngine, SMALL } from "../../support/engine.ts";
+import { contents, engineWorld, jobHandler, openTestEngine, SMALL } from "../../support/engine.ts";
 
 /** Writes as a client does that waits when it is told to; returns the longest wait, in ms. */
 async function fill(world: SimRuntime, engine: Engine, tree: Tree, count: number, seed = 1) {
@@ -106,7 +106,7 @@ Deno.test("closing does not wait for the throttle", async () => {
   await world.clock.runUntil(again.close());
 });
 
-Deno.test("a pool that is full or whose threads die costs time, never work, and leaves no files behind [E46]", async () => {
+Deno.test("a pool that is full or whose threads die costs time, never work, and leaves no files behind [E46, W2]", async () => {
   const world = engineWorld({ delays: true, seed: 9 });
   const workers = new SimWorkers({
     handler: jobHandler(world),
@@ -129,8 +129,103 @@ Deno.test("a pool that is full or whose threads die costs time, never work, and 
   assert.ok(stats.jobsFailed > 3, `${stats.jobsFailed} failed`);
   assert.ok(stats.jobsCompleted > 20 && stats.flushes > 10 && stats.compactions > 4);
   assert.deepEqual([stats.jobsPending, stats.jobsRunning], [0, 0]);
-  assert.equal(stats.workersMax, 2);
+  assert.deepEqual([stats.workersActive, stats.workersMax], [0, 2], "every thread has its place");
+  const told = world.log.events.filter(({ event }) => /^(flush|compaction) failed$/.test(event));
+  assert.equal(told.length, stats.jobsFailed, "each failure is counted and logged");
+  assert.ok(told.every(({ level, fields }) => level === "error" && fields.error !== undefined));
   assert.equal(tableFiles(world), stats.tables, "no orphans");
   for (const tree of trees) assert.ok(engine.treeStats(tree).tablesPerLevel[0] < 2);
   await world.clock.runUntil(engine.close());
+});
+
+Deno.test("the pool tells how many jobs run, wait, ended well or not, were refused, and how long they took [W5]", async () => {
+  const world = engineWorld();
+  const handle = jobHandler(world);
+  let gate = Promise.withResolvers<void>();
+  const workers = new SimWorkers({
+    // A job that is none of the engine's takes its place all the same.
+    handler: (job) => gate.promise.then(() => job === "other" ? job : handle(job)),
+    size: 1,
+    queueCountMax: 1,
+    clock: world.clock,
+    delayMsMax: 0,
+    dies: (_, index) => index === 2,
+  });
+  const engine = await openTestEngine({ ...world, workers }, { ...SMALL, memtableSize: 1 << 20 });
+  const tree = await engine.createTree("t");
+  await engine.write([{ tree, kind: KIND_PUT, key: utf8("k"), value: utf8("v") }]);
+  const figures = () => {
+    const stats = engine.stats();
+    assert.equal(stats.workersMax, 2);
+    return {
+      active: stats.workersActive,
+      queued: stats.workerQueueLength,
+      refused: stats.workerRejections,
+      completed: stats.jobsCompleted,
+      failed: stats.jobsFailed,
+    };
+  };
+  const none = { active: 0, queued: 0, refused: 0, completed: 0, failed: 0 };
+  assert.deepEqual(figures(), none);
+  const others = [workers.run("other"), workers.run("other")];
+  await assert.rejects(workers.run("other"), /full/);
+  assert.deepEqual(figures(), { ...none, active: 1, queued: 1, refused: 1 });
+  await world.clock.advance(100);
+  gate.resolve();
+  await world.clock.runUntil(Promise.all(others));
+  assert.deepEqual(figures(), { ...none, refused: 1 });
+  assert.deepEqual([engine.stats().jobLatencyMs, engine.stats().jobLatencyMsMax], [200, 100]);
+  // The third job's thread dies.
+  const dying = assert.rejects(engine.flush(tree), { error: "SSTableFailed" });
+  await world.clock.advance(0);
+  await dying;
+  assert.deepEqual(figures(), { ...none, refused: 1, failed: 1 });
+  gate = Promise.withResolvers();
+  const flushed = engine.flush(tree);
+  await world.clock.advance(400);
+  assert.deepEqual(figures(), { ...none, active: 1, refused: 1, failed: 1 });
+  gate.resolve();
+  await world.clock.runUntil(flushed);
+  assert.deepEqual(figures(), { ...none, refused: 1, failed: 1, completed: 1 });
+  assert.deepEqual([engine.stats().jobLatencyMs, engine.stats().jobLatencyMsMax], [600, 400]);
+  await world.clock.runUntil(engine.close());
+});
+
+Deno.test("a compaction is done at once where somebody asks for it, and a stop leaves nothing half done [E51]", async () => {
+  const world = engineWorld({ delays: true, seed: 11 });
+  // By itself nothing is compacted.
+  const options = {
+    ...SMALL,
+    compaction: { ...SMALL.compaction, l0Trigger: 1000, baseLevelSize: 1 << 20 },
+  };
+  const engine = await world.clock.runUntil(openTestEngine(world, options));
+  const tree = await world.clock.runUntil(engine.createTree("t"));
+  for (let n = 0; n < 4; n++) {
+    await world.clock.runUntil(fill(world, engine, tree, 20, n));
+    await world.clock.runUntil(engine.flush());
+  }
+  await world.clock.advance(60_000);
+  assert.ok(engine.treeStats(tree).tablesPerLevel[0] >= 4);
+  assert.equal(engine.stats().compactions, 0);
+  await world.clock.runUntil(engine.compact(tree));
+  assert.equal(engine.treeStats(tree).tablesPerLevel[0], 0);
+  const { tables } = engine.stats();
+  assert.equal(tableFiles(world), tables, "the inputs are off the disk");
+
+  const random = new SimRandom(6);
+  for (let round = 0; round < 20; round++) {
+    const again = round === 0 ? engine : await world.clock.runUntil(openTestEngine(world, options));
+    const at = again.tree("t")!;
+    await world.clock.runUntil(fill(world, again, at, 100, round + 2));
+    const before = contents(again, "t");
+    const asked = again.compact(at).then(() => "done", (error) => error.error);
+    await world.clock.advance(random.below(20));
+    await world.clock.runUntil(again.close());
+    assert.deepEqual(again.jobs(), [], "no job outlives the close");
+    assert.ok(["done", "Unavailable", "SSTableFailed"].includes(await asked), await asked);
+    const next = await world.clock.runUntil(openTestEngine(world, options));
+    assert.equal(tableFiles(world), next.stats().tables, "no orphans, none missing");
+    assert.deepEqual(contents(next, "t"), before);
+    await world.clock.runUntil(next.close());
+  }
 });

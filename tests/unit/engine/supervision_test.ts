@@ -16,7 +16,7 @@ const OPTIONS = {
 };
 
 for (const how of ["throw", "hang", "loop", "exit", "uncaught", "heap", "buffers"]) {
-  Deno.test(`a thread that goes wrong (${how}) costs a flush and a compaction a second try, no more`, async () => {
+  Deno.test(`a thread that goes wrong (${how}) costs a flush and a compaction a second try, no more [W2]`, async () => {
     const root = await Deno.makeTempDir({ prefix: "pairdb_supervision_" });
     const workers = denoWorkers({
       size: 1,

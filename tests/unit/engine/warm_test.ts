@@ -49,7 +49,7 @@ function warnings(world: SimRuntime): string[] {
   return world.log.events.filter(({ level }) => level !== "info").map(({ event }) => event);
 }
 
-Deno.test("a restart brings back the blocks that were in the cache", async () => {
+Deno.test("a restart brings back the blocks that were in the cache [K5]", async () => {
   for (const delays of [false, true]) {
     const { world, bytes } = await closedStore(delays);
     const engine = await open(world);

@@ -114,7 +114,7 @@ Deno.test("denoWorkers: prepare() does not go on starting threads that cannot st
   assert.equal(spawned, 3);
 });
 
-Deno.test("denoWorkers: what a handler throws rejects its job, and its worker goes on", async () => {
+Deno.test("denoWorkers: what a handler throws rejects its job, and its worker goes on [W2]", async () => {
   await withPool({}, async (pool) => {
     assert.equal(await pool.run({ do: "count" }), 1);
     await assert.rejects(pool.run({ do: "throw" }), failure(/^thrown on purpose$/));
@@ -146,7 +146,7 @@ for (
     ["unhandled", /^the worker died: .*unhandled on purpose/],
   ] as const
 ) {
-  Deno.test(`denoWorkers: a worker's death by ${how} rejects its job, and another takes its place`, async () => {
+  Deno.test(`denoWorkers: a worker's death by ${how} rejects its job, and another takes its place [W2]`, async () => {
     await withPool({}, async (pool) => {
       assert.equal(await pool.run({ do: "count" }), 1);
       const last = pool.run({ do: how });

@@ -139,6 +139,22 @@ Deno.test("the arena grows under cursors, and starts small", () => {
   assert.ok(table.bytes > 1 << 20);
 });
 
+Deno.test("a memtable counts keys, values and an overhead of each entry, and that is what fills it [E18]", () => {
+  for (const [entries, size] of [[2000, 0], [2000, 100], [50, 10_000]]) {
+    const table = new Memtable();
+    const empty = table.bytes;
+    let payload = 0;
+    for (let seq = 1; seq <= entries; seq++) {
+      const key = utf8(`key ${seq}`);
+      insert(table, { key, seq, kind: 0, value: new Uint8Array(size) });
+      payload += key.length + size;
+    }
+    const each = (table.bytes - empty - payload) / entries;
+    // A header of 24 bytes and links, two on the average; padding.
+    assert.ok(each >= 24 && each < 64, `${each} bytes beside key and value`);
+  }
+});
+
 Deno.test("reserve() that cannot be met changes nothing", () => {
   const { table, model } = filled(50, 3);
   assert.throws(() => table.reserve(1, 2 ** 50), RangeError);

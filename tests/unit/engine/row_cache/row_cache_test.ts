@@ -142,6 +142,48 @@ Deno.test("hotness over the window moves the weights [K4]", () => {
   assert.deepEqual(endWindow(), [0.7, 0.3]);
 });
 
+Deno.test("a row counts as its key, its value and 64 bytes, and gives them back [E18]", () => {
+  const cache = cacheOf(1 << 20);
+  const key = utf8("some key");
+  cache.fill(1, key, hashOf(key), 1, new Uint8Array(100));
+  assert.deepEqual([cache.stats.entries, cache.stats.bytes], [1, 8 + 100 + 64]);
+  cache.write(1, key, hashOf(key), 2, KIND_PUT, new Uint8Array(40));
+  assert.equal(cache.stats.bytes, 8 + 40 + 64);
+  cache.write(1, key, hashOf(key), 3, KIND_DELETE, new Uint8Array(0));
+  assert.deepEqual([cache.stats.entries, cache.stats.bytes], [0, 0]);
+});
+
+Deno.test("of the rows the one with the lowest score goes: asked for seldom, or long ago [K3]", () => {
+  const row = (i: number) => utf8(`row ${i}`);
+  const EVEN = 0;
+  const ODD = 1;
+  /** A full cache, asked for its even and its odd rows as told; how many of 50 each stay when others come in. */
+  const kept = (weights: [number, number], asked: readonly { which: number; times: number }[]) => {
+    const [frequencyWeight, recencyWeight] = weights;
+    const options = { ...DEFAULT_WEIGHTS, frequencyWeight, recencyWeight };
+    const cache = new RowCache(100 * 92, options, () => 0);
+    const get = (i: number) => cache.get(1, row(i), hashOf(row(i)), 1) !== undefined;
+    const ask = (i: number) => {
+      if (!get(i)) cache.fill(1, row(i), hashOf(row(i)), 1, new Uint8Array(22));
+    };
+    for (let i = 0; i < 100; i++) ask(i);
+    for (const { which, times } of asked) {
+      for (let t = 0; t < times; t++) for (let i = which; i < 100; i += 2) ask(i);
+    }
+    for (let i = 1000; i < 1050; i++) for (let t = 0; t < 6; t++) ask(i);
+    const stays = [0, 0];
+    for (let i = 0; i < 100; i++) if (get(i)) stays[i % 2]++;
+    return stays;
+  };
+  const [often, seldom] = kept([1, 0], [{ which: EVEN, times: 20 }, { which: ODD, times: 1 }]);
+  assert.ok(often === 50 && seldom < 40, `${often} asked for often, ${seldom} seldom`);
+  // As often, one after the other: then the age decides.
+  for (const [first, then] of [[EVEN, ODD], [ODD, EVEN]]) {
+    const stays = kept([0.5, 0.5], [{ which: first, times: 2 }, { which: then, times: 2 }]);
+    assert.ok(stays[then] > stays[first] + 10, `${stays} of even and odd`);
+  }
+});
+
 /** Rows of a trace. */
 const ROWS = 10_000;
 const LENGTH = 150_000;
