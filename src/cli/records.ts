@@ -3,6 +3,7 @@
  *
  *     {"key":"fruit","value":"2 apples"}
  *     {"key":"photo","value_base64":"/9j/4AAQ"}       for bytes that are not UTF-8
+ *     {"key":"code","value":"4711","expires_at":1790000000000}     gone from then on, ms since 1970
  * @module
  */
 import { encodeKey, MAX_VALUE_BYTES, PairError, utf8 } from "../model/mod.ts";
@@ -12,14 +13,17 @@ import { exactText, valueFields } from "./text.ts";
 export interface KeyValue {
   readonly key: string;
   readonly value: Uint8Array;
+  /** Milliseconds since 1970 from which on it is gone; 0: never; absent: as the tenant's default says. */
+  readonly expiresAtMs?: number | undefined;
 }
 
 /** Bytes of a line at most: a value of 10 MiB, each byte written as `\u00XX`, and its key. */
 export const MAX_LINE_BYTES = 6 * MAX_VALUE_BYTES + 64 * 1024;
 
 /** The record as a line, with its newline. */
-export function formatRecord({ key, value }: KeyValue): string {
-  return `${JSON.stringify({ key, ...valueFields(value) })}\n`;
+export function formatRecord({ key, value, expiresAtMs }: KeyValue): string {
+  // What is undefined is left out.
+  return `${JSON.stringify({ key, ...valueFields(value), expires_at: expiresAtMs })}\n`;
 }
 
 /**
@@ -28,7 +32,7 @@ export function formatRecord({ key, value }: KeyValue): string {
  *   ValueTooLarge when no server would take it
  */
 export function parseRecord(bytes: Uint8Array): KeyValue {
-  const { key, value, value_base64: base64, ...rest } = parseObject(bytes);
+  const { key, value, value_base64: base64, expires_at: expiry, ...rest } = parseObject(bytes);
   const extra = Object.keys(rest).at(0);
   if (extra !== undefined) throw malformed(`it has a field ${JSON.stringify(extra)} too many`);
   if (typeof key !== "string") throw malformed("it has no text as its key");
@@ -45,7 +49,13 @@ export function parseRecord(bytes: Uint8Array): KeyValue {
       limit: MAX_VALUE_BYTES,
     });
   }
-  return { key, value: decoded };
+  if (expiry === undefined) return { key, value: decoded };
+  return { key, value: decoded, expiresAtMs: decodeExpiry(expiry) };
+}
+
+function decodeExpiry(expiry: unknown): number {
+  if (Number.isSafeInteger(expiry) && (expiry as number) >= 0) return expiry as number;
+  throw malformed("its expires_at is not a time in ms since 1970");
 }
 
 function parseObject(bytes: Uint8Array): { readonly [field: string]: unknown } {

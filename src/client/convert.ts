@@ -11,8 +11,8 @@ import {
   type VectorClock as ClockMessage,
   VectorClockSchema,
 } from "../gen/pairdb/v1/common_pb.ts";
-import type { PutItemSchema } from "../gen/pairdb/v1/kv_pb.ts";
-import type { BatchItem, ConsistencyLevel, Context, Found, Version } from "./types.ts";
+import type { PutItemSchema, ScanEntry } from "../gen/pairdb/v1/kv_pb.ts";
+import type { BatchItem, ConsistencyLevel, Context, Found, ScanRow, Version } from "./types.ts";
 
 const CONSISTENCY: Readonly<Record<ConsistencyLevel, Consistency>> = {
   one: Consistency.ONE,
@@ -74,8 +74,13 @@ export function toItem(item: BatchItem): MessageInitShape<typeof PutItemSchema> 
     key: toText(item.key, "key"),
     value: toValue(item.value),
     vectorClock: toClock(item.context),
-    ttlMs: toInt64(item.ttlMs ?? 0, "the time to live"),
+    ttlMs: toTtl(item.ttlMs),
   };
+}
+
+/** A time to live as an int64: absent and 0 are not the same. */
+export function toTtl(ttlMs: number | undefined): bigint | undefined {
+  return ttlMs === undefined ? undefined : toInt64(ttlMs, "the time to live");
 }
 
 /**
@@ -123,6 +128,12 @@ export function fromFound(message: {
     timestampMs: fromInt64(message.timestamp),
     siblings: message.siblings.map(fromSibling),
   };
+}
+
+/** One key of a scan. */
+export function fromRow(entry: ScanEntry): ScanRow {
+  const row = { key: entry.key, ...fromFound(entry) };
+  return entry.expiresAt === 0n ? row : { ...row, expiresAtMs: fromInt64(entry.expiresAt) };
 }
 
 function fromSibling(sibling: Sibling): Version {

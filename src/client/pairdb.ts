@@ -13,11 +13,13 @@ import {
   fromClock,
   fromFound,
   fromInt64,
+  fromRow,
   toClock,
   toConsistency,
   toInt64,
   toItem,
   toText,
+  toTtl,
   toValue,
 } from "./convert.ts";
 import { toPairError } from "./errors.ts";
@@ -132,7 +134,7 @@ export class PairDB {
         value: toValue(value),
         vectorClock: toClock(options.context),
         consistency: toConsistency(options.consistency),
-        ttlMs: toInt64(options.ttlMs ?? 0, "the time to live"),
+        ttlMs: toTtl(options.ttlMs),
       }, call);
       return written(answer);
     });
@@ -238,7 +240,7 @@ export class PairDB {
       for (;;) {
         const page = await this.#calls.named(options.signal, pages.next());
         if (page.done) break;
-        for (const entry of page.value.entries) yield { key: entry.key, ...fromFound(entry) };
+        for (const entry of page.value.entries) yield fromRow(entry);
       }
       ended = true;
     } catch (error) {

@@ -70,7 +70,7 @@ export interface WriteOptions extends KeyOptions {
 
 /** For a put. */
 export interface PutOptions extends WriteOptions {
-  /** Milliseconds after which the value is gone; absent or 0: never. An integer. */
+  /** Milliseconds after which the value is gone, an integer; 0: never; absent: as the tenant's default says. */
   readonly ttlMs?: number | undefined;
 }
 
@@ -82,7 +82,7 @@ export interface BatchItem {
   readonly value: string | Uint8Array;
   /** What the write replaces, as for a single put. */
   readonly context?: Context | undefined;
-  /** Milliseconds to live; absent or 0: for ever. */
+  /** Milliseconds to live; 0: for ever; absent: as the tenant's default says. */
   readonly ttlMs?: number | undefined;
 }
 
@@ -132,6 +132,8 @@ export interface Found {
 export interface ScanRow extends Found {
   /** The key, exactly as it was stored. */
   readonly key: string;
+  /** Milliseconds since 1970 from which on the value is gone; absent: never. */
+  readonly expiresAtMs?: number;
 }
 
 /** What to scan; all bounds together narrow it. */

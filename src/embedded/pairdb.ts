@@ -27,7 +27,7 @@ export interface OpenOptions {
 export interface EmbeddedPutOptions {
   /** The context of an earlier answer: the write replaces what that has seen. Absent: everything. */
   readonly context?: VectorClock;
-  /** Milliseconds to live; absent or 0: for ever. */
+  /** Milliseconds to live; 0: for ever; absent: as the tenant's default says. */
   readonly ttlMs?: number;
 }
 

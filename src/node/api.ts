@@ -15,6 +15,8 @@ export interface VersionView {
   readonly clock: VectorClock;
   /** Wall time at the node that took the write, ms since 1970. */
   readonly timestampMs: number;
+  /** Wall time from which on it reads as a delete, ms since 1970; absent: never. */
+  readonly expiresAtMs?: number;
 }
 
 /** A key's state at one moment, with at least one live value. */
@@ -41,7 +43,7 @@ export interface PutInput {
   readonly value: Uint8Array | undefined;
   /** The causal context; absent: overwrite what this node sees. */
   readonly context?: VectorClock | undefined;
-  /** Milliseconds to live; absent or 0: as long as the tenant's default says, or for ever. */
+  /** Milliseconds to live; 0: for ever; absent: as long as the tenant's default says, or for ever. */
   readonly ttlMs?: number | undefined;
 }
 

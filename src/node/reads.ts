@@ -213,5 +213,6 @@ function viewVersion(version: Version, nowMs: number): VersionView {
     value: isLive(version, nowMs) ? version.value : undefined,
     clock: version.clock,
     timestampMs: version.timestampMs,
+    ...(version.expiresAtMs === 0 ? {} : { expiresAtMs: version.expiresAtMs }),
   };
 }

@@ -30,8 +30,8 @@ export interface CheckedPut {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
   readonly context: VectorClock | undefined;
-  /** Wall time, ms since 1970; 0: never. */
-  readonly expiresAtMs: number;
+  /** Wall time, ms since 1970; 0: never; undefined: as the tenant says. */
+  readonly expiresAtMs: number | undefined;
 }
 
 /** A replicated version that may go on. */
@@ -78,8 +78,8 @@ function checkValue(value: Uint8Array | undefined): Uint8Array {
 }
 
 /** The moment a value expires, computed once so that all replicas agree on it. */
-function expiryOf(ttlMs: number | undefined, nowMs: number): number {
-  if (ttlMs === undefined || ttlMs === 0) return 0;
+function expiryOf(ttlMs: number | undefined, nowMs: number): number | undefined {
+  if (ttlMs === undefined || ttlMs === 0) return ttlMs;
   if (!Number.isSafeInteger(ttlMs) || ttlMs < 0 || ttlMs > MAX_COUNTER - nowMs) {
     throw new PairError(
       "InvalidArgument",

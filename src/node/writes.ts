@@ -91,7 +91,7 @@ export class WritePath {
       context,
       value,
       timestampMs,
-      expiresAtMs: expiresAtMs || defaultExpiry(tree, timestampMs),
+      expiresAtMs: expiresAtMs ?? defaultExpiry(tree, timestampMs),
     });
     const result = { clock: made.clock, timestampMs };
     return this.#engine.write([putState(tree, key, made.state)], "write", watch).then(() => result);
@@ -140,7 +140,7 @@ export class WritePath {
         continue;
       }
       const { context, value } = item;
-      const expiresAtMs = item.expiresAtMs || defaultExpiry(tree, timestampMs);
+      const expiresAtMs = item.expiresAtMs ?? defaultExpiry(tree, timestampMs);
       const made = this.#coordinate(tree, row.state, { context, value, timestampMs, expiresAtMs });
       if (row.state === row.before) changed.push(row);
       row.state = made.state;
@@ -251,7 +251,7 @@ export class WritePath {
 
   /** The version that is here already, where an item changes nothing. */
   #unchanged(tree: Tree, row: BatchRow, item: CheckedPut): Version | undefined {
-    const expires = item.expiresAtMs !== 0 || (tree.options.ttlMs ?? 0) !== 0;
+    const expires = (item.expiresAtMs ?? tree.options.ttlMs ?? 0) !== 0;
     const versions = versionsOf(row.state);
     if (versions.length !== 1 || expires) return undefined;
     const [version] = versions;

@@ -185,6 +185,50 @@ Deno.test("cli: what is exported can be imported, byte for byte, and a second im
     assert.equal(some.err, "exported 2 records\n");
   }));
 
+Deno.test("cli: what dies some day is exported with its time, and imported with what is left of it", () =>
+  withNode(async ({ url }) => {
+    const make = ["tenant", "create", "t", "--ttl", "1h"];
+    assert.equal((await pairdb(url, make)).code, 0);
+    const before = Date.now();
+    for (const [key, ...flags] of [["default"], ["own", "--ttl", "2h"], ["stays", "--ttl", "0"]]) {
+      assert.deepEqual(await pairdb(url, ["put", "t", key, "v", ...flags]), ok("OK\n"));
+    }
+    const rows = async (tenant: string, command = ["export", tenant]) =>
+      (await pairdb(url, command)).out.trim().split("\n").map((line) => JSON.parse(line));
+    const [byDefault, own, stays] = await rows("t");
+    for (const [row, hours] of [[byDefault, 1], [own, 2]] as const) {
+      const leftMs = row.expires_at - before - hours * 3_600_000;
+      assert.ok(leftMs >= 0 && leftMs < 60_000, JSON.stringify(row));
+    }
+    assert.deepEqual(stays, { key: "stays", value: "v" });
+    const scanned = await rows("t", ["scan", "t", "--output", "json"]);
+    assert.deepEqual(scanned.map((row) => row.expires_at), [
+      byDefault.expires_at,
+      own.expires_at,
+      undefined,
+    ]);
+    const records = [
+      byDefault,
+      own,
+      stays,
+      { key: "gone", value: "v", expires_at: before - 1 },
+      { key: "for ever", value: "v", expires_at: 0 },
+    ];
+    const files = { "-": records.map((record) => `${JSON.stringify(record)}\n`).join("") };
+    assert.deepEqual(
+      await pairdb(url, ["import", "u", "-"], { files }),
+      ok("imported 4 records (0 unchanged), left out 1 whose time is over\n"),
+    );
+    const imported = await rows("u");
+    assert.deepEqual(imported.map(({ key }) => key), ["default", "for ever", "own", "stays"]);
+    for (const [i, wanted] of [[0, byDefault], [2, own]] as const) {
+      // The program's clock and the node's are one; between reading and storing some time goes by.
+      const late = imported[i].expires_at - wanted.expires_at;
+      assert.ok(late >= -1 && late < 60_000, `${late} ms`);
+    }
+    assert.deepEqual([imported[1].expires_at, imported[3].expires_at], [undefined, undefined]);
+  }));
+
 Deno.test("cli: a key that comes in several batches ends with its last value", () =>
   withNode(async ({ url }) => {
     const lines: string[] = [];

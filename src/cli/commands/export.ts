@@ -27,10 +27,10 @@ export async function exportRecords(
   let conflicts = 0;
   let buffer = "";
   try {
-    for await (const { key, value, siblings } of db.scan(tenant, flags)) {
+    for await (const { key, value, siblings, expiresAtMs } of db.scan(tenant, flags)) {
       if (siblings.length > 0) conflicts++;
       if (value === undefined) continue;
-      buffer += formatRecord({ key, value });
+      buffer += formatRecord({ key, value, expiresAtMs });
       records++;
       if (buffer.length >= BUFFER_LENGTH) {
         process.out(buffer);

@@ -4,13 +4,17 @@
  * Batches are sent while earlier ones are under way, and counted in order, so that "stored through
  * line L" is true of every line up to L. Two batches with a key in common are never under way
  * together, or the earlier value might come out on top.
+ *
+ * A record that says when it is gone gets what is left of that time by this machine's clock; one whose time
+ * is over is left out.
  * @module
  */
 import { type BatchItem, type PairDB, PairError } from "../../client/mod.ts";
+import { type Clock, denoClock } from "../../runtime/mod.ts";
 import { readChunks } from "../input.ts";
 import { type Line, splitLines } from "../lines.ts";
 import { Progress } from "../progress.ts";
-import { MAX_LINE_BYTES, parseRecord } from "../records.ts";
+import { type KeyValue, MAX_LINE_BYTES, parseRecord } from "../records.ts";
 import { connect, print, type Shell } from "../shell.ts";
 
 /** Most items of a batch: the server's limit. */
@@ -29,6 +33,7 @@ export async function importRecords(shell: Shell, tenant: string, file: string):
   const importer = new Importer(
     db,
     tenant,
+    denoClock(),
     (stored) => progress.update(stored.records, stored.end),
   );
   try {
@@ -48,7 +53,13 @@ export async function importRecords(shell: Shell, tenant: string, file: string):
   }
   progress.clear();
   const { records, unchanged } = importer.stored;
-  print(shell, `imported ${records} records (${unchanged} unchanged)`, { records, unchanged });
+  const { expired } = importer;
+  const gone = expired > 0 ? `, left out ${expired} whose time is over` : "";
+  print(shell, `imported ${records} records (${unchanged} unchanged)${gone}`, {
+    records,
+    unchanged,
+    expired,
+  });
   return 0;
 }
 
@@ -74,8 +85,11 @@ interface Sent {
 
 class Importer {
   readonly stored: Stored = { line: 0, end: 0, records: 0, unchanged: 0 };
+  /** Records that were gone already. */
+  expired = 0;
   readonly #db: PairDB;
   readonly #tenant: string;
+  readonly #clock: Clock;
   readonly #onStored: (stored: Stored) => void;
   /** By key: a key that comes again takes its later value. */
   #batch = new Map<string, BatchItem>();
@@ -85,9 +99,15 @@ class Importer {
   #sent: Sent[] = [];
   #failed = false;
 
-  constructor(db: PairDB, tenant: string, onStored: (stored: Stored) => void) {
+  constructor(
+    db: PairDB,
+    tenant: string,
+    clock: Clock,
+    onStored: (stored: Stored) => void,
+  ) {
     this.#db = db;
     this.#tenant = tenant;
+    this.#clock = clock;
     this.#onStored = onStored;
   }
 
@@ -95,9 +115,14 @@ class Importer {
   async take(line: Line): Promise<void> {
     if (line.bytes.every(isSpace)) return;
     const record = parseLine(line);
+    const ttlMs = this.#left(record);
+    if (ttlMs !== undefined && ttlMs < 0) {
+      this.expired++;
+      return;
+    }
     const bytes = record.value.length + record.key.length;
     if (this.#batch.size > 0 && this.#bytes + bytes > BATCH_BYTES) await this.#send();
-    this.#batch.set(record.key, record);
+    this.#batch.set(record.key, { key: record.key, value: record.value, ttlMs });
     this.#records++;
     this.#bytes += bytes;
     this.#last = line;
@@ -114,6 +139,13 @@ class Importer {
   /** Waits until nothing is under way. What comes after a failed batch is not counted. */
   async settle(): Promise<void> {
     await Promise.all(this.#sent.map((sent) => sent.outcome));
+  }
+
+  /** What is left of a record's time, in ms; 0: for ever; below 0: nothing. */
+  #left({ expiresAtMs }: KeyValue): number | undefined {
+    if (expiresAtMs === undefined || expiresAtMs === 0) return expiresAtMs;
+    const leftMs = expiresAtMs - this.#clock.wallMs();
+    return leftMs < 1 ? -1 : Math.floor(leftMs);
   }
 
   async #send(): Promise<void> {
@@ -150,7 +182,7 @@ class Importer {
   }
 }
 
-function parseLine(line: Line): BatchItem {
+function parseLine(line: Line): KeyValue {
   try {
     return parseRecord(line.bytes);
   } catch (error) {

@@ -71,9 +71,10 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
     flags,
   ) => (await import("./put.ts")).put(shell, tenant, key, value, flags))
     .addOption(
-      new Option("--ttl <duration>", "forget the value after this time, such as 10s").argParser(
-        positiveDuration,
-      ),
+      new Option(
+        "--ttl <duration>",
+        "forget the value after this time, such as 10s; 0: never, whatever the tenant's default is",
+      ).argParser(anyDuration),
     )
     .option(
       "--context <context>",

@@ -28,8 +28,9 @@ export async function scan(shell: Shell, tenant: string, flags: ScanFlags): Prom
   return 0;
 }
 
-function jsonLine({ key, ...found }: ScanRow, keysOnly: boolean): string {
-  return `${JSON.stringify(keysOnly ? { key } : { key, ...foundFields(found) })}\n`;
+function jsonLine({ key, expiresAtMs, ...found }: ScanRow, keysOnly: boolean): string {
+  const fields = { key, ...foundFields(found), expires_at: expiresAtMs };
+  return `${JSON.stringify(keysOnly ? { key } : fields)}\n`;
 }
 
 function textLine({ key, value, siblings }: ScanRow, keysOnly: boolean): string {

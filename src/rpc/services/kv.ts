@@ -84,7 +84,12 @@ export function keyValueService(
 function toPut(
   { key, value, vectorClock, ttlMs }: Pick<PutItem, "key" | "value" | "vectorClock" | "ttlMs">,
 ): PutInput {
-  return { key, value, context: toClock(vectorClock), ttlMs: toCount(ttlMs, "ttl_ms") };
+  return {
+    key,
+    value,
+    context: toClock(vectorClock),
+    ttlMs: ttlMs === undefined ? undefined : toCount(ttlMs, "ttl_ms"),
+  };
 }
 
 function fromWrite(written: WriteResult) {
@@ -106,7 +111,11 @@ function readNext(items: ReturnType<StorageNode["scan"]>, keysOnly: boolean): Re
   if (step.done) return undefined;
   const { key, result } = step.value;
   return {
-    entry: { key, ...fromState(result, !keysOnly) },
+    entry: {
+      key,
+      ...fromState(result, !keysOnly),
+      expiresAt: BigInt(result.winner.expiresAtMs ?? 0),
+    },
     bytes: key.length + (keysOnly ? 0 : valueBytes(result)),
   };
 }

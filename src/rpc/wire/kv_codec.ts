@@ -44,7 +44,7 @@ export interface Encoder<T> {
 export function decodePut(bytes: Uint8Array): PutCall {
   const reader = new WireReader(bytes);
   let tenant = "", key: Key = "", value: Uint8Array | undefined, clock: ClockParts | undefined;
-  let consistency = 0, ttlMs = 0;
+  let consistency = 0, ttlMs: number | undefined;
   while (reader.more) {
     const tag = reader.tag();
     if (tag === bytesTag(1)) tenant = reader.text();
@@ -56,7 +56,7 @@ export function decodePut(bytes: Uint8Array): PutCall {
     else reader.skip(tag, 6);
   }
   const context = toContext(clock);
-  return { tenant, key, value, context, consistency, ttlMs: toSafeCount(ttlMs, "ttl_ms") };
+  return { tenant, key, value, context, consistency, ttlMs: toTtl(ttlMs) };
 }
 
 /** @throws MalformedMessage */
@@ -125,11 +125,11 @@ interface PutItem extends PutInput {
   key: Key;
   value: Uint8Array | undefined;
   context: ClockParts | undefined;
-  ttlMs: number;
+  ttlMs: number | undefined;
 }
 
 function readItem(reader: WireReader): PutItem {
-  const item: PutItem = { key: "", value: undefined, context: undefined, ttlMs: 0 };
+  const item: PutItem = { key: "", value: undefined, context: undefined, ttlMs: undefined };
   while (reader.more) {
     const tag = reader.tag();
     if (tag === bytesTag(1)) item.key = reader.textBytes();
@@ -144,7 +144,12 @@ function readItem(reader: WireReader): PutItem {
 /** Bytes that are no message come before bad numbers, so they are checked when all is read. */
 function checkItem(item: PutItem): void {
   if (item.context !== undefined && toContext(item.context) === undefined) item.context = undefined;
-  toSafeCount(item.ttlMs, "ttl_ms");
+  toTtl(item.ttlMs);
+}
+
+/** A time to live: absent and 0 are not the same. */
+function toTtl(ttlMs: number | undefined): number | undefined {
+  return ttlMs === undefined ? undefined : toSafeCount(ttlMs, "ttl_ms");
 }
 
 /** A clock whose numbers nobody has checked yet. */

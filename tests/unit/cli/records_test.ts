@@ -45,6 +45,17 @@ Deno.test("formatRecord() writes text as text and other bytes as base64", () => 
   );
 });
 
+Deno.test("a record says when it is gone, in ms since 1970", () => {
+  const record = { key: "k", value: utf8("v"), expiresAtMs: 1_790_000_000_000 };
+  const line = formatRecord(record);
+  assert.equal(line, '{"key":"k","value":"v","expires_at":1790000000000}\n');
+  assert.deepEqual(parseRecord(utf8(line)), record);
+  assert.equal(parseRecord(utf8('{"key":"k","value":"v","expires_at":0}')).expiresAtMs, 0);
+  for (const bad of ["-1", "1.5", '"soon"', "null", "1e300"]) {
+    assert.equal(codeOf(`{"key":"k","value":"v","expires_at":${bad}}`), 1000, bad);
+  }
+});
+
 Deno.test("parseRecord() refuses what is malformed or no server would take", () => {
   const malformed = [
     "",

@@ -121,14 +121,14 @@ Deno.test("a tenant's default time to live holds for values without their own, t
   const both = await node.batchGet("t", ["default", "batch"]);
   assert.ok(both.every((found) => found !== undefined));
   await world.clock.advance(1);
-  assert.deepEqual(live(), ["longer"]);
+  assert.deepEqual(live(), ["longer", "zero"]);
   assert.equal(node.get("t", "default"), undefined);
-  assert.deepEqual(await node.batchGet("t", ["zero", "batch"]), [undefined, undefined]);
+  assert.deepEqual(await node.batchGet("t", ["default", "batch"]), [undefined, undefined]);
   // What was written under the old default keeps it; what comes now is for ever.
   await node.updateTenant("t", { ttlMs: 0 });
   await node.put("t", { key: "for ever", value: bytes("v") });
   await world.clock.advance(2000);
-  assert.deepEqual(live(), ["for ever"]);
+  assert.deepEqual(live(), ["for ever", "zero"]);
 });
 
 Deno.test("skipUnchanged writes again where values expire, so that they live on", async () => {
@@ -206,4 +206,44 @@ Deno.test("while a tenant is dropped nobody finds it, and a write waits and make
   await until(1); // the write
   await Promise.all([dropped, second]);
   assert.deepEqual([...node.scan("t", {})].map(({ key }) => key), ["k2"]);
+});
+
+Deno.test("a time to live of 0 is for ever, also where the tenant has a default", async () => {
+  const { node, world } = testNode();
+  await node.createTenant("t", { ttlMs: 1000 });
+  const value = bytes("v");
+  await node.put("t", { key: "default", value });
+  await node.put("t", { key: "own", value, ttlMs: 5000 });
+  await node.put("t", { key: "stays", value, ttlMs: 0 });
+  await node.batchPut("t", [{ key: "also default", value }, {
+    key: "also stays",
+    value,
+    ttlMs: 0,
+  }]);
+  const startMs = world.clock.wallMs();
+  const expiries = [...node.scan("t", {})].map((
+    { key, result },
+  ) => [key, result.winner.expiresAtMs]);
+  assert.deepEqual(expiries, [
+    ["also default", startMs + 1000],
+    ["also stays", undefined],
+    ["default", startMs + 1000],
+    ["own", startMs + 5000],
+    ["stays", undefined],
+  ]);
+  const keys = () => [...node.scan("t", {})].map(({ key }) => key);
+  await world.clock.advance(1001);
+  assert.deepEqual(keys(), ["also stays", "own", "stays"]);
+  await world.clock.advance(10_000);
+  assert.deepEqual(keys(), ["also stays", "stays"]);
+  // What has no time and shall have none is unchanged.
+  const again = await node.batchPut("t", [{ key: "stays", value, ttlMs: 0 }, {
+    key: "stays",
+    value,
+  }], {
+    skipUnchanged: true,
+  });
+  assert.equal(again.unchanged, 1);
+  await world.clock.advance(1001);
+  assert.deepEqual(keys(), ["also stays"]);
 });
