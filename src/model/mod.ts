@@ -15,6 +15,7 @@ export * from "./text.ts";
 export * from "./token.ts";
 export * from "./transfer_checksum.ts";
 export * from "./version.ts";
+export * from "./plausible.ts";
 export { OwnStates, type OwnWrite } from "./own_state.ts";
 export { decodeVersions, encodeVersions } from "./version_codec.ts";
 export * from "./write_rule.ts";

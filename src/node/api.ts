@@ -74,7 +74,10 @@ export interface ReplicaWrite {
   readonly value: Uint8Array | undefined;
   /** Whether the version is a delete. */
   readonly deleted: boolean;
-  /** All that the version has seen, itself included; at least one event. */
+  /**
+   * All that the version has seen, itself included; at least one event, and none that cannot have happened:
+   * see src/model/plausible.ts.
+   */
   readonly clock: VectorClock;
   /** Wall time of the write, ms since 1970; absent or 0: now, or that of the same version here. */
   readonly timestampMs?: number | undefined;

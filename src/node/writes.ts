@@ -20,8 +20,10 @@
 import { type Engine, KIND_MERGE, KIND_PUT, type Mutation, type Tree } from "../engine/mod.ts";
 import {
   Blocks,
+  checkPlausible,
   checkState,
   type ClientWrite,
+  CLOCK_SKEW_MS,
   compareBytes,
   compareClocks,
   coordinateWrite,
@@ -161,6 +163,7 @@ export class WritePath {
     const { key } = replica;
     const before = this.#engine.getPending(tree, key);
     const local = versionsOf(before);
+    checkPlausible(replica.clock, local, this.stamp() + CLOCK_SKEW_MS);
     const version = this.#replicaVersion(replica, local);
     const versions = mergeVersions(local, [version]);
     const result = { clock: joinVersions(versions), timestampMs: version.timestampMs };
@@ -183,12 +186,14 @@ export class WritePath {
    */
   async replicate(tree: Tree, keys: readonly CheckedKey[], watch?: WriteWatch): Promise<number> {
     let applied = 0;
+    const latestMs = this.stamp() + CLOCK_SKEW_MS;
     const mutations: Mutation[] = [];
     for (const { key, versions } of keys) {
       const before = this.#engine.getPending(tree, key);
       const local = versionsOf(before);
       let merged = local;
       for (const version of versions) {
+        checkPlausible(version.clock, local, latestMs);
         const next = mergeVersions(merged, [version]);
         if (next !== merged) applied++;
         merged = next;
@@ -225,6 +230,7 @@ export class WritePath {
     const followed = this.#own.follow(before, whole);
     if (followed !== undefined) return followed;
     const local = versionsOf(before);
+    if (write.context !== undefined) checkPlausible(write.context, local, write.timestampMs);
     const { versions, written } = coordinateWrite(local, this.#nodeId, whole);
     this.#warnOfSiblings(tree, local.length, versions.length);
     return { state: encodeVersions(versions, this.#blocks), clock: written.clock };

@@ -35,6 +35,8 @@ const BAD_CLOCKS: VectorClock[] = [
   // Events of this node that it never made (a batch that goes before may have made the second).
   clock(["n1", 3]),
   clock(["n1", MAX_COUNTER]),
+  clock(["elsewhere", MAX_COUNTER]),
+  clock(["x", 1], ["y", MAX_COUNTER - 1]),
   { entries: [], dots: [{ node: "n1", counter: 7 }] },
 ];
 
@@ -77,7 +79,8 @@ Deno.test("the largest input that is allowed is taken [V1, V4]", async () => {
   const { node, world } = testNode();
   const key = "k".repeat(1024);
   const tenant = "t".repeat(256);
-  const entries = Array.from({ length: 999 }, (_, i): [string, number] => [`x${i}`, MAX_COUNTER]);
+  const most = world.clock.wallMs() * 1000;
+  const entries = Array.from({ length: 999 }, (_, i): [string, number] => [`x${i}`, most]);
   await node.put(tenant, {
     key,
     value: new Uint8Array(TEN_MIB),

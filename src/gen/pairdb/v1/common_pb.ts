@@ -26,7 +26,8 @@ export type VectorClockEntry = Message<"pairdb.v1.VectorClockEntry"> & {
   coordinatorNodeId: string;
 
   /**
-   * From 0 to 2^53 - 1.
+   * From 0 to 2^53 - 1, and not beyond what a node can have counted by now: 1000 for each millisecond
+   * since 1970.
    *
    * @generated from field: int64 logical_timestamp = 2;
    */
