@@ -18,7 +18,7 @@ export const KIND_DELETE = 1;
 /** An operand that the tree's merge operator folds into what lies below. */
 export const KIND_MERGE = 2;
 
-/** What a log record was made for; the engine stores it and does not look at it (features E3). */
+/** What a log record was made for; the engine stores it and does not look at it (docs/rows.md: E3). */
 export type OriginTag = "write" | "delete" | "repair";
 
 /** One change in a batch. `value` is ignored for a delete. */

@@ -1,7 +1,7 @@
 /**
  * The compactor: tables become fewer, larger ones further down.
  *
- * Trees that may need it wait in one set, so that nothing is lost when all threads are busy (features X14).
+ * Trees that may need it wait in one set, so that nothing is lost when all threads are busy.
  * Whenever a thread is free the tree with most tables on level 0 is looked at: what to compact is picked
  * at that moment, from the tables of that moment. Several compactions of one tree run side by side where
  * they share neither tables nor ranges. Since merging takes a processor from those who read and write,

@@ -71,7 +71,7 @@ import { type LiveTable, Version } from "./version.ts";
 import { loadWarm, saveWarm, warmUp } from "./warm.ts";
 import { Log } from "./wal/mod.ts";
 
-/** How often every tree is looked at, in ms (features E46). */
+/** How often every tree is looked at, in ms (docs/rows.md: E46). */
 const TICK_MS = 30_000;
 
 /**

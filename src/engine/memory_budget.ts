@@ -11,7 +11,7 @@
  *
  * Memtables can go over their own limit when flushes do not keep up; caches cannot go over theirs, so they
  * are what gives way first. A level is left when the share is 0.10 below where it begins, one level at a
- * time and a second apart, so that caches and compactions come back step by step (features M1 to M3).
+ * time and a second apart, so that caches and compactions come back step by step (docs/rows.md: M1 to M3).
  * @module
  */
 

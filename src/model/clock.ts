@@ -8,7 +8,7 @@
  *
  * All operations here are those of sets. They expect clocks in normal form (see
  * {@link normalizeClock}), which all of them return; {@link checkClock} makes it from outside input.
- * Source: Preguiça et al., "Dotted Version Vectors", 2010; features E38, E39, X9.
+ * Source: Preguiça et al., "Dotted Version Vectors", 2010.
  * @module
  */
 import { PairError } from "./errors.ts";

@@ -1,6 +1,6 @@
 /**
- * Limits: how big the things that users hand in may be. They are promises to clients (features V1 to
- * V4) and bounds for decoders, so that no input can make a node grow without bound.
+ * Limits: how big the things that users hand in may be. They are promises to clients (docs/rows.md: V1
+ * to V4) and bounds for decoders, so that no input can make a node grow without bound.
  * @module
  */
 

@@ -1,6 +1,6 @@
 /**
  * Tenant ids: 1 to 256 bytes of UTF-8 without control characters and without `:`, which the design
- * documents keep for composite keys (features V1 to V3).
+ * documents keep for composite keys (docs/rows.md: V1 to V3).
  * @module
  */
 import { utf8 } from "./bytes.ts";

@@ -7,8 +7,8 @@
  *
  * Either way the version is one new event of this node, one above every event of the node that any
  * version of the key or the context knows. The event is a dot: it does not claim the node's earlier
- * events, so a sibling that the writer never saw stays (features X9). The clock that the client gets
- * back is the new version's own and no more, so replaying it cannot overwrite that sibling either.
+ * events, so a sibling that the writer never saw stays. The clock that the client gets back is the new
+ * version's own and no more, so replaying it cannot overwrite that sibling either.
  *
  * A key whose state was dropped because it was dead begins anew, but not from 1: somebody may still hold
  * a clock of it, or a replica the state itself, and would take an event 1 for one that it has seen. The

@@ -7,7 +7,7 @@
  *     ≥ 90 %      throttle   large: 2003                yes
  *     ≥ 95 %      full       2002                       yes, down to the reserve: then 2002
  *
- * So a full disk can be emptied: deletes, drops of tenants, flushes and compactions go on (features X17).
+ * So a full disk can be emptied: deletes, drops of tenants, flushes and compactions go on (docs/rows.md: X17).
  * The reserve, a hundredth of the disk and 1 GiB at most, is theirs alone, and the log's, which takes no write
  * while it waits for room. Files of other programs may take it all the same: then the engine gives up its
  * ballast (engine/reserve.ts), in whose room tenants can be dropped. Whoever wants the letter of the design
@@ -64,7 +64,7 @@ export const DISK_STATES: readonly DiskState[] = ["normal", "warn", "throttle", 
 
 /**
  * What a write will take on the disk until it is compacted: once in the log, once in a table, and a fifth
- * more (features D3).
+ * more (docs/rows.md: D3).
  * @param bytes  of the key and the value
  */
 export function estimateWrite(bytes: number, entries = 1): number {

@@ -12,7 +12,7 @@ import { type Clock, type Disk, DiskError } from "../runtime/mod.ts";
 import type { Health } from "./api.ts";
 import type { DiskSpace, DiskThresholds } from "./disk_guard.ts";
 
-/** As the design documents have it: from 90 % on large writes are to be refused (features D2). */
+/** As the design documents have it: from 90 % on large writes are to be refused (docs/rows.md: D2). */
 export const DEFAULT_DISK_THRESHOLDS: DiskThresholds = { degraded: 0.9 };
 
 /** What health is read from. */

@@ -1,6 +1,6 @@
 /**
  * Errors on the wire: every failure of every call leaves as one gRPC status with one ErrorDetail, the
- * number from the error table (features R1 to R3).
+ * number from the error table (docs/rows.md: R1 to R3).
  *
  * Three sources meet here:
  *   - a PairError from below keeps its number, text and details;
@@ -14,7 +14,7 @@ import { type ErrorName, ERRORS, PairError } from "../model/mod.ts";
 import type { Log } from "../runtime/mod.ts";
 import { type ErrorDetail, ErrorDetailSchema } from "../gen/pairdb/v1/common_pb.ts";
 
-/** The seeds' table: which status each row of the error table has (features R2, R3). */
+/** Which status each row of the error table has (docs/rows.md: R2, R3). */
 export const STATUS: Readonly<Record<ErrorName, Code>> = {
   InvalidArgument: Code.InvalidArgument,
   KeyNotFound: Code.NotFound,

@@ -1,5 +1,5 @@
 /**
- * What became of a write that failed (features B5).
+ * What became of a write that failed (docs/rows.md: B5).
  *
  *     the call fails ...        ... and the client is told
  *     before the log has it     not_applied: and it never will be, for the node asks before it hands over

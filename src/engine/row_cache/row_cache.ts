@@ -6,7 +6,7 @@
  * drops it, in the same step that puts the write into the memtable; and what a reader may put in is only
  * what no later write can have changed (see TreeState.read). So no reader can tell where a value came from.
  *
- * Which row goes (features K3, X16): a hand goes round all rows; of the few that lie next under it the one
+ * Which row goes (docs/rows.md: K3): a hand goes round all rows; of the few that lie next under it the one
  * with the lowest score goes,
  *
  *     score = frequency weight × accesses − recency weight × age
@@ -36,7 +36,7 @@ import { Sketch } from "./sketch.ts";
 import { Trial } from "./trial.ts";
 import { type RowCacheWeights, Weights } from "./weights.ts";
 
-/** Bytes that a row counts for beside its key and value (features E18): its header, its place in the table. */
+/** Bytes that a row counts for beside its key and value (docs/rows.md: E18): its header, its place in the table. */
 export const ROW_OVERHEAD = 64;
 const HEADER = 32;
 /** In the upper word of a row's sequence: the value dies some day. */

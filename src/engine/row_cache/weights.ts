@@ -1,5 +1,5 @@
 /**
- * Weights: how much frequency and recency count, moved by how hot the cache is (features K2, K4).
+ * Weights: how much frequency and recency count, moved by how hot the cache is (docs/rows.md: K2, K4).
  *
  * Hotness is the share of rows that were asked for within the window. When it is above 0.7, nearly all rows
  * are in use and how lately tells more; below 0.3, few are and how often does.

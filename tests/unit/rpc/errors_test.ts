@@ -6,7 +6,7 @@ import { DiskError, type Log, silentLog } from "../../../src/runtime/mod.ts";
 import { ErrorCode } from "../../../src/gen/pairdb/v1/common_pb.ts";
 import { completeError, detailOf, STATUS, toConnectError } from "../../../src/rpc/errors.ts";
 
-/** The seeds' table (features R2 and R3): number, gRPC status, HTTP status of a Connect answer. */
+/** The error table (docs/rows.md: R2 and R3): number, gRPC status, HTTP status of a Connect answer. */
 const TABLE: [ErrorName, number, Code, number][] = [
   ["InvalidArgument", 1000, Code.InvalidArgument, 400],
   ["KeyNotFound", 1001, Code.NotFound, 404],
@@ -26,7 +26,7 @@ const TABLE: [ErrorName, number, Code, number][] = [
   ["ResourceExhausted", 2008, Code.ResourceExhausted, 429],
 ];
 
-Deno.test("STATUS has the seeds' mapping for every row of the error table [R2, R3]", () => {
+Deno.test("STATUS has the mapping that clients rely on, for every row of the error table [R2, R3]", () => {
   assert.deepEqual(TABLE.map(([name]) => name), Object.keys(ERRORS));
   for (const [name, number, code, http] of TABLE) {
     assert.equal(ERRORS[name].code, number);
