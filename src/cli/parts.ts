@@ -28,6 +28,7 @@ export function engineOptions(config: Config, key?: Uint8Array): EngineOptions {
     recovery: log.recovery,
     memtableSize: memory.max_size,
     maxImmutables: memory.num_mem_tables,
+    memtableAgeMs: memory.max_age,
     memtableBudget: memory.total_size,
     table: {
       blockSize: sstable.block_size,

@@ -420,6 +420,7 @@ class LsmEngine implements Engine {
   /** What is due by time alone, such as windows that are over and grace that has passed, nothing else notices. */
   #tick(): void {
     for (const tree of this.#trees.values()) this.#maintenance.schedule(tree);
+    if (this.poisoned === undefined) this.#maintenance.flushOld();
     this.#reserve.keep();
     this.#cancelTick = this.#runtime.clock.after(TICK_MS, () => this.#tick());
   }
@@ -873,13 +874,14 @@ class LsmEngine implements Engine {
     return this.#state(handle).estimate({ start, end });
   }
 
-  async close(): Promise<void> {
+  async close({ flushMs = 0 }: { flushMs?: number } = {}): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     this.#cancelTick?.();
     await this.#warming;
     await this.#reserve.close();
     await this.#checkpoints.settle();
+    if (flushMs > 0 && this.poisoned === undefined) await this.#maintenance.flushForStop(flushMs);
     this.#tables.close();
     await this.#maintenance.stop();
     try {

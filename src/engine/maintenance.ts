@@ -18,6 +18,7 @@ import { Flusher } from "./flusher.ts";
 import { Jobs, reason } from "./job_runner.ts";
 import { isDamage, type MaintenanceParts } from "./maintenance_parts.ts";
 import type { MemoryLevel } from "./memory_budget.ts";
+import type { Memtable } from "./memtable/mod.ts";
 import { Retries } from "./retries.ts";
 import { Throttle } from "./throttle.ts";
 import type { TreeState } from "./tree.ts";
@@ -46,6 +47,8 @@ export class Maintenance {
   #memoryLevel: MemoryLevel = "normal";
   #refusesWrites = false;
   #replayFailure: unknown;
+  /** Since when memtables hold something, as far as anybody has looked; monotonic ms. */
+  readonly #filledSince = new WeakMap<Memtable, number>();
 
   constructor(parts: MaintenanceParts) {
     this.#parts = parts;
@@ -107,6 +110,21 @@ export class Maintenance {
     this.#relieveLog();
     this.#relieveMemory();
     this.#relievePressure();
+  }
+
+  /** Ends a log segment and flushes memtables that are old, though nobody writes. Looked at now and then. */
+  flushOld(): void {
+    const { runtime, trees, options } = this.#parts;
+    this.#parts.log()?.rotateWhenOld();
+    if (options.memtableAgeMs === 0) return;
+    const nowMs = runtime.clock.monotonicMs();
+    for (const tree of trees.values()) {
+      const { active } = tree;
+      if (active.count === 0 || tree.dropped) continue;
+      const sinceMs = this.#filledSince.get(active) ?? nowMs;
+      this.#filledSince.set(active, sinceMs);
+      if (nowMs - sinceMs >= options.memtableAgeMs) this.freeze(tree);
+    }
   }
 
   /** Whether memory is so short that no write may be taken. */
@@ -191,6 +209,26 @@ export class Maintenance {
     await Promise.allSettled([tree.flushing, settled(tree), tree.exclusive]);
     this.retries.flush.forget(tree);
     this.retries.compaction.forget(tree);
+  }
+
+  /**
+   * Flushes all trees, the largest first, for the stop that comes next: the next start has little to replay.
+   * What fails, or takes too long, stays in the log.
+   */
+  async flushForStop(timeoutMs: number): Promise<void> {
+    const { runtime, trees } = this.#parts;
+    this.compactor.stop();
+    this.throttle.rate = 0;
+    const largestFirst = [...trees.values()].sort((a, b) => b.memtableBytes - a.memtableBytes);
+    const flushes = largestFirst.map((tree) =>
+      this.flush(tree).catch((error) => {
+        runtime.log.warn("not flushed at the stop", { tree: tree.id, error: reason(error) });
+      })
+    );
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const cancel = runtime.clock.after(timeoutMs, resolve);
+    await Promise.race([Promise.all(flushes), late]);
+    cancel();
   }
 
   /** Starts nothing more, gives up compactions, waits for flushes, which nothing holds back any more. */

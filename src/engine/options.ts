@@ -64,6 +64,8 @@ export interface EngineOptions {
   readonly memtableSize: number;
   /** Frozen memtables that may wait for their flush before writers of the tree wait. */
   readonly maxImmutables: number;
+  /** A memtable that has held something for this long is flushed, within half a minute; 0: whatever its age. */
+  readonly memtableAgeMs: number;
   /** All memtables together; beyond it the largest is flushed. */
   readonly memtableBudget: number;
   readonly table: LevelTableOptions;
@@ -107,6 +109,7 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   recovery: "salvage",
   memtableSize: 64 << 20,
   maxImmutables: 2,
+  memtableAgeMs: 3_600_000,
   memtableBudget: 512 << 20,
   table: {
     blockSize: 4096,

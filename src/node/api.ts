@@ -446,6 +446,9 @@ export interface StorageNode {
   health(): Health;
   /** Figures for people and metrics. */
   status(): NodeStatus;
-  /** Refuses new calls (2001) and closes the engine; a second call waits for the first. */
-  close(): Promise<void>;
+  /**
+   * Refuses new calls (2001) and closes the engine; a second call waits for the first.
+   * @param options  `flushMs`: see `Engine.close`
+   */
+  close(options?: { readonly flushMs?: number }): Promise<void>;
 }

@@ -381,8 +381,8 @@ class EngineNode implements StorageNode {
     };
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#engine.close();
+  close(options?: { readonly flushMs?: number }): Promise<void> {
+    this.#closing ??= this.#engine.close(options);
     return this.#closing;
   }
 

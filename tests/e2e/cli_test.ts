@@ -366,6 +366,34 @@ Deno.test("cli: serve keeps its name and data over restarts, and ends with 0 whe
     assert.match(renamed.err, /error: Cannot open .* \(code 1000 InvalidArgument\)\n$/);
   }));
 
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  Deno.test(`cli: at ${signal} serve flushes memtables, and closes its log and threads [N14]`, async () => {
+    const data = await Deno.makeTempDir({ prefix: "pairdb-stop-" });
+    const life = async (key: string, expected: readonly number[], ...args: string[]) => {
+      const node = await startNode(data, ...args);
+      const { url } = node;
+      const status = JSON.parse((await pairdb(url, ["status", "--output", "json"])).out);
+      assert.deepEqual([status.tables, status.memtable_bytes > 0 ? 1 : 0], expected);
+      assert.deepEqual(await pairdb(url, ["put", "t", key, "v"]), ok("OK\n"));
+      assert.equal(await stopNode(node, signal), 0);
+      const checked = await program("check", data);
+      assert.equal(checked.code, 0, checked.err);
+      assert.ok(!/torn/.test(checked.out + checked.err), checked.out);
+    };
+    try {
+      await life("a", [0, 0]);
+      await life("b", [1, 0], "--set", "mem_table.flush_on_stop=false");
+      await life("c", [1, 1], "--set", "server.shutdown_timeout=0ms");
+      await life("d", [1, 1]);
+      const node = await startNode(data);
+      assert.equal((await pairdb(node.url, ["scan", "t", "--keys-only"])).out, "a\nb\nc\nd\n");
+      assert.equal(await stopNode(node, signal), 0);
+    } finally {
+      await Deno.remove(data, { recursive: true });
+    }
+  });
+}
+
 Deno.test("cli: a second node on the same directory or port gives up with one line", () =>
   withNode(async ({ url }, data) => {
     const sameData = await program("serve", "--data", data, "--listen", "127.0.0.1:0");

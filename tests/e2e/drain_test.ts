@@ -239,7 +239,7 @@ async function drains(
 const LEAVES_TIMERS = { sanitizeOps: false, sanitizeResources: false };
 
 Deno.test({
-  name: "serve: SIGTERM under load loses no call and no acknowledged write",
+  name: "serve: SIGTERM under load loses no call and no acknowledged write [N14]",
   ...LEAVES_TIMERS,
   fn: () => withServer((server) => drains(server, [])),
 });

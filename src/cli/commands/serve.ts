@@ -3,7 +3,8 @@
  * machine, the node, the port.
  *
  *     start   configuration, log, node (lock, recovery), port, ready
- *     stop    not ready, stop accepting, let calls finish, close the node (which syncs the log)
+ *     stop    not ready, stop accepting, let calls finish, close the node: memtables are flushed, workers
+ *             end, the log is synced and closed
  *
  * A second signal ends the process at once, and so does an error that nobody caught: what was
  * acknowledged is on the disk, and what is in a broken process's memory is not to be written.
@@ -97,7 +98,8 @@ async function runNode(
       await port.close();
     }
   } finally {
-    await node.close();
+    const { mem_table: memtables, server } = config;
+    await node.close({ flushMs: memtables.flush_on_stop ? server.shutdown_timeout : 0 });
   }
 }
 

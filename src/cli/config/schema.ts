@@ -269,6 +269,14 @@ const memTable = z.strictObject({
       max: 16,
     },
   ),
+  max_age: duration(
+    "Age at which a memtable that is not full is written to a table, looked at every half minute: so a start has no old log to replay, and no old segment stays for a few writes. 0: whatever its age.",
+    { default: "1h", min: "0ms", max: "8760h" },
+  ),
+  flush_on_stop: flag(
+    "Whether a stop writes memtables to tables, for as long as server.shutdown_timeout at most: the next start has little to replay then. Nothing is lost without.",
+    true,
+  ),
   total_size: size(
     "Memory of all memtables together; beyond it the largest is written to a table.",
     { default: "512MiB", min: "1MiB", max: "64GiB" },

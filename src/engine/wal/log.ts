@@ -276,6 +276,12 @@ export class Log {
     return this.#group.done;
   }
 
+  /** Asks for a new segment where the present one is old and holds anything: writes look themselves. */
+  rotateWhenOld(): void {
+    const ageMs = this.#clock.monotonicMs() - this.#openedAtMs;
+    if (this.#segment.bytes > HEADER_SIZE && ageMs >= this.#options.segmentAgeMs) this.rotate();
+  }
+
   /** Asks for a new segment, behind what is queued now. */
   rotate(): void {
     this.#rotate = true;

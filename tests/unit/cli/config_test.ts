@@ -116,6 +116,7 @@ const EDGES: [path: string, least: string, most: string, below: string, above: s
   ["commit_log.archive_max_segments", "1", "1000000", "0", "1000001"],
   ["mem_table.max_size", "64KiB", "1GiB", "65535", "1073741825"],
   ["mem_table.num_mem_tables", "1", "16", "0", "17"],
+  ["mem_table.max_age", "0ms", "8760h", "-1ms", "8761h"],
   ["mem_table.total_size", "1MiB", "64GiB", "1048575", "68719476737"],
   ["sstable.block_size", "4KiB", "64KiB", "4095", "65537"],
   ["sstable.bloom_filter_fp", "0.0001", "0.5", "0.00009", "0.51"],

@@ -28,7 +28,6 @@ Deno.test("bad usage ends with 2 and one error on standard error", async () => {
     ["get", "t", "k", "--output", "xml"],
     ["get", "t", "k", "--timeout", "soon"],
     ["get", "t", "k", "--consistency", "most"],
-    ["put", "t", "k", "v", "--ttl", "0"],
     ["put", "t", "k", "v", "--context", ""],
     ["del", "t", "k", "--context", ""],
     ["put", "t", "k", "v", "--ttl", "-5s"],

@@ -67,7 +67,7 @@ async function put(engine: Engine, tree: Tree, n: number): Promise<void> {
   await engine.write([{ tree, kind: KIND_PUT, key: utf8(`k${n}`), value }]);
 }
 
-Deno.test("memory near its budget is relieved by early flushes, and no write is refused [M2]", async () => {
+Deno.test("memory near its budget is relieved by early flushes, and no write is refused [E16, M2]", async () => {
   const world = engineWorld();
   const engine = await world.clock.runUntil(openTestEngine(world, OPTIONS));
   const tree = await world.clock.runUntil(engine.createTree("t"));

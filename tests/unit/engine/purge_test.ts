@@ -159,7 +159,8 @@ Deno.test("a write after the purge is newer than all that was: with an old clock
 
 Deno.test("a segment of the log that is kept does not bring back what was deleted and dropped", async () => {
   const world = engineWorld();
-  let it = await open(world);
+  const options = { ...OPTIONS, memtableAgeMs: 0 };
+  let it = await open(world, options);
   // A tree that is not flushed holds every segment from here on.
   await it.node.put("pin", { key: "p", value: bytes("p") });
   await it.node.put("t", { key: "k", value: bytes("v") });
@@ -170,7 +171,7 @@ Deno.test("a segment of the log that is kept does not bring back what was delete
   await rewrite(it);
   assert.equal(stored(it, "k"), undefined);
   world.disk.crash("drop");
-  it = await open(world);
+  it = await open(world, options);
   assert.ok(it.engine.recovery.records > 0, "the old segments were replayed");
   assert.equal(text(it.node.get("pin", "p")?.winner.value), "p");
   assert.equal(stored(it, "k"), undefined);
