@@ -257,9 +257,25 @@ export interface LogWatch {
   handedOver(): void;
 }
 
+/** Who is told of the writes of some trees, in their order; see {@link Engine.follow}. */
+export interface Follower {
+  /**
+   * A write was taken, in the step that took it. {@link Engine.getPending} sees it; reads do once
+   * {@link shown} was told of its number, and if that never comes, nobody will ever see it. The bytes are
+   * to be copied, not kept. Must not throw.
+   */
+  wrote(tree: Tree, sequence: number, kind: EntryKind, key: Uint8Array, value: Uint8Array): void;
+  /** Reads see everything up to this number now. Must not throw. */
+  shown(sequence: number): void;
+}
+
 /** One open data directory. */
 export interface Engine {
   readonly recovery: RecoveryReport;
+  /** The number of the last write that reads see. */
+  readonly visible: number;
+  /** Is told of the trees that are followed; nobody at first. */
+  follower: Follower | undefined;
   /** The first failure that stopped writes; undefined while all is well. */
   readonly poisoned: Error | undefined;
   /** Why no write is taken until there is room on the disk again; undefined while there is. Reads go on. */
@@ -342,6 +358,12 @@ export interface Engine {
    * write has resolved.
    */
   getPending(tree: Tree, key: Uint8Array): Uint8Array | undefined;
+  /**
+   * Tells {@link follower} of each write to the trees of this name, the present one and all that are made
+   * under it later; or stops to. Other trees' writes cost nothing by it.
+   * @returns the number of the last write taken before: `wrote` is told of those after it
+   */
+  follow(name: string, on: boolean): number;
   /** Pins the present moment. */
   snapshot(): Snapshot;
   scan(tree: Tree, range: ScanRange, snapshot?: Snapshot): ScanCursor;

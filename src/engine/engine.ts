@@ -21,6 +21,7 @@ import {
   type CompactOptions,
   type Engine,
   type EngineStats,
+  type Follower,
   type JobInfo,
   type JobKind,
   KIND_DELETE,
@@ -136,6 +137,9 @@ class LsmEngine implements Engine {
   #lastSeq = 0;
   /** The last sequence that reads see. */
   #visible = 0;
+  follower: Follower | undefined = undefined;
+  /** Names of trees that it is told of. */
+  readonly #followed = new Set<string>();
   #closed = false;
   #quarantined = 0;
 
@@ -200,6 +204,10 @@ class LsmEngine implements Engine {
 
   get full(): PairError | undefined {
     return this.#log?.full;
+  }
+
+  get visible(): number {
+    return this.#visible;
   }
 
   /** Opens; see {@link openEngine}. */
@@ -334,7 +342,10 @@ class LsmEngine implements Engine {
         nextNumber: () => this.#manifest.nextFile(),
         opened: (newestLog) => this.#manifest.commit(() => ({ newestLog })),
         remove: (path) => this.#removals.file(path),
-        committed: (lastSeq) => this.#visible = lastSeq,
+        committed: (lastSeq) => {
+          this.#visible = lastSeq;
+          if (this.#followed.size > 0) this.follower?.shown(lastSeq);
+        },
         makeRoom: () => this.#makeRoom(),
         waits: (reason) => this.#waits(reason),
       },
@@ -554,6 +565,7 @@ class LsmEngine implements Engine {
   #restore(tree: TreeState): void {
     tree.dropped = false;
     this.#byName.set(tree.name, tree);
+    tree.followed = this.#followed.has(tree.name);
     this.#maintenance.schedule(tree);
   }
 
@@ -630,6 +642,7 @@ class LsmEngine implements Engine {
       const value = kind === KIND_DELETE ? NONE : mutations[i].value;
       tree.active.insert(firstSeq + i, kind, key, value);
       if (!this.#rows.empty) tree.writeRow(firstSeq + i, kind, key, value);
+      if (tree.followed) this.follower?.wrote(handle, firstSeq + i, kind, key, value);
     }
     for (const { tree } of needs) {
       if (tree.active.bytes >= this.#options.memtableSize) this.#maintenance.freeze(tree);
@@ -680,6 +693,14 @@ class LsmEngine implements Engine {
   ): (Uint8Array | undefined)[] | Promise<(Uint8Array | undefined)[]> {
     const seq = options?.snapshot?.sequence ?? this.#visible;
     return this.#reads.readMany(this.#readable(tree), keys, seq, options?.traces);
+  }
+
+  follow(name: string, on: boolean): number {
+    if (on) this.#followed.add(name);
+    else this.#followed.delete(name);
+    const tree = this.#byName.get(name);
+    if (tree !== undefined) tree.followed = on;
+    return this.#lastSeq;
   }
 
   snapshot(): Snapshot {
@@ -974,6 +995,7 @@ class LsmEngine implements Engine {
   #addTree(tree: TreeState): void {
     this.#trees.set(tree.id, tree);
     this.#byName.set(tree.name, tree);
+    tree.followed = this.#followed.has(tree.name);
   }
 
   #readable(handle: Tree): TreeState {

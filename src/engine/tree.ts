@@ -71,6 +71,8 @@ export class TreeState implements Tree {
   flushedSeq: number;
   purgeFloor: number;
   dropped = false;
+  /** The engine's follower is told of its writes. */
+  followed = false;
   /** Compactions have dropped values that were dead by then; rows of such are not to be believed any more. */
   purgedBeforeMs = 0;
 

@@ -11,6 +11,7 @@ import {
   type CheckpointInfo,
   type Engine,
   type EngineStats,
+  type Follower,
   type JobInfo,
   type JobKind,
   KIND_DELETE,
@@ -79,6 +80,7 @@ export class MemoryEngine implements Engine {
   readonly recovery: RecoveryReport;
   poisoned: Error | undefined = undefined;
   full: PairError | undefined = undefined;
+  follower: Follower | undefined = undefined;
   /** Every write so far, in order. */
   readonly log: LoggedWrite[] = [];
   /** Cursors that were opened and not closed. */
@@ -101,6 +103,7 @@ export class MemoryEngine implements Engine {
   #nextTreeId = 1;
   #lastSequence = 0;
   #visibleSequence = 0;
+  #followed = new Set<string>();
   #pending: PendingWrite[] = [];
   #held: (() => void)[] = [];
   #stall: PromiseWithResolvers<void> | undefined;
@@ -195,6 +198,16 @@ export class MemoryEngine implements Engine {
     };
   }
 
+  get visible(): number {
+    return this.#visibleSequence;
+  }
+
+  follow(name: string, on: boolean): number {
+    if (on) this.#followed.add(name);
+    else this.#followed.delete(name);
+    return this.#lastSequence;
+  }
+
   write(
     mutations: readonly Mutation[],
     tag: OriginTag = "write",
@@ -214,6 +227,9 @@ export class MemoryEngine implements Engine {
       // Copied: the engine keeps what it was given at the moment of the call.
       row.entries.push({ sequence: ++this.#lastSequence, kind, value: value.slice() });
       (tree as MemoryTree).bytes += key.length + value.length;
+      if (this.#followed.has(tree.name)) {
+        this.follower?.wrote(tree, this.#lastSequence, kind, key, value);
+      }
     }
     this.log.push({ tag, kinds: mutations.map(({ kind }) => kind) });
     const pending = { sequence: this.#lastSequence, done: Promise.withResolvers<void>() };
@@ -462,6 +478,7 @@ export class MemoryEngine implements Engine {
     if (at < 0) return; // failed meanwhile
     this.#pending.splice(at, 1);
     this.#visibleSequence = Math.max(this.#visibleSequence, write.sequence);
+    if (this.#followed.size > 0) this.follower?.shown(this.#visibleSequence);
     write.done.resolve();
   }
 
