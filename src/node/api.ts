@@ -117,6 +117,48 @@ export interface Scan extends Iterable<ScanItem> {
   return(): IteratorResult<ScanItem>;
 }
 
+/** What is watched: one key, or a range of them as {@link ScanInput} has it; nothing: all keys. */
+export interface WatchInput {
+  /** One key; not together with bounds. Empty: no key. */
+  readonly key?: string;
+  readonly prefix?: string;
+  readonly start?: string;
+  readonly end?: string;
+  /** Where to go on: the token of an event of an earlier watch. Empty: begin now. */
+  readonly token?: string;
+  /** Begin with what the range holds now; again after each gap. */
+  readonly initial?: boolean;
+  /** `progress` comes after this long without events, ms: 100 to 3,600,000. Absent or 0: 10 s. */
+  readonly progressMs?: number;
+}
+
+/** Something that a watcher is told. */
+export interface WatchEvent {
+  /**
+   * `put`, `delete`: the key's state after a write. `initial`: what it held when the watch began.
+   * `progress`: the watch has begun, or still stands; every change from here on comes. `gap`: changes were
+   * missed, so what is known of the range is to be read again; the watch goes on behind the gap.
+   */
+  readonly type: "put" | "delete" | "initial" | "progress" | "gap";
+  /** Empty for `progress` and `gap`. */
+  readonly key: string;
+  /** For `put` and `initial`. */
+  readonly state: KeyState | undefined;
+  /** Covers every version of the key. */
+  readonly clock: VectorClock;
+  /** Of the version that is shown, ms since 1970. */
+  readonly timestampMs: number;
+  /** When the value that is shown expires, ms since 1970, of which no event tells; 0: never. */
+  readonly expiresAtMs: number;
+  /** A later watch goes on behind this event. Empty where it cannot. */
+  readonly token: string;
+  /**
+   * Of a gap: `unknown` (the token is of another life of the node, or of a history that was given up),
+   * `expired` (older than what is kept), `overrun` (the watcher was too slow). Else empty.
+   */
+  readonly reason: string;
+}
+
 /** One version of a key on its way from one node to another. */
 export interface TransferEntry {
   readonly key: string;
@@ -358,6 +400,19 @@ export interface StorageNode {
   ): Promise<readonly (ReadResult | undefined)[]>;
   /** Live keys in byte order, or backwards, at one moment. Stop early by returning from the iteration. */
   scan(tenant: string, input: ScanInput): Scan;
+  /**
+   * What comes of keys, in the order of the writes, from when the first event is there: once it is durable,
+   * and reads see it. Nothing is left out without a `gap`. Events come in batches; the next is made when it
+   * is asked for. The input is checked by the call itself.
+   * @param signal  ends the watch; its reason is thrown
+   * @throws PairError ResourceExhausted (2008) when there are too many watches, InvalidTenantID (1004) when
+   *   the tenant is dropped, Unavailable (2001) when the node closes
+   */
+  watch(
+    tenant: string,
+    input: WatchInput,
+    signal?: AbortSignal,
+  ): AsyncGenerator<readonly WatchEvent[], undefined>;
   /** Stores exactly this version unless it is dominated; returns the key's clock afterwards. */
   applyReplica(
     tenant: string,

@@ -3,6 +3,7 @@
  * @module
  */
 export * from "./api.ts";
+export { DEFAULT_WATCH_LIMITS, type WatchLimits } from "./changes.ts";
 export type { DiskThresholds } from "./disk_guard.ts";
 export { DEFAULT_DISK_THRESHOLDS } from "./health.ts";
 export { claimIdentity, type Identity, readIdentity } from "./identity.ts";

@@ -4,7 +4,14 @@
  * @module
  */
 import type { Engine, ReadTrace, ScanCursor, ScanRange, Tree } from "../engine/mod.ts";
-import { decodeKey, decodeVersions, isLive, joinVersions, type Version } from "../model/mod.ts";
+import {
+  decodeKey,
+  decodeVersions,
+  isLive,
+  joinVersions,
+  type VectorClock,
+  type Version,
+} from "../model/mod.ts";
 import type { KeyState, ReadResult, Scan, ScanItem, VersionView } from "./api.ts";
 
 /** Keys that are read at once, so that the cut by size comes before memory is gone. */
@@ -195,6 +202,31 @@ export function valueBytes(state: KeyState): number {
     for (const version of state.versions) bytes += version.value?.length ?? 0;
   }
   return bytes;
+}
+
+/** A key's state as a watcher is told of it. */
+export interface ChangeView {
+  /** Undefined when it has no live value. */
+  readonly state: KeyState | undefined;
+  /** Covers every version. */
+  readonly clock: VectorClock;
+  /** Of the version that is shown, or the latest; ms since 1970. */
+  readonly timestampMs: number;
+  /** When the value that is shown expires, ms since 1970; 0: never. */
+  readonly expiresAtMs: number;
+}
+
+/** @param bytes  versions, encoded; undefined: none. They are kept. */
+export function viewChange(bytes: Uint8Array | undefined, nowMs: number): ChangeView {
+  const versions = bytes === undefined ? [] : decodeVersions(bytes);
+  const state = viewState(versions, nowMs);
+  const shown = versions.find((version) => isLive(version, nowMs)) ?? versions.at(0);
+  return {
+    state,
+    clock: state?.clock ?? joinVersions(versions),
+    timestampMs: shown?.timestampMs ?? 0,
+    expiresAtMs: state === undefined ? 0 : shown!.expiresAtMs,
+  };
 }
 
 /** What of a key's versions, in canonical order, is shown; undefined when none has a value. */

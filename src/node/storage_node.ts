@@ -39,11 +39,14 @@ import type {
   TenantOptions,
   TransferBatch,
   TransferEntry,
+  WatchEvent,
+  WatchInput,
   WriteResult,
   WriteWatch,
 } from "./api.ts";
 import { DISK_STATES, DiskGuard, type DiskThresholds, estimateWrite } from "./disk_guard.ts";
 import { DEFAULT_DISK_THRESHOLDS, HealthMonitor } from "./health.ts";
+import { Changes, DEFAULT_WATCH_LIMITS, type WatchLimits } from "./changes.ts";
 import { getKey, KeyScan, NO_KEYS, readKey, readKeys } from "./reads.ts";
 import { Tenants } from "./tenants.ts";
 import { countRange, estimateRange, streamRange, type TransferParts } from "./transfer.ts";
@@ -56,7 +59,9 @@ import {
   checkReplica,
   checkStream,
   checkTransfer,
+  checkWatch,
 } from "./validate.ts";
+import { watchRange } from "./watch.ts";
 import { WritePath } from "./writes.ts";
 
 const WRITE_STALL_MS_MAX = 10_000;
@@ -81,6 +86,8 @@ export interface StorageNodeOptions {
   readonly writeStallMsMax?: number;
   /** When a filling disk makes the node degraded; default {@link DEFAULT_DISK_THRESHOLDS}. */
   readonly diskThresholds?: DiskThresholds;
+  /** How much of watching there may be; default {@link DEFAULT_WATCH_LIMITS}. */
+  readonly watch?: WatchLimits | undefined;
   /** The share of its memory that the process uses, from 0 to 1, for health. */
   readonly memoryUsage?: () => number;
 }
@@ -101,6 +108,7 @@ class EngineNode implements StorageNode {
   #runtime: Runtime;
   #tenants: Tenants;
   #writes: WritePath;
+  #changes: Changes;
   #monitor: HealthMonitor;
   #disk: DiskGuard;
   #startedAtMs: number;
@@ -115,6 +123,7 @@ class EngineNode implements StorageNode {
     this.#runtime = runtime;
     this.#tenants = new Tenants(engine, options.tenantAutoCreate);
     this.#writes = new WritePath(engine, runtime, nodeId);
+    this.#changes = new Changes(engine, runtime, options.watch ?? DEFAULT_WATCH_LIMITS);
     const thresholds = options.diskThresholds ?? DEFAULT_DISK_THRESHOLDS;
     const { clock, disk } = runtime;
     this.#monitor = new HealthMonitor({ engine, clock, disk, dataDir, thresholds, memoryUsage });
@@ -199,15 +208,32 @@ class EngineNode implements StorageNode {
 
   scan(tenant: string, input: ScanInput): Scan {
     this.#checkUse(tenant);
-    const prefix = encodeBound(input.prefix, "the prefix");
-    const start = later(encodeBound(input.start, "the start"), prefix);
-    const end = earlier(encodeBound(input.end, "the end"), prefix && prefixEnd(prefix));
+    const { start, end } = boundsOf(input);
     const limit = checkLimit(input.limit);
     const tree = this.#tenants.findForUse(tenant);
     const isEmpty = start !== undefined && end !== undefined && compareBytes(start, end) >= 0;
     if (tree === undefined || isEmpty) return NO_KEYS;
     const range = { start, end, reverse: input.reverse };
     return new KeyScan(this.#engine, tree, range, limit, this.#nowMs());
+  }
+
+  watch(
+    tenant: string,
+    input: WatchInput,
+    signal?: AbortSignal,
+  ): AsyncGenerator<readonly WatchEvent[], undefined> {
+    this.#checkUse(tenant);
+    const range = { ...checkWatch(input), ...boundsOfWatch(input) };
+    // Refused here where there has to be a tenant.
+    this.#tenants.findForUse(tenant);
+    const parts = {
+      engine: this.#engine,
+      changes: this.#changes,
+      clock: this.#runtime.clock,
+      tree: () => this.#tenants.findForUse(tenant),
+      nowMs: () => this.#nowMs(),
+    };
+    return watchRange(parts, tenant, range, signal);
   }
 
   async applyReplica(
@@ -302,6 +328,7 @@ class EngineNode implements StorageNode {
   async dropTenant(tenant: string): Promise<void> {
     this.#checkUse(tenant);
     await this.#tenants.drop(tenant);
+    this.#changes.end(tenant, new PairError("InvalidTenantID", "The tenant was dropped"));
   }
 
   async flush(tenant?: string): Promise<void> {
@@ -377,12 +404,16 @@ class EngineNode implements StorageNode {
         diskState: DISK_STATES.indexOf(this.#disk.state),
         diskThrottled: this.#disk.throttled,
         diskRefused: this.#disk.refused,
+        ...this.#changes.figures,
       },
     };
   }
 
   close(options?: { readonly flushMs?: number }): Promise<void> {
-    this.#closing ??= this.#engine.close(options);
+    if (this.#closing === undefined) {
+      this.#changes.close(new PairError("Unavailable", "The watch ended: the node is closing"));
+      this.#closing = this.#engine.close(options);
+    }
     return this.#closing;
   }
 
@@ -481,6 +512,27 @@ function compareKeys(a: string, b: string): number {
 /** Nobody is told of this, but the log of late errors. */
 function abandoned(): PairError {
   return new PairError("Unavailable", "Cannot write: the caller did not wait");
+}
+
+/** The range that bounds leave, all together. @throws PairError of a bound that is none */
+function boundsOf(
+  input: Pick<ScanInput, "prefix" | "start" | "end">,
+): { start: Uint8Array | undefined; end: Uint8Array | undefined } {
+  const prefix = encodeBound(input.prefix, "the prefix");
+  return {
+    start: later(encodeBound(input.start, "the start"), prefix),
+    end: earlier(encodeBound(input.end, "the end"), prefix && prefixEnd(prefix)),
+  };
+}
+
+/** The same, or one key's own. */
+function boundsOfWatch(input: WatchInput): ReturnType<typeof boundsOf> {
+  if (input.key === undefined || input.key === "") return boundsOf(input);
+  const start = encodeKey(input.key);
+  // The first key behind it.
+  const end = new Uint8Array(start.length + 1);
+  end.set(start);
+  return { start, end };
 }
 
 /** The larger of two lower bounds; undefined stands for none. */

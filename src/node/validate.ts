@@ -22,8 +22,14 @@ import {
   type VectorClock,
   type Version,
 } from "../model/mod.ts";
-import type { PutInput, ReplicaWrite, StreamInput, TransferEntry } from "./api.ts";
+import type { PutInput, ReplicaWrite, StreamInput, TransferEntry, WatchInput } from "./api.ts";
 import { BATCH_BYTES, BATCH_BYTES_MAX, type TransferRange } from "./transfer.ts";
+import { parseToken, type WatchRange } from "./watch.ts";
+
+/** A watch says how far it has got after this long: where nobody says, at least and at most, ms. */
+const PROGRESS_MS = 10_000;
+const PROGRESS_MS_MIN = 100;
+const PROGRESS_MS_MAX = 3_600_000;
 
 /** A put that may go on. */
 export interface CheckedPut {
@@ -116,6 +122,26 @@ export function checkBatchLength(items: number): void {
     items,
     limit: MAX_BATCH_ITEMS,
   });
+}
+
+/**
+ * What a watch is asked for, but its range.
+ * @throws PairError InvalidArgument (1000) for a key beside bounds, a token that is none, or a time of
+ *   progress out of bounds
+ */
+export function checkWatch(input: WatchInput): Omit<WatchRange, "start" | "end"> {
+  const { key, prefix, start, end, token, initial = false } = input;
+  if (key && (prefix || start || end)) {
+    throw new PairError("InvalidArgument", "Cannot watch: there is a key, and bounds beside it");
+  }
+  const progressMs = input.progressMs || PROGRESS_MS;
+  if (!(progressMs >= PROGRESS_MS_MIN && progressMs <= PROGRESS_MS_MAX)) {
+    throw new PairError(
+      "InvalidArgument",
+      "Cannot watch: progress_ms must be from 100 to 3600000, or 0 for the default",
+    );
+  }
+  return { token: token ? parseToken(token) : undefined, initial, progressMs };
 }
 
 /**

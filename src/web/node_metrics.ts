@@ -93,6 +93,8 @@ const GAUGES = [
   "workerQueueLength",
   "jobLatencyMsMax",
   "compactionPendingBytes",
+  "watchers",
+  "watchHistoryBytes",
 ];
 
 /** A figure of the engine that the status does not have by itself. */

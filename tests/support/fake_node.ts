@@ -16,7 +16,7 @@ import {
 } from "../../src/model/mod.ts";
 import { validateTenant } from "../../src/model/mod.ts";
 import { valueBytes } from "../../src/node/mod.ts";
-import { checkTransfer } from "../../src/node/validate.ts";
+import { checkTransfer, checkWatch } from "../../src/node/validate.ts";
 import type {
   CompactInput,
   Health,
@@ -40,6 +40,8 @@ import type {
   TransferBatch,
   TransferEntry,
   VersionView,
+  WatchEvent,
+  WatchInput,
   WriteResult,
   WriteWatch,
 } from "../../src/node/mod.ts";
@@ -142,6 +144,34 @@ export class FakeNode implements StorageNode {
       results.push(result);
     }
     return results;
+  }
+
+  /** Stands for ever, and nothing comes. */
+  watch(
+    tenant: string,
+    input: WatchInput,
+    signal?: AbortSignal,
+  ): AsyncGenerator<readonly WatchEvent[], undefined> {
+    this.#fail();
+    validateTenant(tenant);
+    checkWatch(input);
+    return this.#watch(signal);
+  }
+
+  async *#watch(signal?: AbortSignal): AsyncGenerator<readonly WatchEvent[], undefined> {
+    yield [{
+      type: "progress",
+      key: "",
+      state: undefined,
+      clock: { entries: [], dots: [] },
+      timestampMs: 0,
+      expiresAtMs: 0,
+      token: "AAAAAAAAAAAAAAAAAAAAAA",
+      reason: "",
+    }];
+    const gone = Promise.withResolvers<undefined>();
+    signal?.addEventListener("abort", () => gone.resolve(undefined));
+    await gone.promise;
   }
 
   scan(tenant: string, input: ScanInput): Scan {
