@@ -3,6 +3,7 @@
  * @module
  */
 import type { EngineOptions } from "../engine/mod.ts";
+import type { WatchLimits } from "../node/mod.ts";
 import type { PortLimits } from "../rpc/mod.ts";
 import type { Config } from "./config/mod.ts";
 
@@ -74,5 +75,14 @@ export function portLimits({ server }: Config): Partial<PortLimits> {
     readTimeoutMs: server.read_timeout,
     writeTimeoutMs: server.write_timeout,
     shutdownTimeoutMs: server.shutdown_timeout,
+  };
+}
+
+/** How much of watching there may be. */
+export function watchLimits({ watch }: Config): WatchLimits {
+  return {
+    maxWatchers: watch.max_watchers,
+    historySize: watch.history_size,
+    lingerMs: watch.linger,
   };
 }

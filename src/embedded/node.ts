@@ -15,6 +15,7 @@ import {
   openStorageNode,
   readIdentity,
   type StorageNode,
+  type WatchLimits,
 } from "../node/mod.ts";
 import type { Runtime } from "../runtime/mod.ts";
 
@@ -32,6 +33,8 @@ export interface NodeOptions {
   readonly tenantAutoCreate?: boolean;
   /** Shares of the disk in use at which the node says so. */
   readonly diskThresholds?: DiskThresholds | undefined;
+  /** How much of watching there may be. */
+  readonly watch?: WatchLimits | undefined;
   /** The share of its memory that the process uses, from 0 to 1. */
   readonly memoryUsage?: () => number;
 }
@@ -76,6 +79,7 @@ async function open(runtime: Runtime, options: NodeOptions): Promise<StorageNode
       dataDir,
       tenantAutoCreate: options.tenantAutoCreate ?? true,
       diskThresholds: options.diskThresholds,
+      watch: options.watch,
       memoryUsage,
     });
   } catch (error) {

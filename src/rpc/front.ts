@@ -19,6 +19,7 @@ import { turnKey } from "./answer_room.ts";
 import { completeError, deadlineExceeded, describe, timeUp } from "./errors.ts";
 import { type Answer, type Exchange, pathOf, urlOf } from "./exchange.ts";
 import { countInflated } from "./inflated.ts";
+import { isPlainWatch, plainWatch, WATCH_PATH } from "./plain_watch.ts";
 import type { Route } from "./router.ts";
 
 /** Where requests can go. */
@@ -84,7 +85,8 @@ async function serve(options: FrontOptions, exchange: Exchange): Promise<void> {
   if (verdict.kind === "preflight") {
     return await send(options, exchange, { status: 204 }, verdict.headers);
   }
-  const route = options.routes.get(pathOf(exchange.target));
+  const isPlain = isPlainWatch(exchange);
+  const route = options.routes.get(isPlain ? WATCH_PATH : pathOf(exchange.target));
   const serverMs = route === undefined ? options.webTimeoutMs : route.timeoutMs ?? Infinity;
   // The library only aborts a signal, which nobody looks at who waits for the body.
   const clientMs = route === undefined
@@ -104,7 +106,10 @@ async function serve(options: FrontOptions, exchange: Exchange): Promise<void> {
       return await send(options, exchange, answer, verdict.headers);
     }
     tameTimeouts(exchange.header, options.maxTimeoutMs);
-    const answer = await route.handle(toUniversal(exchange));
+    const request = toUniversal(exchange);
+    const answer = isPlain
+      ? await plainWatch(route, request, exchange.target)
+      : await route.handle(request);
     await send(options, exchange, answer, verdict.headers);
   } finally {
     cancel?.();

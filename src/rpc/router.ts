@@ -103,7 +103,7 @@ export function createRoutes(options: RouterOptions): ReadonlyMap<string, Route>
   const keyValue = keyValueMethods(node);
   for (const { methods } of SERVICES) methods.forEach(ruleOf);
   return routesOf([
-    bind(KeyValueService, keyValueService(keyValue, node, clock)),
+    bind(KeyValueService, keyValueService(keyValue, node, clock, readiness)),
     bind(StorageNodeService, storageNodeService(node, clock)),
     bind(TenantService, tenantService(node)),
     bind(AdminService, adminService(node)),

@@ -5,6 +5,7 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { AdminService } from "../gen/pairdb/v1/admin_pb.ts";
+import { KeyValueService } from "../gen/pairdb/v1/kv_pb.ts";
 import { StorageNodeService } from "../gen/pairdb/v1/storage_node_pb.ts";
 import { TenantService } from "../gen/pairdb/v1/tenant_pb.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
@@ -19,7 +20,10 @@ const SLOW: ReadonlySet<DescMethod> = new Set<DescMethod>([
 ]);
 
 /** Streams that wait for changes, and so have no natural end. */
-const ENDLESS: ReadonlySet<DescMethod> = new Set<DescMethod>([Health.method.watch]);
+const ENDLESS: ReadonlySet<DescMethod> = new Set<DescMethod>([
+  Health.method.watch,
+  KeyValueService.method.watch,
+]);
 
 /** The longest that a call of a method may take, in ms; undefined: as long as the client stays. */
 export function timeoutOf(method: DescMethod, limits: PortLimits): number | undefined {

@@ -9,6 +9,7 @@ import { createHandlerContext, type HandlerContext } from "@connectrpc/connect";
 import { KeyValueService } from "../../src/gen/pairdb/v1/kv_pb.ts";
 import { PairError } from "../../src/model/mod.ts";
 import type { KeyValueMethods } from "../../src/rpc/methods/mod.ts";
+import { Readiness } from "../../src/rpc/readiness.ts";
 import { keyValueService } from "../../src/rpc/services/mod.ts";
 import {
   decodeBatchGet,
@@ -71,7 +72,14 @@ export class LongLane {
       return Promise.resolve(this.#answer);
     };
     const methods = { put: keep, get: keep, delete: keep, batchPut: keep, batchGet: keep };
-    this.#service = keyValueService(methods as KeyValueMethods, new FakeNode(), new SimClock());
+    const node = new FakeNode();
+    const readiness = new Readiness(node);
+    this.#service = keyValueService(
+      methods as KeyValueMethods,
+      node,
+      new SimClock(),
+      readiness,
+    );
   }
 
   /** Decodes with the library, and translates as the service does. */

@@ -457,6 +457,23 @@ const tenant = z.strictObject({
   ),
 });
 
+/** Watching keys. */
+const watch = z.strictObject({
+  max_watchers: integer("Watches at once; one more is refused (2008).", {
+    default: 1000,
+    min: 1,
+    max: 100_000,
+  }),
+  history_size: size(
+    "Memory for recent changes of watched tenants. A watcher that falls further behind is told of a gap; so is one that comes back later than that.",
+    { default: "32MiB", min: "64KiB", max: "16GiB" },
+  ),
+  linger: duration(
+    "How long changes of a tenant are kept after its last watcher left, for it to come back.",
+    { default: "5m", min: "0s", max: "24h" },
+  ),
+});
+
 /** Figures for Prometheus. */
 const metrics = z.strictObject({
   enabled: flag("Whether GET /metrics answers.", true),
@@ -490,6 +507,7 @@ export const SECTIONS = {
   cache: { title: "Memory for reads", schema: cache },
   compaction: { title: "Merging tables in the background", schema: compaction },
   tenant: { title: "Tenants", schema: tenant },
+  watch: { title: "Watching keys", schema: watch },
   metrics: { title: "Figures for Prometheus", schema: metrics },
   encryption: { title: "Encryption at rest", schema: encryption },
   logging: { title: "What the node says about itself, on standard error", schema: logging },
@@ -510,6 +528,7 @@ export const configSchema = z.strictObject({
   cache: cache.prefault({}),
   compaction: compaction.prefault({}),
   tenant: tenant.prefault({}),
+  watch: watch.prefault({}),
   metrics: metrics.prefault({}),
   logging: logging.prefault({}),
 }).superRefine(({ auth, server, tls }, context) => {

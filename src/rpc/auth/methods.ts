@@ -40,6 +40,7 @@ const KEY_VALUE: Rules<typeof KeyValueService> = {
   batchPut: rule(KEYS, "write", "tenantId"),
   batchGet: rule(KEYS, "read", "tenantId"),
   scan: rule(KEYS, "read", "tenantId"),
+  watch: rule(KEYS, "read", "tenantId"),
 };
 
 const STORAGE_NODE: Rules<typeof StorageNodeService> = {

@@ -24,6 +24,8 @@ import {
 import { checkConsistency, fromClock, fromState, toClock, toCount } from "../convert.ts";
 import { batchBytes, type KeyValueMethods } from "../methods/mod.ts";
 import { watchKey } from "../outcomes.ts";
+import type { Readiness } from "../readiness.ts";
+import { watch } from "./watch.ts";
 
 /** A scan's message is sent once it holds this many bytes of keys and values... */
 const SCAN_BATCH_BYTES = 64 * 1024;
@@ -36,11 +38,16 @@ type BatchGetAnswer = MessageInitShape<typeof BatchGetItemSchema>;
 type ScanEntryInit = MessageInitShape<typeof ScanEntrySchema>;
 type ScanAnswer = MessageInitShape<typeof ScanResponseSchema>;
 
-/** Binds the service to its methods, and its stream to a node. @param clock  paces long scans */
+/**
+ * Binds the service to its methods, and its streams to a node.
+ * @param clock      paces long scans
+ * @param readiness  ends watches when the port closes
+ */
 export function keyValueService(
   methods: KeyValueMethods,
   node: StorageNode,
   clock: Clock,
+  readiness: Readiness,
 ): Required<ServiceImpl<typeof KeyValueService>> {
   return {
     async put({ tenantId, consistency, ...item }, { values }) {
@@ -78,6 +85,7 @@ export function keyValueService(
     },
 
     scan: (request, context) => scan(node, clock, request, context),
+    watch: (request, context) => watch(node, readiness, request, context),
   };
 }
 

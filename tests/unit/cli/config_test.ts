@@ -10,9 +10,10 @@ import {
   printConfig,
   resolveConfig,
 } from "../../../src/cli/config/mod.ts";
-import { engineOptions } from "../../../src/cli/parts.ts";
+import { engineOptions, watchLimits } from "../../../src/cli/parts.ts";
 import { PairError } from "../../../src/client/mod.ts";
 import { DEFAULT_ENGINE_OPTIONS } from "../../../src/engine/mod.ts";
+import { DEFAULT_WATCH_LIMITS } from "../../../src/node/mod.ts";
 import { DEFAULT_CORS_ORIGINS } from "../../../src/web/mod.ts";
 
 const fromFile = (text: string) => resolveConfig([fileSettings(text, "p.yaml")]);
@@ -74,6 +75,7 @@ Deno.test("the engine's sizes, times and weights by default [E4, E5, E7, E15, E2
 
 Deno.test("defaults are those of the rooms below: written twice, kept the same here", () => {
   const config = resolveConfig([]);
+  assert.deepEqual(watchLimits(config), DEFAULT_WATCH_LIMITS);
   // Ballast is for the disk of a server: a store inside a program has none unless it is asked for.
   const { compaction, reserve, ...engine } = engineOptions(config);
   const { compaction: compactionThere, reserve: reserveThere, ...engineThere } =
@@ -139,6 +141,9 @@ const EDGES: [path: string, least: string, most: string, below: string, above: s
   ["compaction.pending_stop", "65GiB", "64TiB", "2097151", "70368744177665"],
   ["compaction.throttle", "0", "100000", "-1", "100001"],
   ["compaction.workers", "1", "64", "0", "65"],
+  ["watch.max_watchers", "1", "100000", "0", "100001"],
+  ["watch.history_size", "64KiB", "16GiB", "65535", "17179869185"],
+  ["watch.linger", "0", "24h", "-1", "86400001"],
 ];
 
 Deno.test("every option with bounds takes its edges and refuses what is beyond, by name and with the range [E24]", () => {

@@ -2,8 +2,8 @@
 // @generated from file pairdb/v1/kv.proto (package pairdb.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Consistency, Sibling, VectorClock } from "./common_pb.ts";
 import { file_pairdb_v1_common } from "./common_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pairdb/v1/kv.proto.
  */
 export const file_pairdb_v1_kv: GenFile = /*@__PURE__*/
-  fileDesc("ChJwYWlyZGIvdjEva3YucHJvdG8SCXBhaXJkYi52MSLFAQoKUHV0UmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSCwoDa2V5GAIgASgJEhIKBXZhbHVlGAMgASgMSACIAQESLAoMdmVjdG9yX2Nsb2NrGAQgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEisKC2NvbnNpc3RlbmN5GAUgASgOMhYucGFpcmRiLnYxLkNvbnNpc3RlbmN5EhMKBnR0bF9tcxgGIAEoA0gBiAEBQggKBl92YWx1ZUIJCgdfdHRsX21zIk4KC1B1dFJlc3BvbnNlEiwKDHZlY3Rvcl9jbG9jaxgBIAEoCzIWLnBhaXJkYi52MS5WZWN0b3JDbG9jaxIRCgl0aW1lc3RhbXAYAiABKAMiWQoKR2V0UmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSCwoDa2V5GAIgASgJEisKC2NvbnNpc3RlbmN5GAMgASgOMhYucGFpcmRiLnYxLkNvbnNpc3RlbmN5IpIBCgtHZXRSZXNwb25zZRISCgV2YWx1ZRgBIAEoDEgAiAEBEiwKDHZlY3Rvcl9jbG9jaxgCIAEoCzIWLnBhaXJkYi52MS5WZWN0b3JDbG9jaxIkCghzaWJsaW5ncxgDIAMoCzISLnBhaXJkYi52MS5TaWJsaW5nEhEKCXRpbWVzdGFtcBgEIAEoA0IICgZfdmFsdWUiigEKDURlbGV0ZVJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRIsCgx2ZWN0b3JfY2xvY2sYAyABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sSKwoLY29uc2lzdGVuY3kYBCABKA4yFi5wYWlyZGIudjEuQ29uc2lzdGVuY3kiYgoORGVsZXRlUmVzcG9uc2USLAoMdmVjdG9yX2Nsb2NrGAEgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEg8KB2V4aXN0ZWQYAiABKAgSEQoJdGltZXN0YW1wGAMgASgDIoIBCgdQdXRJdGVtEgsKA2tleRgBIAEoCRISCgV2YWx1ZRgCIAEoDEgAiAEBEiwKDHZlY3Rvcl9jbG9jaxgDIAEoCzIWLnBhaXJkYi52MS5WZWN0b3JDbG9jaxITCgZ0dGxfbXMYBCABKANIAYgBAUIICgZfdmFsdWVCCQoHX3R0bF9tcyKMAQoPQmF0Y2hQdXRSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIhCgVpdGVtcxgCIAMoCzISLnBhaXJkYi52MS5QdXRJdGVtEisKC2NvbnNpc3RlbmN5GAMgASgOMhYucGFpcmRiLnYxLkNvbnNpc3RlbmN5EhYKDnNraXBfdW5jaGFuZ2VkGAQgASgIIk4KEEJhdGNoUHV0UmVzcG9uc2USJwoHcmVzdWx0cxgBIAMoCzIWLnBhaXJkYi52MS5QdXRSZXNwb25zZRIRCgl1bmNoYW5nZWQYAiABKAUiXwoPQmF0Y2hHZXRSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIMCgRrZXlzGAIgAygJEisKC2NvbnNpc3RlbmN5GAMgASgOMhYucGFpcmRiLnYxLkNvbnNpc3RlbmN5Iq8BCgxCYXRjaEdldEl0ZW0SCwoDa2V5GAEgASgJEg0KBWZvdW5kGAIgASgIEhIKBXZhbHVlGAMgASgMSACIAQESLAoMdmVjdG9yX2Nsb2NrGAQgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEiQKCHNpYmxpbmdzGAUgAygLMhIucGFpcmRiLnYxLlNpYmxpbmcSEQoJdGltZXN0YW1wGAYgASgDQggKBl92YWx1ZSI6ChBCYXRjaEdldFJlc3BvbnNlEiYKBWl0ZW1zGAEgAygLMhcucGFpcmRiLnYxLkJhdGNoR2V0SXRlbSKsAQoLU2NhblJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEg4KBnByZWZpeBgCIAEoCRINCgVzdGFydBgDIAEoCRILCgNlbmQYBCABKAkSDQoFbGltaXQYBSABKAMSEQoJa2V5c19vbmx5GAYgASgIEisKC2NvbnNpc3RlbmN5GAcgASgOMhYucGFpcmRiLnYxLkNvbnNpc3RlbmN5Eg8KB3JldmVyc2UYCCABKAgisQEKCVNjYW5FbnRyeRILCgNrZXkYASABKAkSEgoFdmFsdWUYAiABKAxIAIgBARIsCgx2ZWN0b3JfY2xvY2sYAyABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sSJAoIc2libGluZ3MYBCADKAsyEi5wYWlyZGIudjEuU2libGluZxIRCgl0aW1lc3RhbXAYBSABKAMSEgoKZXhwaXJlc19hdBgGIAEoA0IICgZfdmFsdWUiNQoMU2NhblJlc3BvbnNlEiUKB2VudHJpZXMYASADKAsyFC5wYWlyZGIudjEuU2NhbkVudHJ5MpADCg9LZXlWYWx1ZVNlcnZpY2USNAoDUHV0EhUucGFpcmRiLnYxLlB1dFJlcXVlc3QaFi5wYWlyZGIudjEuUHV0UmVzcG9uc2USOQoDR2V0EhUucGFpcmRiLnYxLkdldFJlcXVlc3QaFi5wYWlyZGIudjEuR2V0UmVzcG9uc2UiA5ACARI9CgZEZWxldGUSGC5wYWlyZGIudjEuRGVsZXRlUmVxdWVzdBoZLnBhaXJkYi52MS5EZWxldGVSZXNwb25zZRJDCghCYXRjaFB1dBIaLnBhaXJkYi52MS5CYXRjaFB1dFJlcXVlc3QaGy5wYWlyZGIudjEuQmF0Y2hQdXRSZXNwb25zZRJICghCYXRjaEdldBIaLnBhaXJkYi52MS5CYXRjaEdldFJlcXVlc3QaGy5wYWlyZGIudjEuQmF0Y2hHZXRSZXNwb25zZSIDkAIBEj4KBFNjYW4SFi5wYWlyZGIudjEuU2NhblJlcXVlc3QaFy5wYWlyZGIudjEuU2NhblJlc3BvbnNlIgOQAgEwAWIGcHJvdG8z", [file_pairdb_v1_common]);
+  fileDesc("ChJwYWlyZGIvdjEva3YucHJvdG8SCXBhaXJkYi52MSLFAQoKUHV0UmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSCwoDa2V5GAIgASgJEhIKBXZhbHVlGAMgASgMSACIAQESLAoMdmVjdG9yX2Nsb2NrGAQgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEisKC2NvbnNpc3RlbmN5GAUgASgOMhYucGFpcmRiLnYxLkNvbnNpc3RlbmN5EhMKBnR0bF9tcxgGIAEoA0gBiAEBQggKBl92YWx1ZUIJCgdfdHRsX21zIk4KC1B1dFJlc3BvbnNlEiwKDHZlY3Rvcl9jbG9jaxgBIAEoCzIWLnBhaXJkYi52MS5WZWN0b3JDbG9jaxIRCgl0aW1lc3RhbXAYAiABKAMiWQoKR2V0UmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSCwoDa2V5GAIgASgJEisKC2NvbnNpc3RlbmN5GAMgASgOMhYucGFpcmRiLnYxLkNvbnNpc3RlbmN5IpIBCgtHZXRSZXNwb25zZRISCgV2YWx1ZRgBIAEoDEgAiAEBEiwKDHZlY3Rvcl9jbG9jaxgCIAEoCzIWLnBhaXJkYi52MS5WZWN0b3JDbG9jaxIkCghzaWJsaW5ncxgDIAMoCzISLnBhaXJkYi52MS5TaWJsaW5nEhEKCXRpbWVzdGFtcBgEIAEoA0IICgZfdmFsdWUiigEKDURlbGV0ZVJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRIsCgx2ZWN0b3JfY2xvY2sYAyABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sSKwoLY29uc2lzdGVuY3kYBCABKA4yFi5wYWlyZGIudjEuQ29uc2lzdGVuY3kiYgoORGVsZXRlUmVzcG9uc2USLAoMdmVjdG9yX2Nsb2NrGAEgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEg8KB2V4aXN0ZWQYAiABKAgSEQoJdGltZXN0YW1wGAMgASgDIoIBCgdQdXRJdGVtEgsKA2tleRgBIAEoCRISCgV2YWx1ZRgCIAEoDEgAiAEBEiwKDHZlY3Rvcl9jbG9jaxgDIAEoCzIWLnBhaXJkYi52MS5WZWN0b3JDbG9jaxITCgZ0dGxfbXMYBCABKANIAYgBAUIICgZfdmFsdWVCCQoHX3R0bF9tcyKMAQoPQmF0Y2hQdXRSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIhCgVpdGVtcxgCIAMoCzISLnBhaXJkYi52MS5QdXRJdGVtEisKC2NvbnNpc3RlbmN5GAMgASgOMhYucGFpcmRiLnYxLkNvbnNpc3RlbmN5EhYKDnNraXBfdW5jaGFuZ2VkGAQgASgIIk4KEEJhdGNoUHV0UmVzcG9uc2USJwoHcmVzdWx0cxgBIAMoCzIWLnBhaXJkYi52MS5QdXRSZXNwb25zZRIRCgl1bmNoYW5nZWQYAiABKAUiXwoPQmF0Y2hHZXRSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIMCgRrZXlzGAIgAygJEisKC2NvbnNpc3RlbmN5GAMgASgOMhYucGFpcmRiLnYxLkNvbnNpc3RlbmN5Iq8BCgxCYXRjaEdldEl0ZW0SCwoDa2V5GAEgASgJEg0KBWZvdW5kGAIgASgIEhIKBXZhbHVlGAMgASgMSACIAQESLAoMdmVjdG9yX2Nsb2NrGAQgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEiQKCHNpYmxpbmdzGAUgAygLMhIucGFpcmRiLnYxLlNpYmxpbmcSEQoJdGltZXN0YW1wGAYgASgDQggKBl92YWx1ZSI6ChBCYXRjaEdldFJlc3BvbnNlEiYKBWl0ZW1zGAEgAygLMhcucGFpcmRiLnYxLkJhdGNoR2V0SXRlbSKsAQoLU2NhblJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEg4KBnByZWZpeBgCIAEoCRINCgVzdGFydBgDIAEoCRILCgNlbmQYBCABKAkSDQoFbGltaXQYBSABKAMSEQoJa2V5c19vbmx5GAYgASgIEisKC2NvbnNpc3RlbmN5GAcgASgOMhYucGFpcmRiLnYxLkNvbnNpc3RlbmN5Eg8KB3JldmVyc2UYCCABKAgisQEKCVNjYW5FbnRyeRILCgNrZXkYASABKAkSEgoFdmFsdWUYAiABKAxIAIgBARIsCgx2ZWN0b3JfY2xvY2sYAyABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sSJAoIc2libGluZ3MYBCADKAsyEi5wYWlyZGIudjEuU2libGluZxIRCgl0aW1lc3RhbXAYBSABKAMSEgoKZXhwaXJlc19hdBgGIAEoA0IICgZfdmFsdWUiNQoMU2NhblJlc3BvbnNlEiUKB2VudHJpZXMYASADKAsyFC5wYWlyZGIudjEuU2NhbkVudHJ5IqkBCgxXYXRjaFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRIOCgZwcmVmaXgYAyABKAkSDQoFc3RhcnQYBCABKAkSCwoDZW5kGAUgASgJEhQKDHJlc3VtZV90b2tlbhgGIAEoCRIPCgdpbml0aWFsGAcgASgIEhEKCWtleXNfb25seRgIIAEoCBITCgtwcm9ncmVzc19tcxgJIAEoAyKBAgoKV2F0Y2hFdmVudBInCgR0eXBlGAEgASgOMhkucGFpcmRiLnYxLldhdGNoRXZlbnRUeXBlEgsKA2tleRgCIAEoCRISCgV2YWx1ZRgDIAEoDEgAiAEBEiwKDHZlY3Rvcl9jbG9jaxgEIAEoCzIWLnBhaXJkYi52MS5WZWN0b3JDbG9jaxIkCghzaWJsaW5ncxgFIAMoCzISLnBhaXJkYi52MS5TaWJsaW5nEhEKCXRpbWVzdGFtcBgGIAEoAxISCgpleHBpcmVzX2F0GAcgASgDEhQKDHJlc3VtZV90b2tlbhgIIAEoCRIOCgZyZWFzb24YCSABKAlCCAoGX3ZhbHVlIjYKDVdhdGNoUmVzcG9uc2USJQoGZXZlbnRzGAEgAygLMhUucGFpcmRiLnYxLldhdGNoRXZlbnQqwAEKDldhdGNoRXZlbnRUeXBlEiAKHFdBVENIX0VWRU5UX1RZUEVfVU5TUEVDSUZJRUQQABIYChRXQVRDSF9FVkVOVF9UWVBFX1BVVBABEhsKF1dBVENIX0VWRU5UX1RZUEVfREVMRVRFEAISHAoYV0FUQ0hfRVZFTlRfVFlQRV9JTklUSUFMEAMSHQoZV0FUQ0hfRVZFTlRfVFlQRV9QUk9HUkVTUxAEEhgKFFdBVENIX0VWRU5UX1RZUEVfR0FQEAUy0wMKD0tleVZhbHVlU2VydmljZRI0CgNQdXQSFS5wYWlyZGIudjEuUHV0UmVxdWVzdBoWLnBhaXJkYi52MS5QdXRSZXNwb25zZRI5CgNHZXQSFS5wYWlyZGIudjEuR2V0UmVxdWVzdBoWLnBhaXJkYi52MS5HZXRSZXNwb25zZSIDkAIBEj0KBkRlbGV0ZRIYLnBhaXJkYi52MS5EZWxldGVSZXF1ZXN0GhkucGFpcmRiLnYxLkRlbGV0ZVJlc3BvbnNlEkMKCEJhdGNoUHV0EhoucGFpcmRiLnYxLkJhdGNoUHV0UmVxdWVzdBobLnBhaXJkYi52MS5CYXRjaFB1dFJlc3BvbnNlEkgKCEJhdGNoR2V0EhoucGFpcmRiLnYxLkJhdGNoR2V0UmVxdWVzdBobLnBhaXJkYi52MS5CYXRjaEdldFJlc3BvbnNlIgOQAgESPgoEU2NhbhIWLnBhaXJkYi52MS5TY2FuUmVxdWVzdBoXLnBhaXJkYi52MS5TY2FuUmVzcG9uc2UiA5ACATABEkEKBVdhdGNoEhcucGFpcmRiLnYxLldhdGNoUmVxdWVzdBoYLnBhaXJkYi52MS5XYXRjaFJlc3BvbnNlIgOQAgEwAWIGcHJvdG8z", [file_pairdb_v1_common]);
 
 /**
  * @generated from message pairdb.v1.PutRequest
@@ -527,6 +527,218 @@ export const ScanResponseSchema: GenMessage<ScanResponse> = /*@__PURE__*/
   messageDesc(file_pairdb_v1_kv, 14);
 
 /**
+ * @generated from message pairdb.v1.WatchRequest
+ */
+export type WatchRequest = Message<"pairdb.v1.WatchRequest"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * One key; not together with prefix, start and end. None of the four: all keys.
+   *
+   * @generated from field: string key = 2;
+   */
+  key: string;
+
+  /**
+   * Keys that begin with this. May be combined with start and end.
+   *
+   * @generated from field: string prefix = 3;
+   */
+  prefix: string;
+
+  /**
+   * The first key, inclusive.
+   *
+   * @generated from field: string start = 4;
+   */
+  start: string;
+
+  /**
+   * The end, exclusive. Empty: no end.
+   *
+   * @generated from field: string end = 5;
+   */
+  end: string;
+
+  /**
+   * Where to go on: the resume_token of an event of an earlier watch. Empty: begin now.
+   *
+   * @generated from field: string resume_token = 6;
+   */
+  resumeToken: string;
+
+  /**
+   * Begin with what the range holds now, as INITIAL events; again after each GAP.
+   *
+   * @generated from field: bool initial = 7;
+   */
+  initial: boolean;
+
+  /**
+   * Leave values and siblings out.
+   *
+   * @generated from field: bool keys_only = 8;
+   */
+  keysOnly: boolean;
+
+  /**
+   * PROGRESS comes after so many milliseconds without other events: 100 to 3,600,000. 0: 10 s.
+   *
+   * @generated from field: int64 progress_ms = 9;
+   */
+  progressMs: bigint;
+};
+
+/**
+ * Describes the message pairdb.v1.WatchRequest.
+ * Use `create(WatchRequestSchema)` to create a new message.
+ */
+export const WatchRequestSchema: GenMessage<WatchRequest> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_kv, 15);
+
+/**
+ * @generated from message pairdb.v1.WatchEvent
+ */
+export type WatchEvent = Message<"pairdb.v1.WatchEvent"> & {
+  /**
+   * @generated from field: pairdb.v1.WatchEventType type = 1;
+   */
+  type: WatchEventType;
+
+  /**
+   * Empty for PROGRESS and GAP.
+   *
+   * @generated from field: string key = 2;
+   */
+  key: string;
+
+  /**
+   * As of GetResponse; for PUT and INITIAL.
+   *
+   * @generated from field: optional bytes value = 3;
+   */
+  value?: Uint8Array | undefined;
+
+  /**
+   * Covers every version of the key.
+   *
+   * @generated from field: pairdb.v1.VectorClock vector_clock = 4;
+   */
+  vectorClock?: VectorClock | undefined;
+
+  /**
+   * @generated from field: repeated pairdb.v1.Sibling siblings = 5;
+   */
+  siblings: Sibling[];
+
+  /**
+   * @generated from field: int64 timestamp = 6;
+   */
+  timestamp: bigint;
+
+  /**
+   * When the value expires, milliseconds since 1970, of which no event tells. 0: never.
+   *
+   * @generated from field: int64 expires_at = 7;
+   */
+  expiresAt: bigint;
+
+  /**
+   * A later watch goes on behind this event. Empty: keep the one before.
+   *
+   * @generated from field: string resume_token = 8;
+   */
+  resumeToken: string;
+
+  /**
+   * Of a GAP: unknown (the token is of another life of the node, or of a history that was given up),
+   * expired (it is older than what is kept), overrun (the client was too slow).
+   *
+   * @generated from field: string reason = 9;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message pairdb.v1.WatchEvent.
+ * Use `create(WatchEventSchema)` to create a new message.
+ */
+export const WatchEventSchema: GenMessage<WatchEvent> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_kv, 16);
+
+/**
+ * @generated from message pairdb.v1.WatchResponse
+ */
+export type WatchResponse = Message<"pairdb.v1.WatchResponse"> & {
+  /**
+   * @generated from field: repeated pairdb.v1.WatchEvent events = 1;
+   */
+  events: WatchEvent[];
+};
+
+/**
+ * Describes the message pairdb.v1.WatchResponse.
+ * Use `create(WatchResponseSchema)` to create a new message.
+ */
+export const WatchResponseSchema: GenMessage<WatchResponse> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_kv, 17);
+
+/**
+ * @generated from enum pairdb.v1.WatchEventType
+ */
+export enum WatchEventType {
+  /**
+   * @generated from enum value: WATCH_EVENT_TYPE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The key has a value after a write.
+   *
+   * @generated from enum value: WATCH_EVENT_TYPE_PUT = 1;
+   */
+  PUT = 1,
+
+  /**
+   * The key has none after a write.
+   *
+   * @generated from enum value: WATCH_EVENT_TYPE_DELETE = 2;
+   */
+  DELETE = 2,
+
+  /**
+   * What the key held when the watch began.
+   *
+   * @generated from enum value: WATCH_EVENT_TYPE_INITIAL = 3;
+   */
+  INITIAL = 3,
+
+  /**
+   * The watch has begun, or still stands: every change from here on comes.
+   *
+   * @generated from enum value: WATCH_EVENT_TYPE_PROGRESS = 4;
+   */
+  PROGRESS = 4,
+
+  /**
+   * Changes were missed: what is known of the range is to be read again, which INITIAL events do where
+   * they were asked for. Every change from here on comes.
+   *
+   * @generated from enum value: WATCH_EVENT_TYPE_GAP = 5;
+   */
+  GAP = 5,
+}
+
+/**
+ * Describes the enum pairdb.v1.WatchEventType.
+ */
+export const WatchEventTypeSchema: GenEnum<WatchEventType> = /*@__PURE__*/
+  enumDesc(file_pairdb_v1_kv, 0);
+
+/**
  * For clients. Any node takes any call and coordinates it.
  *
  * @generated from service pairdb.v1.KeyValueService
@@ -592,6 +804,17 @@ export const KeyValueService: GenService<{
     methodKind: "server_streaming";
     input: typeof ScanRequestSchema;
     output: typeof ScanResponseSchema;
+  },
+  /**
+   * Streams what comes of a key, a prefix or a range, as it is written, in the order of the writes,
+   * once it is durable and reads see it. Nothing is left out without a GAP. See docs/watch.md.
+   *
+   * @generated from rpc pairdb.v1.KeyValueService.Watch
+   */
+  watch: {
+    methodKind: "server_streaming";
+    input: typeof WatchRequestSchema;
+    output: typeof WatchResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pairdb_v1_kv, 0);
