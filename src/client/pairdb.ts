@@ -5,7 +5,12 @@
 import { type Client, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-web";
 import { AdminService, type Snapshot as SnapshotMessage } from "../gen/pairdb/v1/admin_pb.ts";
-import { type BatchGetItem, KeyValueService, type ScanEntry } from "../gen/pairdb/v1/kv_pb.ts";
+import {
+  type BatchGetItem,
+  KeyValueService,
+  type WatchEvent as WatchEventMessage,
+  WatchEventType,
+} from "../gen/pairdb/v1/kv_pb.ts";
 import { StorageNodeService } from "../gen/pairdb/v1/storage_node_pb.ts";
 import { type Tenant as TenantMessage, TenantService } from "../gen/pairdb/v1/tenant_pb.ts";
 import { PairError } from "../model/mod.ts";
@@ -44,6 +49,8 @@ import type {
   SnapshotVerified,
   Tenant,
   TenantOptions,
+  WatchEvent,
+  WatchRange,
   WriteOptions,
   Written,
 } from "./types.ts";
@@ -222,25 +229,65 @@ export class PairDB {
     range: ScanRange = {},
     options: KeyOptions = {},
   ): AsyncGenerator<ScanRow, void, undefined> {
+    const request = {
+      tenantId: toText(tenant, "tenant id"),
+      prefix: toText(range.prefix ?? "", "key"),
+      start: toText(range.start ?? "", "key"),
+      end: toText(range.end ?? "", "key"),
+      limit: toInt64(range.limit ?? 0, "the limit"),
+      keysOnly: range.keysOnly ?? false,
+      reverse: range.reverse ?? false,
+      consistency: toConsistency(options.consistency),
+    };
+    for await (
+      const { entries } of this.#pages(options, (call) => this.#keys.scan(request, call))
+    ) {
+      for (const entry of entries) yield fromRow(entry);
+    }
+  }
+
+  /**
+   * Tells what comes of keys, in the order of the writes, until the loop is left. Nothing is left out without
+   * a gap. It has begun with the first progress event. After an error, watch again with the last token.
+   */
+  async *watch(
+    tenant: string,
+    range: WatchRange = {},
+    options: CallOptions = {},
+  ): AsyncGenerator<WatchEvent, void, undefined> {
+    const request = {
+      tenantId: toText(tenant, "tenant id"),
+      key: toText(range.key ?? "", "key"),
+      prefix: toText(range.prefix ?? "", "key"),
+      start: toText(range.start ?? "", "key"),
+      end: toText(range.end ?? "", "key"),
+      resumeToken: range.token ?? "",
+      initial: range.initial ?? false,
+      keysOnly: range.keysOnly ?? false,
+      progressMs: toInt64(range.progressMs ?? 0, "the time of progress"),
+    };
+    for await (
+      const { events } of this.#pages(options, (call) => this.#keys.watch(request, call))
+    ) {
+      for (const event of events) yield fromEvent(event);
+    }
+  }
+
+  /** The messages of a stream. Leaving early ends the call. */
+  async *#pages<T>(
+    options: CallOptions,
+    open: (call: { signal: AbortSignal; timeoutMs: number | undefined }) => AsyncIterable<T>,
+  ): AsyncGenerator<T, void, undefined> {
     const stop = new AbortController();
     const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
-    let pages: AsyncIterator<{ entries: ScanEntry[] }> | undefined;
+    let pages: AsyncIterator<T> | undefined;
     let ended = false;
     try {
-      pages = this.#keys.scan({
-        tenantId: toText(tenant, "tenant id"),
-        prefix: toText(range.prefix ?? "", "key"),
-        start: toText(range.start ?? "", "key"),
-        end: toText(range.end ?? "", "key"),
-        limit: toInt64(range.limit ?? 0, "the limit"),
-        keysOnly: range.keysOnly ?? false,
-        reverse: range.reverse ?? false,
-        consistency: toConsistency(options.consistency),
-      }, { signal, timeoutMs: options.timeoutMs })[Symbol.asyncIterator]();
+      pages = open({ signal, timeoutMs: options.timeoutMs })[Symbol.asyncIterator]();
       for (;;) {
         const page = await this.#calls.named(options.signal, pages.next());
         if (page.done) break;
-        for (const entry of page.value.entries) yield fromRow(entry);
+        yield page.value;
       }
       ended = true;
     } catch (error) {
@@ -510,6 +557,35 @@ function written(
 
 function fromBatchItem(item: BatchGetItem): Found | undefined {
   return item.found ? fromFound(item) : undefined;
+}
+
+/** @throws PairError Internal for an event of a kind that we do not know: leaving it out would be a loss */
+function fromEvent(event: WatchEventMessage): WatchEvent {
+  const { resumeToken: token, reason, key } = event;
+  const change = (type: "put" | "delete" | "initial"): WatchEvent => ({
+    type,
+    key,
+    ...fromFound(event),
+    expiresAtMs: fromInt64(event.expiresAt),
+    token,
+  });
+  switch (event.type) {
+    case WatchEventType.PUT:
+      return change("put");
+    case WatchEventType.DELETE:
+      return change("delete");
+    case WatchEventType.INITIAL:
+      return change("initial");
+    case WatchEventType.PROGRESS:
+      return { type: "progress", token, reason };
+    case WatchEventType.GAP:
+      return { type: "gap", token, reason };
+    default:
+      throw new PairError(
+        "Internal",
+        `Cannot read the answer: an event has the type ${event.type}`,
+      );
+  }
 }
 
 function fromSnapshot(snapshot: SnapshotMessage | undefined): Snapshot {

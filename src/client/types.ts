@@ -152,6 +152,55 @@ export interface ScanRange {
   readonly reverse?: boolean | undefined;
 }
 
+/** What to watch: one key, or what all bounds together leave; nothing: all keys. */
+export interface WatchRange {
+  /** One key; not together with bounds. */
+  readonly key?: string | undefined;
+  /** Keys that begin with this. */
+  readonly prefix?: string | undefined;
+  /** The first key, inclusive. */
+  readonly start?: string | undefined;
+  /** The end, exclusive. */
+  readonly end?: string | undefined;
+  /** Where to go on: the token of an event of an earlier watch. */
+  readonly token?: string | undefined;
+  /** Begin with what is there now; again after each gap. */
+  readonly initial?: boolean | undefined;
+  /** Leave values out. */
+  readonly keysOnly?: boolean | undefined;
+  /** A progress event comes after this long without others, ms: 100 to 3,600,000; absent or 0: 10 s. */
+  readonly progressMs?: number | undefined;
+}
+
+/** What a watch tells of a key: its state after a write, or when the watch began (`initial`). */
+export interface WatchChange extends Found {
+  /** What became of the key. */
+  readonly type: "put" | "delete" | "initial";
+  /** The key, exactly as it was stored. */
+  readonly key: string;
+  /** When the value expires, ms since 1970, of which no event tells; 0: never. */
+  readonly expiresAtMs: number;
+  /** A later watch goes on behind this event; empty: keep the one before. */
+  readonly token: string;
+}
+
+/**
+ * What a watch tells of itself. `progress`: it has begun, or still stands. `gap`: changes were missed, so what
+ * is known of the range is to be read again, unless {@link WatchRange.initial} sends it. Every change from
+ * there on comes.
+ */
+export interface WatchMark {
+  /** What it is about. */
+  readonly type: "progress" | "gap";
+  /** A later watch goes on behind this event; empty: keep the one before. */
+  readonly token: string;
+  /** Why there is a gap: `unknown`, `expired` or `overrun`; else empty. */
+  readonly reason: string;
+}
+
+/** What a watch tells. */
+export type WatchEvent = WatchChange | WatchMark;
+
 /** Facts about a tenant. */
 export interface Tenant extends TenantOptions {
   /** The tenant's id. */

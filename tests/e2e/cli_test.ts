@@ -88,6 +88,38 @@ async function pairdb(
 
 const ok = (out: string) => ({ code: 0, out, err: "" });
 
+Deno.test("cli: watch prints changes as lines, or as JSON to go on from [B8]", () =>
+  withNode(async ({ url }) => {
+    await pairdb(url, ["put", "t", "a/1", "one"]);
+    const watching = pairdb(url, ["watch", "t", "--prefix", "a/", "--initial", "--limit", "3"]);
+    const json = pairdb(url, ["watch", "t", "a/2", "--limit", "3", "--output", "json"]);
+    // They have begun when the node counts them.
+    let metrics = "";
+    while (!metrics.includes("\npairdb_watchers 2\n")) {
+      metrics = await (await fetch(`${url}/metrics`)).text();
+    }
+    await pairdb(url, ["put", "t", "b", "other"]);
+    await pairdb(url, ["put", "t", "a/2", "two\nlines"]);
+    await pairdb(url, ["del", "t", "a/2"]);
+    assert.deepEqual(
+      await watching,
+      ok("initial \ta/1\tone\nput     \ta/2\ttwo\\nlines\ndelete  \ta/2\n"),
+    );
+    const events = (await json).out.trimEnd().split("\n").map((line) => JSON.parse(line));
+    assert.deepEqual(events.map(({ type, value }) => [type, value]), [
+      ["progress", undefined],
+      ["put", "two\nlines"],
+      ["delete", undefined],
+    ]);
+    const resume = ["watch", "t", "--keys-only", "--limit", "1", "--resume"];
+    assert.deepEqual(
+      await pairdb(url, [...resume, events[1].resume_token]),
+      ok("delete  \ta/2\n"),
+    );
+    assert.deepEqual(await pairdb(url, [...resume, "A".repeat(22)]), ok("gap     \tunknown\n"));
+    assert.match((await pairdb(url, [...resume, "x"])).err, /token.*\(code 1000 /);
+  }));
+
 Deno.test("cli: put, get, del and scan do what they say", () =>
   withNode(async ({ url, line }) => {
     assert.match(line, /^pairdb ready on http:\/\/127\.0\.0\.1:\d+ node=\S+\n$/);

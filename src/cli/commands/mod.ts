@@ -114,6 +114,20 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
     .option("--reverse", "from the last key of the range to the first")
     .option("--keys-only", "leave values out")
     .addOption(consistencyOption());
+  remote(program, "watch <tenant> [key]", "Print changes of keys as they are made", async (
+    shell,
+    [tenant, key],
+    flags,
+  ) => (await import("./watch.ts")).watch(shell, tenant, key, flags))
+    .option("--prefix <text>", "only keys that begin with this")
+    .option("--start <key>", "the first key, inclusive")
+    .option("--end <key>", "the end, exclusive")
+    .option("--initial", "begin with what is there, and again after a gap")
+    .option("--keys-only", "leave values out")
+    .option("--resume <token>", "go on behind the event that had this resume_token")
+    .addOption(
+      new Option("--limit <count>", "end after so many lines").argParser(positiveCount),
+    );
   remote(
     program,
     "import <tenant> <file>",
