@@ -2,7 +2,8 @@
  * Failures: what a user sees of an error, on one line, and the exit code.
  * @module
  */
-import { type ErrorName, PairError } from "../model/mod.ts";
+import { encodeContext } from "../client/mod.ts";
+import { clockSize, ContextMismatch, type ErrorName, PairError } from "../model/mod.ts";
 import { DiskError, type Errno } from "../runtime/mod.ts";
 import { UsageError } from "./shell.ts";
 
@@ -27,7 +28,10 @@ export function exitCodeOf(error: unknown): number {
 export function errorLine(error: unknown): string {
   if (error instanceof UsageError) return `error: ${oneLineMessage(error.message)}`;
   const { message, code, error: row } = asPairError(error);
-  return `error: ${oneLineMessage(message)} (code ${code} ${row})`;
+  const present = error instanceof ContextMismatch && clockSize(error.present) > 0
+    ? `: it is now ${encodeContext(error.present)}`
+    : "";
+  return `error: ${oneLineMessage(message)}${present} (code ${code} ${row})`;
 }
 
 /** The row of an error that came without one. */

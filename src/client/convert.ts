@@ -75,6 +75,7 @@ export function toItem(item: BatchItem): MessageInitShape<typeof PutItemSchema> 
     value: toValue(item.value),
     vectorClock: toClock(item.context),
     ttlMs: toTtl(item.ttlMs),
+    ifContext: item.ifContext ?? false,
   };
 }
 

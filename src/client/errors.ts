@@ -5,7 +5,8 @@
  */
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type ErrorDetail, ErrorDetailSchema } from "../gen/pairdb/v1/common_pb.ts";
-import { type ErrorName, ERRORS, PairError } from "../model/mod.ts";
+import { ContextMismatch, type ErrorName, ERRORS, PairError } from "../model/mod.ts";
+import { fromClock } from "./convert.ts";
 
 /** For answers without an ErrorDetail: from a proxy, from Connect itself, or from no PairDB at all. */
 const BY_STATUS: Readonly<Record<Code, ErrorName>> = {
@@ -57,6 +58,9 @@ export function toPairError(failure: unknown, url: string): PairError {
 }
 
 function fromDetail(detail: ErrorDetail, error: ConnectError): PairError {
+  if (detail.details.reason === "context_mismatch") {
+    return new ContextMismatch(fromClock(detail.vectorClock), detail.details);
+  }
   return new PairError(rowOf(detail), error.rawMessage, detail.details, { cause: error });
 }
 

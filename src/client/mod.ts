@@ -7,4 +7,10 @@ export type { AdminCalls, TenantCalls } from "./pairdb.ts";
 export { decodeContext, encodeContext } from "./context.ts";
 export type { Fetch } from "./fetch.ts";
 export type * from "./types.ts";
-export { type ErrorDetails, type ErrorName, ERRORS, PairError } from "../model/mod.ts";
+export {
+  ContextMismatch,
+  type ErrorDetails,
+  type ErrorName,
+  ERRORS,
+  PairError,
+} from "../model/mod.ts";

@@ -142,6 +142,7 @@ export class PairDB {
         vectorClock: toClock(options.context),
         consistency: toConsistency(options.consistency),
         ttlMs: toTtl(options.ttlMs),
+        ifContext: options.ifContext ?? false,
       }, call);
       return written(answer);
     });
@@ -170,6 +171,7 @@ export class PairDB {
         key: toText(key, "key"),
         vectorClock: toClock(options.context),
         consistency: toConsistency(options.consistency),
+        ifContext: options.ifContext ?? false,
       }, call);
       return { ...written(answer), existed: answer.existed };
     });

@@ -66,6 +66,11 @@ export interface WriteOptions extends KeyOptions {
    * stays as siblings. Absent: the write replaces everything the coordinator sees.
    */
   readonly context?: Context | undefined;
+  /**
+   * Compare and set: write only if the key's context is exactly `context`, or without one, if the key has no
+   * value. Otherwise a ContextMismatch with the present context is thrown, and nothing has changed.
+   */
+  readonly ifContext?: boolean | undefined;
 }
 
 /** For a put. */
@@ -82,6 +87,8 @@ export interface BatchItem {
   readonly value: string | Uint8Array;
   /** What the write replaces, as for a single put. */
   readonly context?: Context | undefined;
+  /** As for a single put; one that is refused refuses the batch. */
+  readonly ifContext?: boolean | undefined;
   /** Milliseconds to live; 0: for ever; absent: as the tenant's default says. */
   readonly ttlMs?: number | undefined;
 }

@@ -27,6 +27,11 @@ export interface OpenOptions {
 export interface EmbeddedPutOptions {
   /** The context of an earlier answer: the write replaces what that has seen. Absent: everything. */
   readonly context?: VectorClock;
+  /**
+   * Store only if the key's context is exactly `context`, or without one, if the key has no value; else a
+   * ContextMismatch with the present context is thrown.
+   */
+  readonly ifContext?: boolean;
   /** Milliseconds to live; 0: for ever; absent: as the tenant's default says. */
   readonly ttlMs?: number;
 }
@@ -120,9 +125,9 @@ export class EmbeddedPairDB implements AsyncDisposable {
   async delete(
     tenant: string,
     key: string,
-    options: { readonly context?: VectorClock } = {},
+    { context, ifContext }: Pick<EmbeddedPutOptions, "context" | "ifContext"> = {},
   ): Promise<boolean> {
-    return (await this.node.delete(tenant, { key, context: options.context })).existed;
+    return (await this.node.delete(tenant, { key, context, ifContext })).existed;
   }
 
   /** Stores up to 1000 values of one tenant: all of them or none. */
@@ -173,6 +178,7 @@ class Found implements EmbeddedValue {
 }
 
 function item(given: EmbeddedItem): PutInput {
-  const { key, value, context, ttlMs } = given;
-  return { key, value: typeof value === "string" ? utf8(value) : value, context, ttlMs };
+  const { key, value, context, ifContext, ttlMs } = given;
+  const bytes = typeof value === "string" ? utf8(value) : value;
+  return { key, value: bytes, context, ifContext, ttlMs };
 }

@@ -43,9 +43,17 @@ export interface PutInput {
   readonly value: Uint8Array | undefined;
   /** The causal context; absent: overwrite what this node sees. */
   readonly context?: VectorClock | undefined;
+  /**
+   * Store only if the key's context is exactly `context`, or without one, if the key has no value.
+   * @throws ContextMismatch otherwise
+   */
+  readonly ifContext?: boolean | undefined;
   /** Milliseconds to live; 0: for ever; absent: as long as the tenant's default says, or for ever. */
   readonly ttlMs?: number | undefined;
 }
+
+/** A delete that a client asks for. */
+export type DeleteInput = Pick<PutInput, "key" | "context" | "ifContext">;
 
 /** Who waits for a write, and may stop waiting before it is done. */
 export interface WriteWatch {
@@ -374,7 +382,7 @@ export interface StorageNode {
    */
   delete(
     tenant: string,
-    input: { key: Key; context?: VectorClock | undefined },
+    input: DeleteInput,
     watch?: WriteWatch,
   ): Promise<WriteResult & { existed: boolean }>;
   /**

@@ -5,7 +5,9 @@
  */
 import type { Engine, Tree } from "../engine/mod.ts";
 import {
+  clockSize,
   compareBytes,
+  ContextMismatch,
   EMPTY_CLOCK,
   encodeBound,
   encodeKey,
@@ -15,11 +17,11 @@ import {
   utf8,
   validateNodeId,
   validateTenant,
-  type VectorClock,
 } from "../model/mod.ts";
 import { DiskError, type Runtime } from "../runtime/mod.ts";
 import type {
   CompactInput,
+  DeleteInput,
   Health,
   KeyRangeInfo,
   NodeStatus,
@@ -53,7 +55,8 @@ import { countRange, estimateRange, streamRange, type TransferParts } from "./tr
 import {
   checkBatch,
   checkBatchLength,
-  checkContext,
+  checkDelete,
+  type CheckedPut,
   checkLimit,
   checkPut,
   checkReplica,
@@ -138,6 +141,7 @@ class EngineNode implements StorageNode {
   async put(tenant: string, input: PutInput, watch?: WriteWatch): Promise<WriteResult> {
     this.#checkUse(tenant);
     const item = checkPut(input, this.#nowMs());
+    this.#checkCondition(tenant, item);
     this.#disk.admit("put", estimateWrite(item.key.length + item.value.length));
     return await this.#change(tenant, watch, (tree) => this.#writes.put(tree, item, watch));
   }
@@ -158,19 +162,19 @@ class EngineNode implements StorageNode {
 
   async delete(
     tenant: string,
-    input: { key: Key; context?: VectorClock | undefined },
+    input: DeleteInput,
     watch?: WriteWatch,
   ): Promise<WriteResult & { existed: boolean }> {
     this.#checkUse(tenant);
-    const key = encodeKey(input.key);
-    const context = checkContext(input.context);
-    this.#disk.admit("delete", estimateWrite(key.length));
+    const item = checkDelete(input);
+    this.#checkCondition(tenant, item);
+    this.#disk.admit("delete", estimateWrite(item.key.length));
     // No tenant is made only to delete from it.
     const absent = { clock: EMPTY_CLOCK, timestampMs: this.#writes.stamp(), existed: false };
     return await this.#change(
       tenant,
       watch,
-      (tree) => this.#writes.delete(tree, key, context, watch),
+      (tree) => this.#writes.delete(tree, item, watch),
       absent,
     );
   }
@@ -183,6 +187,7 @@ class EngineNode implements StorageNode {
   ): Promise<{ results: readonly WriteResult[]; unchanged: number }> {
     this.#checkUse(tenant);
     const checked = checkBatch(items, this.#nowMs());
+    for (let i = 0; i < checked.length; i++) this.#checkCondition(tenant, checked[i], i);
     const bytes = checked.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
     this.#disk.admit("put", estimateWrite(bytes, checked.length));
     const skipUnchanged = options.skipUnchanged ?? false;
@@ -425,6 +430,21 @@ class EngineNode implements StorageNode {
   #checkUse(tenant: string): void {
     this.#checkOpen();
     validateTenant(tenant);
+  }
+
+  /**
+   * Refuses what wants a context of a key in a tenant that is not there: no tenant is made only to say no.
+   * What there is otherwise, the write itself looks at.
+   */
+  #checkCondition(
+    tenant: string,
+    { ifContext, context }: Pick<CheckedPut, "ifContext" | "context">,
+    item?: number,
+  ): void {
+    if (!ifContext || context === undefined || clockSize(context) === 0) return;
+    if (this.#tenants.findForUse(tenant) === undefined) {
+      throw new ContextMismatch(EMPTY_CLOCK, item === undefined ? {} : { item });
+    }
   }
 
   #treeOf(tenant: string | undefined): Tree | undefined {

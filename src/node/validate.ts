@@ -22,7 +22,14 @@ import {
   type VectorClock,
   type Version,
 } from "../model/mod.ts";
-import type { PutInput, ReplicaWrite, StreamInput, TransferEntry, WatchInput } from "./api.ts";
+import type {
+  DeleteInput,
+  PutInput,
+  ReplicaWrite,
+  StreamInput,
+  TransferEntry,
+  WatchInput,
+} from "./api.ts";
 import { BATCH_BYTES, BATCH_BYTES_MAX, type TransferRange } from "./transfer.ts";
 import { parseToken, type WatchRange } from "./watch.ts";
 
@@ -36,8 +43,16 @@ export interface CheckedPut {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
   readonly context: VectorClock | undefined;
+  readonly ifContext: boolean;
   /** Wall time, ms since 1970; 0: never; undefined: as the tenant says. */
   readonly expiresAtMs: number | undefined;
+}
+
+/** A delete that may go on. */
+export interface CheckedDelete {
+  readonly key: Uint8Array;
+  readonly context: VectorClock | undefined;
+  readonly ifContext: boolean;
 }
 
 /** A replicated version that may go on. */
@@ -60,12 +75,18 @@ export function checkPut(input: PutInput, nowMs: number): CheckedPut {
     key: encodeKey(input.key),
     value: checkValue(input.value),
     context: checkContext(input.context),
+    ifContext: input.ifContext ?? false,
     expiresAtMs: expiryOf(input.ttlMs, nowMs),
   };
 }
 
+/** @throws PairError of the key; InvalidArgument (1000) for a bad context */
+export function checkDelete({ key, context, ifContext = false }: DeleteInput): CheckedDelete {
+  return { key: encodeKey(key), context: checkContext(context), ifContext };
+}
+
 /** @throws PairError InvalidArgument (1000) when the context is not a clock within its limits */
-export function checkContext(context: VectorClock | undefined): VectorClock | undefined {
+function checkContext(context: VectorClock | undefined): VectorClock | undefined {
   return context === undefined ? undefined : checkClock(context);
 }
 

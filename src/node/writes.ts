@@ -26,6 +26,7 @@ import {
   CLOCK_SKEW_MS,
   compareBytes,
   compareClocks,
+  ContextMismatch,
   coordinateWrite,
   decodeVersions,
   EMPTY_CLOCK,
@@ -33,17 +34,18 @@ import {
   isLive,
   joinVersions,
   MAX_COUNTER,
+  meetsCondition,
   mergeVersions,
   murmur3,
   OwnStates,
   type OwnWrite,
-  type VectorClock,
+  PairError,
   type Version,
   WARN_SIBLINGS,
 } from "../model/mod.ts";
 import type { Runtime } from "../runtime/mod.ts";
 import type { WriteResult, WriteWatch } from "./api.ts";
-import type { CheckedKey, CheckedPut, CheckedReplica } from "./validate.ts";
+import type { CheckedDelete, CheckedKey, CheckedPut, CheckedReplica } from "./validate.ts";
 
 /** A key of a batch, as the batch has made it so far. */
 interface BatchRow {
@@ -85,11 +87,15 @@ export class WritePath {
   /** Stores a client's value. */
   put(
     tree: Tree,
-    { key, context, value, expiresAtMs }: CheckedPut,
+    { key, context, ifContext, value, expiresAtMs }: CheckedPut,
     watch?: WriteWatch,
   ): Promise<WriteResult> {
     const timestampMs = this.stamp();
-    const made = this.#coordinate(tree, this.#engine.getPending(tree, key), {
+    const before = this.#engine.getPending(tree, key);
+    if (ifContext && !meetsCondition(versionsOf(before), context, timestampMs)) {
+      return this.#refuse(tree, key, before);
+    }
+    const made = this.#coordinate(tree, before, {
       context,
       value,
       timestampMs,
@@ -102,13 +108,15 @@ export class WritePath {
   /** Deletes a client's key; where there is no version at all, nothing is written. */
   async delete(
     tree: Tree,
-    key: Uint8Array,
-    context: VectorClock | undefined,
+    { key, context, ifContext }: CheckedDelete,
     watch?: WriteWatch,
   ): Promise<WriteResult & { existed: boolean }> {
     const timestampMs = this.stamp();
     const before = this.#engine.getPending(tree, key);
     const local = versionsOf(before);
+    if (ifContext && !meetsCondition(local, context, timestampMs)) {
+      return await this.#refuse(tree, key, before);
+    }
     if (local.length === 0) return { clock: EMPTY_CLOCK, timestampMs, existed: false };
     const nowMs = this.#runtime.clock.wallMs();
     const existed = local.some((version) => isLive(version, nowMs));
@@ -119,7 +127,8 @@ export class WritePath {
   }
 
   /**
-   * Stores all of a client's values or none. Items of one key build on each other.
+   * Stores all of a client's values or none. Items of one key build on each other, but for a conditional one:
+   * no client can know what the batch itself makes of its key.
    * @param skipUnchanged  leave a key alone when its one version has this value, and neither has a TTL
    */
   async batchPut(
@@ -133,8 +142,15 @@ export class WritePath {
     const changed: BatchRow[] = [];
     const results: WriteResult[] = [];
     let unchanged = 0;
-    for (const item of items) {
+    for (let i = 0; i < items.length; i++) {
+      const item = items[i];
       const row = this.#batchRow(rows, tree, item.key);
+      if (item.ifContext) {
+        if (row.state !== row.before) throw secondOfKey(i);
+        if (!meetsCondition(versionsOf(row.before), item.context, timestampMs)) {
+          return await this.#refuse(tree, row.key, row.before, i);
+        }
+      }
       const same = skipUnchanged ? this.#unchanged(tree, row, item) : undefined;
       if (same !== undefined) {
         results.push({ clock: same.clock, timestampMs: same.timestampMs });
@@ -215,6 +231,24 @@ export class WritePath {
     return applied;
   }
 
+  /**
+   * Refuses a conditional write, for the state that the key has. The state is told, so it has to be durable:
+   * of one that a crash undid, the client would send the context on, and another write may get the same.
+   * Where it still waits for its sync, it is written as it is, and the refusal waits with that. The refused
+   * write itself the log never gets, so nobody's watch is told.
+   */
+  async #refuse(
+    tree: Tree,
+    key: Uint8Array,
+    before: Uint8Array | undefined,
+    item?: number,
+  ): Promise<never> {
+    if (!this.#isVisible(tree, key, before)) {
+      await this.#engine.write([putState(tree, key, before!)]);
+    }
+    throw new ContextMismatch(joinVersions(versionsOf(before)), item === undefined ? {} : { item });
+  }
+
   /** Whether reads see this state, so that an answer may rest on it. */
   #isVisible(tree: Tree, key: Uint8Array, state: Uint8Array | undefined): boolean {
     return isSame(this.#engine.get(tree, key), state);
@@ -274,6 +308,14 @@ export class WritePath {
       local.find((version) => isSameWrite(version, replica))?.timestampMs ?? this.stamp();
     return { clock, dot: undefined, value, timestampMs, expiresAtMs: 0 };
   }
+}
+
+function secondOfKey(item: number): PairError {
+  return new PairError(
+    "InvalidArgument",
+    "Cannot write the batch: an item with if_context comes after another one of its key",
+    { item },
+  );
 }
 
 function putState(tree: Tree, key: Uint8Array, value: Uint8Array): Mutation {

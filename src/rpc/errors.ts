@@ -10,9 +10,10 @@
  */
 import { Code, ConnectError } from "@connectrpc/connect";
 import { create } from "@bufbuild/protobuf";
-import { type ErrorName, ERRORS, PairError } from "../model/mod.ts";
+import { ContextMismatch, type ErrorName, ERRORS, PairError } from "../model/mod.ts";
 import type { Log } from "../runtime/mod.ts";
 import { type ErrorDetail, ErrorDetailSchema } from "../gen/pairdb/v1/common_pb.ts";
+import { fromClock } from "./convert.ts";
 
 /** Which status each row of the error table has (docs/rows.md: R2, R3). */
 export const STATUS: Readonly<Record<ErrorName, Code>> = {
@@ -70,13 +71,22 @@ export function toConnectError(error: unknown, log: Log, detail = true): Connect
   return completeError(new ConnectError("internal error", Code.Internal), detail);
 }
 
-/** A PairError as a status; a tenant that is there already has its own (`already_exists`). */
+/** Reasons within a row that have a status of their own. */
+const STATUS_OF_REASON: ReadonlyMap<unknown, Code> = new Map([
+  ["already_exists", Code.AlreadyExists],
+  // "A client-specified test-and-set fails: the client should restart a read-modify-write sequence."
+  ["context_mismatch", Code.Aborted],
+]);
+
+/** A PairError as a status. */
 function fromPairError(error: PairError): ConnectError {
-  const code = error.details.reason === "already_exists" ? Code.AlreadyExists : STATUS[error.error];
+  const code = STATUS_OF_REASON.get(error.details.reason) ?? STATUS[error.error];
   const details: Record<string, string> = {};
   for (const [name, fact] of Object.entries(error.details)) details[name] = String(fact);
+  const vectorClock = error instanceof ContextMismatch ? fromClock(error.present) : undefined;
+  const value = { code: error.code, name: error.error, details, vectorClock };
   return new ConnectError(oneLine(error.message), code, undefined, [
-    { desc: ErrorDetailSchema, value: { code: error.code, name: error.error, details } },
+    { desc: ErrorDetailSchema, value },
   ]);
 }
 

@@ -191,6 +191,23 @@ Deno.test("cli: concurrent writes are all shown, and a put with their context se
     assert.deepEqual(await pairdb(url, ["get", "t", "k"]), ok("4\n"));
   }));
 
+Deno.test("cli: --if-context writes only to what has been read, and says what there is instead", () =>
+  withNode(async ({ url }) => {
+    const put = (...more: string[]) => pairdb(url, ["put", "t", "k", ...more, "--output", "json"]);
+    const made = JSON.parse((await put("1", "--if-context", "none")).out);
+    const next = JSON.parse((await put("2", "--if-context", made.context)).out);
+    const refused = await put("lost", "--if-context", made.context);
+    assert.equal(refused.code, 1);
+    assert.ok(refused.err.includes(`: it is now ${next.context} (code 1000 InvalidArgument)`));
+    assert.equal((await put("lost", "--if-context", "none")).code, 1);
+    const del = (context: string) => pairdb(url, ["del", "t", "k", "--if-context", context]);
+    assert.equal((await del(made.context)).code, 1);
+    assert.deepEqual(await pairdb(url, ["get", "t", "k"]), ok("2\n"));
+    assert.equal((await del(next.context)).code, 0);
+    assert.equal((await put("x", "--if-context", "")).code, 2);
+    assert.equal((await put("x", "--if-context", "none", "--context", made.context)).code, 2);
+  }));
+
 Deno.test("cli: what is exported can be imported, byte for byte, and a second import changes nothing", () =>
   withNode(async ({ url }) => {
     const records = [

@@ -3,12 +3,13 @@
  * @module
  */
 import { type ConsistencyLevel, encodeContext } from "../../client/mod.ts";
-import { contextOf } from "../context.ts";
+import { conditionOf } from "../context.ts";
 import { connect, print, type Shell } from "../shell.ts";
 
 /** Flags of `del`. */
 export interface DelFlags {
   readonly context?: string;
+  readonly ifContext?: string;
   readonly consistency?: ConsistencyLevel;
 }
 
@@ -19,9 +20,9 @@ export async function del(
   key: string,
   flags: DelFlags,
 ): Promise<number> {
-  const context = contextOf(flags.context);
+  const condition = conditionOf(flags);
   const db = await connect(shell);
-  const deleted = await db.delete(tenant, key, { context, consistency: flags.consistency });
+  const deleted = await db.delete(tenant, key, { ...condition, consistency: flags.consistency });
   print(shell, deleted.existed ? "OK" : "OK (there was no value)", {
     key,
     existed: deleted.existed,

@@ -80,6 +80,10 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
       "--context <context>",
       "replace what this context has seen, as get --output json gave it",
     )
+    .option(
+      "--if-context <context>",
+      "store only if this is the key's context; none: only if it has no value",
+    )
     .addOption(consistencyOption());
   remote(
     program,
@@ -100,6 +104,10 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
     .option(
       "--context <context>",
       "delete what this context has seen, as get --output json gave it",
+    )
+    .option(
+      "--if-context <context>",
+      "delete only if this is the key's context; none: only if it has no value",
     )
     .addOption(consistencyOption());
   remote(program, "scan <tenant>", "Print keys and values in key order", async (

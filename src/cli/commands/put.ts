@@ -3,7 +3,7 @@
  * @module
  */
 import { type ConsistencyLevel, encodeContext } from "../../client/mod.ts";
-import { contextOf } from "../context.ts";
+import { conditionOf } from "../context.ts";
 import { MAX_VALUE_BYTES } from "../../model/mod.ts";
 import { readAll } from "../input.ts";
 import { connect, print, type Shell, UsageError } from "../shell.ts";
@@ -13,6 +13,7 @@ export interface PutFlags {
   /** Milliseconds. */
   readonly ttl?: number;
   readonly context?: string;
+  readonly ifContext?: string;
   readonly consistency?: ConsistencyLevel;
 }
 
@@ -24,12 +25,12 @@ export async function put(
   value: string | undefined,
   flags: PutFlags,
 ): Promise<number> {
-  const context = contextOf(flags.context);
+  const condition = conditionOf(flags);
   const bytes = await readValue(shell, value);
   const db = await connect(shell);
   const written = await db.put(tenant, key, bytes, {
     ttlMs: flags.ttl,
-    context,
+    ...condition,
     consistency: flags.consistency,
   });
   print(shell, "OK", {

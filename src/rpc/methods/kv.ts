@@ -33,6 +33,7 @@ export interface GetCall extends Call {
 /** Delete. */
 export interface DeleteCall extends GetCall {
   readonly context: VectorClock | undefined;
+  readonly ifContext: boolean;
 }
 
 /** Its answer. */

@@ -61,8 +61,9 @@ export function keyValueService(
       return fromState(await readInTurn(values.get(turnKey), { name, read, sizeOf: valueBytes }));
     },
 
-    async delete({ tenantId, key, vectorClock, consistency }, { values }) {
-      const call = { tenant: tenantId, key, context: toClock(vectorClock), consistency };
+    async delete({ tenantId, key, vectorClock, consistency, ifContext }, { values }) {
+      const context = toClock(vectorClock);
+      const call = { tenant: tenantId, key, context, consistency, ifContext };
       const done = await methods.delete(call, values.get(watchKey));
       return { ...fromWrite(done), existed: done.existed };
     },
@@ -90,13 +91,17 @@ export function keyValueService(
 }
 
 function toPut(
-  { key, value, vectorClock, ttlMs }: Pick<PutItem, "key" | "value" | "vectorClock" | "ttlMs">,
+  { key, value, vectorClock, ttlMs, ifContext }: Pick<
+    PutItem,
+    "key" | "value" | "vectorClock" | "ttlMs" | "ifContext"
+  >,
 ): PutInput {
   return {
     key,
     value,
     context: toClock(vectorClock),
     ttlMs: ttlMs === undefined ? undefined : toCount(ttlMs, "ttl_ms"),
+    ifContext,
   };
 }
 

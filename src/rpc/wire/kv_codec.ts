@@ -44,7 +44,7 @@ export interface Encoder<T> {
 export function decodePut(bytes: Uint8Array): PutCall {
   const reader = new WireReader(bytes);
   let tenant = "", key: Key = "", value: Uint8Array | undefined, clock: ClockParts | undefined;
-  let consistency = 0, ttlMs: number | undefined;
+  let consistency = 0, ttlMs: number | undefined, ifContext = false;
   while (reader.more) {
     const tag = reader.tag();
     if (tag === bytesTag(1)) tenant = reader.text();
@@ -53,10 +53,11 @@ export function decodePut(bytes: Uint8Array): PutCall {
     else if (tag === bytesTag(4)) clock = readClock(reader.message(), clock);
     else if (tag === varintTag(5)) consistency = reader.int32();
     else if (tag === varintTag(6)) ttlMs = reader.int64();
-    else reader.skip(tag, 6);
+    else if (tag === varintTag(7)) ifContext = reader.bool();
+    else reader.skip(tag, 7);
   }
   const context = toContext(clock);
-  return { tenant, key, value, context, consistency, ttlMs: toTtl(ttlMs) };
+  return { tenant, key, value, context, consistency, ttlMs: toTtl(ttlMs), ifContext };
 }
 
 /** @throws MalformedMessage */
@@ -76,16 +77,18 @@ export function decodeGet(bytes: Uint8Array): GetCall {
 /** @throws MalformedMessage, PairError InvalidArgument (1000) for a number out of its range */
 export function decodeDelete(bytes: Uint8Array): DeleteCall {
   const reader = new WireReader(bytes);
-  let tenant = "", key: Key = "", clock: ClockParts | undefined, consistency = 0;
+  let tenant = "", key: Key = "", clock: ClockParts | undefined;
+  let consistency = 0, ifContext = false;
   while (reader.more) {
     const tag = reader.tag();
     if (tag === bytesTag(1)) tenant = reader.text();
     else if (tag === bytesTag(2)) key = reader.textBytes();
     else if (tag === bytesTag(3)) clock = readClock(reader.message(), clock);
     else if (tag === varintTag(4)) consistency = reader.int32();
-    else reader.skip(tag, 4);
+    else if (tag === varintTag(5)) ifContext = reader.bool();
+    else reader.skip(tag, 5);
   }
-  return { tenant, key, context: toContext(clock), consistency };
+  return { tenant, key, context: toContext(clock), consistency, ifContext };
 }
 
 /** @throws MalformedMessage, PairError InvalidArgument (1000) for a number out of its range */
@@ -126,17 +129,25 @@ interface PutItem extends PutInput {
   value: Uint8Array | undefined;
   context: ClockParts | undefined;
   ttlMs: number | undefined;
+  ifContext: boolean;
 }
 
 function readItem(reader: WireReader): PutItem {
-  const item: PutItem = { key: "", value: undefined, context: undefined, ttlMs: undefined };
+  const item: PutItem = {
+    key: "",
+    value: undefined,
+    context: undefined,
+    ttlMs: undefined,
+    ifContext: false,
+  };
   while (reader.more) {
     const tag = reader.tag();
     if (tag === bytesTag(1)) item.key = reader.textBytes();
     else if (tag === bytesTag(2)) item.value = reader.bytes();
     else if (tag === bytesTag(3)) item.context = readClock(reader.message(), item.context);
     else if (tag === varintTag(4)) item.ttlMs = reader.int64();
-    else reader.skip(tag, 4);
+    else if (tag === varintTag(5)) item.ifContext = reader.bool();
+    else reader.skip(tag, 5);
   }
   return item;
 }
