@@ -39,12 +39,19 @@ export function toValue(value: string | Uint8Array): Uint8Array {
   throw new PairError("InvalidArgument", "Cannot take the value: it is not well-formed Unicode");
 }
 
+type TextKind = "key" | "tenant id" | "snapshot's name" | "idempotency key";
+
+/** An idempotency key as it goes into a message. */
+export function toKey(key: string | undefined): string | undefined {
+  return key === undefined ? undefined : toText(key, "idempotency key");
+}
+
 /**
  * Text as it goes into a message.
  * @throws PairError InvalidKey, InvalidTenantID or InvalidArgument, when it is not well-formed: encoding would change
  *   it without a word, and another key would be meant
  */
-export function toText(text: string, what: "key" | "tenant id" | "snapshot's name"): string {
+export function toText(text: string, what: TextKind): string {
   if (text.isWellFormed()) return text;
   throw new PairError(
     what === "key" ? "InvalidKey" : what === "tenant id" ? "InvalidTenantID" : "InvalidArgument",

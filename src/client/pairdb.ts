@@ -23,6 +23,7 @@ import {
   toConsistency,
   toInt64,
   toItem,
+  toKey,
   toText,
   toTtl,
   toValue,
@@ -143,6 +144,7 @@ export class PairDB {
         consistency: toConsistency(options.consistency),
         ttlMs: toTtl(options.ttlMs),
         ifContext: options.ifContext ?? false,
+        idempotencyKey: toKey(options.idempotencyKey),
       }, call);
       return written(answer);
     });
@@ -172,6 +174,7 @@ export class PairDB {
         vectorClock: toClock(options.context),
         consistency: toConsistency(options.consistency),
         ifContext: options.ifContext ?? false,
+        idempotencyKey: toKey(options.idempotencyKey),
       }, call);
       return { ...written(answer), existed: answer.existed };
     });
@@ -192,6 +195,7 @@ export class PairDB {
         items: items.map(toItem),
         consistency: toConsistency(options.consistency),
         skipUnchanged: options.skipUnchanged ?? false,
+        idempotencyKey: toKey(options.idempotencyKey),
       }, call);
       return { results: answer.results.map(written), unchanged: answer.unchanged };
     });

@@ -59,8 +59,18 @@ export interface KeyOptions extends CallOptions {
   readonly consistency?: ConsistencyLevel | undefined;
 }
 
+/** For every write. */
+export interface OnceOptions extends KeyOptions {
+  /**
+   * Applies the write once: the same write with the same key gets the same answer and is not applied again, so
+   * it can be sent again when an answer was lost. 16 to 64 bytes of UTF-8 without control characters, unique
+   * among the tenant's writes; `crypto.randomUUID()` makes one. With another write it is refused.
+   */
+  readonly idempotencyKey?: string | undefined;
+}
+
 /** For a put or a delete. */
-export interface WriteOptions extends KeyOptions {
+export interface WriteOptions extends OnceOptions {
   /**
    * The context of an earlier answer: the write replaces what that has seen, and what is concurrent
    * stays as siblings. Absent: the write replaces everything the coordinator sees.
@@ -94,7 +104,7 @@ export interface BatchItem {
 }
 
 /** For a batch of puts. */
-export interface BatchPutOptions extends KeyOptions {
+export interface BatchPutOptions extends OnceOptions {
   /** Leave alone what already has exactly this value; makes repeating a batch free of effects. */
   readonly skipUnchanged?: boolean | undefined;
 }

@@ -9,6 +9,7 @@ export {
   EmbeddedPairDB,
   type EmbeddedPutOptions,
   type EmbeddedValue,
+  type EmbeddedWriteOptions,
   type OpenOptions,
   openPairDB,
 } from "./pairdb.ts";

@@ -12,6 +12,7 @@ import { PairError, reconcileOperator } from "../model/mod.ts";
 import {
   claimIdentity,
   type DiskThresholds,
+  type IdempotencyLimits,
   openStorageNode,
   readIdentity,
   type StorageNode,
@@ -31,6 +32,8 @@ export interface NodeOptions {
   readonly engine?: EngineOptions;
   /** Whether the first write of a tenant makes it. Default true. */
   readonly tenantAutoCreate?: boolean;
+  /** How many writes with an idempotency key are remembered, and how long. */
+  readonly idempotency?: IdempotencyLimits | undefined;
   /** Shares of the disk in use at which the node says so. */
   readonly diskThresholds?: DiskThresholds | undefined;
   /** How much of watching there may be. */
@@ -78,6 +81,7 @@ async function open(runtime: Runtime, options: NodeOptions): Promise<StorageNode
       version,
       dataDir,
       tenantAutoCreate: options.tenantAutoCreate ?? true,
+      idempotency: options.idempotency,
       diskThresholds: options.diskThresholds,
       watch: options.watch,
       memoryUsage,

@@ -23,6 +23,12 @@ export interface OpenOptions {
   readonly log?: Log;
 }
 
+/** What every write may bring. */
+export interface EmbeddedWriteOptions {
+  /** Applies the write once, however often it comes with this key. 16 to 64 bytes of UTF-8. */
+  readonly idempotencyKey?: string;
+}
+
 /** A put's options. */
 export interface EmbeddedPutOptions {
   /** The context of an earlier answer: the write replaces what that has seen. Absent: everything. */
@@ -110,9 +116,11 @@ export class EmbeddedPairDB implements AsyncDisposable {
     tenant: string,
     key: string,
     value: string | Uint8Array,
-    options: EmbeddedPutOptions = {},
+    options: EmbeddedPutOptions & EmbeddedWriteOptions = {},
   ): Promise<VectorClock> {
-    return (await this.node.put(tenant, item({ key, value, ...options }))).clock;
+    const { idempotencyKey } = options;
+    const input = { ...item({ key, value, ...options }), idempotencyKey };
+    return (await this.node.put(tenant, input)).clock;
   }
 
   /** Reads a key; undefined when it has no value. */
@@ -125,14 +133,18 @@ export class EmbeddedPairDB implements AsyncDisposable {
   async delete(
     tenant: string,
     key: string,
-    { context, ifContext }: Pick<EmbeddedPutOptions, "context" | "ifContext"> = {},
+    options: Pick<EmbeddedPutOptions, "context" | "ifContext"> & EmbeddedWriteOptions = {},
   ): Promise<boolean> {
-    return (await this.node.delete(tenant, { key, context, ifContext })).existed;
+    return (await this.node.delete(tenant, { key, ...options })).existed;
   }
 
   /** Stores up to 1000 values of one tenant: all of them or none. */
-  async batchPut(tenant: string, items: readonly EmbeddedItem[]): Promise<void> {
-    await this.node.batchPut(tenant, items.map(item));
+  async batchPut(
+    tenant: string,
+    items: readonly EmbeddedItem[],
+    options: EmbeddedWriteOptions = {},
+  ): Promise<void> {
+    await this.node.batchPut(tenant, items.map(item), options);
   }
 
   /** Live keys in byte order, or backwards, as of one moment. */

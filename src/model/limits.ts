@@ -36,3 +36,9 @@ export const WARN_SIBLINGS = 25;
 
 /** Bytes of the values of all concurrent versions of one key: 64 MiB. Every read of the key carries them all. */
 export const MAX_SIBLING_BYTES = 64 * 1024 * 1024;
+
+/** Bytes of an idempotency key: enough that no two clients think of the same one, at least. */
+export const MIN_IDEMPOTENCY_KEY_BYTES = 16;
+
+/** The same, at most. */
+export const MAX_IDEMPOTENCY_KEY_BYTES = 64;

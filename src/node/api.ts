@@ -52,8 +52,25 @@ export interface PutInput {
   readonly ttlMs?: number | undefined;
 }
 
+/** What a client asks of a write as a whole. */
+export interface WriteOptions {
+  /**
+   * Applies the write once: the same write with the same key gets the same answer, for as long as it is
+   * remembered. 16 to 64 bytes of UTF-8 without control characters.
+   * @throws PairError InvalidArgument (1000) with the detail `reason: idempotency_key_reused` when it came
+   *   with another write
+   */
+  readonly idempotencyKey?: string | undefined;
+}
+
 /** A delete that a client asks for. */
 export type DeleteInput = Pick<PutInput, "key" | "context" | "ifContext">;
+
+/** For a batch. */
+export interface BatchPutOptions extends WriteOptions {
+  /** Leave a key alone when its one version has this value already, and neither has a TTL. */
+  readonly skipUnchanged?: boolean | undefined;
+}
 
 /** Who waits for a write, and may stop waiting before it is done. */
 export interface WriteWatch {
@@ -368,7 +385,7 @@ export interface StorageNode {
    * @throws PairError ResourceExhausted (2008) beyond 100 concurrent versions, 64 MiB of them, or 1000
    *   entries in the clock
    */
-  put(tenant: string, input: PutInput, watch?: WriteWatch): Promise<WriteResult>;
+  put(tenant: string, input: PutInput & WriteOptions, watch?: WriteWatch): Promise<WriteResult>;
   /** Undefined when the key has no live value (absent, deleted, expired, or the tenant does not exist and auto_create is on). */
   get(tenant: string, key: Key): ReadResult | undefined;
   /** The same, for callers that can wait: a promise when the key has to come from a slow disk. */
@@ -382,7 +399,7 @@ export interface StorageNode {
    */
   delete(
     tenant: string,
-    input: DeleteInput,
+    input: DeleteInput & WriteOptions,
     watch?: WriteWatch,
   ): Promise<WriteResult & { existed: boolean }>;
   /**
@@ -394,7 +411,7 @@ export interface StorageNode {
   batchPut(
     tenant: string,
     items: readonly PutInput[],
-    options?: { skipUnchanged?: boolean },
+    options?: BatchPutOptions,
     watch?: WriteWatch,
   ): Promise<{ results: readonly WriteResult[]; unchanged: number }>;
   /**

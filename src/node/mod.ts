@@ -6,6 +6,7 @@ export * from "./api.ts";
 export { DEFAULT_WATCH_LIMITS, type WatchLimits } from "./changes.ts";
 export type { DiskThresholds } from "./disk_guard.ts";
 export { DEFAULT_DISK_THRESHOLDS } from "./health.ts";
+export { DEFAULT_IDEMPOTENCY, type IdempotencyLimits } from "./idempotency/mod.ts";
 export { claimIdentity, type Identity, readIdentity } from "./identity.ts";
 export { valueBytes } from "./reads.ts";
 export { type Restored, restoreNode, type RestoreOptions } from "./restore.ts";

@@ -20,6 +20,7 @@ import {
 } from "../model/mod.ts";
 import { DiskError, type Runtime } from "../runtime/mod.ts";
 import type {
+  BatchPutOptions,
   CompactInput,
   DeleteInput,
   Health,
@@ -43,12 +44,25 @@ import type {
   TransferEntry,
   WatchEvent,
   WatchInput,
+  WriteOptions,
   WriteResult,
   WriteWatch,
 } from "./api.ts";
 import { DISK_STATES, DiskGuard, type DiskThresholds, estimateWrite } from "./disk_guard.ts";
 import { DEFAULT_DISK_THRESHOLDS, HealthMonitor } from "./health.ts";
 import { Changes, DEFAULT_WATCH_LIMITS, type WatchLimits } from "./changes.ts";
+import {
+  batchRequest,
+  checkIdempotencyKey,
+  DEFAULT_IDEMPOTENCY,
+  deleteRequest,
+  type IdempotencyLimits,
+  type KeyedRequest,
+  type Once,
+  putRequest,
+  WriteMemory,
+  type WriteOutcome,
+} from "./idempotency/mod.ts";
 import { getKey, KeyScan, NO_KEYS, readKey, readKeys } from "./reads.ts";
 import { Tenants } from "./tenants.ts";
 import { countRange, estimateRange, streamRange, type TransferParts } from "./transfer.ts";
@@ -87,6 +101,8 @@ export interface StorageNodeOptions {
   readonly tenantAutoCreate: boolean;
   /** How long a write is held back while compactions are behind before it is refused, ms. Default 10 s. */
   readonly writeStallMsMax?: number;
+  /** How many writes with an idempotency key are remembered, and how long. Default {@link DEFAULT_IDEMPOTENCY}. */
+  readonly idempotency?: IdempotencyLimits | undefined;
   /** When a filling disk makes the node degraded; default {@link DEFAULT_DISK_THRESHOLDS}. */
   readonly diskThresholds?: DiskThresholds;
   /** How much of watching there may be; default {@link DEFAULT_WATCH_LIMITS}. */
@@ -104,12 +120,16 @@ export function openStorageNode(options: StorageNodeOptions): StorageNode {
   return new EngineNode(options);
 }
 
+/** A write of the write path, together with its outcome. */
+type KeyedStep = (tree: Tree, once: Once) => Promise<unknown>;
+
 class EngineNode implements StorageNode {
   readonly nodeId: string;
   #options: StorageNodeOptions;
   #engine: Engine;
   #runtime: Runtime;
   #tenants: Tenants;
+  #memory: WriteMemory;
   #writes: WritePath;
   #changes: Changes;
   #monitor: HealthMonitor;
@@ -125,6 +145,7 @@ class EngineNode implements StorageNode {
     this.#engine = engine;
     this.#runtime = runtime;
     this.#tenants = new Tenants(engine, options.tenantAutoCreate);
+    this.#memory = new WriteMemory(engine, options.idempotency ?? DEFAULT_IDEMPOTENCY);
     this.#writes = new WritePath(engine, runtime, nodeId);
     this.#changes = new Changes(engine, runtime, options.watch ?? DEFAULT_WATCH_LIMITS);
     const thresholds = options.diskThresholds ?? DEFAULT_DISK_THRESHOLDS;
@@ -138,11 +159,23 @@ class EngineNode implements StorageNode {
     this.#startedAtMs = clock.monotonicMs();
   }
 
-  async put(tenant: string, input: PutInput, watch?: WriteWatch): Promise<WriteResult> {
+  async put(
+    tenant: string,
+    input: PutInput & WriteOptions,
+    watch?: WriteWatch,
+  ): Promise<WriteResult> {
     this.#checkUse(tenant);
     const item = checkPut(input, this.#nowMs());
+    const key = checkIdempotencyKey(input.idempotencyKey);
     this.#checkCondition(tenant, item);
-    this.#disk.admit("put", estimateWrite(item.key.length + item.value.length));
+    const room = estimateWrite(item.key.length + item.value.length);
+    if (key !== undefined) {
+      const request = putRequest(key, item, input.ttlMs);
+      const step: KeyedStep = (tree, once) => this.#writes.put(tree, item, watch, once);
+      return (await this.#once(tenant, request, { kind: "put", bytes: room }, step, watch))
+        .results[0];
+    }
+    this.#disk.admit("put", room);
     return await this.#change(tenant, watch, (tree) => this.#writes.put(tree, item, watch));
   }
 
@@ -162,13 +195,28 @@ class EngineNode implements StorageNode {
 
   async delete(
     tenant: string,
-    input: DeleteInput,
+    input: DeleteInput & WriteOptions,
     watch?: WriteWatch,
   ): Promise<WriteResult & { existed: boolean }> {
     this.#checkUse(tenant);
     const item = checkDelete(input);
+    const idempotencyKey = checkIdempotencyKey(input.idempotencyKey);
     this.#checkCondition(tenant, item);
-    this.#disk.admit("delete", estimateWrite(item.key.length));
+    const room = estimateWrite(item.key.length);
+    if (idempotencyKey !== undefined) {
+      // Its tenant is made: there is no other place for what became of it.
+      const request = deleteRequest(idempotencyKey, item);
+      const step: KeyedStep = (tree, once) => this.#writes.delete(tree, item, watch, once);
+      const { results, existed } = await this.#once(
+        tenant,
+        request,
+        { kind: "delete", bytes: room },
+        step,
+        watch,
+      );
+      return { ...results[0], existed };
+    }
+    this.#disk.admit("delete", room);
     // No tenant is made only to delete from it.
     const absent = { clock: EMPTY_CLOCK, timestampMs: this.#writes.stamp(), existed: false };
     return await this.#change(
@@ -182,15 +230,31 @@ class EngineNode implements StorageNode {
   async batchPut(
     tenant: string,
     items: readonly PutInput[],
-    options: { skipUnchanged?: boolean } = {},
+    options: BatchPutOptions = {},
     watch?: WriteWatch,
   ): Promise<{ results: readonly WriteResult[]; unchanged: number }> {
     this.#checkUse(tenant);
     const checked = checkBatch(items, this.#nowMs());
+    const key = checkIdempotencyKey(options.idempotencyKey);
     for (let i = 0; i < checked.length; i++) this.#checkCondition(tenant, checked[i], i);
     const bytes = checked.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
-    this.#disk.admit("put", estimateWrite(bytes, checked.length));
+    const room = estimateWrite(bytes, checked.length);
     const skipUnchanged = options.skipUnchanged ?? false;
+    if (key !== undefined) {
+      const ttls = items.map(({ ttlMs }) => ttlMs);
+      const request = batchRequest(key, checked, ttls, skipUnchanged);
+      const step: KeyedStep = (tree, once) =>
+        this.#writes.batchPut(tree, checked, skipUnchanged, watch, once);
+      const { results, unchanged } = await this.#once(
+        tenant,
+        request,
+        { kind: "put", bytes: room },
+        step,
+        watch,
+      );
+      return { results, unchanged };
+    }
+    this.#disk.admit("put", room);
     return await this.#change(
       tenant,
       watch,
@@ -332,8 +396,14 @@ class EngineNode implements StorageNode {
 
   async dropTenant(tenant: string): Promise<void> {
     this.#checkUse(tenant);
-    await this.#tenants.drop(tenant);
+    const { id } = await this.#tenants.drop(tenant);
     this.#changes.end(tenant, new PairError("InvalidTenantID", "The tenant was dropped"));
+    try {
+      await this.#memory.forget(id);
+    } catch (error) {
+      // The tenant is gone all the same; what is left of it nobody can reach, and the next start clears it.
+      this.#runtime.log.warn("node.idempotency_left", { tenant, error: String(error) });
+    }
   }
 
   async flush(tenant?: string): Promise<void> {
@@ -467,21 +537,63 @@ class EngineNode implements StorageNode {
   }
 
   /**
+   * Runs a write with an idempotency key, unless it was here before: then its outcome is told again. That is
+   * looked up before the disk has a say, for it needs no room; and once more in the step of the write, for
+   * another one like it may have waited in the same place.
+   * @param room  what the disk is asked for
+   * @param step  a write of the write path; its answer is what `once` was given
+   */
+  async #once(
+    tenant: string,
+    request: KeyedRequest,
+    room: { readonly kind: "put" | "delete"; readonly bytes: number },
+    step: KeyedStep,
+    watch: WriteWatch | undefined,
+  ): Promise<WriteOutcome> {
+    const opening = this.#memory.open();
+    if (opening !== undefined) {
+      await opening;
+      this.#checkOpen();
+      if (watch?.gone) throw abandoned();
+    }
+    const nowMs = this.#nowMs();
+    const known = this.#tenants.findForUse(tenant);
+    const found = known && this.#memory.find(known, request, nowMs);
+    if (found !== undefined) return await this.#memory.replay(found, watch);
+    this.#disk.admit(room.kind, room.bytes);
+    const run = async (tree: Tree): Promise<WriteOutcome> => {
+      const again = this.#memory.find(tree, request, nowMs);
+      if (again !== undefined) return await this.#memory.replay(again, watch);
+      const once = this.#memory.once(tree, request, nowMs);
+      await step(tree, once);
+      return once.outcome!;
+    };
+    return await this.#change(tenant, watch, run, undefined, this.#memory.tree);
+  }
+
+  /**
    * Runs a write of a tenant's tree, once the tree takes writes. The tenant is made first, unless there
    * is an answer for one that is absent. Nothing happens between the last look at the tree and the
    * synchronous part of `step`, which hands the write to the log and tells `watch` so: the tree cannot be
    * dropped there, and nobody can leave.
+   * @param beside  a tree of the node's own that the same batch goes to
    */
   #change<T>(
     tenant: string,
     watch: WriteWatch | undefined,
     step: (tree: Tree) => Promise<T>,
     absent?: T,
+    beside?: Tree,
   ): Promise<T> {
     const tree = this.#tenants.findForUse(tenant);
-    const admitted = tree && this.#engine.admit(tree, false);
+    const admitted = tree && this.#admit(tree, beside, false);
     const isFree = tree !== undefined && admitted === undefined;
-    return isFree ? step(tree) : this.#changeLater(tenant, watch, step, absent, admitted);
+    return isFree ? step(tree) : this.#changeLater(tenant, watch, step, absent, beside, admitted);
+  }
+
+  /** Undefined when both trees take writes now. */
+  #admit(tree: Tree, beside: Tree | undefined, delayed: boolean): Promise<void> | undefined {
+    return this.#engine.admit(tree, delayed) ?? (beside && this.#engine.admit(beside, delayed));
   }
 
   /** The same where there is no tree yet, or it takes no writes before `admitted`. */
@@ -490,6 +602,7 @@ class EngineNode implements StorageNode {
     watch: WriteWatch | undefined,
     step: (tree: Tree) => Promise<T>,
     absent: T | undefined,
+    beside: Tree | undefined,
     admitted: Promise<void> | undefined,
   ): Promise<T> {
     const { clock } = this.#runtime;
@@ -509,7 +622,7 @@ class EngineNode implements StorageNode {
         admitted = undefined;
         continue;
       }
-      admitted = this.#engine.admit(tree, heldSinceMs >= 0);
+      admitted = this.#admit(tree, beside, heldSinceMs >= 0);
       if (admitted === undefined) return await step(tree);
     }
   }

@@ -9,6 +9,7 @@
 import type { Engine, Tree } from "../engine/mod.ts";
 import { PairError, reconcileOperator } from "../model/mod.ts";
 import type { TenantInfo, TenantOptions } from "./api.ts";
+import { isHiddenTree } from "./idempotency/mod.ts";
 
 /** The tenants of one node. Ids are valid when they get here. */
 export class Tenants {
@@ -71,17 +72,18 @@ export class Tenants {
     return this.#describe(tree);
   }
 
-  /** @throws PairError InvalidTenantID (1004) when there is none */
-  async drop(tenant: string): Promise<void> {
+  /** @returns its tree, as it was. @throws PairError InvalidTenantID (1004) when there is none */
+  async drop(tenant: string): Promise<Tree> {
     while (this.#changing.has(tenant)) await this.#changing.get(tenant); // as in create
     const tree = this.mustFind(tenant);
     await this.#change(tenant, () => this.#engine.dropTree(tree));
+    return tree;
   }
 
   /** All tenants, in order of their id. */
   list(): readonly TenantInfo[] {
     return this.#engine.trees()
-      .filter(({ name }) => !this.#changing.has(name))
+      .filter((tree) => !isHiddenTree(tree) && !this.#changing.has(tree.name))
       .map((tree) => this.#describe(tree))
       .sort((a, b) => (a.tenant < b.tenant ? -1 : 1));
   }

@@ -45,7 +45,10 @@ import {
 } from "../model/mod.ts";
 import type { Runtime } from "../runtime/mod.ts";
 import type { WriteResult, WriteWatch } from "./api.ts";
+import type { Once } from "./idempotency/mod.ts";
 import type { CheckedDelete, CheckedKey, CheckedPut, CheckedReplica } from "./validate.ts";
+
+const NOTHING_ELSE = Object.freeze({ existed: false, unchanged: 0 });
 
 /** A key of a batch, as the batch has made it so far. */
 interface BatchRow {
@@ -59,7 +62,8 @@ interface BatchRow {
 
 /**
  * Changes keys of one engine in the name of one node. Input is checked when it gets here. Each method tells
- * its `watch` in the step in which the log gets the write.
+ * its `watch` in the step in which the log gets the write. A write with `once` goes there together with its
+ * outcome.
  */
 export class WritePath {
   #engine: Engine;
@@ -89,6 +93,7 @@ export class WritePath {
     tree: Tree,
     { key, context, ifContext, value, expiresAtMs }: CheckedPut,
     watch?: WriteWatch,
+    once?: Once,
   ): Promise<WriteResult> {
     const timestampMs = this.stamp();
     const before = this.#engine.getPending(tree, key);
@@ -102,7 +107,11 @@ export class WritePath {
       expiresAtMs: expiresAtMs ?? defaultExpiry(tree, timestampMs),
     });
     const result = { clock: made.clock, timestampMs };
-    return this.#engine.write([putState(tree, key, made.state)], "write", watch).then(() => result);
+    const mutations = [putState(tree, key, made.state)];
+    const stored = once === undefined
+      ? this.#engine.write(mutations, "write", watch)
+      : once.write(mutations, "write", { ...NOTHING_ELSE, results: [result] }, watch);
+    return stored.then(() => result);
   }
 
   /** Deletes a client's key; where there is no version at all, nothing is written. */
@@ -110,6 +119,7 @@ export class WritePath {
     tree: Tree,
     { key, context, ifContext }: CheckedDelete,
     watch?: WriteWatch,
+    once?: Once,
   ): Promise<WriteResult & { existed: boolean }> {
     const timestampMs = this.stamp();
     const before = this.#engine.getPending(tree, key);
@@ -117,13 +127,23 @@ export class WritePath {
     if (ifContext && !meetsCondition(local, context, timestampMs)) {
       return await this.#refuse(tree, key, before);
     }
-    if (local.length === 0) return { clock: EMPTY_CLOCK, timestampMs, existed: false };
+    if (local.length === 0) {
+      const nothing = { clock: EMPTY_CLOCK, timestampMs };
+      // That there was nothing is remembered: when it comes again there may be something.
+      await once?.write([], "delete", { ...NOTHING_ELSE, results: [nothing] }, watch);
+      return { ...nothing, existed: false };
+    }
     const nowMs = this.#runtime.clock.wallMs();
     const existed = local.some((version) => isLive(version, nowMs));
     const tombstone = { context, value: undefined, timestampMs, expiresAtMs: 0 };
     const made = this.#coordinate(tree, before, tombstone);
-    await this.#engine.write([putState(tree, key, made.state)], "delete", watch);
-    return { clock: made.clock, timestampMs, existed };
+    const mutations = [putState(tree, key, made.state)];
+    const result = { clock: made.clock, timestampMs };
+    if (once === undefined) await this.#engine.write(mutations, "delete", watch);
+    else {
+      await once.write(mutations, "delete", { ...NOTHING_ELSE, existed, results: [result] }, watch);
+    }
+    return { ...result, existed };
   }
 
   /**
@@ -136,6 +156,7 @@ export class WritePath {
     items: readonly CheckedPut[],
     skipUnchanged: boolean,
     watch?: WriteWatch,
+    once?: Once,
   ): Promise<{ results: readonly WriteResult[]; unchanged: number }> {
     const timestampMs = this.stamp();
     const rows = new Map<number, BatchRow>();
@@ -165,7 +186,9 @@ export class WritePath {
       results.push({ clock: made.clock, timestampMs });
     }
     const mutations = changed.map(({ key, state }) => putState(tree, key, state!));
-    if (mutations.length > 0) await this.#engine.write(mutations, "write", watch);
+    if (once !== undefined) {
+      await once.write(mutations, "write", { ...NOTHING_ELSE, results, unchanged }, watch);
+    } else if (mutations.length > 0) await this.#engine.write(mutations, "write", watch);
     return { results, unchanged };
   }
 

@@ -208,6 +208,23 @@ Deno.test("cli: --if-context writes only to what has been read, and says what th
     assert.equal((await put("x", "--if-context", "none", "--context", made.context)).code, 2);
   }));
 
+Deno.test("cli: --idempotency-key has a put or a delete done once", () =>
+  withNode(async ({ url }) => {
+    const key = ["--idempotency-key", "0f8fad5b-d9cb-469f-a165-70867728950e", "--output", "json"];
+    const first = await pairdb(url, ["put", "t", "k", "1", ...key]);
+    assert.equal((await pairdb(url, ["put", "t", "k", "2"])).code, 0);
+    assert.deepEqual(await pairdb(url, ["put", "t", "k", "1", ...key]), first);
+    assert.deepEqual(await pairdb(url, ["get", "t", "k"]), ok("2\n"));
+    const other = await pairdb(url, ["del", "t", "k", ...key]);
+    assert.match(other.err, /the idempotency key was given to another write \(code 1000/);
+    const short = await pairdb(url, ["del", "t", "k", "--idempotency-key", "short"]);
+    assert.match(short.err, /16 to 64 bytes \(code 1000/);
+    assert.deepEqual(
+      await pairdb(url, ["tenant", "list"]).then(({ out }) => /idemp/.test(out)),
+      false,
+    );
+  }));
+
 Deno.test("cli: what is exported can be imported, byte for byte, and a second import changes nothing", () =>
   withNode(async ({ url }) => {
     const records = [

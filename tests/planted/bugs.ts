@@ -53,6 +53,9 @@ export const SUITES = {
   held: { file: "tests/unit/engine/held_memtables_test.ts" },
   states: { file: "tests/unit/model/own_state_test.ts" },
   tables: { file: "tests/unit/engine/sstable/table_kinds_test.ts" },
+  once: { file: "tests/crash/idempotency_crash_test.ts" },
+  remembered: { file: "tests/unit/node/idempotency/memory_test.ts" },
+  conditions: { file: "tests/unit/node/condition_test.ts" },
 } satisfies Record<string, Suite>;
 
 /** One planted bug. */
@@ -741,5 +744,41 @@ export const BUGS: readonly Bug[] = [
     find: "    const counter = Math.max(last, write.purgeFloor ?? 0) + 1;",
     replace: "    const counter = last + 1;",
     foundBy: "states",
+  },
+  {
+    name: "write an outcome behind its write and not with it",
+    breaks: "a crash in between has a write that comes again applied twice",
+    file: "src/node/idempotency/memory.ts",
+    find:
+      "        return this.#engine.write([...mutations, ...added.mutations], tag, { handedOver });",
+    replace: `        return this.#engine.write([...mutations], tag).then(() =>
+          this.#engine.write(added.mutations, tag, { handedOver })
+        );`,
+    foundBy: "once",
+  },
+  {
+    name: "tell an outcome before it is durable",
+    breaks: "a write that was answered to who came again may be lost",
+    file: "src/node/idempotency/memory.ts",
+    find: "    if (!isSameBytes(value, this.#engine.get(tree, key))) {",
+    replace: "    if (this.#engine.get(tree, key) !== undefined) {",
+    foundBy: "remembered",
+  },
+  {
+    name: "take away the outcome of a key that has come with another write since",
+    breaks: "the newer write is applied again when it comes again",
+    file: "src/node/idempotency/memory.ts",
+    find: "      if (this.#positionOf(key) === tail) mutations.push(remove(tree, key));",
+    replace: "      mutations.push(remove(tree, key));",
+    foundBy: "remembered",
+  },
+  {
+    name: "look at what is durable, not at what is under way, before a conditional write",
+    breaks: "two conditional writes at once both apply, and one of them is lost",
+    file: "src/node/writes.ts",
+    find: "    if (ifContext && !meetsCondition(versionsOf(before), context, timestampMs)) {",
+    replace: `    const seen = this.#engine.get(tree, key);
+    if (ifContext && !meetsCondition(versionsOf(seen), context, timestampMs)) {`,
+    foundBy: "conditions",
   },
 ];

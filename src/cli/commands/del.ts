@@ -10,6 +10,7 @@ import { connect, print, type Shell } from "../shell.ts";
 export interface DelFlags {
   readonly context?: string;
   readonly ifContext?: string;
+  readonly idempotencyKey?: string;
   readonly consistency?: ConsistencyLevel;
 }
 
@@ -22,7 +23,11 @@ export async function del(
 ): Promise<number> {
   const condition = conditionOf(flags);
   const db = await connect(shell);
-  const deleted = await db.delete(tenant, key, { ...condition, consistency: flags.consistency });
+  const deleted = await db.delete(tenant, key, {
+    ...condition,
+    idempotencyKey: flags.idempotencyKey,
+    consistency: flags.consistency,
+  });
   print(shell, deleted.existed ? "OK" : "OK (there was no value)", {
     key,
     existed: deleted.existed,

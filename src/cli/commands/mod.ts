@@ -84,6 +84,10 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
       "--if-context <context>",
       "store only if this is the key's context; none: only if it has no value",
     )
+    .option(
+      "--idempotency-key <text>",
+      "store once, however often it is said with this key of 16 to 64 bytes",
+    )
     .addOption(consistencyOption());
   remote(
     program,
@@ -108,6 +112,10 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
     .option(
       "--if-context <context>",
       "delete only if this is the key's context; none: only if it has no value",
+    )
+    .option(
+      "--idempotency-key <text>",
+      "delete once, however often it is said with this key of 16 to 64 bytes",
     )
     .addOption(consistencyOption());
   remote(program, "scan <tenant>", "Print keys and values in key order", async (

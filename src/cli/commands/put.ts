@@ -14,6 +14,7 @@ export interface PutFlags {
   readonly ttl?: number;
   readonly context?: string;
   readonly ifContext?: string;
+  readonly idempotencyKey?: string;
   readonly consistency?: ConsistencyLevel;
 }
 
@@ -31,6 +32,7 @@ export async function put(
   const written = await db.put(tenant, key, bytes, {
     ttlMs: flags.ttl,
     ...condition,
+    idempotencyKey: flags.idempotencyKey,
     consistency: flags.consistency,
   });
   print(shell, "OK", {

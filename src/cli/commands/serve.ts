@@ -74,6 +74,10 @@ async function runNode(
     version: VERSION,
     engine: engineOptions(config, key),
     tenantAutoCreate: config.tenant.auto_create,
+    idempotency: {
+      maxWrites: config.idempotency.max_writes,
+      maxAgeMs: config.idempotency.max_age,
+    },
     diskThresholds: {
       degraded: config.storage.max_disk_usage,
       strict: config.disk.strict,

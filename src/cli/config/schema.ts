@@ -474,6 +474,18 @@ const watch = z.strictObject({
   ),
 });
 
+/** Writes that clients want applied once. */
+const idempotency = z.strictObject({
+  max_writes: integer(
+    "Writes with an idempotency key that are remembered of each tenant; a batch counts as its items. More: clients may come back later, and about 200 bytes on the disk for each.",
+    { default: 100_000, min: 1, max: 100_000_000 },
+  ),
+  max_age: duration(
+    "How long such a write is remembered. After it, or when max_writes came later, the same write is applied anew.",
+    { default: "24h", min: "1s", max: "365d" },
+  ),
+});
+
 /** Figures for Prometheus. */
 const metrics = z.strictObject({
   enabled: flag("Whether GET /metrics answers.", true),
@@ -508,6 +520,7 @@ export const SECTIONS = {
   compaction: { title: "Merging tables in the background", schema: compaction },
   tenant: { title: "Tenants", schema: tenant },
   watch: { title: "Watching keys", schema: watch },
+  idempotency: { title: "Writes that clients want applied once", schema: idempotency },
   metrics: { title: "Figures for Prometheus", schema: metrics },
   encryption: { title: "Encryption at rest", schema: encryption },
   logging: { title: "What the node says about itself, on standard error", schema: logging },
@@ -529,6 +542,7 @@ export const configSchema = z.strictObject({
   compaction: compaction.prefault({}),
   tenant: tenant.prefault({}),
   watch: watch.prefault({}),
+  idempotency: idempotency.prefault({}),
   metrics: metrics.prefault({}),
   logging: logging.prefault({}),
 }).superRefine(({ auth, server, tls }, context) => {

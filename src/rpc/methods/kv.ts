@@ -10,6 +10,7 @@ import {
   type ReadResult,
   type StorageNode,
   valueBytes,
+  type WriteOptions,
   type WriteResult,
   type WriteWatch,
 } from "../../node/mod.ts";
@@ -23,7 +24,7 @@ interface Call {
 }
 
 /** Put. */
-export interface PutCall extends Call, PutInput {}
+export interface PutCall extends Call, PutInput, WriteOptions {}
 
 /** Get. */
 export interface GetCall extends Call {
@@ -31,7 +32,7 @@ export interface GetCall extends Call {
 }
 
 /** Delete. */
-export interface DeleteCall extends GetCall {
+export interface DeleteCall extends GetCall, WriteOptions {
   readonly context: VectorClock | undefined;
   readonly ifContext: boolean;
 }
@@ -42,7 +43,7 @@ export interface DeleteResult extends WriteResult {
 }
 
 /** BatchPut. */
-export interface BatchPutCall extends Call {
+export interface BatchPutCall extends Call, WriteOptions {
   readonly items: readonly PutInput[];
   readonly skipUnchanged: boolean;
 }
@@ -108,9 +109,9 @@ export function keyValueMethods(node: StorageNode): KeyValueMethods {
       return node.delete(call.tenant, call, watch);
     },
 
-    batchPut({ tenant, items, consistency, skipUnchanged }, watch) {
+    batchPut({ tenant, items, consistency, skipUnchanged, idempotencyKey }, watch) {
       checkConsistency(consistency);
-      return node.batchPut(tenant, items, { skipUnchanged }, watch);
+      return node.batchPut(tenant, items, { skipUnchanged, idempotencyKey }, watch);
     },
 
     async batchGet({ tenant, keys, consistency }) {

@@ -50,8 +50,8 @@ export function keyValueService(
   readiness: Readiness,
 ): Required<ServiceImpl<typeof KeyValueService>> {
   return {
-    async put({ tenantId, consistency, ...item }, { values }) {
-      const call = { tenant: tenantId, consistency, ...toPut(item) };
+    async put({ tenantId, consistency, idempotencyKey, ...item }, { values }) {
+      const call = { tenant: tenantId, consistency, idempotencyKey, ...toPut(item) };
       return fromWrite(await methods.put(call, values.get(watchKey)));
     },
 
@@ -61,15 +61,18 @@ export function keyValueService(
       return fromState(await readInTurn(values.get(turnKey), { name, read, sizeOf: valueBytes }));
     },
 
-    async delete({ tenantId, key, vectorClock, consistency, ifContext }, { values }) {
+    async delete({ tenantId, key, vectorClock, consistency, ...how }, { values }) {
+      const { ifContext, idempotencyKey } = how;
       const context = toClock(vectorClock);
-      const call = { tenant: tenantId, key, context, consistency, ifContext };
+      const call = { tenant: tenantId, key, context, consistency, ifContext, idempotencyKey };
       const done = await methods.delete(call, values.get(watchKey));
       return { ...fromWrite(done), existed: done.existed };
     },
 
-    async batchPut({ tenantId, items, consistency, skipUnchanged }, { values }) {
-      const call = { tenant: tenantId, items: items.map(toPut), consistency, skipUnchanged };
+    async batchPut({ tenantId, items, consistency, ...how }, { values }) {
+      const { skipUnchanged, idempotencyKey } = how;
+      const puts = items.map(toPut);
+      const call = { tenant: tenantId, items: puts, consistency, skipUnchanged, idempotencyKey };
       const { results, unchanged } = await methods.batchPut(call, values.get(watchKey));
       return { results: results.map(fromWrite), unchanged };
     },

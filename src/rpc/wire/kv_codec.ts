@@ -45,6 +45,7 @@ export function decodePut(bytes: Uint8Array): PutCall {
   const reader = new WireReader(bytes);
   let tenant = "", key: Key = "", value: Uint8Array | undefined, clock: ClockParts | undefined;
   let consistency = 0, ttlMs: number | undefined, ifContext = false;
+  let idempotencyKey: string | undefined;
   while (reader.more) {
     const tag = reader.tag();
     if (tag === bytesTag(1)) tenant = reader.text();
@@ -54,10 +55,12 @@ export function decodePut(bytes: Uint8Array): PutCall {
     else if (tag === varintTag(5)) consistency = reader.int32();
     else if (tag === varintTag(6)) ttlMs = reader.int64();
     else if (tag === varintTag(7)) ifContext = reader.bool();
-    else reader.skip(tag, 7);
+    else if (tag === bytesTag(8)) idempotencyKey = reader.text();
+    else reader.skip(tag, 8);
   }
   const context = toContext(clock);
-  return { tenant, key, value, context, consistency, ttlMs: toTtl(ttlMs), ifContext };
+  const ttl = toTtl(ttlMs);
+  return { tenant, key, value, context, consistency, ttlMs: ttl, ifContext, idempotencyKey };
 }
 
 /** @throws MalformedMessage */
@@ -78,7 +81,7 @@ export function decodeGet(bytes: Uint8Array): GetCall {
 export function decodeDelete(bytes: Uint8Array): DeleteCall {
   const reader = new WireReader(bytes);
   let tenant = "", key: Key = "", clock: ClockParts | undefined;
-  let consistency = 0, ifContext = false;
+  let consistency = 0, ifContext = false, idempotencyKey: string | undefined;
   while (reader.more) {
     const tag = reader.tag();
     if (tag === bytesTag(1)) tenant = reader.text();
@@ -86,15 +89,16 @@ export function decodeDelete(bytes: Uint8Array): DeleteCall {
     else if (tag === bytesTag(3)) clock = readClock(reader.message(), clock);
     else if (tag === varintTag(4)) consistency = reader.int32();
     else if (tag === varintTag(5)) ifContext = reader.bool();
-    else reader.skip(tag, 5);
+    else if (tag === bytesTag(6)) idempotencyKey = reader.text();
+    else reader.skip(tag, 6);
   }
-  return { tenant, key, context: toContext(clock), consistency, ifContext };
+  return { tenant, key, context: toContext(clock), consistency, ifContext, idempotencyKey };
 }
 
 /** @throws MalformedMessage, PairError InvalidArgument (1000) for a number out of its range */
 export function decodeBatchPut(bytes: Uint8Array): BatchPutCall {
   const reader = new WireReader(bytes);
-  let tenant = "", consistency = 0, skipUnchanged = false;
+  let tenant = "", consistency = 0, skipUnchanged = false, idempotencyKey: string | undefined;
   const items: PutItem[] = [];
   while (reader.more) {
     const tag = reader.tag();
@@ -102,10 +106,11 @@ export function decodeBatchPut(bytes: Uint8Array): BatchPutCall {
     else if (tag === bytesTag(2)) items.push(readItem(reader.message()));
     else if (tag === varintTag(3)) consistency = reader.int32();
     else if (tag === varintTag(4)) skipUnchanged = reader.bool();
-    else reader.skip(tag, 4);
+    else if (tag === bytesTag(5)) idempotencyKey = reader.text();
+    else reader.skip(tag, 5);
   }
   for (const item of items) checkItem(item);
-  return { tenant, items, consistency, skipUnchanged };
+  return { tenant, items, consistency, skipUnchanged, idempotencyKey };
 }
 
 /** @throws MalformedMessage */
