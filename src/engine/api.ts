@@ -63,6 +63,15 @@ export interface TreeOptions {
   readonly windowMs?: number | undefined;
   /** Time to live of values that come without their own, in ms; 0: for ever. The floors above apply it. */
   readonly ttlMs?: number | undefined;
+  // What it may use at most; absent: as much as there is. The floors above see to it.
+  /** Bytes of keys and values. */
+  readonly maxBytes?: number | undefined;
+  /** Keys. */
+  readonly maxKeys?: number | undefined;
+  /** Requests a second; a batch is as many as it has items. */
+  readonly maxRequests?: number | undefined;
+  /** Bytes a second that come in and go out. */
+  readonly maxBandwidth?: number | undefined;
 }
 
 /** A named, independent key space with its own memtables and levels. */
@@ -231,6 +240,16 @@ export interface TreeStats {
   tableBytes: number;
   tables: number;
   tablesPerLevel: number[];
+}
+
+/**
+ * What a tree holds at most, from what its tables and memtables know of themselves: a key counts once for
+ * each of them that has it, dead ones until a compaction drops them. Never less than there is.
+ */
+export interface TreeUsage {
+  /** Of keys and values before compression; in memtables with their overhead of 20 to 100 an entry. */
+  readonly bytes: number;
+  readonly keys: number;
 }
 
 /** About how much a range holds, before layers are merged: a key counts once for each layer that has it. */
@@ -408,6 +427,8 @@ export interface Engine {
    */
   setThrottle(bytesPerSecond: number): void;
   treeStats(tree: Tree): TreeStats;
+  /** The same whatever the tree's size: for every write. */
+  usage(tree: Tree): TreeUsage;
   /** About how much of a tree is in a range; reads no block. Prefix, order and limit are not looked at. */
   estimate(tree: Tree, range: ScanRange): RangeEstimate;
   /**

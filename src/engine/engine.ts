@@ -38,6 +38,7 @@ import {
   type Tree,
   type TreeOptions,
   type TreeStats,
+  type TreeUsage,
 } from "./api.ts";
 import { brakeMs, type DebtLimits } from "./brake.ts";
 import { findOperator } from "./compaction/mod.ts";
@@ -889,6 +890,10 @@ class LsmEngine implements Engine {
       tables: tables.length,
       tablesPerLevel: tree.version.levels.map((level) => level.length),
     };
+  }
+
+  usage(handle: Tree): TreeUsage {
+    return this.#state(handle).usage();
   }
 
   estimate(handle: Tree, { start, end }: ScanRange): RangeEstimate {

@@ -16,6 +16,7 @@ import {
   type ReadTrace,
   type Tree,
   type TreeOptions,
+  type TreeUsage,
 } from "./api.ts";
 import { pressure, type RunningJob } from "./compaction/mod.ts";
 import { type EntryCursor, MergingCursor } from "./cursor.ts";
@@ -97,6 +98,10 @@ export class TreeState implements Tree {
   #measured: Version | undefined;
   #pressure = 0;
 
+  /** The version that `#inTables` is of. */
+  #summed: Version | undefined;
+  #inTables: TreeUsage = { bytes: 0, keys: 0 };
+
   #options: TreeOptions = {};
 
   constructor(
@@ -170,6 +175,27 @@ export class TreeState implements Tree {
   /** Bytes in memtables that hold anything. */
   get memtableBytes(): number {
     return this.memtables().reduce((sum, table) => sum + (table.count > 0 ? table.bytes : 0), 0);
+  }
+
+  /** See {@link TreeUsage}. Tables are added up once a version. */
+  usage(): TreeUsage {
+    if (this.#summed !== this.version) {
+      this.#summed = this.version;
+      let [bytes, keys] = [0, 0];
+      for (const { meta: { properties } } of this.version.tables()) {
+        bytes += properties.keyBytes + properties.valueBytes;
+        keys += properties.entries;
+      }
+      this.#inTables = { bytes, keys };
+    }
+    let { bytes, keys } = this.#inTables;
+    if (this.active.count > 0) bytes += this.active.bytes;
+    keys += this.active.keys;
+    for (const memtable of this.immutables) {
+      bytes += memtable.bytes;
+      keys += memtable.keys;
+    }
+    return { bytes, keys };
   }
 
   /** The sequence of the oldest entry that is in no table; undefined when there is none. */

@@ -5,6 +5,7 @@
  *     strategy    leveled | size_tiered | time_window | hybrid
  *     window_ms   1 to 2^53 - 1
  *     ttl_ms      0 (for ever) to 2^53 - 1; the engine keeps it for the floors above and does not look at it
+ *     max_bytes, max_keys, max_requests, max_bandwidth    1 to 2^53 - 1; as ttl_ms, for the floors above
  *
  * A name that this program does not know is a newer one's: it is kept as it is, and ignored.
  * @module
@@ -21,6 +22,14 @@ export const NO_OPTIONS: StoredOptions = Object.freeze(new Map<string, string>()
 
 /** The names in the manifest: they never change. */
 const NAMES = { strategy: "strategy", windowMs: "window_ms", ttlMs: "ttl_ms" } as const;
+/** The same of the limits. */
+const LIMITS = {
+  maxBytes: "max_bytes",
+  maxKeys: "max_keys",
+  maxRequests: "max_requests",
+  maxBandwidth: "max_bandwidth",
+} as const;
+const LIMIT_FIELDS = Object.keys(LIMITS) as (keyof typeof LIMITS)[];
 
 /**
  * Stored options with changes made.
@@ -36,6 +45,9 @@ export function changeOptions(stored: StoredOptions, changes: TreeOptions): Stor
   if ("strategy" in changes) set(NAMES.strategy, checkStrategy(changes.strategy));
   if ("windowMs" in changes) set(NAMES.windowMs, checkMs("windowMs", changes.windowMs, 1));
   if ("ttlMs" in changes) set(NAMES.ttlMs, checkMs("ttlMs", changes.ttlMs, 0));
+  for (const field of LIMIT_FIELDS) {
+    if (field in changes) set(LIMITS[field], checkLimit(field, changes[field]));
+  }
   return changed;
 }
 
@@ -49,6 +61,10 @@ export function readOptions(stored: StoredOptions): TreeOptions {
     if (strategy !== undefined) options.strategy = checkStrategy(strategy);
     if (windowMs !== undefined) options.windowMs = checkMs("windowMs", Number(windowMs), 1);
     if (ttlMs !== undefined) options.ttlMs = checkMs("ttlMs", Number(ttlMs), 0);
+    for (const field of LIMIT_FIELDS) {
+      const limit = stored.get(LIMITS[field]);
+      if (limit !== undefined) options[field] = checkLimit(field, Number(limit));
+    }
   } catch (cause) {
     const reason = (cause as PairError).message;
     throw new PairError("CorruptedData", `Cannot read a tree's options: ${reason}`, {}, { cause });
@@ -88,6 +104,15 @@ function checkMs(option: string, value: number | undefined, min: number): number
   throw new PairError(
     "InvalidArgument",
     `Cannot set ${option} to ${value}: it is an integer from ${min} to 2^53 - 1, in ms`,
+    { option },
+  );
+}
+
+function checkLimit(option: string, value: number | undefined): number | undefined {
+  if (value === undefined || (Number.isSafeInteger(value) && value >= 1)) return value;
+  throw new PairError(
+    "InvalidArgument",
+    `Cannot set ${option} to ${value}: it is an integer from 1 to 2^53 - 1`,
     { option },
   );
 }

@@ -31,6 +31,7 @@ import {
   type Tree,
   type TreeOptions,
   type TreeStats,
+  type TreeUsage,
   type Verified,
 } from "../../src/engine/mod.ts";
 import { compareBytes, PairError } from "../../src/model/mod.ts";
@@ -435,6 +436,13 @@ export class MemoryEngine implements Engine {
       tables: 0,
       tablesPerLevel: [],
     };
+  }
+
+  usage(tree: Tree): TreeUsage {
+    const { bytes, rows } = tree as MemoryTree;
+    let keys = 0;
+    for (const { entries } of rows.values()) keys += entries.length;
+    return { bytes, keys };
   }
 
   estimate(tree: Tree, { start, end }: ScanRange): RangeEstimate {

@@ -105,6 +105,8 @@ export class Memtable {
   #indexed = true;
   readonly #mostBuckets: number;
   #keys = 0;
+  /** Entries that were put before others of their key. */
+  #again = 0;
   // Entries that `place` put in and `link` has not linked yet: they lie end to end from here.
   #placed = 0;
   #firstPlaced = 0;
@@ -166,6 +168,10 @@ export class Memtable {
   /** Entries. */
   get count(): number {
     return this.#count;
+  }
+  /** Keys at most: those that {@link Memtable.place} has put in count once each, until they are linked. */
+  get keys(): number {
+    return this.#count - this.#again;
   }
   /** Bytes taken in the arena. */
   get bytes(): number {
@@ -535,6 +541,7 @@ export class Memtable {
 
   /** Puts an entry before all others of its key. */
   #addNewer(first: number, node: number): void {
+    this.#again++;
     const words = this.#words;
     const latest = words[(first >> 2) + LATEST];
     words[(node >> 2) + OLDER] = latest;

@@ -37,6 +37,8 @@ Deno.test("options are checked at their edges, and nothing changes when they are
     { ttlMs: max },
     { windowMs: 1 },
     { windowMs: max },
+    ...(["maxBytes", "maxKeys", "maxRequests", "maxBandwidth"] as const)
+      .flatMap((name) => [{ [name]: 1 }, { [name]: max }, { [name]: undefined }]),
     ...COMPACTION_STRATEGIES.map((strategy) => ({ strategy })),
   ];
   for (const options of good) {
@@ -52,6 +54,10 @@ Deno.test("options are checked at their edges, and nothing changes when they are
     { ttlMs: 0.5 },
     { ttlMs: NaN },
     { windowMs: 0 },
+    { maxBytes: 0 },
+    { maxKeys: -1 },
+    { maxRequests: 0.5 },
+    { maxBandwidth: max + 1 },
     { windowMs: max + 1 },
     { strategy: "fastest" },
     { strategy: "" },
