@@ -268,6 +268,26 @@ export interface CompactInput {
   readonly purge?: boolean;
 }
 
+/** How much a tenant has. */
+export interface TenantSize {
+  /** Of keys and values, before compression. */
+  readonly bytes: number;
+  /** Keys. */
+  readonly keys: number;
+}
+
+/** What a tenant uses of its quotas. Sizes are estimates and never too low, see `quotas.ts`; the rest counts from the start of the node. */
+export interface TenantUsage extends TenantSize {
+  /** Keys that were asked for or written, and scans. */
+  readonly requests: number;
+  /** Of keys and values that were written. */
+  readonly bytesIn: number;
+  /** Of values that were read. */
+  readonly bytesOut: number;
+  /** Requests that a quota has refused. */
+  readonly refused: number;
+}
+
 /** Facts about a tenant. */
 export interface TenantInfo {
   /** The tenant's id. */
@@ -279,6 +299,7 @@ export interface TenantInfo {
   /** SSTables. */
   readonly tables: number;
   readonly options: TenantOptions;
+  readonly usage: TenantUsage;
 }
 
 /** How the node is. */
@@ -375,7 +396,11 @@ export interface SnapshotProblem {
   readonly problem: string;
 }
 
-/** One storage node. Limits (key 1 KiB, value 10 MiB, batch 1000 items) are in `src/model/limits.ts`. */
+/**
+ * One storage node. Limits (key 1 KiB, value 10 MiB, batch 1000 items) are in `src/model/limits.ts`. Where a
+ * tenant has used up a quota of its own, what reads or writes its keys throws ResourceExhausted (2008) with the
+ * details `reason: quota`, `quota`, `limit` and `retry_after_ms`.
+ */
 export interface StorageNode {
   /** The node's name in clocks. */
   readonly nodeId: string;

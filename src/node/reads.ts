@@ -78,20 +78,37 @@ export async function readKeys(
   }
 }
 
+/** Who has a say in how fast a scan goes. */
+export interface ScanPace {
+  /** Told of each key that is shown. */
+  found(result: KeyState): void;
+  /** A promise to await before the next step; undefined: it need not wait. */
+  pause(): Promise<void> | undefined;
+}
+
 /** Live keys of a range, in its order, as of the first step. The cursor is closed however the iteration ends. */
 export class KeyScan implements Scan {
   readonly #open: () => ScanCursor;
   readonly #nowMs: number;
+  readonly #pace: ScanPace;
   #left: number;
   #cursor: ScanCursor | undefined;
   /** What was found while somebody waited for it. */
   #ahead: (() => IteratorResult<ScanItem>) | undefined;
   #ended = false;
 
-  constructor(engine: Engine, tree: Tree, range: ScanRange, limit: number, nowMs: number) {
+  constructor(
+    engine: Engine,
+    tree: Tree,
+    range: ScanRange,
+    limit: number,
+    nowMs: number,
+    pace: ScanPace,
+  ) {
     this.#open = () => engine.scan(tree, range);
     this.#left = limit;
     this.#nowMs = nowMs;
+    this.#pace = pace;
   }
 
   next(): IteratorResult<ScanItem> {
@@ -110,6 +127,8 @@ export class KeyScan implements Scan {
 
   ready(): Promise<void> | undefined {
     if (this.#ended || this.#ahead !== undefined || this.#left === 0) return undefined;
+    const pause = this.#pace.pause();
+    if (pause !== undefined) return pause.then(() => this.ready());
     this.#cursor ??= this.#open();
     const wait = this.#cursor.ready();
     return wait === undefined ? undefined : this.#goAhead(wait);
@@ -155,6 +174,7 @@ export class KeyScan implements Scan {
     const result = viewState(decodeVersions(this.#cursor.value.slice()), this.#nowMs);
     if (result === undefined) return undefined;
     this.#left--;
+    this.#pace.found(result);
     return { done: false, value: { key: decodeKey(this.#cursor.key), result } };
   }
 

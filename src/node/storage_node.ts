@@ -25,6 +25,7 @@ import type {
   DeleteInput,
   Health,
   KeyRangeInfo,
+  KeyState,
   NodeStatus,
   PutInput,
   RangeInput,
@@ -63,7 +64,8 @@ import {
   WriteMemory,
   type WriteOutcome,
 } from "./idempotency/mod.ts";
-import { getKey, KeyScan, NO_KEYS, readKey, readKeys } from "./reads.ts";
+import { type Charge, Quotas } from "./quotas.ts";
+import { getKey, KeyScan, NO_KEYS, readKey, readKeys, valueBytes } from "./reads.ts";
 import { Tenants } from "./tenants.ts";
 import { countRange, estimateRange, streamRange, type TransferParts } from "./transfer.ts";
 import {
@@ -82,6 +84,8 @@ import { watchRange } from "./watch.ts";
 import { WritePath } from "./writes.ts";
 
 const WRITE_STALL_MS_MAX = 10_000;
+/** A scan that has to keep to its tenant's bandwidth looks again after this long. */
+const SCAN_PAUSE_MS_MAX = 1000;
 
 /** What a node is made of. */
 export interface StorageNodeOptions {
@@ -130,6 +134,7 @@ class EngineNode implements StorageNode {
   #runtime: Runtime;
   #tenants: Tenants;
   #memory: WriteMemory;
+  #quotas: Quotas;
   #writes: WritePath;
   #changes: Changes;
   #monitor: HealthMonitor;
@@ -144,7 +149,8 @@ class EngineNode implements StorageNode {
     this.#options = options;
     this.#engine = engine;
     this.#runtime = runtime;
-    this.#tenants = new Tenants(engine, options.tenantAutoCreate);
+    this.#quotas = new Quotas(engine, runtime, nodeId);
+    this.#tenants = new Tenants(engine, this.#quotas, options.tenantAutoCreate);
     this.#memory = new WriteMemory(engine, options.idempotency ?? DEFAULT_IDEMPOTENCY);
     this.#writes = new WritePath(engine, runtime, nodeId);
     this.#changes = new Changes(engine, runtime, options.watch ?? DEFAULT_WATCH_LIMITS);
@@ -168,29 +174,37 @@ class EngineNode implements StorageNode {
     const item = checkPut(input, this.#nowMs());
     const key = checkIdempotencyKey(input.idempotencyKey);
     this.#checkCondition(tenant, item);
-    const room = estimateWrite(item.key.length + item.value.length);
+    const bytes = item.key.length + item.value.length;
+    const charge: Charge = { kind: "put", keys: 1, bytes, items: [item] };
+    const room = estimateWrite(bytes);
     if (key !== undefined) {
       const request = putRequest(key, item, input.ttlMs);
       const step: KeyedStep = (tree, once) => this.#writes.put(tree, item, watch, once);
-      return (await this.#once(tenant, request, { kind: "put", bytes: room }, step, watch))
-        .results[0];
+      return (await this.#once(tenant, request, charge, room, step, watch)).results[0];
     }
     this.#disk.admit("put", room);
-    return await this.#change(tenant, watch, (tree) => this.#writes.put(tree, item, watch));
+    return await this.#change(tenant, watch, charge, (tree) => this.#writes.put(tree, item, watch));
   }
 
   get(tenant: string, key: Key): ReadResult | undefined {
     this.#checkUse(tenant);
     const bytes = encodeKey(key);
     const tree = this.#tenants.findForUse(tenant);
-    return tree && getKey(this.#engine, tree, bytes, this.#nowMs());
+    if (tree === undefined) return undefined;
+    this.#quotas.read(tree, 1);
+    return this.#found(tree, getKey(this.#engine, tree, bytes, this.#nowMs()));
   }
 
   read(tenant: string, key: Key): ReadResult | undefined | Promise<ReadResult | undefined> {
     this.#checkUse(tenant);
     const bytes = encodeKey(key);
     const tree = this.#tenants.findForUse(tenant);
-    return tree && readKey(this.#engine, tree, bytes, this.#nowMs());
+    if (tree === undefined) return undefined;
+    this.#quotas.read(tree, 1);
+    const found = readKey(this.#engine, tree, bytes, this.#nowMs());
+    return found instanceof Promise
+      ? found.then((result) => this.#found(tree, result))
+      : this.#found(tree, found);
   }
 
   async delete(
@@ -202,18 +216,13 @@ class EngineNode implements StorageNode {
     const item = checkDelete(input);
     const idempotencyKey = checkIdempotencyKey(input.idempotencyKey);
     this.#checkCondition(tenant, item);
+    const charge: Charge = { kind: "delete", keys: 1, bytes: item.key.length, items: [] };
     const room = estimateWrite(item.key.length);
     if (idempotencyKey !== undefined) {
       // Its tenant is made: there is no other place for what became of it.
       const request = deleteRequest(idempotencyKey, item);
       const step: KeyedStep = (tree, once) => this.#writes.delete(tree, item, watch, once);
-      const { results, existed } = await this.#once(
-        tenant,
-        request,
-        { kind: "delete", bytes: room },
-        step,
-        watch,
-      );
+      const { results, existed } = await this.#once(tenant, request, charge, room, step, watch);
       return { ...results[0], existed };
     }
     this.#disk.admit("delete", room);
@@ -222,6 +231,7 @@ class EngineNode implements StorageNode {
     return await this.#change(
       tenant,
       watch,
+      charge,
       (tree) => this.#writes.delete(tree, item, watch),
       absent,
     );
@@ -238,6 +248,7 @@ class EngineNode implements StorageNode {
     const key = checkIdempotencyKey(options.idempotencyKey);
     for (let i = 0; i < checked.length; i++) this.#checkCondition(tenant, checked[i], i);
     const bytes = checked.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
+    const charge: Charge = { kind: "put", keys: checked.length, bytes, items: checked };
     const room = estimateWrite(bytes, checked.length);
     const skipUnchanged = options.skipUnchanged ?? false;
     if (key !== undefined) {
@@ -245,19 +256,14 @@ class EngineNode implements StorageNode {
       const request = batchRequest(key, checked, ttls, skipUnchanged);
       const step: KeyedStep = (tree, once) =>
         this.#writes.batchPut(tree, checked, skipUnchanged, watch, once);
-      const { results, unchanged } = await this.#once(
-        tenant,
-        request,
-        { kind: "put", bytes: room },
-        step,
-        watch,
-      );
+      const { results, unchanged } = await this.#once(tenant, request, charge, room, step, watch);
       return { results, unchanged };
     }
     this.#disk.admit("put", room);
     return await this.#change(
       tenant,
       watch,
+      charge,
       (tree) => this.#writes.batchPut(tree, checked, skipUnchanged, watch),
     );
   }
@@ -272,7 +278,11 @@ class EngineNode implements StorageNode {
     const encoded = keys.map(encodeKey);
     const tree = this.#tenants.findForUse(tenant);
     if (tree === undefined) return keys.map(() => undefined);
-    return await readKeys(this.#engine, tree, encoded, this.#nowMs(), options.maxBytes ?? Infinity);
+    this.#quotas.read(tree, keys.length);
+    const maxBytes = options.maxBytes ?? Infinity;
+    const results = await readKeys(this.#engine, tree, encoded, this.#nowMs(), maxBytes);
+    for (const result of results) this.#found(tree, result);
+    return results;
   }
 
   scan(tenant: string, input: ScanInput): Scan {
@@ -280,10 +290,18 @@ class EngineNode implements StorageNode {
     const { start, end } = boundsOf(input);
     const limit = checkLimit(input.limit);
     const tree = this.#tenants.findForUse(tenant);
+    if (tree !== undefined) this.#quotas.read(tree, 1);
     const isEmpty = start !== undefined && end !== undefined && compareBytes(start, end) >= 0;
     if (tree === undefined || isEmpty) return NO_KEYS;
     const range = { start, end, reverse: input.reverse };
-    return new KeyScan(this.#engine, tree, range, limit, this.#nowMs());
+    const { clock } = this.#runtime;
+    return new KeyScan(this.#engine, tree, range, limit, this.#nowMs(), {
+      found: (result) => this.#found(tree, result),
+      pause: () => {
+        const pauseMs = this.#quotas.pauseMs(tree);
+        return pauseMs === 0 ? undefined : clock.sleep(Math.min(pauseMs, SCAN_PAUSE_MS_MAX));
+      },
+    });
   }
 
   watch(
@@ -314,10 +332,12 @@ class EngineNode implements StorageNode {
     this.#checkUse(tenant);
     const replica = checkReplica(write);
     const bytes = replica.key.length + (replica.value?.length ?? 0);
-    this.#disk.admit(replica.value === undefined ? "delete" : "put", estimateWrite(bytes));
+    const kind = replica.value === undefined ? "delete" : "put";
+    this.#disk.admit(kind, estimateWrite(bytes));
     return await this.#change(
       tenant,
       watch,
+      { kind: origin === "repair" ? "copy" : kind, keys: 1, bytes, items: [replica] },
       (tree) => this.#writes.applyReplica(tree, replica, origin, watch),
     );
   }
@@ -344,6 +364,7 @@ class EngineNode implements StorageNode {
     const applied = await this.#change(
       tenant,
       watch,
+      { kind: "copy", keys: keys.length, bytes, items: [] },
       (tree) => this.#writes.replicate(tree, keys, watch),
     );
     return { keys: keys.length, versions, applied, lastKey: entries[entries.length - 1].key };
@@ -487,7 +508,7 @@ class EngineNode implements StorageNode {
   close(options?: { readonly flushMs?: number }): Promise<void> {
     if (this.#closing === undefined) {
       this.#changes.close(new PairError("Unavailable", "The watch ended: the node is closing"));
-      this.#closing = this.#engine.close(options);
+      this.#closing = this.#quotas.close().then(() => this.#engine.close(options));
     }
     return this.#closing;
   }
@@ -517,6 +538,12 @@ class EngineNode implements StorageNode {
     }
   }
 
+  /** Charges what a read has found, and gives it back. */
+  #found<T extends KeyState | undefined>(tree: Tree, result: T): T {
+    if (result !== undefined) this.#quotas.found(tree, valueBytes(result));
+    return result;
+  }
+
   #treeOf(tenant: string | undefined): Tree | undefined {
     this.#checkOpen();
     if (tenant === undefined) return undefined;
@@ -540,13 +567,15 @@ class EngineNode implements StorageNode {
    * Runs a write with an idempotency key, unless it was here before: then its outcome is told again. That is
    * looked up before the disk has a say, for it needs no room; and once more in the step of the write, for
    * another one like it may have waited in the same place.
-   * @param room  what the disk is asked for
-   * @param step  a write of the write path; its answer is what `once` was given
+   * @param charge  as for {@link #change}
+   * @param room    bytes that the disk is asked for
+   * @param step    a write of the write path; its answer is what `once` was given
    */
   async #once(
     tenant: string,
     request: KeyedRequest,
-    room: { readonly kind: "put" | "delete"; readonly bytes: number },
+    charge: Charge,
+    room: number,
     step: KeyedStep,
     watch: WriteWatch | undefined,
   ): Promise<WriteOutcome> {
@@ -560,7 +589,7 @@ class EngineNode implements StorageNode {
     const known = this.#tenants.findForUse(tenant);
     const found = known && this.#memory.find(known, request, nowMs);
     if (found !== undefined) return await this.#memory.replay(found, watch);
-    this.#disk.admit(room.kind, room.bytes);
+    this.#disk.admit(charge.kind === "delete" ? "delete" : "put", room);
     const run = async (tree: Tree): Promise<WriteOutcome> => {
       const again = this.#memory.find(tree, request, nowMs);
       if (again !== undefined) return await this.#memory.replay(again, watch);
@@ -568,7 +597,7 @@ class EngineNode implements StorageNode {
       await step(tree, once);
       return once.outcome!;
     };
-    return await this.#change(tenant, watch, run, undefined, this.#memory.tree);
+    return await this.#change(tenant, watch, charge, run, undefined, this.#memory.tree);
   }
 
   /**
@@ -577,35 +606,47 @@ class EngineNode implements StorageNode {
    * synchronous part of `step`, which hands the write to the log and tells `watch` so: the tree cannot be
    * dropped there, and nobody can leave.
    * @param beside  a tree of the node's own that the same batch goes to
+   * @param charge  what it is to the tenant's quotas: to the rates once, to the sizes when it is let in
    */
   #change<T>(
     tenant: string,
     watch: WriteWatch | undefined,
+    charge: Charge,
     step: (tree: Tree) => Promise<T>,
     absent?: T,
     beside?: Tree,
   ): Promise<T> {
     const tree = this.#tenants.findForUse(tenant);
-    const admitted = tree && this.#admit(tree, beside, false);
-    const isFree = tree !== undefined && admitted === undefined;
-    return isFree ? step(tree) : this.#changeLater(tenant, watch, step, absent, beside, admitted);
+    if (tree === undefined) return this.#changeLater(tenant, watch, charge, step, absent, beside);
+    this.#quotas.write(tree, charge);
+    const admitted = this.#admit(tree, beside, charge, false);
+    if (admitted === undefined) return step(tree);
+    return this.#changeLater(tenant, watch, charge, step, absent, beside, admitted);
   }
 
-  /** Undefined when both trees take writes now. */
-  #admit(tree: Tree, beside: Tree | undefined, delayed: boolean): Promise<void> | undefined {
-    return this.#engine.admit(tree, delayed) ?? (beside && this.#engine.admit(beside, delayed));
+  /** Undefined when both trees take writes now, and there is room for this one. */
+  #admit(
+    tree: Tree,
+    beside: Tree | undefined,
+    charge: Charge,
+    delayed: boolean,
+  ): Promise<void> | undefined {
+    return this.#engine.admit(tree, delayed) ??
+      (beside && this.#engine.admit(beside, delayed)) ?? this.#quotas.fits(tree, charge);
   }
 
   /** The same where there is no tree yet, or it takes no writes before `admitted`. */
   async #changeLater<T>(
     tenant: string,
     watch: WriteWatch | undefined,
+    charge: Charge,
     step: (tree: Tree) => Promise<T>,
     absent: T | undefined,
     beside: Tree | undefined,
-    admitted: Promise<void> | undefined,
+    admitted?: Promise<void>,
   ): Promise<T> {
     const { clock } = this.#runtime;
+    let isCharged = admitted !== undefined;
     for (let heldSinceMs = -1;;) {
       if (admitted !== undefined) {
         if (heldSinceMs < 0) heldSinceMs = clock.monotonicMs();
@@ -622,7 +663,9 @@ class EngineNode implements StorageNode {
         admitted = undefined;
         continue;
       }
-      admitted = this.#admit(tree, beside, heldSinceMs >= 0);
+      if (!isCharged) this.#quotas.write(tree, charge);
+      isCharged = true;
+      admitted = this.#admit(tree, beside, charge, heldSinceMs >= 0);
       if (admitted === undefined) return await step(tree);
     }
   }

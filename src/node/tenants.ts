@@ -10,17 +10,20 @@ import type { Engine, Tree } from "../engine/mod.ts";
 import { PairError, reconcileOperator } from "../model/mod.ts";
 import type { TenantInfo, TenantOptions } from "./api.ts";
 import { isHiddenTree } from "./idempotency/mod.ts";
+import type { Quotas } from "./quotas.ts";
 
 /** The tenants of one node. Ids are valid when they get here. */
 export class Tenants {
   #engine: Engine;
+  #quotas: Quotas;
   #autoCreate: boolean;
   /** Creations and drops under way, by tenant; they never reject. */
   #changing = new Map<string, Promise<void>>();
 
   /** @param autoCreate  whether a first write makes its tenant */
-  constructor(engine: Engine, autoCreate: boolean) {
+  constructor(engine: Engine, quotas: Quotas, autoCreate: boolean) {
     this.#engine = engine;
+    this.#quotas = quotas;
     this.#autoCreate = autoCreate;
   }
 
@@ -115,6 +118,7 @@ export class Tenants {
       bytes: memtableBytes + tableBytes,
       tables,
       options: tree.options,
+      usage: this.#quotas.usage(tree),
     };
   }
 }

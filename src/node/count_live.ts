@@ -1,0 +1,50 @@
+/**
+ * Counts what a tree holds, key by key, beside other work.
+ * @module
+ */
+import type { Engine, Tree } from "../engine/mod.ts";
+import { decodeVersions, isLive } from "../model/mod.ts";
+import type { Clock } from "../runtime/mod.ts";
+import type { TenantSize } from "./api.ts";
+
+/** Other work goes first after this long. */
+const SLICE_MS = 5;
+
+/**
+ * As of the first step, which is taken at once: keys with a live value, and the bytes of all keys and
+ * versions that are there, deletes too.
+ * @param stop  asked from time to time: then the count is given up
+ * @returns undefined when it was given up
+ * @throws PairError CorruptedData (2007) or ChecksumFailed (1006) when a key cannot be read
+ */
+export async function countLive(
+  engine: Engine,
+  tree: Tree,
+  clock: Clock,
+  stop: () => boolean,
+): Promise<TenantSize | undefined> {
+  const nowMs = clock.wallMs();
+  let [bytes, keys] = [0, 0];
+  const cursor = engine.scan(tree, {});
+  let sliceStart = clock.monotonicMs();
+  try {
+    for (;;) {
+      const wait = cursor.ready();
+      if (wait !== undefined || clock.monotonicMs() - sliceStart >= SLICE_MS) {
+        await (wait ?? clock.sleep(0));
+        if (stop()) return undefined;
+        sliceStart = clock.monotonicMs();
+      }
+      if (!cursor.next()) return { bytes, keys };
+      bytes += cursor.key.length + cursor.value.length;
+      if (isAlive(cursor.value, nowMs)) keys++;
+    }
+  } finally {
+    cursor.close();
+  }
+}
+
+/** Whether a key's state has a live value. */
+export function isAlive(state: Uint8Array, nowMs: number): boolean {
+  return decodeVersions(state).some((version) => isLive(version, nowMs));
+}

@@ -1,0 +1,315 @@
+/**
+ * Quotas: what a tenant may use at most, and what it uses.
+ *
+ * **Rates** (requests and bytes a second) are kept by a bucket each (`rate.ts`). What is over is refused with
+ * the time after which to come again.
+ *
+ * **Sizes** (bytes of keys and values, number of keys) are known at a constant cost from what tables and
+ * memtables know of themselves, which is never too little, and may be too much: a key that is written over
+ * counts again for each layer that still has it, a deleted one until a compaction drops it. So nobody is
+ * refused for that figure alone:
+ *
+ *     the estimate has room                  taken
+ *     else, the write makes nothing larger   taken (a value written over by one of its size)
+ *     else, there may be less by now         the tenant is counted key by key in the background; the
+ *                                            write waits for that, as it does for a flush that is behind
+ *     else                                   refused
+ *
+ * After a count the estimate is what was counted and what was written since. A tenant is counted again when
+ * an eighth of the quota was written since then, or a minute has passed (a second, if it has deleted), and
+ * never for more than a twentieth of the time. Hence the bounds: no tenant is above its quotas but for what
+ * was waiting for its sync when its count began and for what nodes hand each other; and none is refused
+ * that has used less than seven eighths.
+ *
+ * Deletes are never refused for a size, nor what nodes hand each other, which counts all the same: copies
+ * that are not taken would leave nodes apart.
+ * @module
+ */
+import type { Engine, Tree, TreeOptions } from "../engine/mod.ts";
+import { PairError } from "../model/mod.ts";
+import type { Clock, Log } from "../runtime/mod.ts";
+import type { TenantSize, TenantUsage } from "./api.ts";
+import { countLive, isAlive } from "./count_live.ts";
+import { Rate } from "./rate.ts";
+
+/** What a write asks for. */
+export interface Charge {
+  /** `put`: all quotas hold; `delete`: the rates do; `copy`, from another node: none does. */
+  readonly kind: "put" | "delete" | "copy";
+  /** Keys that it writes, which is as many requests. */
+  readonly keys: number;
+  /** Of its keys and values. */
+  readonly bytes: number;
+  /** What is written, of a put. */
+  readonly items: readonly { readonly key: Uint8Array; readonly value?: Uint8Array | undefined }[];
+}
+
+/** The quotas, as refusals name them. */
+export type QuotaName = "bytes" | "keys" | "requests" | "bandwidth";
+
+/** Written since a count, as a share of the quota, that makes the next one worth its while. */
+const WORTH_SHARE = 1 / 8;
+/** Pauses between counts, ms: at least; at least after deletes; and as a multiple of the last one's time. */
+const PAUSE_MS = 60_000;
+const PAUSE_DELETED_MS = 1000;
+const PAUSE_FACTOR = 20;
+/** What a version costs beside key, value and the name of its node, about. */
+const VERSION_BYTES = 32;
+
+/** The last count of a tenant. */
+interface Counted extends TenantSize {
+  readonly endedMs: number;
+  readonly tookMs: number;
+}
+
+/** One tenant's account. */
+class Account {
+  seen: TreeOptions | undefined;
+  requests = 0;
+  bytesIn = 0;
+  bytesOut = 0;
+  refused = 0;
+  requestRate: Rate | undefined;
+  bandwidth: Rate | undefined;
+  counted: Counted | undefined;
+  counting: Promise<void> | undefined;
+  /** Written since the last count began. */
+  sinceBytes = 0;
+  sinceKeys = 0;
+  /** There were deletes since then. */
+  deleted = false;
+}
+
+/** The quotas of a node's tenants. */
+export class Quotas {
+  readonly #engine: Engine;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  /** What a version costs beside key and value. */
+  readonly #versionBytes: number;
+  readonly #accounts = new WeakMap<Tree, Account>();
+  /** Whose account was asked for last: mostly it is asked for again. */
+  #lastTree: Tree | undefined;
+  #last = new Account();
+  /** One tenant is counted at a time. */
+  #counts: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  /** @param nodeId  whose name is in the clocks of what is written */
+  constructor(engine: Engine, { clock, log }: { clock: Clock; log: Log }, nodeId: string) {
+    this.#engine = engine;
+    this.#clock = clock;
+    this.#log = log;
+    this.#versionBytes = VERSION_BYTES + nodeId.length;
+  }
+
+  /**
+   * Charges a read.
+   * @param keys  as many requests
+   * @throws PairError ResourceExhausted (2008) with the detail `retry_after_ms` when a rate is used up
+   */
+  read(tree: Tree, keys: number): void {
+    const account = this.#of(tree);
+    this.#charge(account, keys, 0, true);
+  }
+
+  /** Charges what a read has found, which may be more than is left: then the next one waits. */
+  found(tree: Tree, bytes: number): void {
+    const account = this.#of(tree);
+    account.bytesOut += bytes;
+    account.bandwidth?.take(bytes);
+  }
+
+  /** How long a scan pauses before its next step, so that it keeps to the bandwidth, ms; 0: not at all. */
+  pauseMs(tree: Tree): number {
+    return this.#of(tree).bandwidth?.waitMs(this.#clock.monotonicMs()) ?? 0;
+  }
+
+  /** Charges a write to the rates, once. @throws PairError ResourceExhausted (2008) as {@link read} */
+  write(tree: Tree, { kind, keys, bytes }: Charge): void {
+    this.#charge(this.#of(tree), keys, bytes, kind !== "copy");
+  }
+
+  /**
+   * Whether there is room for a write: undefined, or a promise to await before asking again. Called in the
+   * step in which the write goes to the log.
+   * @throws PairError ResourceExhausted (2008) with the detail `retry_after_ms`, after which there may be room
+   */
+  fits(tree: Tree, charge: Charge): Promise<void> | undefined {
+    const account = this.#of(tree);
+    const { maxBytes, maxKeys } = account.seen!;
+    const { kind } = charge;
+    if (kind === "delete") account.deleted = true;
+    if (kind !== "put" || (maxBytes === undefined && maxKeys === undefined)) {
+      return note(account, charge.bytes + charge.keys * this.#versionBytes, charge.keys);
+    }
+    const used = this.#estimate(tree, account);
+    let bytes = charge.bytes + charge.keys * this.#versionBytes;
+    let { keys } = charge;
+    if (isOver(used.bytes, bytes, maxBytes) || isOver(used.keys, keys, maxKeys)) {
+      ({ bytes, keys } = this.#growth(tree, charge));
+      const over = bytes > 0 && isOver(used.bytes, bytes, maxBytes)
+        ? "bytes"
+        : keys > 0 && isOver(used.keys, keys, maxKeys)
+        ? "keys"
+        : undefined;
+      if (over !== undefined) return this.#whenOver(tree, account, over, used[over]);
+    }
+    return note(account, bytes, keys);
+  }
+
+  /** What a tenant uses. */
+  usage(tree: Tree): TenantUsage {
+    const account = this.#of(tree);
+    const { requests, bytesIn, bytesOut, refused } = account;
+    return { ...this.#estimate(tree, account), requests, bytesIn, bytesOut, refused };
+  }
+
+  /** Ends the counts. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#counts;
+  }
+
+  #of(tree: Tree): Account {
+    let account = this.#last;
+    if (tree !== this.#lastTree) {
+      account = this.#accounts.get(tree) ?? new Account();
+      this.#accounts.set(tree, account);
+      this.#lastTree = tree;
+      this.#last = account;
+    }
+    if (account.seen !== tree.options) this.#renew(account, tree.options);
+    return account;
+  }
+
+  /** Takes options that are new or have changed. */
+  #renew(account: Account, options: TreeOptions): void {
+    account.seen = options;
+    const nowMs = this.#clock.monotonicMs();
+    const { maxRequests, maxBandwidth } = options;
+    account.requestRate = rateOf(account.requestRate, maxRequests, nowMs);
+    account.bandwidth = rateOf(account.bandwidth, maxBandwidth, nowMs);
+  }
+
+  #charge(account: Account, requests: number, bytes: number, mayRefuse: boolean): void {
+    const { requestRate, bandwidth } = account;
+    if (requestRate !== undefined || bandwidth !== undefined) {
+      const nowMs = this.#clock.monotonicMs();
+      if (mayRefuse) {
+        this.#checkRate(account, "requests", requestRate, nowMs);
+        this.#checkRate(account, "bandwidth", bandwidth, nowMs);
+      }
+      requestRate?.take(requests);
+      bandwidth?.take(bytes);
+    }
+    account.requests += requests;
+    account.bytesIn += bytes;
+  }
+
+  #checkRate(account: Account, quota: QuotaName, rate: Rate | undefined, nowMs: number): void {
+    const waitMs = rate?.waitMs(nowMs) ?? 0;
+    if (waitMs === 0) return;
+    account.refused++;
+    throw new PairError(
+      "ResourceExhausted",
+      `Cannot serve the request: the tenant has used up its ${
+        quota === "requests" ? quota : "bytes"
+      } a second. Try again in ${waitMs} ms`,
+      { reason: "quota", quota, limit: rate!.perSecond, retry_after_ms: waitMs },
+    );
+  }
+
+  /** By how much a write makes the tenant larger: what it writes over goes. */
+  #growth(tree: Tree, { items }: Charge): TenantSize {
+    let [bytes, keys] = [0, 0];
+    const nowMs = this.#clock.wallMs();
+    for (const { key, value } of items) {
+      const before = this.#engine.getPending(tree, key);
+      const size = key.length + this.#versionBytes + (value?.length ?? 0);
+      bytes += Math.max(0, size - (before === undefined ? 0 : key.length + before.length));
+      // One that was deleted is new again.
+      const isThere = before !== undefined && isAlive(before, nowMs);
+      if (!isThere) keys++;
+    }
+    return { bytes, keys };
+  }
+
+  #whenOver(
+    tree: Tree,
+    account: Account,
+    quota: "bytes" | "keys",
+    used: number,
+  ): Promise<void> | undefined {
+    if (account.counting !== undefined) return account.counting;
+    const limit = (quota === "bytes" ? account.seen!.maxBytes : account.seen!.maxKeys)!;
+    const since = quota === "bytes" ? account.sinceBytes : account.sinceKeys;
+    const { counted } = account;
+    const pauseMs = Math.max(
+      account.deleted ? PAUSE_DELETED_MS : PAUSE_MS,
+      PAUSE_FACTOR * (counted?.tookMs ?? 0),
+    );
+    const waitMs = (counted?.endedMs ?? 0) + pauseMs - this.#clock.monotonicMs();
+    if (counted === undefined || since >= limit * WORTH_SHARE || waitMs <= 0) {
+      return this.#count(tree, account);
+    }
+    account.refused++;
+    throw new PairError(
+      "ResourceExhausted",
+      `Cannot write: the tenant has used ${used} of its ${limit} ${quota}. Deletes make room`,
+      { reason: "quota", quota, limit, used, retry_after_ms: Math.ceil(waitMs) },
+    );
+  }
+
+  /** Counts a tenant, after those that are to be counted already. Never rejects. */
+  #count(tree: Tree, account: Account): Promise<void> {
+    const run = async () => {
+      const startMs = this.#clock.monotonicMs();
+      const { sinceBytes, sinceKeys } = account;
+      account.deleted = false;
+      let size: TenantSize | undefined;
+      try {
+        size = await countLive(this.#engine, tree, this.#clock, () => this.#closed);
+      } catch (error) {
+        // Dropped meanwhile, or damaged: others tell of that, and the estimate holds.
+        this.#log.warn("node.quota_count_failed", { tenant: tree.name, error: String(error) });
+      }
+      const endedMs = this.#clock.monotonicMs();
+      const found = size ?? this.#engine.usage(tree);
+      account.sinceBytes -= sinceBytes;
+      account.sinceKeys -= sinceKeys;
+      account.counted = { ...found, endedMs, tookMs: endedMs - startMs };
+    };
+    const counting = this.#counts.then(run).catch(() => {}).finally(() => {
+      account.counting = undefined;
+    });
+    account.counting = this.#counts = counting;
+    return counting;
+  }
+
+  #estimate(tree: Tree, account: Account): TenantSize {
+    const { bytes, keys } = this.#engine.usage(tree);
+    const { counted } = account;
+    if (counted === undefined) return { bytes, keys };
+    return {
+      bytes: Math.min(bytes, counted.bytes + account.sinceBytes),
+      keys: Math.min(keys, counted.keys + account.sinceKeys),
+    };
+  }
+}
+
+function note(account: Account, bytes: number, keys: number): undefined {
+  account.sinceBytes += bytes;
+  account.sinceKeys += keys;
+}
+
+function isOver(used: number, more: number, limit: number | undefined): boolean {
+  return limit !== undefined && used + more > limit;
+}
+
+function rateOf(rate: Rate | undefined, perSecond: number | undefined, nowMs: number) {
+  if (perSecond === undefined) return undefined;
+  rate ??= new Rate(perSecond, nowMs);
+  rate.change(perSecond, nowMs);
+  return rate;
+}

@@ -1,0 +1,285 @@
+/**
+ * Quotas of tenants: what they refuse and what not, and that nothing changes then.
+ */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { addToChecksum, encodeKey, encodeVersions, PairError } from "../../../src/model/mod.ts";
+import { openStorageNode, type StorageNode } from "../../../src/node/mod.ts";
+import { engineWorld, openTestEngine } from "../../support/engine.ts";
+import { bytes, testNode, text } from "../../support/node.ts";
+
+type Details = Record<string, unknown>;
+
+/** Demands that a call is refused by a quota. @returns the details */
+async function refused(run: () => unknown, quota: string): Promise<Details> {
+  let details: Details = {};
+  await assert.rejects(async () => await run(), (error) => {
+    assert.ok(error instanceof PairError, `${error}`);
+    assert.equal(error.code, 2008, error.message);
+    details = error.details;
+    return true;
+  });
+  assert.deepEqual([details.reason, details.quota], ["quota", quota]);
+  const { retry_after_ms: waitMs } = details;
+  assert.ok(Number.isInteger(waitMs) && waitMs as number > 0, `${waitMs}`);
+  return details;
+}
+
+function usageOf(node: StorageNode, tenant = "t") {
+  return node.listTenants().find((info) => info.tenant === tenant)!.usage;
+}
+
+const put = (node: StorageNode, key: string, size = 10) =>
+  node.put("t", { key, value: new Uint8Array(size) });
+const clock = { entries: [{ node: "x", counter: 1 }], dots: [] };
+
+/** Every way to write a key but deletes, as clients have them. */
+const WRITES: readonly (readonly [string, (node: StorageNode, key: string) => Promise<unknown>])[] =
+  [
+    ["put", put],
+    ["batchPut", (node, key) => node.batchPut("t", [{ key, value: new Uint8Array(10) }])],
+    ["applyReplica", (node, key) => {
+      const write = { key, value: new Uint8Array(10), deleted: false, clock };
+      return node.applyReplica("t", write, "write");
+    }],
+  ];
+
+for (const [name, write] of WRITES) {
+  Deno.test(`quotas: ${name} of a key too many is refused, changes nothing, and goes on after a delete [B2]`, async () => {
+    const { node, engine, world } = testNode();
+    await node.createTenant("t", { maxKeys: 3 });
+    for (const key of ["a", "b", "c"]) await write(node, key);
+    const logged = engine.log.length;
+    const details = await refused(() => write(node, "d"), "keys");
+    assert.deepEqual([details.limit, details.used], [3, 3]);
+    assert.equal(engine.log.length, logged);
+    assert.equal(node.get("t", "d"), undefined);
+    // What is there already may change.
+    await put(node, "a", 1000);
+    await node.delete("t", { key: "b" });
+    await world.clock.advance(1000);
+    await write(node, "d");
+    assert.equal([...node.scan("t", {})].length, 3);
+    await refused(() => write(node, "b"), "keys");
+    assert.equal(usageOf(node).refused, 2);
+  });
+
+  Deno.test(`quotas: ${name} of bytes too many is refused, changes nothing, and goes on after a delete [B2]`, async () => {
+    const { node, engine, world } = testNode();
+    await node.createTenant("t", { maxBytes: 10_000 });
+    await put(node, "big", 9960);
+    const logged = engine.log.length;
+    const details = await refused(() => write(node, "d"), "bytes");
+    assert.equal(details.limit, 10_000);
+    assert.ok(details.used as number > 9900 && details.used as number <= 10_000);
+    assert.equal(engine.log.length, logged);
+    await node.delete("t", { key: "big" });
+    await world.clock.advance(1000);
+    await write(node, "d");
+    assert.ok(node.get("t", "d") !== undefined);
+  });
+}
+
+Deno.test("quotas: nobody is refused for values that were written over [B2]", async () => {
+  const { node, engine } = testNode();
+  await node.createTenant("t", { maxBytes: 20_000, maxKeys: 10 });
+  // Seven eighths of the bytes, and all of the keys, many times over.
+  for (let i = 0; i < 500; i++) await put(node, `k${i % 10}`, 1600 + i % 100);
+  assert.equal(usageOf(node).refused, 0);
+  assert.equal(engine.openCursors, 0);
+});
+
+Deno.test("quotas: no tenant is ever above its quotas, and none is refused below seven eighths [B2]", async () => {
+  const step = fc.record({
+    key: fc.nat(20),
+    size: fc.nat(300),
+    action: fc.constantFrom("put", "put", "put", "delete", "wait"),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 80 }), async (steps) => {
+      const { node, world } = testNode();
+      const [maxBytes, maxKeys] = [2000, 12];
+      await node.createTenant("t", { maxBytes, maxKeys });
+      for (const { key, size, action } of steps) {
+        if (action === "wait") await world.clock.advance(60_000);
+        else if (action === "delete") await node.delete("t", { key: `k${key}` });
+        else await put(node, `k${key}`, size).catch((error) => assert.equal(error.code, 2008));
+        const items = [...node.scan("t", {})];
+        const held = items.reduce((sum, { key, result }) => {
+          return sum + key.length + result.winner.value!.length;
+        }, 0);
+        assert.ok(held <= maxBytes && items.length <= maxKeys);
+        const usage = usageOf(node);
+        assert.ok(usage.bytes >= held && usage.keys >= items.length);
+      }
+    }),
+    { numRuns: 50 },
+  );
+});
+
+Deno.test("quotas: writers wait together for one count, and the first that fits is in [B2]", async () => {
+  const { node, engine } = testNode();
+  await node.createTenant("t", { maxKeys: 2 });
+  await put(node, "a");
+  for (let i = 0; i < 5; i++) await put(node, "a");
+  engine.slow = true;
+  const writes = ["b", "c", "d"].map((key) => put(node, key));
+  engine.slow = false;
+  const done = await Promise.allSettled(writes);
+  assert.deepEqual(done.map(({ status }) => status), ["fulfilled", "rejected", "rejected"]);
+});
+
+Deno.test("quotas: a batch is refused whole [B2]", async () => {
+  const { node } = testNode();
+  await node.createTenant("t", { maxKeys: 2 });
+  const items = ["a", "b", "c"].map((key) => ({ key, value: bytes(key) }));
+  await refused(() => node.batchPut("t", items), "keys");
+  assert.deepEqual([...node.scan("t", {})], []);
+  await node.batchPut("t", items.slice(1));
+});
+
+Deno.test("quotas: copies from other nodes count, and are not refused [B2]", async () => {
+  const { node } = testNode();
+  await node.createTenant("t", { maxKeys: 1, maxRequests: 1, maxBandwidth: 1 });
+  for (const key of ["a", "b", "c"]) {
+    const write = { key, value: bytes(key), deleted: false, clock };
+    await node.applyReplica("t", write, "repair");
+    const version = { clock, dot: undefined, value: bytes(key), timestampMs: 1, expiresAtMs: 0 };
+    const state = encodeVersions([version]);
+    const checksum = addToChecksum(encodeKey(`${key}2`), state, 0);
+    await node.replicate("t", [{ key: `${key}2`, version }], checksum);
+  }
+  const { keys, requests, bytesIn } = usageOf(node);
+  assert.deepEqual([keys, requests], [6, 6]);
+  assert.ok(bytesIn >= 9);
+  await refused(() => put(node, "d"), "requests");
+});
+
+/** Every call that a rate bounds, of one request. */
+const CALLS: readonly (readonly [string, (node: StorageNode) => unknown])[] = [
+  ...WRITES.map(([name, write]) => [name, (node: StorageNode) => write(node, "k")] as const),
+  ["get", (node) => node.get("t", "k")],
+  ["read", (node) => node.read("t", "k")],
+  ["delete", (node) => node.delete("t", { key: "k" })],
+  ["batchGet", (node) => node.batchGet("t", ["k"])],
+  ["scan", (node) => [...node.scan("t", {})]],
+];
+
+for (const [name, call] of CALLS) {
+  Deno.test(`quotas: ${name} above the rate of requests is refused, and served after the hint [B2]`, async () => {
+    const { node, engine, world } = testNode();
+    await node.createTenant("t", { maxRequests: 2 });
+    await call(node);
+    await call(node);
+    const logged = engine.log.length;
+    const { limit, retry_after_ms: waitMs } = await refused(() => call(node), "requests");
+    assert.deepEqual([limit, waitMs], [2, 500]);
+    assert.equal(engine.log.length, logged);
+    await world.clock.advance(500);
+    await call(node);
+    assert.deepEqual([usageOf(node).requests, usageOf(node).refused], [3, 1]);
+  });
+
+  Deno.test(`quotas: ${name} above the bandwidth is refused, and served after the hint [B2]`, async () => {
+    const { node, world } = testNode();
+    await node.createTenant("t", {});
+    await put(node, "k", 3000);
+    await node.updateTenant("t", { maxBandwidth: 1000 });
+    if (name !== "scan") await node.read("t", "k");
+    else await put(node, "k", 3000);
+    const { limit, retry_after_ms: waitMs } = await refused(() => call(node), "bandwidth");
+    assert.equal(limit, 1000);
+    await world.clock.advance(waitMs as number);
+    await call(node);
+  });
+}
+
+Deno.test("quotas: a batch is as many requests as it has items [B2]", async () => {
+  const { node, world } = testNode();
+  await node.createTenant("t", { maxRequests: 10 });
+  await node.batchGet("t", Array.from({ length: 30 }, (_, i) => `${i}`));
+  const { retry_after_ms: waitMs } = await refused(() => node.get("t", "k"), "requests");
+  assert.equal(waitMs, 2100);
+  await world.clock.advance(2100);
+  node.get("t", "k");
+});
+
+Deno.test("quotas: a scan keeps to the bandwidth by pausing [B2]", async () => {
+  const { node, world } = testNode();
+  for (let i = 0; i < 5; i++) await put(node, `k${i}`, 1000);
+  await node.updateTenant("t", { maxBandwidth: 1000 });
+  const scan = node.scan("t", {});
+  let [shown, startMs] = [0, world.clock.monotonicMs()];
+  for (;;) {
+    const wait = scan.ready();
+    if (wait !== undefined) {
+      await world.clock.advance(1000);
+      await wait;
+    }
+    if (scan.next().done) break;
+    shown++;
+  }
+  assert.equal(shown, 5);
+  const tookMs = world.clock.monotonicMs() - startMs;
+  assert.ok(tookMs >= 4000 && tookMs <= 6000, `${tookMs} ms`);
+});
+
+Deno.test("quotas: changed in use they hold from then on, and one taken away holds no more [B2]", async () => {
+  const { node } = testNode();
+  await node.createTenant("t", { maxKeys: 1 });
+  await put(node, "a");
+  await refused(() => put(node, "b"), "keys");
+  await node.updateTenant("t", { maxKeys: 2 });
+  await put(node, "b");
+  await node.updateTenant("t", { maxKeys: 1 });
+  await refused(() => put(node, "c"), "keys");
+  await node.updateTenant("t", { maxKeys: undefined });
+  await put(node, "c");
+  assert.equal(node.listTenants()[0].options.maxKeys, undefined);
+});
+
+Deno.test("quotas: another tenant's use is nobody else's, and a new one of a name begins anew [B2, T1]", async () => {
+  const { node } = testNode();
+  await node.createTenant("t", { maxKeys: 1 });
+  await node.createTenant("u", { maxKeys: 1 });
+  await put(node, "a");
+  await node.put("u", { key: "a", value: bytes("v") });
+  await refused(() => put(node, "b"), "keys");
+  await node.dropTenant("t");
+  assert.deepEqual(node.listTenants().map(({ tenant }) => tenant), ["u"]);
+  await node.createTenant("t", { maxKeys: 1 });
+  assert.deepEqual([usageOf(node).keys, usageOf(node).requests], [0, 0]);
+  await put(node, "b");
+  assert.equal(text(node.get("u", "a")?.winner.value), "v");
+});
+
+/** A node on a real engine. */
+async function realNode(world: ReturnType<typeof engineWorld>): Promise<StorageNode> {
+  const engine = await openTestEngine(world);
+  return openStorageNode({
+    engine,
+    runtime: world,
+    nodeId: "n1",
+    version: "0",
+    dataDir: "/data",
+    tenantAutoCreate: true,
+  });
+}
+
+Deno.test("quotas: they outlive a crash, and so does what is used [B2]", async () => {
+  const world = engineWorld();
+  let node = await realNode(world);
+  await node.createTenant("t", { maxKeys: 40, maxBytes: 100_000 });
+  for (let i = 0; i < 40; i++) await put(node, `k${i}`, 100);
+  await refused(() => put(node, "more"), "keys");
+  world.disk.crash("drop");
+  node = await realNode(world);
+  assert.deepEqual(node.listTenants()[0].options, { maxKeys: 40, maxBytes: 100_000 });
+  assert.ok(usageOf(node).keys >= 40);
+  await refused(() => put(node, "more"), "keys");
+  await put(node, "k1", 50);
+  await node.delete("t", { key: "k2" });
+  await world.clock.advance(1000);
+  await put(node, "more");
+  await node.close();
+});
