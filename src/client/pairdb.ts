@@ -50,6 +50,7 @@ import type {
   SnapshotVerified,
   Tenant,
   TenantOptions,
+  TenantUsage,
   WatchEvent,
   WatchRange,
   WriteOptions,
@@ -486,8 +487,17 @@ export class AdminCalls {
   }
 }
 
-function toTenantOptions({ compaction, ttlMs, windowMs }: TenantOptions) {
+/** Quotas have the same names here and in messages. */
+const QUOTAS = ["maxBytes", "maxKeys", "maxRequestsPerSecond", "maxBytesPerSecond"] as const;
+
+function toTenantOptions({ compaction, ttlMs, windowMs, ...rest }: TenantOptions) {
+  const quotas: { [K in (typeof QUOTAS)[number]]?: bigint } = {};
+  for (const name of QUOTAS) {
+    const quota = rest[name];
+    if (quota !== undefined) quotas[name] = toInt64(quota, `the quota ${name}`);
+  }
   return {
+    ...quotas,
     compactionStrategy: compaction,
     defaultTtlMs: ttlMs === undefined ? undefined : toInt64(ttlMs, "the time to live"),
     timeWindowMs: windowMs === undefined ? undefined : toInt64(windowMs, "the time window"),
@@ -617,13 +627,31 @@ function fromTenant(tenant: TenantMessage): Tenant {
     bytes: fromInt64(tenant.bytes),
     tables: tenant.tables,
     ...fromTenantOptions(tenant.options),
+    usage: tenant.usage && fromTenantUsage(tenant.usage),
+  };
+}
+
+function fromTenantUsage(usage: NonNullable<TenantMessage["usage"]>): TenantUsage {
+  return {
+    bytes: fromInt64(usage.bytes),
+    keys: fromInt64(usage.keys),
+    requests: fromInt64(usage.requests),
+    bytesIn: fromInt64(usage.bytesIn),
+    bytesOut: fromInt64(usage.bytesOut),
+    refused: fromInt64(usage.refused),
   };
 }
 
 /** Only what the tenant has of its own. */
 function fromTenantOptions(options: TenantMessage["options"]): TenantOptions {
   const { compactionStrategy, defaultTtlMs, timeWindowMs } = options ?? {};
+  const quotas: { [K in (typeof QUOTAS)[number]]?: number } = {};
+  for (const name of QUOTAS) {
+    const quota = options?.[name];
+    if (quota !== undefined) quotas[name] = fromInt64(quota);
+  }
   return {
+    ...quotas,
     ...(compactionStrategy === undefined ? {} : { compaction: compactionStrategy }),
     ...(defaultTtlMs === undefined ? {} : { ttlMs: fromInt64(defaultTtlMs) }),
     ...(timeWindowMs === undefined ? {} : { windowMs: fromInt64(timeWindowMs) }),

@@ -228,6 +228,23 @@ export interface Tenant extends TenantOptions {
   readonly bytes: number;
   /** SSTables. */
   readonly tables: number;
+  /** What it uses of its quotas; undefined where the server does not say. */
+  readonly usage?: TenantUsage | undefined;
+}
+
+/** What a tenant uses on a node. Sizes are estimates, never too low; the rest counts from the node's start. */
+export interface TenantUsage {
+  /** Of keys and values, before compression. */
+  readonly bytes: number;
+  readonly keys: number;
+  /** Keys that were asked for or written, and scans. */
+  readonly requests: number;
+  /** Of keys and values that were written. */
+  readonly bytesIn: number;
+  /** Of values that were read. */
+  readonly bytesOut: number;
+  /** Requests that a quota has refused. */
+  readonly refused: number;
 }
 
 /** What a tenant has of its own; what is absent is as the node's configuration says. */
@@ -238,6 +255,15 @@ export interface TenantOptions {
   readonly ttlMs?: number;
   /** Milliseconds that share their tables, with `time_window`; 0 in a change: the node's again. */
   readonly windowMs?: number;
+  // Quotas on each node; 0 in a change: none.
+  /** Bytes of keys and values. */
+  readonly maxBytes?: number;
+  /** Keys. */
+  readonly maxKeys?: number;
+  /** Requests a second; a batch is as many as it has items. */
+  readonly maxRequestsPerSecond?: number;
+  /** Bytes a second that are written and read. */
+  readonly maxBytesPerSecond?: number;
 }
 
 /** What of a tenant is compacted. */

@@ -36,6 +36,7 @@ import {
   nodeSamples,
   Registry,
   type Sample,
+  tenantSamples,
 } from "../web/mod.ts";
 import { AnswerRoom } from "./answer_room.ts";
 import { type Authority, OPEN_AUTHORITY, proveClientAuth } from "./auth/mod.ts";
@@ -149,6 +150,7 @@ export async function openPort(options: PortOptions): Promise<Port> {
   const registry = new Registry();
   const readiness = new Readiness(node);
   registry.collect(() => nodeSamples(node));
+  registry.collect(() => tenantSamples(node));
 
   const pipeline = createPipeline({ clock, log, registry, authority });
   const transport = await openTransport({

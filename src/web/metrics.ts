@@ -3,7 +3,8 @@
  * 0.0.4). A registry is an object like any other; two nodes in one process have one each.
  *
  * Series live for ever, so label values come from small, closed sets: method names, status codes. Never
- * tenants or keys.
+ * keys; tenants only in samples that are read at a scrape, and no more than a bounded number of them
+ * (`tenant_metrics.ts`).
  * @module
  */
 

@@ -6,3 +6,4 @@ export * from "./app.ts";
 export * from "./metrics.ts";
 export * from "./node_metrics.ts";
 export * from "./origin.ts";
+export * from "./tenant_metrics.ts";

@@ -367,6 +367,39 @@ Deno.test("cli: after kill -9 in the middle of an import, all that was told as s
     assert.equal(checked.code, 0, checked.err);
   }));
 
+Deno.test("cli: a quota is set, enforced, shown, raised and taken away [B2]", () =>
+  withNode(async ({ url }) => {
+    const quotas = ["--max-bytes", "1MiB", "--max-keys", "2", "--max-bandwidth", "20MB"];
+    assert.deepEqual(await pairdb(url, ["tenant", "create", "shop", ...quotas]), ok("OK\n"));
+    for (const key of ["a", "b"]) {
+      assert.equal((await pairdb(url, ["put", "shop", key, "v"])).code, 0);
+    }
+    const { code, err } = await pairdb(url, ["put", "shop", "c", "v"]);
+    assert.equal(code, 1);
+    assert.match(err, /the tenant has used 2 of its 2 keys.*\(code 2008 ResourceExhausted\)\n$/);
+    assert.match(
+      (await pairdb(url, ["tenant", "list"])).out,
+      /\t\d+ of 1048576\t2 of 2\t3\t20000000\/s\t1\n$/,
+    );
+    const more = ["--max-keys", "3", "--max-bytes", "0", "--max-requests", "1000"];
+    assert.deepEqual(await pairdb(url, ["tenant", "update", "shop", ...more]), ok("OK\n"));
+    assert.equal((await pairdb(url, ["put", "shop", "c", "v"])).code, 0);
+    const [tenant] = JSON.parse((await pairdb(url, ["tenant", "list", "--output", "json"])).out);
+    const { max_bytes, max_keys, max_requests_per_second, max_bytes_per_second, usage } = tenant;
+    assert.deepEqual([max_bytes, max_keys, max_requests_per_second, max_bytes_per_second], [
+      undefined,
+      3,
+      1000,
+      20_000_000,
+    ]);
+    assert.deepEqual([usage.keys, usage.requests, usage.refused], [3, 4, 1]);
+    assert.equal((await pairdb(url, ["tenant", "update", "shop", "--max-keys", "-1"])).code, 2);
+    assert.equal((await pairdb(url, ["tenant", "update", "shop", "--max-bytes", "2x"])).code, 2);
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    assert.match(metrics, /pairdb_tenant_refused_total\{tenant="shop"\} 1\n/);
+    assert.match(metrics, /pairdb_tenant_max_keys\{tenant="shop"\} 3\n/);
+  }));
+
 Deno.test("cli: tenants, status, health, flush and compact", () =>
   withNode(async ({ url }, data) => {
     assert.deepEqual(await pairdb(url, ["tenant", "create", "shop"]), ok("OK\n"));
@@ -374,10 +407,13 @@ Deno.test("cli: tenants, status, health, flush and compact", () =>
       (await pairdb(url, ["tenant", "create", "shop"])).err,
       /\(code 1000 InvalidArgument\)\n$/,
     );
-    assert.match((await pairdb(url, ["tenant", "list"])).out, /^shop\t\d{4}-.*Z\t\d+\t0\t\t\n$/);
+    assert.match(
+      (await pairdb(url, ["tenant", "list"])).out,
+      /^shop\t\d{4}-.*Z\t\d+\t0\t\t\t0\t0\t0\t\t0\n$/,
+    );
     const options = ["--compaction", "hybrid", "--ttl", "7d"];
     assert.deepEqual(await pairdb(url, ["tenant", "update", "shop", ...options]), ok("OK\n"));
-    assert.match((await pairdb(url, ["tenant", "list"])).out, /\t0\thybrid\t168h\n$/);
+    assert.match((await pairdb(url, ["tenant", "list"])).out, /\t0\thybrid\t168h\t0\t0\t0\t\t0\n$/);
     assert.deepEqual(await pairdb(url, ["tenant", "update", "shop", "--ttl", "0"]), ok("OK\n"));
     assert.equal((await pairdb(url, ["tenant", "update", "shop"])).code, 2);
     assert.equal((await pairdb(url, ["tenant", "update", "shop", "--compaction", "best"])).code, 2);

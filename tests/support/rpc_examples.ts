@@ -216,13 +216,15 @@ export const EXAMPLES: readonly Example[] = [
   ]),
   example(storage.drainNode, {}, [], unimplemented),
   example(storage.healthCheck, {}),
-  example(tenant.createTenant, { tenantId: "u", options: { defaultTtlMs: 5n } }, [
+  example(tenant.createTenant, { tenantId: "u", options: { defaultTtlMs: 5n, maxKeys: 7n } }, [
     BAD_TENANT,
     ["one that is there", { tenantId }, ErrorCode.INVALID_ARGUMENT, "already_exists"],
   ]),
   example(tenant.updateTenant, { tenantId, options: { compactionStrategy: "leveled" } }, [
     ["one that is not there", { tenantId: "v" }, ErrorCode.INVALID_TENANT_ID],
     ["a negative time", { options: { defaultTtlMs: -1n } }, ErrorCode.INVALID_ARGUMENT],
+    ["a negative quota", { options: { maxBytes: -1n } }, ErrorCode.INVALID_ARGUMENT],
+    ["a quota out of range", { options: { maxKeys: 2n ** 53n } }, ErrorCode.INVALID_ARGUMENT],
   ]),
   example(tenant.listTenants, {}),
   example(tenant.dropTenant, { tenantId }, [

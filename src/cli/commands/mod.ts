@@ -6,7 +6,7 @@
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import type { Process } from "../../runtime/mod.ts";
 import type { Shell } from "../shell.ts";
-import { parseDuration } from "../units.ts";
+import { parseDuration, parseSize } from "../units.ts";
 
 /** Where commands look for a server unless told. */
 const DEFAULT_SERVER = "http://127.0.0.1:50052";
@@ -419,6 +419,20 @@ function tenantOptions(command: Command): Command {
     .addOption(
       new Option("--window <duration>", "time that shares its tables, with time_window")
         .argParser(positiveDuration),
+    )
+    .addOption(
+      new Option("--max-bytes <size>", "keys and values that it may have, such as 10GiB; 0: any")
+        .argParser(anySize),
+    )
+    .addOption(
+      new Option("--max-keys <count>", "keys that it may have; 0: any").argParser(anyCount),
+    )
+    .addOption(
+      new Option("--max-requests <count>", "requests a second; 0: any").argParser(anyCount),
+    )
+    .addOption(
+      new Option("--max-bandwidth <size>", "bytes a second in and out, such as 20MiB; 0: any")
+        .argParser(anySize),
     );
 }
 
@@ -492,6 +506,18 @@ function positiveCount(text: string): number {
   const count = /^\d+$/.test(text) ? Number(text) : 0;
   if (Number.isSafeInteger(count) && count > 0) return count;
   throw new InvalidArgumentError("It is not an integer above 0.");
+}
+
+function anyCount(text: string): number {
+  const count = /^\d+$/.test(text) ? Number(text) : NaN;
+  if (Number.isSafeInteger(count)) return count;
+  throw new InvalidArgumentError("It is a whole number.");
+}
+
+function anySize(text: string): number {
+  const bytes = parseSize(text);
+  if (bytes !== undefined) return bytes;
+  throw new InvalidArgumentError("It is a size such as 500MB or 10GiB.");
 }
 
 function hostAndPort(text: string): { host: string; port: string } {

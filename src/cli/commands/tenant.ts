@@ -15,6 +15,12 @@ export interface TenantFlags {
   readonly ttl?: number;
   /** In ms. */
   readonly window?: number;
+  /** Bytes; 0: no quota. */
+  readonly maxBytes?: number;
+  readonly maxKeys?: number;
+  readonly maxRequests?: number;
+  /** Bytes a second. */
+  readonly maxBandwidth?: number;
 }
 
 /** Makes a tenant. */
@@ -43,25 +49,63 @@ export async function updateTenant(
   return 0;
 }
 
-function toOptions({ compaction, ttl, window }: TenantFlags): TenantOptions {
-  return { compaction, ttlMs: ttl, windowMs: window };
+function toOptions({ compaction, ttl, window, ...quotas }: TenantFlags): TenantOptions {
+  return {
+    compaction,
+    ttlMs: ttl,
+    windowMs: window,
+    maxBytes: quotas.maxBytes,
+    maxKeys: quotas.maxKeys,
+    maxRequestsPerSecond: quotas.maxRequests,
+    maxBytesPerSecond: quotas.maxBandwidth,
+  };
+}
+
+const COLUMNS = [
+  "tenant",
+  "created",
+  "size",
+  "tables",
+  "compaction",
+  "ttl",
+  "bytes",
+  "keys",
+  "requests",
+  "bandwidth",
+  "refused",
+];
+
+/** What is used, and the quota where there is one: `12 of 100`. */
+function ofLimit(
+  used: number | undefined,
+  limit: number | undefined,
+  format: (value: number) => string,
+  unit = "",
+): string {
+  const now = used === undefined ? "" : format(used);
+  return limit === undefined ? now : `${now} of ${format(limit)}${unit}`;
 }
 
 /** Prints all tenants. */
 export async function listTenants(shell: Shell): Promise<number> {
   const db = await connect(shell);
   const tenants = await db.tenants.list();
-  const rows = tenants.map(({ tenant, createdAtMs, bytes, tables, compaction, ttlMs }) => [
-    tenant,
-    new Date(createdAtMs).toISOString(),
-    shell.process.isTerminal("stdout") ? roughSize(bytes) : `${bytes}`,
-    `${tables}`,
-    compaction ?? "",
-    ttlMs ? formatDuration(ttlMs) : "",
+  const size = (bytes: number) =>
+    shell.process.isTerminal("stdout") ? roughSize(bytes) : `${bytes}`;
+  const rows = tenants.map((of) => [
+    of.tenant,
+    new Date(of.createdAtMs).toISOString(),
+    size(of.bytes),
+    `${of.tables}`,
+    of.compaction ?? "",
+    of.ttlMs ? formatDuration(of.ttlMs) : "",
+    ofLimit(of.usage?.bytes, of.maxBytes, size),
+    ofLimit(of.usage?.keys, of.maxKeys, String),
+    ofLimit(of.usage?.requests, of.maxRequestsPerSecond, String, "/s"),
+    of.maxBytesPerSecond === undefined ? "" : `${size(of.maxBytesPerSecond)}/s`,
+    of.usage === undefined ? "" : `${of.usage.refused}`,
   ]);
-  const lines = shell.output === "json"
-    ? []
-    : table(shell.process, ["tenant", "created", "size", "tables", "compaction", "ttl"], rows);
+  const lines = shell.output === "json" ? [] : table(shell.process, COLUMNS, rows);
   print(shell, lines, tenants.map(tenantFields));
   return 0;
 }
@@ -83,7 +127,7 @@ export async function dropTenant(
 }
 
 function tenantFields(of: Tenant): Record<string, unknown> {
-  const { tenant, createdAtMs, bytes, tables, compaction, ttlMs, windowMs } = of;
+  const { tenant, createdAtMs, bytes, tables, compaction, ttlMs, windowMs, usage } = of;
   return {
     tenant,
     created_at: createdAtMs,
@@ -92,6 +136,18 @@ function tenantFields(of: Tenant): Record<string, unknown> {
     compaction,
     default_ttl_ms: ttlMs,
     time_window_ms: windowMs,
+    max_bytes: of.maxBytes,
+    max_keys: of.maxKeys,
+    max_requests_per_second: of.maxRequestsPerSecond,
+    max_bytes_per_second: of.maxBytesPerSecond,
+    usage: usage && {
+      bytes: usage.bytes,
+      keys: usage.keys,
+      requests: usage.requests,
+      bytes_in: usage.bytesIn,
+      bytes_out: usage.bytesOut,
+      refused: usage.refused,
+    },
   };
 }
 

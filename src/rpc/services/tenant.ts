@@ -4,14 +4,26 @@
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { StorageNode, TenantInfo, TenantOptions } from "../../node/mod.ts";
+import type { StorageNode, TenantInfo, TenantOptions, TenantUsage } from "../../node/mod.ts";
 import type {
   TenantOptions as MessageTenantOptions,
   TenantOptionsSchema,
   TenantSchema,
   TenantService,
+  TenantUsageSchema,
 } from "../../gen/pairdb/v1/tenant_pb.ts";
 import { toCount } from "../convert.ts";
+
+type LimitField = "maxBytes" | "maxKeys" | "maxRequestsPerSecond" | "maxBytesPerSecond";
+type LimitName = "maxBytes" | "maxKeys" | "maxRequests" | "maxBandwidth";
+
+/** The node's name of each quota, the message's, and the one that people know. */
+const LIMITS: readonly (readonly [LimitName, readonly [LimitField, string]])[] = [
+  ["maxBytes", ["maxBytes", "max_bytes"]],
+  ["maxKeys", ["maxKeys", "max_keys"]],
+  ["maxRequests", ["maxRequestsPerSecond", "max_requests_per_second"]],
+  ["maxBandwidth", ["maxBytesPerSecond", "max_bytes_per_second"]],
+];
 
 /** Binds the service to a node. */
 export function tenantService(node: StorageNode): Required<ServiceImpl<typeof TenantService>> {
@@ -42,13 +54,32 @@ function fromTenant(info: TenantInfo): MessageInitShape<typeof TenantSchema> {
     bytes: BigInt(info.bytes),
     tables: info.tables,
     options: fromOptions(info.options),
+    usage: fromUsage(info.usage),
+  };
+}
+
+function fromUsage(usage: TenantUsage): MessageInitShape<typeof TenantUsageSchema> {
+  const { bytes, keys, requests, bytesIn, bytesOut, refused } = usage;
+  return {
+    bytes: BigInt(bytes),
+    keys: BigInt(keys),
+    requests: BigInt(requests),
+    bytesIn: BigInt(bytesIn),
+    bytesOut: BigInt(bytesOut),
+    refused: BigInt(refused),
   };
 }
 
 /** What is absent stays absent, so that it stays as it is; the empty value goes back to the node's own. */
 function toOptions(message: MessageTenantOptions | undefined): TenantOptions {
   const { compactionStrategy, defaultTtlMs, timeWindowMs } = message ?? {};
+  const limits: Record<string, number | undefined> = {};
+  for (const [name, [field, label]] of LIMITS) {
+    const limit = message?.[field];
+    if (limit !== undefined) limits[name] = toCount(limit, label) || undefined;
+  }
   return {
+    ...limits,
     ...(compactionStrategy === undefined ? {} : { strategy: toStrategy(compactionStrategy) }),
     ...(defaultTtlMs === undefined ? {} : { ttlMs: toCount(defaultTtlMs, "default_ttl_ms") }),
     ...(timeWindowMs === undefined
@@ -64,7 +95,13 @@ function toStrategy(name: string): TenantOptions["strategy"] {
 
 function fromOptions(options: TenantOptions): MessageInitShape<typeof TenantOptionsSchema> {
   const { strategy, ttlMs, windowMs } = options;
+  const limits: Partial<Record<LimitField, bigint>> = {};
+  for (const [name, [field]] of LIMITS) {
+    const limit = options[name];
+    if (limit !== undefined) limits[field] = BigInt(limit);
+  }
   return {
+    ...limits,
     compactionStrategy: strategy,
     defaultTtlMs: ttlMs === undefined ? undefined : BigInt(ttlMs),
     timeWindowMs: windowMs === undefined ? undefined : BigInt(windowMs),

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pairdb/v1/tenant.proto.
  */
 export const file_pairdb_v1_tenant: GenFile = /*@__PURE__*/
-  fileDesc("ChZwYWlyZGIvdjEvdGVuYW50LnByb3RvEglwYWlyZGIudjEiqQEKDVRlbmFudE9wdGlvbnMSIAoTY29tcGFjdGlvbl9zdHJhdGVneRgBIAEoCUgAiAEBEhsKDmRlZmF1bHRfdHRsX21zGAIgASgDSAGIAQESGwoOdGltZV93aW5kb3dfbXMYAyABKANIAogBAUIWChRfY29tcGFjdGlvbl9zdHJhdGVneUIRCg9fZGVmYXVsdF90dGxfbXNCEQoPX3RpbWVfd2luZG93X21zInkKBlRlbmFudBIRCgl0ZW5hbnRfaWQYASABKAkSEgoKY3JlYXRlZF9hdBgCIAEoAxINCgVieXRlcxgDIAEoAxIOCgZ0YWJsZXMYBCABKAUSKQoHb3B0aW9ucxgFIAEoCzIYLnBhaXJkYi52MS5UZW5hbnRPcHRpb25zIlMKE0NyZWF0ZVRlbmFudFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEikKB29wdGlvbnMYAiABKAsyGC5wYWlyZGIudjEuVGVuYW50T3B0aW9ucyI5ChRDcmVhdGVUZW5hbnRSZXNwb25zZRIhCgZ0ZW5hbnQYASABKAsyES5wYWlyZGIudjEuVGVuYW50IlMKE1VwZGF0ZVRlbmFudFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEikKB29wdGlvbnMYAiABKAsyGC5wYWlyZGIudjEuVGVuYW50T3B0aW9ucyI5ChRVcGRhdGVUZW5hbnRSZXNwb25zZRIhCgZ0ZW5hbnQYASABKAsyES5wYWlyZGIudjEuVGVuYW50IhQKEkxpc3RUZW5hbnRzUmVxdWVzdCI5ChNMaXN0VGVuYW50c1Jlc3BvbnNlEiIKB3RlbmFudHMYASADKAsyES5wYWlyZGIudjEuVGVuYW50IiYKEURyb3BUZW5hbnRSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCSIUChJEcm9wVGVuYW50UmVzcG9uc2UyzwIKDVRlbmFudFNlcnZpY2USTwoMQ3JlYXRlVGVuYW50Eh4ucGFpcmRiLnYxLkNyZWF0ZVRlbmFudFJlcXVlc3QaHy5wYWlyZGIudjEuQ3JlYXRlVGVuYW50UmVzcG9uc2USTwoMVXBkYXRlVGVuYW50Eh4ucGFpcmRiLnYxLlVwZGF0ZVRlbmFudFJlcXVlc3QaHy5wYWlyZGIudjEuVXBkYXRlVGVuYW50UmVzcG9uc2USUQoLTGlzdFRlbmFudHMSHS5wYWlyZGIudjEuTGlzdFRlbmFudHNSZXF1ZXN0Gh4ucGFpcmRiLnYxLkxpc3RUZW5hbnRzUmVzcG9uc2UiA5ACARJJCgpEcm9wVGVuYW50EhwucGFpcmRiLnYxLkRyb3BUZW5hbnRSZXF1ZXN0Gh0ucGFpcmRiLnYxLkRyb3BUZW5hbnRSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("ChZwYWlyZGIvdjEvdGVuYW50LnByb3RvEglwYWlyZGIudjEi8QIKDVRlbmFudE9wdGlvbnMSIAoTY29tcGFjdGlvbl9zdHJhdGVneRgBIAEoCUgAiAEBEhsKDmRlZmF1bHRfdHRsX21zGAIgASgDSAGIAQESGwoOdGltZV93aW5kb3dfbXMYAyABKANIAogBARIWCgltYXhfYnl0ZXMYBCABKANIA4gBARIVCghtYXhfa2V5cxgFIAEoA0gEiAEBEiQKF21heF9yZXF1ZXN0c19wZXJfc2Vjb25kGAYgASgDSAWIAQESIQoUbWF4X2J5dGVzX3Blcl9zZWNvbmQYByABKANIBogBAUIWChRfY29tcGFjdGlvbl9zdHJhdGVneUIRCg9fZGVmYXVsdF90dGxfbXNCEQoPX3RpbWVfd2luZG93X21zQgwKCl9tYXhfYnl0ZXNCCwoJX21heF9rZXlzQhoKGF9tYXhfcmVxdWVzdHNfcGVyX3NlY29uZEIXChVfbWF4X2J5dGVzX3Blcl9zZWNvbmQicgoLVGVuYW50VXNhZ2USDQoFYnl0ZXMYASABKAMSDAoEa2V5cxgCIAEoAxIQCghyZXF1ZXN0cxgDIAEoAxIQCghieXRlc19pbhgEIAEoAxIRCglieXRlc19vdXQYBSABKAMSDwoHcmVmdXNlZBgGIAEoAyKgAQoGVGVuYW50EhEKCXRlbmFudF9pZBgBIAEoCRISCgpjcmVhdGVkX2F0GAIgASgDEg0KBWJ5dGVzGAMgASgDEg4KBnRhYmxlcxgEIAEoBRIpCgdvcHRpb25zGAUgASgLMhgucGFpcmRiLnYxLlRlbmFudE9wdGlvbnMSJQoFdXNhZ2UYBiABKAsyFi5wYWlyZGIudjEuVGVuYW50VXNhZ2UiUwoTQ3JlYXRlVGVuYW50UmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSKQoHb3B0aW9ucxgCIAEoCzIYLnBhaXJkYi52MS5UZW5hbnRPcHRpb25zIjkKFENyZWF0ZVRlbmFudFJlc3BvbnNlEiEKBnRlbmFudBgBIAEoCzIRLnBhaXJkYi52MS5UZW5hbnQiUwoTVXBkYXRlVGVuYW50UmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSKQoHb3B0aW9ucxgCIAEoCzIYLnBhaXJkYi52MS5UZW5hbnRPcHRpb25zIjkKFFVwZGF0ZVRlbmFudFJlc3BvbnNlEiEKBnRlbmFudBgBIAEoCzIRLnBhaXJkYi52MS5UZW5hbnQiFAoSTGlzdFRlbmFudHNSZXF1ZXN0IjkKE0xpc3RUZW5hbnRzUmVzcG9uc2USIgoHdGVuYW50cxgBIAMoCzIRLnBhaXJkYi52MS5UZW5hbnQiJgoRRHJvcFRlbmFudFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJIhQKEkRyb3BUZW5hbnRSZXNwb25zZTLPAgoNVGVuYW50U2VydmljZRJPCgxDcmVhdGVUZW5hbnQSHi5wYWlyZGIudjEuQ3JlYXRlVGVuYW50UmVxdWVzdBofLnBhaXJkYi52MS5DcmVhdGVUZW5hbnRSZXNwb25zZRJPCgxVcGRhdGVUZW5hbnQSHi5wYWlyZGIudjEuVXBkYXRlVGVuYW50UmVxdWVzdBofLnBhaXJkYi52MS5VcGRhdGVUZW5hbnRSZXNwb25zZRJRCgtMaXN0VGVuYW50cxIdLnBhaXJkYi52MS5MaXN0VGVuYW50c1JlcXVlc3QaHi5wYWlyZGIudjEuTGlzdFRlbmFudHNSZXNwb25zZSIDkAIBEkkKCkRyb3BUZW5hbnQSHC5wYWlyZGIudjEuRHJvcFRlbmFudFJlcXVlc3QaHS5wYWlyZGIudjEuRHJvcFRlbmFudFJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * What a tenant has of its own. A field that is absent is as the node's configuration says; in a
@@ -40,6 +40,38 @@ export type TenantOptions = Message<"pairdb.v1.TenantOptions"> & {
    * @generated from field: optional int64 time_window_ms = 3;
    */
   timeWindowMs?: bigint | undefined;
+
+  /**
+   * Quotas: what the tenant may use at most on one node. Absent: as much as there is; 0 in a request: that
+   * again. A request over one is answered with RESOURCE_EXHAUSTED (2008), and in its details `reason`
+   * ("quota"), `quota` ("bytes", "keys", "requests" or "bandwidth"), `limit`, for sizes `used`, and
+   * `retry_after_ms`, after which it may go. Deletes are refused for rates only.
+   * Bytes of keys and values.
+   *
+   * @generated from field: optional int64 max_bytes = 4;
+   */
+  maxBytes?: bigint | undefined;
+
+  /**
+   * Keys.
+   *
+   * @generated from field: optional int64 max_keys = 5;
+   */
+  maxKeys?: bigint | undefined;
+
+  /**
+   * Requests a second; a batch is as many as it has items.
+   *
+   * @generated from field: optional int64 max_requests_per_second = 6;
+   */
+  maxRequestsPerSecond?: bigint | undefined;
+
+  /**
+   * Bytes a second of keys and values that are written and values that are read.
+   *
+   * @generated from field: optional int64 max_bytes_per_second = 7;
+   */
+  maxBytesPerSecond?: bigint | undefined;
 };
 
 /**
@@ -48,6 +80,61 @@ export type TenantOptions = Message<"pairdb.v1.TenantOptions"> & {
  */
 export const TenantOptionsSchema: GenMessage<TenantOptions> = /*@__PURE__*/
   messageDesc(file_pairdb_v1_tenant, 0);
+
+/**
+ * What a tenant uses on a node. Sizes are estimates and never too low; they are what quotas go by. All
+ * else counts from the start of the node.
+ *
+ * @generated from message pairdb.v1.TenantUsage
+ */
+export type TenantUsage = Message<"pairdb.v1.TenantUsage"> & {
+  /**
+   * Of keys and values, before compression.
+   *
+   * @generated from field: int64 bytes = 1;
+   */
+  bytes: bigint;
+
+  /**
+   * @generated from field: int64 keys = 2;
+   */
+  keys: bigint;
+
+  /**
+   * Keys that were asked for or written, and scans.
+   *
+   * @generated from field: int64 requests = 3;
+   */
+  requests: bigint;
+
+  /**
+   * Of keys and values that were written.
+   *
+   * @generated from field: int64 bytes_in = 4;
+   */
+  bytesIn: bigint;
+
+  /**
+   * Of values that were read.
+   *
+   * @generated from field: int64 bytes_out = 5;
+   */
+  bytesOut: bigint;
+
+  /**
+   * Requests that a quota has refused.
+   *
+   * @generated from field: int64 refused = 6;
+   */
+  refused: bigint;
+};
+
+/**
+ * Describes the message pairdb.v1.TenantUsage.
+ * Use `create(TenantUsageSchema)` to create a new message.
+ */
+export const TenantUsageSchema: GenMessage<TenantUsage> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_tenant, 1);
 
 /**
  * @generated from message pairdb.v1.Tenant
@@ -83,6 +170,11 @@ export type Tenant = Message<"pairdb.v1.Tenant"> & {
    * @generated from field: pairdb.v1.TenantOptions options = 5;
    */
   options?: TenantOptions | undefined;
+
+  /**
+   * @generated from field: pairdb.v1.TenantUsage usage = 6;
+   */
+  usage?: TenantUsage | undefined;
 };
 
 /**
@@ -90,7 +182,7 @@ export type Tenant = Message<"pairdb.v1.Tenant"> & {
  * Use `create(TenantSchema)` to create a new message.
  */
 export const TenantSchema: GenMessage<Tenant> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_tenant, 1);
+  messageDesc(file_pairdb_v1_tenant, 2);
 
 /**
  * @generated from message pairdb.v1.CreateTenantRequest
@@ -112,7 +204,7 @@ export type CreateTenantRequest = Message<"pairdb.v1.CreateTenantRequest"> & {
  * Use `create(CreateTenantRequestSchema)` to create a new message.
  */
 export const CreateTenantRequestSchema: GenMessage<CreateTenantRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_tenant, 2);
+  messageDesc(file_pairdb_v1_tenant, 3);
 
 /**
  * @generated from message pairdb.v1.CreateTenantResponse
@@ -129,7 +221,7 @@ export type CreateTenantResponse = Message<"pairdb.v1.CreateTenantResponse"> & {
  * Use `create(CreateTenantResponseSchema)` to create a new message.
  */
 export const CreateTenantResponseSchema: GenMessage<CreateTenantResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_tenant, 3);
+  messageDesc(file_pairdb_v1_tenant, 4);
 
 /**
  * @generated from message pairdb.v1.UpdateTenantRequest
@@ -153,7 +245,7 @@ export type UpdateTenantRequest = Message<"pairdb.v1.UpdateTenantRequest"> & {
  * Use `create(UpdateTenantRequestSchema)` to create a new message.
  */
 export const UpdateTenantRequestSchema: GenMessage<UpdateTenantRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_tenant, 4);
+  messageDesc(file_pairdb_v1_tenant, 5);
 
 /**
  * @generated from message pairdb.v1.UpdateTenantResponse
@@ -170,7 +262,7 @@ export type UpdateTenantResponse = Message<"pairdb.v1.UpdateTenantResponse"> & {
  * Use `create(UpdateTenantResponseSchema)` to create a new message.
  */
 export const UpdateTenantResponseSchema: GenMessage<UpdateTenantResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_tenant, 5);
+  messageDesc(file_pairdb_v1_tenant, 6);
 
 /**
  * @generated from message pairdb.v1.ListTenantsRequest
@@ -183,7 +275,7 @@ export type ListTenantsRequest = Message<"pairdb.v1.ListTenantsRequest"> & {
  * Use `create(ListTenantsRequestSchema)` to create a new message.
  */
 export const ListTenantsRequestSchema: GenMessage<ListTenantsRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_tenant, 6);
+  messageDesc(file_pairdb_v1_tenant, 7);
 
 /**
  * @generated from message pairdb.v1.ListTenantsResponse
@@ -200,7 +292,7 @@ export type ListTenantsResponse = Message<"pairdb.v1.ListTenantsResponse"> & {
  * Use `create(ListTenantsResponseSchema)` to create a new message.
  */
 export const ListTenantsResponseSchema: GenMessage<ListTenantsResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_tenant, 7);
+  messageDesc(file_pairdb_v1_tenant, 8);
 
 /**
  * @generated from message pairdb.v1.DropTenantRequest
@@ -217,7 +309,7 @@ export type DropTenantRequest = Message<"pairdb.v1.DropTenantRequest"> & {
  * Use `create(DropTenantRequestSchema)` to create a new message.
  */
 export const DropTenantRequestSchema: GenMessage<DropTenantRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_tenant, 8);
+  messageDesc(file_pairdb_v1_tenant, 9);
 
 /**
  * @generated from message pairdb.v1.DropTenantResponse
@@ -230,7 +322,7 @@ export type DropTenantResponse = Message<"pairdb.v1.DropTenantResponse"> & {
  * Use `create(DropTenantResponseSchema)` to create a new message.
  */
 export const DropTenantResponseSchema: GenMessage<DropTenantResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_tenant, 9);
+  messageDesc(file_pairdb_v1_tenant, 10);
 
 /**
  * Tenants as objects.
