@@ -20,6 +20,11 @@ export interface Clock {
   monotonicMs(): number;
   /** Calls `run` once after `delayMs`. */
   after(delayMs: number, run: () => void): Cancel;
+  /**
+   * Calls `run` once, as soon as all that is ready has had its turn, sockets too: in microseconds, where
+   * a timer of 0 takes a millisecond or two.
+   */
+  soon(run: () => void): Cancel;
   /** Resolves after `delayMs`; rejects with the signal's reason when that aborts first. */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
 }

@@ -43,6 +43,10 @@ export class SimClock implements Clock {
     };
   }
 
+  soon(run: () => void): Cancel {
+    return this.after(0, run);
+  }
+
   sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
     return sleepOn(this, delayMs, signal);
   }

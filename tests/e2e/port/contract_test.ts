@@ -210,6 +210,7 @@ function stillWallClock(): Clock {
     wallMs: () => 1_700_000_000_000,
     monotonicMs: () => clock.monotonicMs(),
     after: (delayMs, run) => clock.after(delayMs, run),
+    soon: (run) => clock.soon(run),
     sleep: (delayMs, signal) => clock.sleep(delayMs, signal),
   };
 }

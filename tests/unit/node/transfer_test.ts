@@ -174,6 +174,7 @@ Deno.test("streamKeys() says how far it has looked when it finds no token for lo
     monotonicMs: () => nowMs += 500,
     sleep: () => Promise.resolve(),
     after: (...args) => world.clock.after(...args),
+    soon: (run) => world.clock.soon(run),
   };
   const { node } = testNode({ runtime: { ...world, clock } });
   for (let i = 0; i < 100; i++) await node.put("t", { key: `k${100 + i}`, value: bytes("v") });
