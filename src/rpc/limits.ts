@@ -70,6 +70,8 @@ export interface PortLimits {
   readonly bodyBytes: number;
   /** Time for one message of a request, or a body that is no stream of messages, to come whole. */
   readonly bodyTimeoutMs: number;
+  /** Calls of one tenant that wait for its turn on a busy node; one more is refused. See `fair_gate.ts`. */
+  readonly tenantWaitingCalls: number;
   /** Time for running calls to finish when the port closes. */
   readonly shutdownTimeoutMs: number;
 }
@@ -106,6 +108,7 @@ export const DEFAULT_PORT_LIMITS: PortLimits = {
   connectionBodyBytes: 64 * MIB,
   bodyBytes: 256 * MIB,
   bodyTimeoutMs: 60_000,
+  tenantWaitingCalls: 4096,
   shutdownTimeoutMs: 30_000,
 };
 

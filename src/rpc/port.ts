@@ -42,6 +42,7 @@ import { AnswerRoom } from "./answer_room.ts";
 import { type Authority, OPEN_AUTHORITY, proveClientAuth } from "./auth/mod.ts";
 import { Connections, type Http2Requests } from "./connections.ts";
 import type { Exchange } from "./exchange.ts";
+import { FairGate } from "./fair_gate.ts";
 import { createFront, type FrontOptions } from "./front.ts";
 import { createPipeline, type Pipeline } from "./interceptors.ts";
 import { Http1Exchange } from "./http1_exchange.ts";
@@ -152,6 +153,9 @@ export async function openPort(options: PortOptions): Promise<Port> {
   registry.collect(() => nodeSamples(node));
   registry.collect(() => tenantSamples(node));
 
+  const fair = new FairGate(clock, limits.tenantWaitingCalls);
+  registry.collect(() => fairSamples(fair));
+
   const pipeline = createPipeline({ clock, log, registry, authority });
   const transport = await openTransport({
     clock,
@@ -168,6 +172,7 @@ export async function openPort(options: PortOptions): Promise<Port> {
       limits,
       readiness,
       pipeline,
+      fair,
     }),
     pipeline,
     web: createWebApp({
@@ -187,9 +192,10 @@ export async function openPort(options: PortOptions): Promise<Port> {
   return {
     ...transport,
     setReady: (ready, reason) => readiness.set(ready, reason),
-    close: () => {
+    close: async () => {
       readiness.close();
-      return transport.close();
+      await transport.close();
+      fair.close();
     },
   };
 }
@@ -412,6 +418,25 @@ function roomSamples(room: BodyRoom): Sample[] {
     help: "Requests that were refused since too much of requests was held.",
     type: "counter",
     value: room.refused,
+  }];
+}
+
+function fairSamples(fair: FairGate): Sample[] {
+  return [{
+    name: "pairdb_fair_waiting",
+    help: "Calls that wait for their tenant's turn on a busy node.",
+    type: "gauge",
+    value: fair.waiting,
+  }, {
+    name: "pairdb_fair_waited_total",
+    help: "Calls that had to wait for their tenant's turn.",
+    type: "counter",
+    value: fair.waited,
+  }, {
+    name: "pairdb_fair_refused_total",
+    help: "Calls that were refused since too many of their tenant's waited.",
+    type: "counter",
+    value: fair.refused,
   }];
 }
 

@@ -20,6 +20,7 @@ import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { ruleOf } from "./auth/mod.ts";
 import { COMPRESS_MIN_BYTES, createCompressions } from "./compression.ts";
+import { FairGate } from "./fair_gate.ts";
 import type { Pipeline } from "./interceptors.ts";
 import { keyValueMethods } from "./methods/mod.ts";
 import type { PortLimits } from "./limits.ts";
@@ -54,6 +55,8 @@ export interface RouterOptions {
   readonly limits: PortLimits;
   readonly readiness: Readiness;
   readonly pipeline: Pipeline;
+  /** Shares the node among tenants; absent: one that nobody looks into. */
+  readonly fair?: FairGate;
 }
 
 /** A service with what implements it. {@link bind} makes one. */
@@ -97,10 +100,17 @@ const JSON_OPTIONS: ConnectRouterOptions["jsonOptions"] & { textDecoder: TextDec
  * @throws Error when a method has no row in the method table: then nobody knows who may call it
  */
 export function createRoutes(options: RouterOptions): ReadonlyMap<string, Route> {
-  const { node, clock, limits, readiness, pipeline } = options;
+  const {
+    node,
+    clock,
+    limits,
+    readiness,
+    pipeline,
+    fair = new FairGate(clock, limits.tenantWaitingCalls),
+  } = options;
   const catalog = new Catalog([...new Set<DescFile>(SERVICES.map((service) => service.file))]);
   const names = new Set(SERVICES.map((service) => service.typeName));
-  const keyValue = keyValueMethods(node);
+  const keyValue = keyValueMethods(node, fair);
   for (const { methods } of SERVICES) methods.forEach(ruleOf);
   return routesOf([
     bind(KeyValueService, keyValueService(keyValue, node, clock, readiness)),

@@ -94,7 +94,7 @@ function hotBatchGet(methods: KeyValueMethods, limits: PortLimits): ShortMethod<
       const input = inRange(decodeBatchGet, bytes);
       call.authorise(input.tenant);
       const name = answerName(input.tenant, input.keys[0], input.keys.length);
-      const how = { name, read: () => run(input), sizeOf: batchBytes };
+      const how = { name, read: () => run(input, call), sizeOf: batchBytes };
       return readBatchInTurn(call.turn, how);
     },
   };

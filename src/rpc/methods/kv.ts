@@ -15,6 +15,7 @@ import {
   type WriteWatch,
 } from "../../node/mod.ts";
 import { checkConsistency } from "../convert.ts";
+import { type Caller, costOf, type FairGate, QUANTUM } from "../fair_gate.ts";
 
 /** What every call has. */
 interface Call {
@@ -65,13 +66,18 @@ export interface BatchGetResult {
   readonly results: readonly (KeyState | undefined)[];
 }
 
-/** The methods. Each throws PairErrors; those that write tell who waits what becomes of it. */
+/**
+ * The methods. Each throws PairErrors; those that write tell who waits what becomes of it. On a busy node each
+ * may wait for its tenant's turn.
+ */
 export interface KeyValueMethods {
   put(call: PutCall, watch?: WriteWatch): Promise<WriteResult>;
-  get(call: GetCall): KeyState | Promise<KeyState>;
+  get(call: GetCall, caller?: Caller): KeyState | Promise<KeyState>;
   delete(call: DeleteCall, watch?: WriteWatch): Promise<DeleteResult>;
   batchPut(call: BatchPutCall, watch?: WriteWatch): Promise<BatchPutResult>;
-  batchGet(call: BatchGetCall): Promise<BatchGetResult>;
+  batchGet(call: BatchGetCall, caller?: Caller): Promise<BatchGetResult>;
+  /** Resolves when a scan of a tenant may begin; undefined: it may at once. */
+  mayScan(tenant: string): Promise<void> | undefined;
 }
 
 /** About how many bytes the values of a batch have. */
@@ -84,40 +90,69 @@ export function batchBytes({ results }: BatchGetResult): number {
 /** An answer to BatchGet is cut off before its values exceed this; see kv.proto. */
 const BATCH_GET_BYTES = 16 * 1024 * 1024;
 
-/** Binds the methods to a node. */
-export function keyValueMethods(node: StorageNode): KeyValueMethods {
+/** A scan costs as much as so many calls, until its first message. */
+const SCAN_COST = QUANTUM;
+
+/** Binds the methods to a node. @param fair  says which call may begin, and when */
+export function keyValueMethods(node: StorageNode, fair: FairGate): KeyValueMethods {
   // An answer like any other: the same error each time costs no stack.
   const notFound = new PairError("KeyNotFound", "Cannot get: the key has no value");
   const orNotFound = (found: ReadResult | undefined): ReadResult => {
     if (found !== undefined) return found;
     throw notFound;
   };
+  // What a call is when it begins, and when it waits for its tenant's turn.
+  const get = ({ tenant, key }: GetCall) => {
+    const found = node.read(tenant, key);
+    return found instanceof Promise ? found.then(orNotFound) : orNotFound(found);
+  };
+  const batchGet = async ({ tenant, keys }: BatchGetCall): Promise<BatchGetResult> => {
+    const results = await node.batchGet(tenant, keys, { maxBytes: BATCH_GET_BYTES });
+    return { keys, results };
+  };
   return {
     put(call, watch) {
+      const { tenant } = call;
       checkConsistency(call.consistency);
-      return node.put(call.tenant, call, watch);
+      const cost = costOf(1, call.value?.length ?? 0);
+      if (fair.isOpen(tenant, cost)) return node.put(tenant, call, watch);
+      return fair.later(tenant, cost, () => node.put(tenant, call, watch), watch);
     },
 
-    get({ tenant, key, consistency }) {
-      checkConsistency(consistency);
-      const found = node.read(tenant, key);
-      return found instanceof Promise ? found.then(orNotFound) : orNotFound(found);
+    get(call, caller) {
+      checkConsistency(call.consistency);
+      if (fair.isOpen(call.tenant, 1)) return get(call);
+      return fair.later(call.tenant, 1, () => get(call), caller);
     },
 
     delete(call, watch) {
+      const { tenant } = call;
       checkConsistency(call.consistency);
-      return node.delete(call.tenant, call, watch);
+      if (fair.isOpen(tenant, 1)) return node.delete(tenant, call, watch);
+      return fair.later(tenant, 1, () => node.delete(tenant, call, watch), watch);
     },
 
     batchPut({ tenant, items, consistency, skipUnchanged, idempotencyKey }, watch) {
       checkConsistency(consistency);
-      return node.batchPut(tenant, items, { skipUnchanged, idempotencyKey }, watch);
+      const bytes = items.reduce((sum, { value }) => sum + (value?.length ?? 0), 0);
+      const cost = Math.max(1, costOf(items.length, bytes));
+      const put = () => node.batchPut(tenant, items, { skipUnchanged, idempotencyKey }, watch);
+      return fair.isOpen(tenant, cost) ? put() : fair.later(tenant, cost, put, watch);
     },
 
-    async batchGet({ tenant, keys, consistency }) {
-      checkConsistency(consistency);
-      const results = await node.batchGet(tenant, keys, { maxBytes: BATCH_GET_BYTES });
-      return { keys, results };
+    mayScan(tenant) {
+      if (fair.isOpen(tenant, SCAN_COST)) return undefined;
+      return fair.later(tenant, SCAN_COST, () => {}, undefined);
+    },
+
+    async batchGet(call, caller) {
+      checkConsistency(call.consistency);
+      const { tenant, keys } = call;
+      const cost = Math.max(1, keys.length);
+      const isOpen = fair.isOpen(tenant, cost);
+      return isOpen
+        ? await batchGet(call)
+        : await fair.later(tenant, cost, () => batchGet(call), caller);
     },
   };
 }

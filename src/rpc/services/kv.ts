@@ -88,7 +88,12 @@ export function keyValueService(
       return { items: results.map((result, i) => toBatchItem(keys[i], result)) };
     },
 
-    scan: (request, context) => scan(node, clock, request, context),
+    async *scan(request, context) {
+      checkConsistency(request.consistency);
+      await methods.mayScan(request.tenantId);
+      context.signal.throwIfAborted();
+      yield* scan(node, clock, request, context);
+    },
     watch: (request, context) => watch(node, readiness, request, context),
   };
 }
@@ -149,7 +154,6 @@ async function* scan(
   request: ScanRequest,
   context: HandlerContext,
 ): AsyncGenerator<ScanAnswer> {
-  checkConsistency(request.consistency);
   const { keysOnly } = request;
   const turn = context.values.get(turnKey);
   const open = () =>
