@@ -236,6 +236,7 @@ export interface Tenant extends TenantOptions {
 export interface TenantUsage {
   /** Of keys and values, before compression. */
   readonly bytes: number;
+  /** Keys with a value. */
   readonly keys: number;
   /** Keys that were asked for or written, and scans. */
   readonly requests: number;
