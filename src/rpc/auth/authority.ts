@@ -15,6 +15,7 @@
  *     not even for a stream that runs; one whose entry is as it was goes on.
  * @module
  */
+import { validateTenant } from "../../model/mod.ts";
 import type { Clock, Log, PeerCertificate } from "../../runtime/mod.ts";
 import { equalSecrets } from "../../runtime/mod.ts";
 import type { CertificateEntry, Credentials, TokenEntry } from "./credentials.ts";
@@ -59,6 +60,8 @@ export interface AuthorityOptions {
 
 /** Verified headers that are remembered; the oldest goes for a new one. */
 const MAX_REMEMBERED = 4096;
+/** Between two log lines of one caller that reaches for others' tenants, ms. */
+const REACH_LOG_MS = 60_000;
 const BEARER = /^bearer +([!-~]+)$/i;
 
 /** An entry of the credentials, ready to use. */
@@ -78,6 +81,8 @@ export class CredentialsAuthority implements Authority {
   /** By the certificate's name. */
   #certificates: ReadonlyMap<string, Standing> = new Map();
   #standing = new Set<Identity>();
+  /** Of those who reached for tenants of others: when that was logged, and how often it was since. */
+  readonly #reaches = new WeakMap<Identity, { loggedMs: number; times: number }>();
   /**
    * Headers that were verified. The look-up compares secrets in no constant time, but by a seeded hash
    * of the whole text first, which a guess does not come near in small steps.
@@ -113,8 +118,11 @@ export class CredentialsAuthority implements Authority {
     if (readOnly && rule.access !== "read") throw denied();
   }
 
-  authoriseTenant({ tenants }: Identity, tenant: string): void {
-    if (tenants !== "*" && !tenants.has(tenant)) throw denied();
+  authoriseTenant(identity: Identity, tenant: string): void {
+    const { tenants } = identity;
+    if (tenants === "*" || tenants.has(tenant)) return;
+    this.#logReach(identity, tenant);
+    throw denied();
   }
 
   holds(identity: Identity): boolean {
@@ -173,10 +181,38 @@ export class CredentialsAuthority implements Authority {
     verified.set(authorization, identity);
   }
 
+  /**
+   * Has somebody look: a caller reached for a tenant that is not its own. A caller that does so again and again
+   * fills no log: it is named once a minute, with how often it was.
+   */
+  #logReach(identity: Identity, tenant: string): void {
+    const { clock, log } = this.#options;
+    const nowMs = clock.wallMs();
+    const reach = this.#reaches.get(identity) ?? { loggedMs: -Infinity, times: 0 };
+    this.#reaches.set(identity, reach);
+    reach.times++;
+    if (Math.abs(nowMs - reach.loggedMs) < REACH_LOG_MS) return;
+    const { times } = reach;
+    reach.loggedMs = nowMs;
+    reach.times = 0;
+    // What is no tenant's name is anything, of any length.
+    const named = isTenant(tenant) ? tenant : undefined;
+    log.warn("auth_other_tenant", { who: identity.name, tenant: named, times });
+  }
+
   /** @param who  the name of an entry, never what the caller sent */
   #refused(reason: string, who?: string) {
     this.#options.log.debug("auth_refused", { reason, who });
     return unauthenticated(false);
+  }
+}
+
+function isTenant(text: string): boolean {
+  try {
+    validateTenant(text);
+    return true;
+  } catch {
+    return false;
   }
 }
 

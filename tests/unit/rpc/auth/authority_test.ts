@@ -199,6 +199,22 @@ Deno.test("admit() and authoriseMessage() decide by role, access and tenant, wit
   }
 });
 
+Deno.test("who reaches for another's tenant is named in the log, once a minute [T4]", async () => {
+  const { authority, clock, log } = authorityOf();
+  const identity = authority.authenticate(`Bearer ${CLIENT.text}`, undefined);
+  const reach = (tenant: string) => codeOf(() => authority.authoriseTenant(identity, tenant));
+  const named = () => log.named("auth_other_tenant").map(({ level, fields }) => [level, fields]);
+  assert.equal(reach("shop"), "ok");
+  assert.deepEqual(named(), []);
+  const who = `token ${CLIENT.entry.id}`;
+  for (let i = 0; i < 1000; i++) assert.equal(reach("bank"), Code.PermissionDenied);
+  assert.deepEqual(named(), [["warn", { who, tenant: "bank", times: 1 }]]);
+  await clock.advance(60_000);
+  // What is no tenant is not written down.
+  assert.equal(reach("x".repeat(100_000)), Code.PermissionDenied);
+  assert.deepEqual(named()[1], ["warn", { who, tenant: undefined, times: 1000 }]);
+});
+
 Deno.test("methods for anyone look at no credentials", () => {
   const { authority } = authorityOf();
   const check = ruleOf(Health.method.check);
