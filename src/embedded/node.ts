@@ -10,6 +10,7 @@ import {
 } from "../engine/mod.ts";
 import { PairError, reconcileOperator } from "../model/mod.ts";
 import {
+  type CallCounts,
   claimIdentity,
   type DiskThresholds,
   type IdempotencyLimits,
@@ -38,8 +39,8 @@ export interface NodeOptions {
   readonly diskThresholds?: DiskThresholds | undefined;
   /** How much of watching there may be. */
   readonly watch?: WatchLimits | undefined;
-  /** The share of its memory that the process uses, from 0 to 1. */
-  readonly memoryUsage?: () => number;
+  /** Calls, counted by whoever takes them, for health. */
+  readonly calls?: CallCounts | undefined;
 }
 
 /**
@@ -56,7 +57,7 @@ export async function openNode(runtime: Runtime, options: NodeOptions): Promise<
 }
 
 async function open(runtime: Runtime, options: NodeOptions): Promise<StorageNode> {
-  const { dataDir, version, memoryUsage } = options;
+  const { dataDir, version, calls } = options;
   // Looked at first: a directory that is refused is not to be touched.
   const known = readIdentity(runtime.disk, dataDir, options.nodeId);
   const engine = await openEngine(
@@ -84,7 +85,7 @@ async function open(runtime: Runtime, options: NodeOptions): Promise<StorageNode
       idempotency: options.idempotency,
       diskThresholds: options.diskThresholds,
       watch: options.watch,
-      memoryUsage,
+      calls,
     });
   } catch (error) {
     await engine.close();

@@ -1,16 +1,21 @@
 /**
  * Health: whether a node can be relied on, and why not.
  *
- *     unhealthy   writes are refused: the engine is poisoned
+ *     unhealthy   writes are refused, for the engine is poisoned; or more than one call in ten failed lately
+ *                 through the node's own fault
  *     degraded    it serves, but somebody should look: data was lost in recovery, a file is damaged,
- *                 a tenant's flushes or compactions keep failing, the disk fills up or cannot be measured,
- *                 or no write is taken until there is room on it again: reads go on, and so does the node then
+ *                 a tenant's flushes or compactions keep failing, processors or memory are used up, the disk
+ *                 fills up or cannot be measured, or no write is taken until there is room on it again:
+ *                 reads go on, and so does the node then
+ *
+ * The worst rule wins (features X20), and all that hold are told, those first that make it unhealthy.
  * @module
  */
 import type { Engine } from "../engine/mod.ts";
-import { type Clock, type Disk, DiskError } from "../runtime/mod.ts";
+import { type Clock, type Disk, DiskError, type Usage } from "../runtime/mod.ts";
 import type { Health } from "./api.ts";
 import type { DiskSpace, DiskThresholds } from "./disk_guard.ts";
+import { type CallCounts, RecentRates } from "./load.ts";
 
 /** As the design documents have it: from 90 % on large writes are to be refused (docs/rows.md: D2). */
 export const DEFAULT_DISK_THRESHOLDS: DiskThresholds = { degraded: 0.9 };
@@ -22,12 +27,20 @@ export interface HealthSources {
   readonly disk: Disk;
   readonly dataDir: string;
   readonly thresholds: DiskThresholds;
-  /** The share of its memory that the process uses, from 0 to 1; absent: not reported. */
-  readonly memoryUsage: (() => number) | undefined;
+  readonly usage: Usage;
+  /** Calls, counted by whoever takes them; absent: their rates are not reported. */
+  readonly calls: CallCounts | undefined;
 }
 
 /** How long a measured disk stands by default, ms: health is asked for far more often than disks fill. */
 const CHECK_INTERVAL_MS = 1000;
+
+/** Shares of processors and memory above which a node is degraded, as the design documents have it (G4). */
+const BUSY = 0.9;
+/** The share of calls that fail above which a node is unhealthy (G4)... */
+const FAILING = 0.1;
+/** ...of at least so many: one that failed of three says nothing. */
+const CALLS_JUDGED_MIN = 20;
 
 /** Losses that are named one by one; the rest is counted. */
 const LOSSES_NAMED_MAX = 8;
@@ -35,10 +48,12 @@ const LOSSES_NAMED_MAX = 8;
 /** Reads a node's health. */
 export class HealthMonitor {
   #sources: HealthSources;
+  #rates: RecentRates;
   #space: { readonly atMs: number; readonly space: DiskSpace | DiskError } | undefined;
 
   constructor(sources: HealthSources) {
     this.#sources = sources;
+    this.#rates = new RecentRates(sources.clock.monotonicMs(), this.#totals());
   }
 
   /** The disk, as measured within the check interval, or a shorter time. */
@@ -54,7 +69,7 @@ export class HealthMonitor {
 
   /** The node's health now. */
   health(): Health {
-    const { engine, memoryUsage } = this.#sources;
+    const { engine } = this.#sources;
     const metrics: Record<string, number> = {};
     const degraded = [
       ...this.#judgeLog(),
@@ -62,13 +77,57 @@ export class HealthMonitor {
       ...this.#judgeFiles(),
       ...this.#judgeJobs(),
       ...this.#judgeDisk(metrics),
+      ...this.#judgeMemory(metrics),
     ];
-    if (memoryUsage !== undefined) metrics.memory_usage = memoryUsage();
-    if (engine.poisoned !== undefined) {
-      const poisoned = `writes are refused since a failure: ${engine.poisoned.message}`;
-      return { status: "unhealthy", reasons: [poisoned, ...degraded], metrics };
+    const { slow, failing } = this.#judgeLoad(metrics);
+    degraded.push(...slow);
+    const unhealthy = engine.poisoned === undefined
+      ? failing
+      : [`writes are refused since a failure: ${engine.poisoned.message}`, ...failing];
+    const reasons = [...unhealthy, ...degraded];
+    if (unhealthy.length > 0) return { status: "unhealthy", reasons, metrics };
+    return { status: degraded.length > 0 ? "degraded" : "healthy", reasons, metrics };
+  }
+
+  #totals() {
+    const { engine, usage, calls } = this.#sources;
+    const { rowCacheHits, rowCacheMisses, blockCacheHits, blockCacheMisses } = engine.stats();
+    return {
+      cpuMs: usage.cpuMs(),
+      calls: calls?.calls ?? 0,
+      failed: calls?.failed ?? 0,
+      hits: rowCacheHits + blockCacheHits,
+      misses: rowCacheMisses + blockCacheMisses,
+    };
+  }
+
+  /** What the last minute was like: how busy, and how much went wrong. */
+  #judgeLoad(metrics: Record<string, number>) {
+    const { clock, usage, calls } = this.#sources;
+    const slow: string[] = [];
+    const failing: string[] = [];
+    const recent = this.#rates.since(clock.monotonicMs(), this.#totals());
+    if (recent === undefined) return { slow, failing };
+    const { elapsedMs, grown } = recent;
+    // More than all there is comes from clocks that are not read at one moment.
+    const cpu = metrics.cpu_usage = Math.min(1, grown.cpuMs / (elapsedMs * usage.cpus));
+    if (cpu > BUSY) slow.push(`processors are ${Math.floor(cpu * 100)} % used`);
+    const asked = grown.hits + grown.misses;
+    if (asked > 0) metrics.cache_hit_rate = grown.hits / asked;
+    if (calls === undefined) return { slow, failing };
+    metrics.request_rate = grown.calls / (elapsedMs / 1000);
+    const errors = metrics.error_rate = grown.calls === 0 ? 0 : grown.failed / grown.calls;
+    if (errors > FAILING && grown.calls >= CALLS_JUDGED_MIN) {
+      failing.push(`${Math.floor(errors * 100)} % of calls fail`);
     }
-    return { status: degraded.length > 0 ? "degraded" : "healthy", reasons: degraded, metrics };
+    return { slow, failing };
+  }
+
+  #judgeMemory(metrics: Record<string, number>): readonly string[] {
+    const { residentBytes, limitBytes } = this.#sources.usage.memory();
+    if (limitBytes === 0) return [];
+    const share = metrics.memory_usage = residentBytes / limitBytes;
+    return share > BUSY ? [`memory is ${Math.floor(share * 100)} % used`] : [];
   }
 
   #judgeLog(): readonly string[] {
@@ -126,6 +185,7 @@ export class HealthMonitor {
     if (space instanceof DiskError) return [`the disk cannot be measured: ${space.errno}`];
     const usage = space.totalBytes === 0 ? 0 : 1 - space.freeBytes / space.totalBytes;
     metrics.disk_usage = usage;
+    metrics.disk_usage_percent = usage * 100;
     if (usage <= this.#sources.thresholds.degraded) return [];
     return [`the disk is ${Math.floor(usage * 100)} % full`];
   }

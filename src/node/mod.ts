@@ -8,6 +8,7 @@ export type { DiskThresholds } from "./disk_guard.ts";
 export { DEFAULT_DISK_THRESHOLDS } from "./health.ts";
 export { DEFAULT_IDEMPOTENCY, type IdempotencyLimits } from "./idempotency/mod.ts";
 export { claimIdentity, type Identity, readIdentity } from "./identity.ts";
+export { CallCounter, type CallCounts } from "./load.ts";
 export { valueBytes } from "./reads.ts";
 export { type Restored, restoreNode, type RestoreOptions } from "./restore.ts";
 export { openStorageNode, type StorageNodeOptions } from "./storage_node.ts";

@@ -66,6 +66,7 @@ import {
 } from "./idempotency/mod.ts";
 import { type Charge, Quotas } from "./quotas.ts";
 import { getKey, KeyScan, NO_KEYS, readKey, readKeys, valueBytes } from "./reads.ts";
+import type { CallCounts } from "./load.ts";
 import { Tenants } from "./tenants.ts";
 import { countRange, estimateRange, streamRange, type TransferParts } from "./transfer.ts";
 import {
@@ -111,8 +112,8 @@ export interface StorageNodeOptions {
   readonly diskThresholds?: DiskThresholds;
   /** How much of watching there may be; default {@link DEFAULT_WATCH_LIMITS}. */
   readonly watch?: WatchLimits | undefined;
-  /** The share of its memory that the process uses, from 0 to 1, for health. */
-  readonly memoryUsage?: () => number;
+  /** Calls, counted by whoever takes them, for health. */
+  readonly calls?: CallCounts | undefined;
 }
 
 /**
@@ -144,7 +145,7 @@ class EngineNode implements StorageNode {
   #lastNowMs = 0;
 
   constructor(options: StorageNodeOptions) {
-    const { engine, runtime, nodeId, dataDir, memoryUsage } = options;
+    const { engine, runtime, nodeId, dataDir, calls } = options;
     this.nodeId = nodeId;
     this.#options = options;
     this.#engine = engine;
@@ -155,8 +156,16 @@ class EngineNode implements StorageNode {
     this.#writes = new WritePath(engine, runtime, nodeId);
     this.#changes = new Changes(engine, runtime, options.watch ?? DEFAULT_WATCH_LIMITS);
     const thresholds = options.diskThresholds ?? DEFAULT_DISK_THRESHOLDS;
-    const { clock, disk } = runtime;
-    this.#monitor = new HealthMonitor({ engine, clock, disk, dataDir, thresholds, memoryUsage });
+    const { clock, disk, usage } = runtime;
+    this.#monitor = new HealthMonitor({
+      engine,
+      clock,
+      disk,
+      dataDir,
+      thresholds,
+      usage,
+      calls,
+    });
     this.#disk = new DiskGuard(
       (ageMsMax) => this.#monitor.space(ageMsMax),
       thresholds,

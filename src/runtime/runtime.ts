@@ -8,6 +8,7 @@ import type { Disk } from "./disk.ts";
 import type { Log } from "./log.ts";
 import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";
+import type { Usage } from "./usage.ts";
 import type { Workers } from "./workers.ts";
 
 /** One process's world. */
@@ -18,4 +19,5 @@ export interface Runtime {
   readonly network: Network;
   readonly workers: Workers;
   readonly log: Log;
+  readonly usage: Usage;
 }

@@ -9,6 +9,7 @@ import { denoClock } from "./clock.ts";
 import { denoDisk } from "./disk.ts";
 import { denoNetwork } from "./network.ts";
 import { denoRandom } from "./random.ts";
+import { denoUsage } from "./usage.ts";
 
 /** The machine's world. Whoever made the workers closes them. */
 export function denoRuntime(parts: { workers: Workers; log?: Log }): Runtime {
@@ -20,5 +21,6 @@ export function denoRuntime(parts: { workers: Workers; log?: Log }): Runtime {
     network: denoNetwork(log),
     workers: parts.workers,
     log,
+    usage: denoUsage(),
   };
 }

@@ -8,6 +8,7 @@ import { SimDisk, type SimDiskHook, type SimDiskImage } from "./disk.ts";
 import { type MemoryLog, memoryLog } from "./log.ts";
 import { SimNetwork } from "./network.ts";
 import { SimRandom } from "./random.ts";
+import { SimUsage } from "./usage.ts";
 import { SimWorkers } from "./workers.ts";
 
 /** How to make a simulated world. */
@@ -47,6 +48,8 @@ export interface SimRuntime extends Runtime {
   readonly workers: SimWorkers;
   /** Remembers. */
   readonly log: MemoryLog;
+  /** Nothing unless set. */
+  readonly usage: SimUsage;
 }
 
 /** A whole world in memory. Its parts draw from streams of chance of their own, all from one seed. */
@@ -68,6 +71,7 @@ export function simRuntime(options: SimRuntimeOptions = {}): SimRuntime {
       random: random.fork(),
     }),
     log: memoryLog(),
+    usage: new SimUsage(),
   };
 }
 

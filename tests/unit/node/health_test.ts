@@ -1,15 +1,120 @@
 import assert from "node:assert/strict";
+import { CallCounter } from "../../../src/node/mod.ts";
 import { PairError, utf8 } from "../../../src/model/mod.ts";
 import { bytes, rejectsCode, testNode } from "../../support/node.ts";
 
+/** Ten seconds after a node opened, in which so much happened. */
+async function busyNode(
+  load: { cpuMs?: number; calls?: number; failed?: number; memory?: number; disk?: number },
+) {
+  const calls = new CallCounter();
+  const it = testNode({ calls });
+  it.world.usage.cpus = 2;
+  it.world.disk.capacityBytes = 1000;
+  it.world.disk.create("/data/file").append(new Uint8Array(1000 * (load.disk ?? 0)));
+  await it.world.clock.advance(10_000);
+  it.world.usage.usedMs = load.cpuMs ?? 0;
+  const used = (load.memory ?? 0) * 1000;
+  it.world.usage.used = { ...it.world.usage.used, residentBytes: used, limitBytes: 1000 };
+  Object.assign(calls, { calls: load.calls ?? 0, failed: load.failed ?? 0 });
+  return it;
+}
+
 Deno.test("health() is healthy on a sound node, with its disk's usage", () => {
   const { node } = testNode();
-  assert.deepEqual(node.health(), { status: "healthy", reasons: [], metrics: { disk_usage: 0 } });
+  assert.deepEqual(node.health(), {
+    status: "healthy",
+    reasons: [],
+    metrics: { disk_usage: 0, disk_usage_percent: 0 },
+  });
 });
 
-Deno.test("health() reports memory when it is told how", () => {
-  const { node } = testNode({ memoryUsage: () => 0.25 });
-  assert.equal(node.health().metrics.memory_usage, 0.25);
+Deno.test("health() has load, memory, disk, and the rates of the last minute [G3]", async () => {
+  const { node, engine } = await busyNode({
+    cpuMs: 5000,
+    calls: 50,
+    failed: 1,
+    memory: 0.25,
+    disk: 0.5,
+  });
+  engine.figures.rowCacheHits = 2;
+  engine.figures.blockCacheHits = 1;
+  engine.figures.rowCacheMisses = 1;
+  const { status, metrics } = node.health();
+  assert.deepEqual([status, metrics], ["healthy", {
+    cpu_usage: 0.25,
+    memory_usage: 0.25,
+    disk_usage: 0.5,
+    disk_usage_percent: 50,
+    request_rate: 5,
+    error_rate: 0.02,
+    cache_hit_rate: 0.75,
+  }]);
+});
+
+Deno.test("above 90 % of processors, memory or disk a node is degraded, at 90 % it is not [G4, G9]", async () => {
+  for (
+    const [load, reason] of [
+      [{ cpuMs: 18_001 }, "processors are 90 % used"],
+      [{ memory: 0.901 }, "memory is 90 % used"],
+      [{ disk: 0.901 }, "the disk is 90 % full"],
+    ] as const
+  ) {
+    const { status, reasons } = (await busyNode(load)).node.health();
+    assert.deepEqual([status, reasons], ["degraded", [reason]]);
+  }
+  const { node } = await busyNode({ cpuMs: 18_000, memory: 0.9, disk: 0.9 });
+  assert.equal(node.health().status, "healthy");
+});
+
+Deno.test("above 10 % of calls that fail through its own fault a node is unhealthy, at 10 % it is not [G4]", async () => {
+  const { node } = await busyNode({ calls: 100, failed: 11 });
+  const { status, reasons } = node.health();
+  assert.deepEqual([status, reasons], ["unhealthy", ["11 % of calls fail"]]);
+  assert.equal((await busyNode({ calls: 100, failed: 10 })).node.health().status, "healthy");
+  const few = (await busyNode({ calls: 19, failed: 19 })).node.health();
+  assert.deepEqual([few.status, few.metrics.error_rate], ["healthy", 1]);
+});
+
+Deno.test("the worst rule decides, and all that hold are told, the worst first [G4, X20]", async () => {
+  const { node, engine, world } = await busyNode({
+    cpuMs: 20_000,
+    calls: 100,
+    failed: 50,
+    memory: 0.95,
+    disk: 0.95,
+  });
+  const { status, reasons } = node.health();
+  assert.equal(status, "unhealthy");
+  assert.deepEqual(reasons, [
+    "50 % of calls fail",
+    "the disk is 95 % full",
+    "memory is 95 % used",
+    "processors are 100 % used",
+  ]);
+  engine.poison(new Error("EIO at sync"));
+  assert.match(node.health().reasons[0], /EIO at sync/);
+  // Once the calls go well again only the rest is left.
+  await world.clock.advance(61_000);
+  node.health();
+  await world.clock.advance(61_000);
+  assert.ok(!node.health().reasons.some((reason) => reason.includes("calls fail")));
+});
+
+Deno.test("health looks at disk, memory, log and tables [G9]", () => {
+  const { node, engine, world } = testNode();
+  engine.figures.memoryLevel = 3;
+  engine.figures.checksumFailures = 1;
+  engine.full = new PairError("DiskFull", "Cannot write the log: ENOSPC");
+  world.disk.hook = ({ op }) => op === "space" ? "EIO" : undefined;
+  const { status, reasons } = node.health();
+  assert.equal(status, "degraded");
+  assert.equal(reasons.length, 4, reasons.join("; "));
+  for (
+    const part of [/room on the disk/, /damaged data/, /memory is short/, /cannot be measured/]
+  ) {
+    assert.ok(reasons.some((reason) => part.test(reason)), `${part}: ${reasons.join("; ")}`);
+  }
 });
 
 Deno.test("health() is degraded above the disk threshold, and measures once a second", async () => {
