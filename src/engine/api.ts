@@ -155,9 +155,13 @@ export interface EngineStats {
   tablesPerLevel: number[];
   flushes: number;
   flushBytesWritten: number;
+  /** What they took, from their job to the edit that ends them, all together, ms. */
+  flushMs: number;
   compactions: number;
   compactionBytesRead: number;
   compactionBytesWritten: number;
+  /** What they took, all together, ms. */
+  compactionMs: number;
   blockCacheBytes: number;
   blockCacheHits: number;
   blockCacheMisses: number;
@@ -178,6 +182,8 @@ export interface EngineStats {
   /** Groups written to the log, and the records in them. */
   walGroups: number;
   walRecords: number;
+  /** Segments that were ended since the start. */
+  walRotations: number;
   writeStalls: number;
   /** Damaged log segments that were kept aside. */
   quarantinedFiles: number;

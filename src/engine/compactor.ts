@@ -78,6 +78,8 @@ export class Compactor {
   deferred = 0;
   /** Bytes of tables that they have read. */
   bytesRead = 0;
+  /** What they took, all together, ms. */
+  elapsedMs = 0;
   /** Bytes of tables that they have written. */
   bytesWritten = 0;
 
@@ -382,6 +384,8 @@ export class Compactor {
     this.compactions++;
     this.bytesRead += result.bytesRead;
     if (!plan.trivialMove) this.bytesWritten += outputs.reduce((sum, { size }) => sum + size, 0);
+    const elapsedMs = runtime.clock.monotonicMs() - startedMs;
+    this.elapsedMs += elapsedMs;
     runtime.log.info("compacted", {
       tree: tree.id,
       to_level: level,
@@ -391,7 +395,7 @@ export class Compactor {
       reason: plan.reason,
       purged: result.purged,
       moved: plan.trivialMove,
-      ms: Math.round(runtime.clock.monotonicMs() - startedMs),
+      ms: Math.round(elapsedMs),
     });
   }
 

@@ -28,6 +28,8 @@ export class Flusher {
   flushes = 0;
   /** Bytes of tables that they have written. */
   bytesWritten = 0;
+  /** What they took, all together, ms. */
+  elapsedMs = 0;
 
   constructor(parts: MaintenanceParts, jobs: Jobs, events: FlushEvents, retries: Retries) {
     this.#parts = parts;
@@ -128,7 +130,9 @@ export class Flusher {
     tree.immutables = tree.immutables.filter((other) => other !== memtable);
     memtable.retire();
     const bytes = metas.reduce((sum, { size }) => sum + size, 0);
+    const elapsedMs = runtime.clock.monotonicMs() - startedMs;
     this.flushes++;
+    this.elapsedMs += elapsedMs;
     this.bytesWritten += bytes;
     this.#events.ended();
     this.#removeOldSegments();
@@ -136,7 +140,7 @@ export class Flusher {
       tree: tree.id,
       entries: memtable.count,
       bytes,
-      ms: Math.round(runtime.clock.monotonicMs() - startedMs),
+      ms: Math.round(elapsedMs),
     });
   }
 

@@ -186,6 +186,8 @@ export class Log {
   groups = 0;
   /** Frames in them. */
   records = 0;
+  /** Segments that were ended since. */
+  rotations = 0;
   /** Damaged segments that were kept aside since. */
   quarantined = 0;
 
@@ -555,6 +557,7 @@ export class Log {
     } catch (error) {
       await this.#whenRoom(() => this.#openSegment(segment, segment.lastSeq), error);
     }
+    this.rotations++;
     file.close();
     const { number } = this.#segment;
     try {
