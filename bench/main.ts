@@ -1,12 +1,13 @@
 // deno-lint-ignore-file no-console -- a bench prints its figures
 /**
- * `deno task bench [engine|server|cache|abuse] [--count N] [--rounds N] [--sets abc] …`: our figures
+ * `deno task bench [engine|server|cache|metrics|abuse] [--count N] [--rounds N] [--sets abc] …`: our figures
  * beside those of the peers that are installed, in one run. Prints a table and keeps it in `bench/results/`.
  * @module
  */
 import { benchAbuse } from "./abuse.ts";
 import { benchCache } from "./cache.ts";
 import { benchEngine, GROUPS } from "./engine.ts";
+import { benchMetrics } from "./metrics.ts";
 import { save, table } from "./report.ts";
 import { benchServer, SERVER_SETS } from "./server.ts";
 
@@ -36,12 +37,12 @@ const serverSets = Object.keys(SERVER_SETS).join("");
 const groups = (flag("--groups") ?? GROUPS.join()).split(",");
 const FLAGS = ["count", "rounds", "sets", "groups", "seconds", "depths", "beyond", "only"];
 const known = Deno.args.every((text) => !text.startsWith("--") || FLAGS.includes(text.slice(2))) &&
-  ["all", "engine", "server", "cache", "abuse"].includes(what) &&
+  ["all", "engine", "server", "cache", "metrics", "abuse"].includes(what) &&
   isOf(what === "server" ? serverSets : engineSets) &&
   groups.every((group) => GROUPS.some((known) => known === group));
 if (!known || !(rounds >= 1) || (count !== undefined && !(count >= 1))) {
   console.error(
-    "usage: deno task bench [engine|server|cache|abuse] [--count N] [--rounds N] [--sets abc] [--groups a,b]\n" +
+    "usage: deno task bench [engine|server|cache|metrics|abuse] [--count N] [--rounds N] [--sets abc] [--groups a,b]\n" +
       "  [--seconds N] [--depths 1,16] [--beyond N] [--only text]\n" +
       "  sets of the engine: a 100 B values, b 1 KiB values, c 100 B values and little memory\n" +
       `  groups of the engine's rows: ${GROUPS.join()}\n` +
@@ -53,6 +54,9 @@ if (!known || !(rounds >= 1) || (count !== undefined && !(count >= 1))) {
 
 if (what === "all" || what === "cache") {
   console.log(benchCache(count ?? 1_000_000));
+}
+if (what === "all" || what === "metrics") {
+  console.log(benchMetrics(count ?? 1_000_000));
 }
 if (what === "all" || what === "engine") {
   const { rows, notes } = await benchEngine({

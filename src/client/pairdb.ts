@@ -45,6 +45,8 @@ import type {
   PutOptions,
   ScanRange,
   ScanRow,
+  SlowOperation,
+  SlowQuery,
   Snapshot,
   SnapshotMade,
   SnapshotVerified,
@@ -417,6 +419,32 @@ export class AdminCalls {
         timestampMs: fromInt64(answer.timestamp),
         metrics: answer.metrics,
       };
+    });
+  }
+
+  /** The node's slowest operations of the last minutes, slowest first. */
+  slow(query: SlowQuery = {}, options: CallOptions = {}): Promise<readonly SlowOperation[]> {
+    return this.#calls.unary(options, async (call) => {
+      const { operations } = await this.#service.listSlowOperations({
+        tenantId: toText(query.tenant ?? "", "tenant id"),
+        withinMs: toInt64(query.withinMs ?? 0, "the time"),
+        limit: query.limit ?? 0,
+      }, call);
+      return operations.map((each) => ({
+        operation: each.operation,
+        method: each.method,
+        tenant: each.tenantId,
+        key: each.key,
+        keyCut: each.keyCut,
+        keyHash: each.keyHash,
+        keys: each.keys,
+        requestBytes: fromInt64(each.requestBytes),
+        startedAtMs: fromInt64(each.startedAt),
+        elapsedMs: each.elapsedMs,
+        waitedMs: each.waitedMs,
+        source: each.source,
+        code: each.code,
+      }));
     });
   }
 

@@ -291,6 +291,45 @@ export interface NodeHealth {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
+/** Which of a node's slowest operations are asked for. */
+export interface SlowQuery {
+  /** Only of this tenant. */
+  readonly tenant?: string;
+  /** Only those that ended within this time, ms; absent or 0: of the last five minutes. */
+  readonly withinMs?: number;
+  /** At most so many; absent or 0: 10. */
+  readonly limit?: number;
+}
+
+/** One of a node's slowest operations. */
+export interface SlowOperation {
+  /** `read`, `write`, `delete`, `batch_read`, `batch_write`, `scan`, `transfer` or `tenant`. */
+  readonly operation: string;
+  /** The method's full name. */
+  readonly method: string;
+  /** Empty: it named none. */
+  readonly tenant: string;
+  /** The key, the first of several, or a scan's prefix or start: 64 characters at most. */
+  readonly key: string;
+  /** The key is longer than that. */
+  readonly keyCut: boolean;
+  /** What stands for the key in the node's log. */
+  readonly keyHash: string;
+  /** How many keys it named. */
+  readonly keys: number;
+  /** Bytes of its message; 0: not known. */
+  readonly requestBytes: number;
+  /** Milliseconds since 1970 at the node, of its begin. */
+  readonly startedAtMs: number;
+  readonly elapsedMs: number;
+  /** Of that, the time before the storage was asked. */
+  readonly waitedMs: number;
+  /** The layer that a read was answered from; empty: not known. */
+  readonly source: string;
+  /** `ok`, or the status it ended with. */
+  readonly code: string;
+}
+
 /** A consistent copy of all of a node's data, in its data directory. */
 export interface Snapshot {
   /** Names it among the node's. */

@@ -19,14 +19,24 @@
  */
 import type { DescMethod } from "@bufbuild/protobuf";
 import { base64Decode } from "@bufbuild/protobuf/wire";
-import { Code, ConnectError, type HandlerContext, type Interceptor } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  createContextKey,
+  type HandlerContext,
+  type Interceptor,
+} from "@connectrpc/connect";
+import { ERRORS } from "../model/mod.ts";
+import type { CallCounter } from "../node/mod.ts";
 import type { Clock, Log } from "../runtime/mod.ts";
 import type { Registry } from "../web/mod.ts";
 import { admitCall, authInterceptor, type Authority, OPEN_AUTHORITY } from "./auth/mod.ts";
-import { CallMetrics } from "./call_metrics.ts";
+import { type CallFacts, type FactSource, requestFacts } from "./call_facts.ts";
+import { CallMetrics, type Failure, failureOf } from "./call_metrics.ts";
 import { isWrite, outcomeOf, SignalWatch, tellOutcome, watchKey } from "./outcomes.ts";
 import { describe, detailOf, toConnectError } from "./errors.ts";
 import { inflatedInterceptor } from "./inflated.ts";
+import { SLOW_MS, SlowOperations } from "./slow_operations.ts";
 
 /** What the pipeline needs of the world. */
 export interface PipelineOptions {
@@ -40,6 +50,10 @@ export interface PipelineOptions {
    * are not PairDB's have texts and details of their own.
    */
   readonly errorDetails?: boolean;
+  /** Counts calls for the node's health. */
+  readonly counter?: CallCounter | undefined;
+  /** An operation that takes as long as this is slow, ms. Default {@link SLOW_MS}; Infinity: none is. */
+  readonly slowMs?: number | undefined;
 }
 
 /** What a client is told about a failure. */
@@ -49,6 +63,8 @@ export type Status = (error: unknown) => ConnectError;
 export interface Pipeline {
   readonly authority: Authority;
   readonly calls: CallMetrics;
+  /** The slowest operations of the last minutes. */
+  readonly slow: SlowOperations;
   readonly status: Status;
   /** Notes a failure that nobody waits for any more. */
   readonly late: (error: unknown) => void;
@@ -59,19 +75,27 @@ export interface Pipeline {
 /** Makes the pipeline of one port. */
 export function createPipeline(options: PipelineOptions): Pipeline {
   const { registry, clock, log, authority = OPEN_AUTHORITY, errorDetails = true } = options;
-  const calls = new CallMetrics(registry, clock, log);
+  const { counter, slowMs = SLOW_MS } = options;
+  const slow = new SlowOperations({ clock, log, thresholdMs: slowMs });
+  const calls = new CallMetrics({ registry, clock, log, slow, counter });
   const status: Status = (error) => toConnectError(error, log, errorDetails);
   return {
     authority,
     calls,
+    slow,
     status,
     late: (error) => late(error, log),
     requestGate: (context) => {
-      observe(context, calls, status, log);
+      observe(context, { calls, status, log, clock });
       admitCall(authority, context);
       checkQuery(context, status);
     },
-    interceptors: [guard(log, status), inflatedInterceptor, authInterceptor(authority)],
+    interceptors: [
+      guard(log, status),
+      inflatedInterceptor,
+      authInterceptor(authority),
+      factsInterceptor,
+    ],
   };
 }
 
@@ -87,13 +111,75 @@ function checkQuery({ requestMethod, url }: HandlerContext, status: Status): voi
   }
 }
 
+/** What calls are observed with. */
+interface Observers {
+  readonly calls: CallMetrics;
+  readonly status: Status;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+/** What is noted of a call of the RPC library while it runs. */
+class Noted implements FactSource {
+  readonly #clock: Clock;
+  readonly #beganMs: number;
+  #message: object | undefined;
+  #askedMs: number | undefined;
+
+  constructor(clock: Clock, beganMs: number) {
+    this.#clock = clock;
+    this.#beganMs = beganMs;
+  }
+
+  /** The service is asked now. @param message  its request; undefined: not known yet */
+  asks(message: object | undefined): void {
+    this.#askedMs ??= this.#clock.monotonicMs();
+    this.#message ??= message;
+  }
+
+  facts(): CallFacts {
+    return {
+      ...requestFacts(this.#message ?? {}),
+      requestBytes: 0,
+      source: "",
+      waitedMs: (this.#askedMs ?? this.#clock.monotonicMs()) - this.#beganMs,
+    };
+  }
+}
+
+const notedKey = createContextKey<Noted | undefined>(undefined, {
+  description: "what is noted of the call",
+});
+
+/** Notes what a call asks for, behind those who may refuse it. */
+const factsInterceptor: Interceptor = (next) => (request) => {
+  const noted = request.contextValues.get(notedKey);
+  if (noted === undefined) return next(request);
+  if (!request.stream) noted.asks(request.message);
+  else {
+    const { message: messages } = request;
+    noted.asks(undefined);
+    return next({ ...request, message: tapped(messages, (message) => noted.asks(message)) });
+  }
+  return next(request);
+};
+
+async function* tapped<T>(messages: AsyncIterable<T>, see: (message: T) => void) {
+  for await (const message of messages) {
+    see(message);
+    yield message;
+  }
+}
+
 /** Counts one call when it ends. */
-function observe(context: HandlerContext, calls: CallMetrics, status: Status, log: Log): void {
+function observe(context: HandlerContext, { calls, status, log, clock }: Observers): void {
   const { signal, method } = context;
   const meter = calls.of(method);
   const start = meter.begin();
   const watch = isWrite(method) ? new SignalWatch(signal) : undefined;
   context.values.set(watchKey, watch);
+  const noted = new Noted(clock, start);
+  context.values.set(notedKey, noted);
   // The library's own object, whose type does not speak of the method.
   const own = context as HandlerContext & { abort: (reason?: unknown) => void };
   const { abort } = own;
@@ -104,19 +190,24 @@ function observe(context: HandlerContext, calls: CallMetrics, status: Status, lo
     }
     abort(reason);
   };
-  const end = () => meter.end(start, outcome(signal.reason, method, status, log));
+  const end = () => meter.end(start, outcome(signal.reason, method, status, log), noted);
   // The signal lives as long as the call, so the listener does not outlive it either.
   if (signal.aborted) end();
   else signal.addEventListener("abort", end, { once: true });
 }
 
 /** The status of an ended call, by what its signal was aborted with; undefined when it went well. */
-function outcome(reason: unknown, method: DescMethod, status: Status, log: Log): Code | undefined {
-  if (reason instanceof ConnectError) return status(reason).code;
+function outcome(
+  reason: unknown,
+  method: DescMethod,
+  status: Status,
+  log: Log,
+): Failure | undefined {
+  if (reason instanceof ConnectError) return failureOf(status(reason));
   // A call that went well is aborted without a reason, for which the platform puts in an AbortError.
   if (reason instanceof Error && reason.name === "AbortError") return undefined;
   log.error("rpc_internal_error", { method: method.name, error: describe(reason) });
-  return Code.Internal;
+  return { code: Code.Internal, number: ERRORS.Internal.code };
 }
 
 /** Deadlines and errors around the service. */

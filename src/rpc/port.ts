@@ -18,7 +18,7 @@ import {
 import type { Duplex } from "node:stream";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { PairError } from "../model/mod.ts";
-import type { StorageNode } from "../node/mod.ts";
+import type { CallCounter, StorageNode } from "../node/mod.ts";
 import type {
   Connection,
   Listener,
@@ -37,6 +37,7 @@ import {
   Registry,
   type Sample,
   tenantSamples,
+  usageSamples,
 } from "../web/mod.ts";
 import { AnswerRoom } from "./answer_room.ts";
 import { type Authority, OPEN_AUTHORITY, proveClientAuth } from "./auth/mod.ts";
@@ -62,7 +63,7 @@ export interface PortTls extends Omit<TlsListenOptions, "alpn" | "maxHandshakes"
 
 /** How a port is opened. */
 export interface PortOptions {
-  readonly runtime: Pick<Runtime, "clock" | "network" | "log">;
+  readonly runtime: Pick<Runtime, "clock" | "network" | "log"> & Partial<Pick<Runtime, "usage">>;
   readonly node: StorageNode;
   readonly host: string;
   /** 0: any free one. */
@@ -85,6 +86,10 @@ export interface PortOptions {
   readonly openMetrics?: boolean;
   /** In place of the runtime's. */
   readonly log?: Log;
+  /** Counts the port's calls, for the node's health. */
+  readonly calls?: CallCounter | undefined;
+  /** An operation that takes as long as this is slow, ms. Default 100; Infinity: none is. */
+  readonly slowMs?: number | undefined;
 }
 
 /** An open port. It is not ready until {@link Port.setReady} says so; calls are answered from the start. */
@@ -144,7 +149,7 @@ const LAST_WORDS_MS = 500;
  * @throws PairError as {@link openTransport} does
  */
 export async function openPort(options: PortOptions): Promise<Port> {
-  const { runtime: { clock, network }, node, host, port } = options;
+  const { runtime: { clock, network, usage }, node, host, port } = options;
   const log = options.log ?? options.runtime.log;
   const limits = { ...DEFAULT_PORT_LIMITS, ...options.limits };
   const authority = options.authority ?? OPEN_AUTHORITY;
@@ -155,8 +160,10 @@ export async function openPort(options: PortOptions): Promise<Port> {
 
   const fair = new FairGate(clock, limits.tenantWaitingCalls);
   registry.collect(() => fairSamples(fair));
+  if (usage !== undefined) registry.collect(() => usageSamples(usage));
 
-  const pipeline = createPipeline({ clock, log, registry, authority });
+  const { calls: counter, slowMs } = options;
+  const pipeline = createPipeline({ clock, log, registry, authority, counter, slowMs });
   const transport = await openTransport({
     clock,
     network,

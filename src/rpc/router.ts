@@ -116,7 +116,7 @@ export function createRoutes(options: RouterOptions): ReadonlyMap<string, Route>
     bind(KeyValueService, keyValueService(keyValue, node, clock, readiness)),
     bind(StorageNodeService, storageNodeService(node, clock)),
     bind(TenantService, tenantService(node)),
-    bind(AdminService, adminService(node)),
+    bind(AdminService, adminService(node, pipeline.slow)),
     bind(Health, healthService(readiness, names, clock)),
     bind(ServerReflection, reflectionService(catalog)),
     bind(ServerReflectionAlpha, reflectionAlphaService(catalog)),

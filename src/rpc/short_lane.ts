@@ -14,7 +14,7 @@
  * Work begins after all frames of a chunk were looked at: a call that is reset at once costs nothing.
  * @module
  */
-import type { DescMethod } from "@bufbuild/protobuf";
+import { type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
@@ -24,7 +24,8 @@ import type { OriginRequest, OriginVerdict } from "../web/mod.ts";
 import { type AnswerRoom, type AnswerTurn, SMALL_ANSWER_BYTES } from "./answer_room.ts";
 import { admit, ANONYMOUS, authoriseTenant, OPEN_AUTHORITY, ruleOf } from "./auth/mod.ts";
 import type { Identity, MethodRule } from "./auth/mod.ts";
-import type { CallMeter } from "./call_metrics.ts";
+import { type CallFacts, type FactSource, requestFacts } from "./call_facts.ts";
+import { type CallMeter, CANCELLED, type Failure, failureOf } from "./call_metrics.ts";
 import { Deadlines, Timed } from "./deadlines.ts";
 import { deadlineExceeded, timeUp } from "./errors.ts";
 import { toHeaderList } from "./exchange.ts";
@@ -89,7 +90,7 @@ export interface ShortLaneOptions {
 
 /** A failure, as it is told. */
 interface Told {
-  readonly code: Code;
+  readonly failure: Failure;
   readonly trailers: HeaderList;
 }
 
@@ -181,7 +182,7 @@ export class ShortLane {
 }
 
 /** One call. */
-export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
+export class ShortCall extends Timed implements StreamUser, Task, WatchedCall, FactSource {
   readonly head: RequestHead;
   readonly clientMs: number | undefined;
   /** Headers and trailers that the method adds to its answer, also to one that is a failure. */
@@ -207,6 +208,10 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
   #deferred = true;
   #ended = false;
   #isHandedOver = false;
+  /** When the method was asked, where it could not be at once. */
+  #askedMs = 0;
+  /** What it answered. */
+  #output: unknown;
   #controller: AbortController | undefined;
   /** Of an answer that is large. */
   #turn: AnswerTurn | undefined;
@@ -278,7 +283,7 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
   }
 
   reset(): void {
-    this.#end(Code.Canceled);
+    this.#end(CANCELLED);
   }
 
   drained(): void {}
@@ -293,6 +298,7 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
     this.#deferred = false;
     if (this.#ended || !this.#isAdmitted()) return;
     if (!this.#whole) return this.#setDeadline();
+    if (this.after !== this) this.#askedMs = this.#options.clock.monotonicMs();
     const message = this.#message();
     if (message === undefined) return this.#handOver();
     try {
@@ -327,8 +333,8 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
   /** Ends the call with a failure. Does nothing when it has ended. */
   override fail(error: unknown): void {
     if (this.#ended) return;
-    const { code, trailers } = this.#told(error);
-    this.#end(code);
+    const { failure, trailers } = this.#told(error);
+    this.#end(failure);
     this.#stream.sendHeaders(withOwn(OK_HEADERS, this.own?.header));
     this.#stream.sendTrailers(trailers);
   }
@@ -360,7 +366,7 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
     if (outcome !== undefined) tellOutcome(status, outcome);
     const trailer = new Headers(this.own?.trailer);
     setTrailerStatus(trailer, status);
-    const told = { code: status.code, trailers: toHeaderList(trailer) };
+    const told = { failure: failureOf(status), trailers: toHeaderList(trailer) };
     if (isPlain) Object.assign(last, { error, outcome, told });
     return told;
   }
@@ -430,6 +436,7 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
 
   #answer(output: unknown): void {
     const { answer } = this.#method;
+    this.#output = output;
     const { writeMaxBytes } = this.#options.limits;
     const bound = answer.bound(output) + PREFIX_BYTES;
     this.#learn(bound);
@@ -487,14 +494,38 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall {
     return this.#method.desc.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
   }
 
-  #end(failure: Code | undefined): void {
+  /** What is known of the call, for the list of slow ones. */
+  facts(): CallFacts {
+    const message = this.#whole ? this.#message() : undefined;
+    const { source } = (this.#output ?? {}) as { source?: unknown };
+    return {
+      ...this.#requestFacts(message),
+      requestBytes: this.#received,
+      source: typeof source === "string" ? source : "",
+      waitedMs: this.#askedMs === 0 ? 0 : this.#askedMs - this.#startMs,
+    };
+  }
+
+  #requestFacts(message: Uint8Array | undefined) {
+    if (message === undefined) return requestFacts({});
+    try {
+      return requestFacts(fromBinary(this.#method.desc.input, message));
+    } catch {
+      // The other lane has told what is wrong with it.
+      return requestFacts({});
+    }
+  }
+
+  #end(failure: Failure | undefined): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#deadlines.clear(this);
     this.#giveRoom();
     // Also before an answer is handed over: the next turn begins after this step.
     this.#turn?.close();
-    this.#meter.end(this.#startMs, failure);
+    this.#meter.end(this.#startMs, failure, this);
+    // The answer may be large, and this object stays until it is sent.
+    this.#output = undefined;
     this.#controller?.abort();
   }
 

@@ -35,8 +35,10 @@ export const LATENCY_BUCKETS: readonly number[] = [
 export interface Sample {
   readonly name: string;
   readonly help: string;
-  readonly type: "counter" | "gauge";
+  readonly type: "counter" | "gauge" | "summary";
   readonly value: number;
+  /** What follows the name of a summary's own total. */
+  readonly part?: "_sum" | "_count";
   readonly labels?: Readonly<Record<string, string>>;
 }
 
@@ -232,10 +234,11 @@ class HistogramFamily implements Histogram {
 /** Collected samples; those of one name must follow each other, and share one head. */
 function renderSamples(samples: Iterable<Sample>, into: string[]): void {
   let last = "";
-  for (const { name, help, type, value, labels = {} } of samples) {
+  for (const { name, help, type, value, part = "", labels = {} } of samples) {
     if (name !== last) into.push(head(name, help, type));
     last = name;
-    into.push(`${name}${braces(seriesKey(Object.keys(labels), Object.values(labels)))} ${value}\n`);
+    const key = seriesKey(Object.keys(labels), Object.values(labels));
+    into.push(`${name}${part}${braces(key)} ${value}\n`);
   }
 }
 

@@ -3,6 +3,7 @@
  * @module
  */
 export * from "./app.ts";
+export { Latency, QUANTILES } from "./latency.ts";
 export * from "./metrics.ts";
 export * from "./node_metrics.ts";
 export * from "./origin.ts";

@@ -3,6 +3,7 @@
  * @module
  */
 import type { NodeStatus, StorageNode } from "../node/mod.ts";
+import type { Usage } from "../runtime/mod.ts";
 import type { Sample } from "./metrics.ts";
 
 const HEALTH = ["healthy", "degraded", "unhealthy"] as const;
@@ -42,6 +43,30 @@ export function nodeSamples(node: Pick<StorageNode, "status">): Sample[] {
     ...Object.entries(status.counters)
       .filter(([name]) => !(name in status))
       .map(([name, value]) => engineSample(name, value)),
+  ];
+}
+
+/** What the process takes of its machine; the first two are named as for every program. */
+export function usageSamples(usage: Usage): Sample[] {
+  const { residentBytes, heapBytes, externalBytes, limitBytes } = usage.memory();
+  const gauge = (name: string, value: number, help: string): Sample => ({
+    name,
+    help,
+    type: "gauge",
+    value,
+  });
+  return [
+    {
+      name: "process_cpu_seconds_total",
+      help: "Time that all threads have run.",
+      type: "counter",
+      value: usage.cpuMs() / 1000,
+    },
+    gauge("process_resident_memory_bytes", residentBytes, "Memory of the process."),
+    gauge("pairdb_heap_bytes", heapBytes, "Memory of JavaScript objects."),
+    gauge("pairdb_external_bytes", externalBytes, "Memory of buffers outside the heap."),
+    gauge("pairdb_memory_limit_bytes", limitBytes, "Memory that the process may have; 0: unknown."),
+    gauge("pairdb_cpus", usage.cpus, "Processors that the process may use."),
   ];
 }
 

@@ -444,6 +444,24 @@ Deno.test("cli: tenants, status, health, flush and compact", () =>
     assert.match((await pairdb(url, ["flush", "shop"])).err, /\(code 1004 InvalidTenantID\)\n$/);
   }));
 
+Deno.test("cli: slow finds the slowest operation of the last minute", () =>
+  withNode(async ({ url }) => {
+    assert.equal((await pairdb(url, ["put", "shop", "cart/42", "v"])).code, 0);
+    assert.equal((await pairdb(url, ["get", "shop", "cart/42"])).code, 0);
+    const flags = ["--within", "1m", "--limit", "1"];
+    const { out } = await pairdb(url, ["slow", ...flags, "--output", "json"]);
+    const [{ elapsed_ms, tenant, key, keys, code }, ...none] = JSON.parse(out);
+    assert.deepEqual([tenant, key, keys, code, none.length], ["shop", "cart/42", 1, "ok", 0]);
+    const all = JSON.parse((await pairdb(url, ["slow", "--output", "json"])).out);
+    const methods = all.map((each: { operation: string }) => each.operation);
+    assert.deepEqual(methods.sort(), ["read", "write"]);
+    assert.equal(Math.max(...all.map((each: typeof all[0]) => each.elapsed_ms)), elapsed_ms);
+    const line = (await pairdb(url, ["slow", ...flags, "--tenant", "shop"])).out;
+    assert.match(line, /^\d{4}-\S+Z\t[\d.]+ms\t[\d.]+ms\t(read|write)\tshop\tcart\/42\t/);
+    assert.deepEqual(await pairdb(url, ["slow", "--tenant", "cafe"]), ok(""));
+    assert.equal((await pairdb(url, ["slow", "--limit", "0"])).code, 2);
+  }));
+
 Deno.test("cli: serve keeps its name and data over restarts, and ends with 0 when told to", () =>
   withNode(async (node, data) => {
     assert.equal((await pairdb(node.url, ["put", "t", "k", "v"])).code, 0);

@@ -239,6 +239,10 @@ export const EXAMPLES: readonly Example[] = [
   example(admin.listSnapshots, {}),
   example(admin.verifySnapshot, { name: "monday" }, [unknownSnapshot]),
   example(admin.deleteSnapshot, { name: "monday" }, [unknownSnapshot]),
+  example(admin.listSlowOperations, { tenantId, withinMs: 60_000n, limit: 5 }, [
+    ["a negative time", { withinMs: -1n }, ErrorCode.INVALID_ARGUMENT],
+    ["a negative limit", { limit: -1 }, ErrorCode.INVALID_ARGUMENT],
+  ], { usesNode: false }),
   example(Health.method.check, { service: KeyValueService.typeName }, [
     ["an unknown service", { service: "nope" }, ErrorCode.INVALID_ARGUMENT, "not_found"],
   ]),

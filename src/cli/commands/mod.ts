@@ -190,6 +190,20 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
     "Exit with 0 when a node is healthy, otherwise with 1",
     async (shell) => (await import("./health.ts")).health(shell),
   );
+  remote(
+    program,
+    "slow",
+    "Print the slowest operations of the last minutes, slowest first",
+    async (shell, _args, flags) => (await import("./slow.ts")).slow(shell, flags),
+  )
+    .addOption(
+      new Option("--within <duration>", "only those that ended within this time, at most 5m")
+        .argParser(positiveDuration),
+    )
+    .option("--tenant <tenant>", "only those of this tenant")
+    .addOption(
+      new Option("--limit <count>", "operations at most").argParser(positiveCount).default(10),
+    );
   const tenant = program.command("tenant").description("Tenants as objects");
   tenantOptions(remote(tenant, "create <tenant>", "Create a tenant", async (
     shell,

@@ -11,7 +11,7 @@
  * @module
  */
 import { machine, openNode } from "../../embedded/mod.ts";
-import type { StorageNode } from "../../node/mod.ts";
+import { CallCounter, type StorageNode } from "../../node/mod.ts";
 import { openPort, type Port } from "../../rpc/mod.ts";
 import { createLog, denoClock, type Log, type Process, type Runtime } from "../../runtime/mod.ts";
 import { type Config, resolveConfig, type Setting } from "../config/mod.ts";
@@ -67,7 +67,9 @@ async function runNode(
   { signalled, opened }: Termination,
   key: Uint8Array | undefined,
 ): Promise<void> {
+  const calls = new CallCounter();
   const node = await openNode(runtime, {
+    calls,
     // People elsewhere are told of paths of this node.
     dataDir: absolute(process, config.storage.data_dir),
     nodeId: config.server.node_id || undefined,
@@ -88,7 +90,7 @@ async function runNode(
   opened();
   try {
     const security = openSecurity(process, config, runtime);
-    const port = await open(process, config, runtime, node, security);
+    const port = await open(process, config, runtime, node, security, calls);
     const { reloader } = security;
     const stopListening = onHangUp(process, () => reloader.check());
     try {
@@ -114,11 +116,14 @@ function open(
   runtime: Runtime,
   node: StorageNode,
   { authority }: Security,
+  calls: CallCounter,
 ): Promise<Port> {
-  const { auth, server, metrics } = config;
+  const { auth, server, metrics, slow_operations: slow } = config;
   return openPort({
     runtime,
     node,
+    calls,
+    slowMs: slow.threshold || Infinity,
     host: server.host,
     port: server.port,
     version: VERSION,

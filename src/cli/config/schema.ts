@@ -491,6 +491,14 @@ const metrics = z.strictObject({
   enabled: flag("Whether GET /metrics answers.", true),
 });
 
+/** Which operations are told of as slow. */
+const slowOperations = z.strictObject({
+  threshold: duration(
+    "An operation that takes as long as this is logged, with a hash in place of its key, 20 lines in ten seconds at most. 0: none is. `pairdb slow` knows the slowest whatever this is.",
+    { default: "100ms", min: "0ms", max: "1h" },
+  ),
+});
+
 /** What the node says about itself, on standard error. */
 const logging = z.strictObject({
   level: choice("The least grave events that are logged. Keys and values appear at debug only.", [
@@ -522,6 +530,7 @@ export const SECTIONS = {
   watch: { title: "Watching keys", schema: watch },
   idempotency: { title: "Writes that clients want applied once", schema: idempotency },
   metrics: { title: "Figures for Prometheus", schema: metrics },
+  slow_operations: { title: "Slow operations", schema: slowOperations },
   encryption: { title: "Encryption at rest", schema: encryption },
   logging: { title: "What the node says about itself, on standard error", schema: logging },
 } as const;
@@ -544,6 +553,7 @@ export const configSchema = z.strictObject({
   watch: watch.prefault({}),
   idempotency: idempotency.prefault({}),
   metrics: metrics.prefault({}),
+  slow_operations: slowOperations.prefault({}),
   logging: logging.prefault({}),
 }).superRefine(({ auth, server, tls }, context) => {
   const issue = (path: [string, string], message: string) =>

@@ -70,6 +70,7 @@ const ADMIN: Rules<typeof AdminService> = {
   listSnapshots: rule(["operator"], "read"),
   verifySnapshot: rule(["operator"], "read"),
   deleteSnapshot: rule(["operator"], "write"),
+  listSlowOperations: rule(["operator"], "read", "tenantId"),
 };
 
 const HEALTH: Rules<typeof Health> = {

@@ -5,9 +5,14 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { SnapshotInfo, StorageNode } from "../../node/mod.ts";
 import type { AdminService } from "../../gen/pairdb/v1/admin_pb.ts";
+import { toCount, toSafeCount } from "../convert.ts";
+import type { SlowOperation, SlowOperations } from "../slow_operations.ts";
 
-/** Binds the service to a node. */
-export function adminService(node: StorageNode): Required<ServiceImpl<typeof AdminService>> {
+/** Binds the service to a node. @param slow  the slow operations of its port */
+export function adminService(
+  node: StorageNode,
+  slow: SlowOperations,
+): Required<ServiceImpl<typeof AdminService>> {
   return {
     status() {
       const status = node.status();
@@ -68,6 +73,15 @@ export function adminService(node: StorageNode): Required<ServiceImpl<typeof Adm
       await node.deleteSnapshot(name);
       return {};
     },
+
+    listSlowOperations({ tenantId, withinMs, limit }) {
+      const query = {
+        withinMs: toCount(withinMs, "within_ms"),
+        limit: toSafeCount(limit, "limit"),
+        tenant: tenantId,
+      };
+      return { operations: slow.list(query).map(toSlow), slowTotal: BigInt(slow.count) };
+    },
   };
 }
 
@@ -81,5 +95,23 @@ function toSnapshot(info: SnapshotInfo) {
     files: info.files,
     bytes: BigInt(info.bytes),
     problem: info.problem ?? "",
+  };
+}
+
+function toSlow(slow: SlowOperation) {
+  return {
+    operation: slow.operation,
+    method: slow.method,
+    tenantId: slow.tenant,
+    key: slow.key,
+    keyCut: slow.keyCut,
+    keyHash: slow.keyHash,
+    keys: slow.keys,
+    requestBytes: BigInt(slow.requestBytes),
+    startedAt: BigInt(slow.startedAtMs),
+    elapsedMs: slow.elapsedMs,
+    waitedMs: slow.waitedMs,
+    source: slow.source,
+    code: slow.code,
   };
 }

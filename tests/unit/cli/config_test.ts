@@ -14,6 +14,7 @@ import { engineOptions, watchLimits } from "../../../src/cli/parts.ts";
 import { PairError } from "../../../src/client/mod.ts";
 import { DEFAULT_ENGINE_OPTIONS } from "../../../src/engine/mod.ts";
 import { DEFAULT_WATCH_LIMITS } from "../../../src/node/mod.ts";
+import { SLOW_MS } from "../../../src/rpc/mod.ts";
 import { DEFAULT_CORS_ORIGINS } from "../../../src/web/mod.ts";
 
 const fromFile = (text: string) => resolveConfig([fileSettings(text, "p.yaml")]);
@@ -76,6 +77,7 @@ Deno.test("the engine's sizes, times and weights by default [E4, E5, E7, E15, E2
 Deno.test("defaults are those of the rooms below: written twice, kept the same here", () => {
   const config = resolveConfig([]);
   assert.deepEqual(watchLimits(config), DEFAULT_WATCH_LIMITS);
+  assert.equal(config.slow_operations.threshold, SLOW_MS);
   // Ballast is for the disk of a server: a store inside a program has none unless it is asked for.
   const { compaction, reserve, ...engine } = engineOptions(config);
   const { compaction: compactionThere, reserve: reserveThere, ...engineThere } =
@@ -144,6 +146,7 @@ const EDGES: [path: string, least: string, most: string, below: string, above: s
   ["watch.max_watchers", "1", "100000", "0", "100001"],
   ["watch.history_size", "64KiB", "16GiB", "65535", "17179869185"],
   ["watch.linger", "0", "24h", "-1", "86400001"],
+  ["slow_operations.threshold", "0ms", "1h", "-1ms", "3600001ms"],
 ];
 
 Deno.test("every option with bounds takes its edges and refuses what is beyond, by name and with the range [E24]", () => {

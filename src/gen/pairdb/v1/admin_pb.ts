@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pairdb/v1/admin.proto.
  */
 export const file_pairdb_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChVwYWlyZGIvdjEvYWRtaW4ucHJvdG8SCXBhaXJkYi52MSIPCg1TdGF0dXNSZXF1ZXN0Iv4CCg5TdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGc3RhdHVzGAMgASgJEg8KB3JlYXNvbnMYBCADKAkSEQoJdXB0aW1lX21zGAUgASgDEhAKCGRhdGFfZGlyGAYgASgJEg8KB3RlbmFudHMYByABKAUSFgoObWVtdGFibGVfYnl0ZXMYCCABKAMSEQoJd2FsX2J5dGVzGAkgASgDEhQKDHdhbF9zZWdtZW50cxgKIAEoBRITCgt0YWJsZV9ieXRlcxgLIAEoAxIOCgZ0YWJsZXMYDCABKAUSGAoQdGFibGVzX3Blcl9sZXZlbBgNIAMoBRIYChBkaXNrX3RvdGFsX2J5dGVzGA4gASgDEhcKD2Rpc2tfZnJlZV9ieXRlcxgPIAEoAxIVCg1sYXN0X3NlcXVlbmNlGBAgASgDEhEKCXNuYXBzaG90cxgRIAEoBRIWCg5zbmFwc2hvdF9ieXRlcxgSIAEoAyIhCgxGbHVzaFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJIg8KDUZsdXNoUmVzcG9uc2UiTgoOQ29tcGFjdFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEg0KBXN0YXJ0GAIgASgJEgsKA2VuZBgDIAEoCRINCgVwdXJnZRgEIAEoCCIRCg9Db21wYWN0UmVzcG9uc2UiiwEKCFNuYXBzaG90EgwKBG5hbWUYASABKAkSCwoDZGlyGAIgASgJEg8KB25vZGVfaWQYAyABKAkSEAoIc2VxdWVuY2UYBCABKAMSEgoKY3JlYXRlZF9hdBgFIAEoAxINCgVmaWxlcxgGIAEoBRINCgVieXRlcxgHIAEoAxIPCgdwcm9ibGVtGAggASgJIiUKFUNyZWF0ZVNuYXBzaG90UmVxdWVzdBIMCgRuYW1lGAEgASgJIqoBChZDcmVhdGVTbmFwc2hvdFJlc3BvbnNlEiUKCHNuYXBzaG90GAEgASgLMhMucGFpcmRiLnYxLlNuYXBzaG90EhQKDGxpbmtlZF9maWxlcxgCIAEoBRIUCgxjb3BpZWRfYnl0ZXMYAyABKAMSFgoOZGlnZXN0ZWRfYnl0ZXMYBCABKAMSEQoJcGlubmVkX21zGAUgASgBEhIKCmVsYXBzZWRfbXMYBiABKAEiFgoUTGlzdFNuYXBzaG90c1JlcXVlc3QiPwoVTGlzdFNuYXBzaG90c1Jlc3BvbnNlEiYKCXNuYXBzaG90cxgBIAMoCzITLnBhaXJkYi52MS5TbmFwc2hvdCIlChVWZXJpZnlTbmFwc2hvdFJlcXVlc3QSDAoEbmFtZRgBIAEoCSIwCg9TbmFwc2hvdFByb2JsZW0SDAoEZmlsZRgBIAEoCRIPCgdwcm9ibGVtGAIgASgJIm0KFlZlcmlmeVNuYXBzaG90UmVzcG9uc2USJQoIc25hcHNob3QYASABKAsyEy5wYWlyZGIudjEuU25hcHNob3QSLAoIcHJvYmxlbXMYAiADKAsyGi5wYWlyZGIudjEuU25hcHNob3RQcm9ibGVtIiUKFURlbGV0ZVNuYXBzaG90UmVxdWVzdBIMCgRuYW1lGAEgASgJIhgKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2UyswQKDEFkbWluU2VydmljZRJCCgZTdGF0dXMSGC5wYWlyZGIudjEuU3RhdHVzUmVxdWVzdBoZLnBhaXJkYi52MS5TdGF0dXNSZXNwb25zZSIDkAIBEjoKBUZsdXNoEhcucGFpcmRiLnYxLkZsdXNoUmVxdWVzdBoYLnBhaXJkYi52MS5GbHVzaFJlc3BvbnNlEkAKB0NvbXBhY3QSGS5wYWlyZGIudjEuQ29tcGFjdFJlcXVlc3QaGi5wYWlyZGIudjEuQ29tcGFjdFJlc3BvbnNlElUKDkNyZWF0ZVNuYXBzaG90EiAucGFpcmRiLnYxLkNyZWF0ZVNuYXBzaG90UmVxdWVzdBohLnBhaXJkYi52MS5DcmVhdGVTbmFwc2hvdFJlc3BvbnNlElcKDUxpc3RTbmFwc2hvdHMSHy5wYWlyZGIudjEuTGlzdFNuYXBzaG90c1JlcXVlc3QaIC5wYWlyZGIudjEuTGlzdFNuYXBzaG90c1Jlc3BvbnNlIgOQAgESWgoOVmVyaWZ5U25hcHNob3QSIC5wYWlyZGIudjEuVmVyaWZ5U25hcHNob3RSZXF1ZXN0GiEucGFpcmRiLnYxLlZlcmlmeVNuYXBzaG90UmVzcG9uc2UiA5ACARJVCg5EZWxldGVTbmFwc2hvdBIgLnBhaXJkYi52MS5EZWxldGVTbmFwc2hvdFJlcXVlc3QaIS5wYWlyZGIudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("ChVwYWlyZGIvdjEvYWRtaW4ucHJvdG8SCXBhaXJkYi52MSIPCg1TdGF0dXNSZXF1ZXN0Iv4CCg5TdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGc3RhdHVzGAMgASgJEg8KB3JlYXNvbnMYBCADKAkSEQoJdXB0aW1lX21zGAUgASgDEhAKCGRhdGFfZGlyGAYgASgJEg8KB3RlbmFudHMYByABKAUSFgoObWVtdGFibGVfYnl0ZXMYCCABKAMSEQoJd2FsX2J5dGVzGAkgASgDEhQKDHdhbF9zZWdtZW50cxgKIAEoBRITCgt0YWJsZV9ieXRlcxgLIAEoAxIOCgZ0YWJsZXMYDCABKAUSGAoQdGFibGVzX3Blcl9sZXZlbBgNIAMoBRIYChBkaXNrX3RvdGFsX2J5dGVzGA4gASgDEhcKD2Rpc2tfZnJlZV9ieXRlcxgPIAEoAxIVCg1sYXN0X3NlcXVlbmNlGBAgASgDEhEKCXNuYXBzaG90cxgRIAEoBRIWCg5zbmFwc2hvdF9ieXRlcxgSIAEoAyIhCgxGbHVzaFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJIg8KDUZsdXNoUmVzcG9uc2UiTgoOQ29tcGFjdFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEg0KBXN0YXJ0GAIgASgJEgsKA2VuZBgDIAEoCRINCgVwdXJnZRgEIAEoCCIRCg9Db21wYWN0UmVzcG9uc2UiiwEKCFNuYXBzaG90EgwKBG5hbWUYASABKAkSCwoDZGlyGAIgASgJEg8KB25vZGVfaWQYAyABKAkSEAoIc2VxdWVuY2UYBCABKAMSEgoKY3JlYXRlZF9hdBgFIAEoAxINCgVmaWxlcxgGIAEoBRINCgVieXRlcxgHIAEoAxIPCgdwcm9ibGVtGAggASgJIiUKFUNyZWF0ZVNuYXBzaG90UmVxdWVzdBIMCgRuYW1lGAEgASgJIqoBChZDcmVhdGVTbmFwc2hvdFJlc3BvbnNlEiUKCHNuYXBzaG90GAEgASgLMhMucGFpcmRiLnYxLlNuYXBzaG90EhQKDGxpbmtlZF9maWxlcxgCIAEoBRIUCgxjb3BpZWRfYnl0ZXMYAyABKAMSFgoOZGlnZXN0ZWRfYnl0ZXMYBCABKAMSEQoJcGlubmVkX21zGAUgASgBEhIKCmVsYXBzZWRfbXMYBiABKAEiFgoUTGlzdFNuYXBzaG90c1JlcXVlc3QiPwoVTGlzdFNuYXBzaG90c1Jlc3BvbnNlEiYKCXNuYXBzaG90cxgBIAMoCzITLnBhaXJkYi52MS5TbmFwc2hvdCIlChVWZXJpZnlTbmFwc2hvdFJlcXVlc3QSDAoEbmFtZRgBIAEoCSIwCg9TbmFwc2hvdFByb2JsZW0SDAoEZmlsZRgBIAEoCRIPCgdwcm9ibGVtGAIgASgJIm0KFlZlcmlmeVNuYXBzaG90UmVzcG9uc2USJQoIc25hcHNob3QYASABKAsyEy5wYWlyZGIudjEuU25hcHNob3QSLAoIcHJvYmxlbXMYAiADKAsyGi5wYWlyZGIudjEuU25hcHNob3RQcm9ibGVtIiUKFURlbGV0ZVNuYXBzaG90UmVxdWVzdBIMCgRuYW1lGAEgASgJIhgKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2UiUAoZTGlzdFNsb3dPcGVyYXRpb25zUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSEQoJd2l0aGluX21zGAIgASgDEg0KBWxpbWl0GAMgASgFIvMBCg1TbG93T3BlcmF0aW9uEhEKCW9wZXJhdGlvbhgBIAEoCRIOCgZtZXRob2QYAiABKAkSEQoJdGVuYW50X2lkGAMgASgJEgsKA2tleRgEIAEoCRIPCgdrZXlfY3V0GAUgASgIEhAKCGtleV9oYXNoGAYgASgJEgwKBGtleXMYByABKAUSFQoNcmVxdWVzdF9ieXRlcxgIIAEoAxISCgpzdGFydGVkX2F0GAkgASgDEhIKCmVsYXBzZWRfbXMYCiABKAESEQoJd2FpdGVkX21zGAsgASgBEg4KBnNvdXJjZRgMIAEoCRIMCgRjb2RlGA0gASgJIl4KGkxpc3RTbG93T3BlcmF0aW9uc1Jlc3BvbnNlEiwKCm9wZXJhdGlvbnMYASADKAsyGC5wYWlyZGIudjEuU2xvd09wZXJhdGlvbhISCgpzbG93X3RvdGFsGAIgASgDMpsFCgxBZG1pblNlcnZpY2USQgoGU3RhdHVzEhgucGFpcmRiLnYxLlN0YXR1c1JlcXVlc3QaGS5wYWlyZGIudjEuU3RhdHVzUmVzcG9uc2UiA5ACARI6CgVGbHVzaBIXLnBhaXJkYi52MS5GbHVzaFJlcXVlc3QaGC5wYWlyZGIudjEuRmx1c2hSZXNwb25zZRJACgdDb21wYWN0EhkucGFpcmRiLnYxLkNvbXBhY3RSZXF1ZXN0GhoucGFpcmRiLnYxLkNvbXBhY3RSZXNwb25zZRJVCg5DcmVhdGVTbmFwc2hvdBIgLnBhaXJkYi52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaIS5wYWlyZGIudjEuQ3JlYXRlU25hcHNob3RSZXNwb25zZRJXCg1MaXN0U25hcHNob3RzEh8ucGFpcmRiLnYxLkxpc3RTbmFwc2hvdHNSZXF1ZXN0GiAucGFpcmRiLnYxLkxpc3RTbmFwc2hvdHNSZXNwb25zZSIDkAIBEloKDlZlcmlmeVNuYXBzaG90EiAucGFpcmRiLnYxLlZlcmlmeVNuYXBzaG90UmVxdWVzdBohLnBhaXJkYi52MS5WZXJpZnlTbmFwc2hvdFJlc3BvbnNlIgOQAgESVQoORGVsZXRlU25hcHNob3QSIC5wYWlyZGIudjEuRGVsZXRlU25hcHNob3RSZXF1ZXN0GiEucGFpcmRiLnYxLkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USZgoSTGlzdFNsb3dPcGVyYXRpb25zEiQucGFpcmRiLnYxLkxpc3RTbG93T3BlcmF0aW9uc1JlcXVlc3QaJS5wYWlyZGIudjEuTGlzdFNsb3dPcGVyYXRpb25zUmVzcG9uc2UiA5ACAWIGcHJvdG8z");
 
 /**
  * @generated from message pairdb.v1.StatusRequest
@@ -481,6 +481,164 @@ export const DeleteSnapshotResponseSchema: GenMessage<DeleteSnapshotResponse> = 
   messageDesc(file_pairdb_v1_admin, 15);
 
 /**
+ * @generated from message pairdb.v1.ListSlowOperationsRequest
+ */
+export type ListSlowOperationsRequest = Message<"pairdb.v1.ListSlowOperationsRequest"> & {
+  /**
+   * Only of this tenant; empty: of all.
+   *
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * Only those that ended within this time, ms; 0: all that are remembered.
+   *
+   * @generated from field: int64 within_ms = 2;
+   */
+  withinMs: bigint;
+
+  /**
+   * At most so many; 0: 10.
+   *
+   * @generated from field: int32 limit = 3;
+   */
+  limit: number;
+};
+
+/**
+ * Describes the message pairdb.v1.ListSlowOperationsRequest.
+ * Use `create(ListSlowOperationsRequestSchema)` to create a new message.
+ */
+export const ListSlowOperationsRequestSchema: GenMessage<ListSlowOperationsRequest> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 16);
+
+/**
+ * @generated from message pairdb.v1.SlowOperation
+ */
+export type SlowOperation = Message<"pairdb.v1.SlowOperation"> & {
+  /**
+   * "read", "write", "delete", "batch_read", "batch_write", "scan", "transfer" or "tenant".
+   *
+   * @generated from field: string operation = 1;
+   */
+  operation: string;
+
+  /**
+   * The method's full name, such as "pairdb.v1.KeyValueService/Put".
+   *
+   * @generated from field: string method = 2;
+   */
+  method: string;
+
+  /**
+   * Empty: it named none.
+   *
+   * @generated from field: string tenant_id = 3;
+   */
+  tenantId: string;
+
+  /**
+   * The key, the first of several, or a scan's prefix or start: 64 characters at most.
+   *
+   * @generated from field: string key = 4;
+   */
+  key: string;
+
+  /**
+   * It is longer than that.
+   *
+   * @generated from field: bool key_cut = 5;
+   */
+  keyCut: boolean;
+
+  /**
+   * What stands for the key in the log.
+   *
+   * @generated from field: string key_hash = 6;
+   */
+  keyHash: string;
+
+  /**
+   * How many keys it named.
+   *
+   * @generated from field: int32 keys = 7;
+   */
+  keys: number;
+
+  /**
+   * Of its message; 0: not known.
+   *
+   * @generated from field: int64 request_bytes = 8;
+   */
+  requestBytes: bigint;
+
+  /**
+   * Wall time of its begin at the node, ms since 1970.
+   *
+   * @generated from field: int64 started_at = 9;
+   */
+  startedAt: bigint;
+
+  /**
+   * @generated from field: double elapsed_ms = 10;
+   */
+  elapsedMs: number;
+
+  /**
+   * Of that, the time before the node was asked: for the body, for its turn.
+   *
+   * @generated from field: double waited_ms = 11;
+   */
+  waitedMs: number;
+
+  /**
+   * The layer that a read was answered from: "cache", "memtable" or "sstable"; empty: not known.
+   *
+   * @generated from field: string source = 12;
+   */
+  source: string;
+
+  /**
+   * "ok", or the status it ended with, such as "deadline_exceeded".
+   *
+   * @generated from field: string code = 13;
+   */
+  code: string;
+};
+
+/**
+ * Describes the message pairdb.v1.SlowOperation.
+ * Use `create(SlowOperationSchema)` to create a new message.
+ */
+export const SlowOperationSchema: GenMessage<SlowOperation> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 17);
+
+/**
+ * @generated from message pairdb.v1.ListSlowOperationsResponse
+ */
+export type ListSlowOperationsResponse = Message<"pairdb.v1.ListSlowOperationsResponse"> & {
+  /**
+   * @generated from field: repeated pairdb.v1.SlowOperation operations = 1;
+   */
+  operations: SlowOperation[];
+
+  /**
+   * Operations that took as long as slow_operations.threshold, since the node started.
+   *
+   * @generated from field: int64 slow_total = 2;
+   */
+  slowTotal: bigint;
+};
+
+/**
+ * Describes the message pairdb.v1.ListSlowOperationsResponse.
+ * Use `create(ListSlowOperationsResponseSchema)` to create a new message.
+ */
+export const ListSlowOperationsResponseSchema: GenMessage<ListSlowOperationsResponse> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 18);
+
+/**
  * For operators of one node.
  *
  * @generated from service pairdb.v1.AdminService
@@ -553,6 +711,17 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof DeleteSnapshotRequestSchema;
     output: typeof DeleteSnapshotResponseSchema;
+  },
+  /**
+   * The slowest operations on keys and tenants of the last five minutes, slowest first: of each ten seconds
+   * the slowest 32 are remembered, whatever they took.
+   *
+   * @generated from rpc pairdb.v1.AdminService.ListSlowOperations
+   */
+  listSlowOperations: {
+    methodKind: "unary";
+    input: typeof ListSlowOperationsRequestSchema;
+    output: typeof ListSlowOperationsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pairdb_v1_admin, 0);

@@ -1,0 +1,105 @@
+/**
+ * What calls are counted as.
+ * @module
+ */
+import assert from "node:assert/strict";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { AdminService } from "../../../src/gen/pairdb/v1/admin_pb.ts";
+import { KeyValueService } from "../../../src/gen/pairdb/v1/kv_pb.ts";
+import { PairError } from "../../../src/model/mod.ts";
+import { CallCounter } from "../../../src/node/mod.ts";
+import { CallMetrics, CANCELLED, failureOf } from "../../../src/rpc/call_metrics.ts";
+import { toConnectError } from "../../../src/rpc/errors.ts";
+import { SlowOperations } from "../../../src/rpc/slow_operations.ts";
+import { silentLog, SimClock } from "../../../src/runtime/mod.ts";
+import { Registry } from "../../../src/web/mod.ts";
+
+const NOTHING = {
+  facts: () => ({ tenant: "", key: "", keys: 0, requestBytes: 0, source: "", waitedMs: 0 }),
+};
+
+function make() {
+  const clock = new SimClock();
+  const log = silentLog;
+  const registry = new Registry();
+  const slow = new SlowOperations({ clock, log, thresholdMs: 100 });
+  const counter = new CallCounter();
+  const calls = new CallMetrics({ registry, clock, log, slow, counter });
+  const has = (line: string) => {
+    const text = registry.render();
+    assert.ok(text.includes(`\n${line}\n`), `${line}\n${text}`);
+  };
+  return { clock, registry, slow, counter, calls, has };
+}
+
+Deno.test("CallMetrics has rates, latencies to p99.9 and errors, by operation [O2]", async () => {
+  const { clock, calls, has } = make();
+  const [get, put] = [KeyValueService.method.get, KeyValueService.method.put].map((method) =>
+    calls.of(method)
+  );
+  for (let n = 0; n < 1000; n++) {
+    const start = get.begin();
+    if (n >= 990) await clock.advance(n === 999 ? 64 : 8);
+    get.end(start, undefined, NOTHING);
+  }
+  put.end(
+    put.begin(),
+    failureOf(toConnectError(new PairError("DiskFull", "x"), silentLog)),
+    NOTHING,
+  );
+  const quantile = (q: string, seconds: number) =>
+    has(`pairdb_operation_duration_seconds{operation="read",quantile="${q}"} ${seconds}`);
+  quantile("0.5", 0.000001);
+  quantile("0.99", 0.000001);
+  quantile("0.999", 0.008192);
+  has('pairdb_operation_duration_seconds_count{operation="read"} 1000');
+  has('pairdb_operation_duration_seconds_sum{operation="read"} 0.136');
+  has('pairdb_operation_duration_seconds_count{operation="write"} 1');
+  has('pairdb_errors_total{operation="write",class="server",code="2002"} 1');
+});
+
+Deno.test("CallMetrics counts errors by number, class and operation; a client that left is no server's error", () => {
+  const { calls, has } = make();
+  const meter = calls.of(KeyValueService.method.get);
+  const fail = (error: unknown) =>
+    meter.end(meter.begin(), failureOf(toConnectError(error, silentLog)), NOTHING);
+  fail(new PairError("KeyNotFound", "x"));
+  fail(new PairError("Internal", "x"));
+  fail(new ConnectError("x", Code.Unauthenticated));
+  meter.end(meter.begin(), CANCELLED, NOTHING);
+  has('pairdb_errors_total{operation="read",class="client",code="1001"} 1');
+  has('pairdb_errors_total{operation="read",class="server",code="2000"} 1');
+  has('pairdb_errors_total{operation="read",class="client",code="1000"} 1');
+  has('pairdb_errors_total{operation="read",class="client",code="canceled"} 1');
+});
+
+Deno.test("only faults of the node itself count against its health [G4]", () => {
+  const { calls, counter } = make();
+  const end = (method: Parameters<CallMetrics["of"]>[0], ...errors: PairError["error"][]) => {
+    const meter = calls.of(method);
+    for (const error of errors) {
+      const failure = failureOf(toConnectError(new PairError(error, "x"), silentLog));
+      meter.end(meter.begin(), failure, NOTHING);
+    }
+  };
+  const { put } = KeyValueService.method;
+  end(put, "KeyNotFound", "DiskFull", "DiskThrottled", "ResourceExhausted", "Unavailable");
+  assert.deepEqual({ ...counter }, { calls: 5, failed: 0 });
+  end(put, "ChecksumFailed", "Internal", "CommitLogFailed", "SSTableFailed", "CorruptedData");
+  assert.deepEqual({ ...counter }, { calls: 10, failed: 5 });
+  end(AdminService.method.createSnapshot, "Internal");
+  assert.deepEqual({ ...counter }, { calls: 10, failed: 5 });
+});
+
+Deno.test("what operators ask for is no slow operation", async () => {
+  const { clock, calls, slow, has } = make();
+  for (const method of [AdminService.method.compact, KeyValueService.method.get]) {
+    const meter = calls.of(method);
+    const start = meter.begin();
+    await clock.advance(500);
+    meter.end(start, undefined, NOTHING);
+  }
+  const listed = slow.list({ withinMs: 0, limit: 0, tenant: "" });
+  assert.deepEqual(listed.map(({ method }) => method), ["pairdb.v1.KeyValueService/Get"]);
+  has("pairdb_slow_operations_total 1");
+});
