@@ -19,6 +19,8 @@ const NOTHING = {
     requestBytes: 0,
     source: "",
     waitedMs: 0,
+    protocol: "grpc",
+    traceparent: "",
   }),
 };
 

@@ -18,6 +18,10 @@ export interface CallFacts {
   readonly source: string;
   /** Time before the node was asked: for the body, for its turn, ms. */
   readonly waitedMs: number;
+  /** `grpc`, `grpc-web` or `connect`. */
+  readonly protocol: string;
+  /** W3C's header of that name, which says what trace the call belongs to; empty: none. */
+  readonly traceparent: string;
 }
 
 /** A call that can tell. */

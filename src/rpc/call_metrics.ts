@@ -6,7 +6,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { codeToString } from "@connectrpc/connect/protocol-connect";
 import type { CallCounter } from "../node/mod.ts";
-import type { Clock, Log } from "../runtime/mod.ts";
+import type { Clock, Log, Tracer } from "../runtime/mod.ts";
 import {
   type Counter,
   type Histogram,
@@ -17,7 +17,7 @@ import {
   type SeriesCounter,
   type SeriesHistogram,
 } from "../web/mod.ts";
-import type { FactSource } from "./call_facts.ts";
+import type { CallFacts, FactSource } from "./call_facts.ts";
 import { detailOf } from "./errors.ts";
 import { type Operation, operationOf } from "./operations.ts";
 import type { SlowOperations } from "./slow_operations.ts";
@@ -52,6 +52,7 @@ export interface CallMetricsOptions {
   readonly slow: SlowOperations;
   /** For the node's health. */
   readonly counter?: CallCounter | undefined;
+  readonly tracer?: Tracer | undefined;
 }
 
 /** The calls of one port. */
@@ -98,7 +99,7 @@ export class CallMetrics {
   of(method: DescMethod): CallMeter {
     let meter = this.#meters.get(method);
     if (meter === undefined) {
-      const { clock, log, slow, counter } = this.#options;
+      const { clock, log, slow, counter, tracer } = this.#options;
       const labels = [method.parent.typeName, method.name];
       const operation = operationOf(method);
       meter = new CallMeter({
@@ -108,6 +109,7 @@ export class CallMetrics {
         log,
         slow: operation === "other" ? undefined : slow,
         counter: operation === "other" ? undefined : counter,
+        tracer,
         running: this.#running,
         latency: this.#latencyOf(operation),
         seconds: this.#seconds.series(...labels),
@@ -162,6 +164,7 @@ interface MeterParts {
   readonly log: Log;
   readonly slow: SlowOperations | undefined;
   readonly counter: CallCounter | undefined;
+  readonly tracer: Tracer | undefined;
   readonly running: SeriesCounter;
   readonly latency: Latency;
   readonly seconds: SeriesHistogram;
@@ -186,7 +189,8 @@ export class CallMeter {
 
   /** A call ends. @param failure  undefined: it went well */
   end(startMs: number, failure: Failure | undefined, source: FactSource): void {
-    const { clock, log, slow, counter, running, latency, seconds, ok, failed } = this.parts;
+    const { clock, log, slow, counter, tracer, running } = this.parts;
+    const { latency, seconds, ok, failed } = this.parts;
     const nowMs = clock.monotonicMs();
     const elapsedMs = nowMs - startMs;
     running.add(-1);
@@ -199,7 +203,36 @@ export class CallMeter {
     seconds.observe(elapsedMs / 1000);
     latency.add(elapsedMs, nowMs);
     if (slow?.wants(elapsedMs, nowMs)) this.#note(slow, elapsedMs, nowMs, failure, source);
+    if (tracer !== undefined) this.#trace(tracer, elapsedMs, failure, source.facts());
     if (log.debugs !== false) this.#write(elapsedMs, failure);
+  }
+
+  /** No key either: traces go to another system. */
+  #trace(
+    tracer: Tracer,
+    elapsedMs: number,
+    failure: Failure | undefined,
+    { tenant, keys, requestBytes, source, protocol, traceparent }: CallFacts,
+  ): void {
+    const { method: { parent, name }, clock } = this.parts;
+    const isOwnFault = failure !== undefined && failure.number >= 2000;
+    tracer.span({
+      name: `${parent.typeName}/${name}`,
+      startedAtMs: clock.wallMs() - elapsedMs,
+      elapsedMs,
+      parent: traceparent,
+      attributes: {
+        "rpc.system": protocol === "connect" ? "connect_rpc" : "grpc",
+        "rpc.service": parent.typeName,
+        "rpc.method": name,
+        "rpc.status": wordOf(failure),
+        "pairdb.tenant": tenant,
+        "pairdb.keys": keys,
+        "pairdb.request_bytes": requestBytes,
+        "pairdb.source": source,
+      },
+      failure: isOwnFault ? wordOf(failure) : undefined,
+    });
   }
 
   #note(

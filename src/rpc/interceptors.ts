@@ -28,7 +28,7 @@ import {
 } from "@connectrpc/connect";
 import { ERRORS } from "../model/mod.ts";
 import type { CallCounter } from "../node/mod.ts";
-import type { Clock, Log } from "../runtime/mod.ts";
+import type { Clock, Log, Tracer } from "../runtime/mod.ts";
 import type { Registry } from "../web/mod.ts";
 import { admitCall, authInterceptor, type Authority, OPEN_AUTHORITY } from "./auth/mod.ts";
 import { type CallFacts, type FactSource, requestFacts } from "./call_facts.ts";
@@ -54,6 +54,8 @@ export interface PipelineOptions {
   readonly counter?: CallCounter | undefined;
   /** An operation that takes as long as this is slow, ms. Default {@link SLOW_MS}; Infinity: none is. */
   readonly slowMs?: number | undefined;
+  /** Takes a span of each call. Default: nobody. */
+  readonly tracer?: Tracer | undefined;
 }
 
 /** What a client is told about a failure. */
@@ -75,9 +77,9 @@ export interface Pipeline {
 /** Makes the pipeline of one port. */
 export function createPipeline(options: PipelineOptions): Pipeline {
   const { registry, clock, log, authority = OPEN_AUTHORITY, errorDetails = true } = options;
-  const { counter, slowMs = SLOW_MS } = options;
+  const { counter, tracer, slowMs = SLOW_MS } = options;
   const slow = new SlowOperations({ clock, log, thresholdMs: slowMs });
-  const calls = new CallMetrics({ registry, clock, log, slow, counter });
+  const calls = new CallMetrics({ registry, clock, log, slow, counter, tracer });
   const status: Status = (error) => toConnectError(error, log, errorDetails);
   return {
     authority,
@@ -123,11 +125,13 @@ interface Observers {
 class Noted implements FactSource {
   readonly #clock: Clock;
   readonly #beganMs: number;
+  readonly #context: HandlerContext;
   #message: object | undefined;
   #askedMs: number | undefined;
 
-  constructor(clock: Clock, beganMs: number) {
+  constructor(clock: Clock, beganMs: number, context: HandlerContext) {
     this.#clock = clock;
+    this.#context = context;
     this.#beganMs = beganMs;
   }
 
@@ -143,6 +147,8 @@ class Noted implements FactSource {
       requestBytes: 0,
       source: "",
       waitedMs: (this.#askedMs ?? this.#clock.monotonicMs()) - this.#beganMs,
+      protocol: this.#context.protocolName,
+      traceparent: this.#context.requestHeader.get("traceparent") ?? "",
     };
   }
 }
@@ -178,7 +184,7 @@ function observe(context: HandlerContext, { calls, status, log, clock }: Observe
   const start = meter.begin();
   const watch = isWrite(method) ? new SignalWatch(signal) : undefined;
   context.values.set(watchKey, watch);
-  const noted = new Noted(clock, start);
+  const noted = new Noted(clock, start, context);
   context.values.set(notedKey, noted);
   // The library's own object, whose type does not speak of the method.
   const own = context as HandlerContext & { abort: (reason?: unknown) => void };

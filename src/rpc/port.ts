@@ -27,6 +27,7 @@ import type {
   Runtime,
   TlsCredentials,
   TlsListenOptions,
+  Tracer,
 } from "../runtime/mod.ts";
 import {
   createOriginGuard,
@@ -90,6 +91,8 @@ export interface PortOptions {
   readonly calls?: CallCounter | undefined;
   /** An operation that takes as long as this is slow, ms. Default 100; Infinity: none is. */
   readonly slowMs?: number | undefined;
+  /** Takes a span of each call. Default: nobody. */
+  readonly tracer?: Tracer | undefined;
 }
 
 /** An open port. It is not ready until {@link Port.setReady} says so; calls are answered from the start. */
@@ -162,8 +165,16 @@ export async function openPort(options: PortOptions): Promise<Port> {
   registry.collect(() => fairSamples(fair));
   if (usage !== undefined) registry.collect(() => usageSamples(usage));
 
-  const { calls: counter, slowMs } = options;
-  const pipeline = createPipeline({ clock, log, registry, authority, counter, slowMs });
+  const { calls: counter, slowMs, tracer } = options;
+  const pipeline = createPipeline({
+    clock,
+    log,
+    registry,
+    authority,
+    counter,
+    slowMs,
+    tracer,
+  });
   const transport = await openTransport({
     clock,
     network,

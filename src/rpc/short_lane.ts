@@ -503,6 +503,8 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall, F
       requestBytes: this.#received,
       source: typeof source === "string" ? source : "",
       waitedMs: this.#askedMs === 0 ? 0 : this.#askedMs - this.#startMs,
+      protocol: "grpc",
+      traceparent: fieldOf(this.head.fields, "traceparent") ?? "",
     };
   }
 

@@ -43,10 +43,11 @@ function programArgs(args: readonly string[]): string[] {
 export function startProgram(
   args: readonly string[],
   stdin: "null" | "piped" = "null",
+  env: Readonly<Record<string, string>> = {},
 ): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
     args: programArgs(args),
-    env: environment(),
+    env: { ...environment(), ...env },
     clearEnv: true,
     stdin,
     stdout: "piped",
@@ -71,6 +72,8 @@ export interface ServerOptions {
   readonly data: string;
   /** More flags of `serve`. */
   readonly args?: readonly string[];
+  /** More of its environment. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Told the process before it is ready. */
   readonly onSpawn?: (child: Deno.ChildProcess) => void;
 }
@@ -112,9 +115,10 @@ export class Server {
    * Starts a node on a free port and waits for its ready line.
    * @throws NotReady with what it said when it ends instead
    */
-  static async start({ data, args = [], onSpawn }: ServerOptions): Promise<Server> {
+  static async start({ data, args = [], env, onSpawn }: ServerOptions): Promise<Server> {
     const from = performance.now();
-    const child = startProgram(["serve", "--data", data, "--listen", "127.0.0.1:0", ...args]);
+    const serve = ["serve", "--data", data, "--listen", "127.0.0.1:0", ...args];
+    const child = startProgram(serve, "null", env);
     const server = new Server(data, child);
     onSpawn?.(child);
     try {

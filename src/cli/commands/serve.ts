@@ -13,7 +13,14 @@
 import { machine, openNode } from "../../embedded/mod.ts";
 import { CallCounter, type StorageNode } from "../../node/mod.ts";
 import { openPort, type Port } from "../../rpc/mod.ts";
-import { createLog, denoClock, type Log, type Process, type Runtime } from "../../runtime/mod.ts";
+import {
+  createLog,
+  denoClock,
+  denoTracer,
+  type Log,
+  type Process,
+  type Runtime,
+} from "../../runtime/mod.ts";
 import { type Config, resolveConfig, type Setting } from "../config/mod.ts";
 import { isBrokenPipe, stackOf } from "../failure.ts";
 import { readKeyFile } from "../key_file.ts";
@@ -124,6 +131,7 @@ function open(
     node,
     calls,
     slowMs: slow.threshold || Infinity,
+    tracer: denoTracer(VERSION),
     host: server.host,
     port: server.port,
     version: VERSION,

@@ -10,5 +10,6 @@ export { denoProcess } from "./process.ts";
 export * from "./random.ts";
 export * from "./runtime.ts";
 export * from "./serve_worker.ts";
+export * from "./tracer.ts";
 export * from "./usage.ts";
 export * from "./workers.ts";

@@ -15,7 +15,16 @@ import { silentLog, SimClock } from "../../../src/runtime/mod.ts";
 import { Registry } from "../../../src/web/mod.ts";
 
 const NOTHING = {
-  facts: () => ({ tenant: "", key: "", keys: 0, requestBytes: 0, source: "", waitedMs: 0 }),
+  facts: () => ({
+    tenant: "",
+    key: "",
+    keys: 0,
+    requestBytes: 0,
+    source: "",
+    waitedMs: 0,
+    protocol: "grpc",
+    traceparent: "",
+  }),
 };
 
 function make() {

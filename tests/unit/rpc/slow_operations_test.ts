@@ -15,6 +15,8 @@ const FACTS: CallFacts = {
   requestBytes: 30,
   source: "sstable",
   waitedMs: 0.5,
+  protocol: "grpc",
+  traceparent: "",
 };
 
 function make(thresholdMs = 100) {
