@@ -142,13 +142,14 @@ class Noted implements FactSource {
   }
 
   facts(): CallFacts {
+    const { requestHeader, protocolName } = this.#context;
     return {
       ...requestFacts(this.#message ?? {}),
-      requestBytes: 0,
+      requestBytes: Number(requestHeader.get("content-length")) || 0,
       source: "",
       waitedMs: (this.#askedMs ?? this.#clock.monotonicMs()) - this.#beganMs,
-      protocol: this.#context.protocolName,
-      traceparent: this.#context.requestHeader.get("traceparent") ?? "",
+      protocol: protocolName,
+      traceparent: requestHeader.get("traceparent") ?? "",
     };
   }
 }

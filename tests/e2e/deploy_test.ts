@@ -1,0 +1,183 @@
+/**
+ * What lies in deploy/: dashboard and alerts speak of figures that a node has, by names and labels, and every
+ * alert has its runbook.
+ * @module
+ */
+import assert from "node:assert/strict";
+import { parse } from "yaml";
+import { missingProgram, testNeeding } from "../support/needs.ts";
+import { callJson, withServer } from "../support/server.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+const RULES = `${ROOT}deploy/prometheus/alerts.yaml`;
+
+interface Alert {
+  readonly alert: string;
+  readonly expr: string;
+  readonly labels: { readonly severity: string };
+  readonly annotations: { readonly summary: string; readonly runbook: string };
+}
+interface Panel {
+  readonly title: string;
+  readonly type: string;
+  readonly targets?: readonly { readonly expr: string }[];
+}
+
+function alerts(): readonly Alert[] {
+  const { groups } = parse(Deno.readTextFileSync(RULES));
+  return groups.flatMap((group: { rules: Alert[] }) => group.rules);
+}
+
+function panels(): readonly Panel[] {
+  return JSON.parse(Deno.readTextFileSync(`${ROOT}deploy/grafana/pairdb.json`)).panels;
+}
+
+/** Names of metrics in an expression. What Prometheus makes itself is not a node's. */
+function namesIn(expr: string): string[] {
+  const names = expr.replaceAll(/"[^"]*"/g, "").match(/\b(pairdb|process)_[a-z0-9_]+/g) ?? [];
+  return [...new Set(names)];
+}
+
+/** Selectors with their labels: `name{a="b"}`. */
+function selectorsIn(expr: string): { name: string; labels: [string, string][] }[] {
+  return [...expr.matchAll(/\b((?:pairdb|process)_[a-z0-9_]+)\{([^}]*)\}/g)].map(
+    ([, name, inside]) => ({
+      name,
+      labels: [...inside.matchAll(/([a-z_]+)(=~?)"([^"]*)"/g)]
+        // Those that Prometheus adds.
+        .filter(([, label]) => label !== "instance" && label !== "job")
+        .map(([, label, , value]): [string, string] => [label, value]),
+    }),
+  );
+}
+
+/** A live node's figures, once it has taken some calls, of which one failed. */
+async function scrape(): Promise<string> {
+  let text = "";
+  await withServer(async (server) => {
+    const put = { tenantId: "t", key: "k", value: "" };
+    await callJson(server, "KeyValueService/Put", put);
+    await callJson(server, "KeyValueService/Get", { tenantId: "t", key: "k" });
+    await callJson(server, "AdminService/Flush", {});
+    const failed = await fetch(`${server.url}/pairdb.v1.KeyValueService/Get`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ tenantId: "t", key: "none" }),
+    });
+    await failed.body?.cancel();
+    text = await (await fetch(`${server.url}/metrics`)).text();
+  });
+  return text;
+}
+
+Deno.test("every figure in dashboard and alerts is one that a live node has, with the labels they ask for [O3, O10]", async () => {
+  const text = await scrape();
+  const expressions = [
+    ...alerts().map(({ alert, expr }) => [alert, expr]),
+    ...panels().flatMap(({ title, targets = [] }) => targets.map(({ expr }) => [title, expr])),
+  ];
+  assert.ok(expressions.length > 40);
+  const lines = text.split("\n").filter((line) => !line.startsWith("#"));
+  const typed = new Set([...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name));
+  const isKnown = (name: string) =>
+    typed.has(name.replace(/_(bucket|sum|count)$/, "")) ||
+    typed.has(name);
+  for (const [where, expr] of expressions) {
+    for (const name of namesIn(expr)) assert.ok(isKnown(name), `${where}: a node has no ${name}`);
+    for (const { name, labels } of selectorsIn(expr)) {
+      const series = lines.filter((line) => line.startsWith(`${name}{`));
+      // A server's errors are none here: the label is looked for, not its value.
+      for (const [label, value] of labels) {
+        const wanted = label === "class" ? `${label}="` : `${label}="${value}"`;
+        assert.ok(
+          series.some((line) => line.includes(wanted)),
+          `${where}: ${name} has no ${wanted}`,
+        );
+      }
+    }
+  }
+  // Hit rates, memtables, flushes, tables by level, compactions: what O3 asks for is shown.
+  const shown = expressions.flatMap(([, expr]) => namesIn(expr));
+  for (
+    const name of [
+      ...["row_cache_hits_total", "row_cache_misses_total", "block_cache_hits_total"],
+      ...["memtable_bytes", "flushes_total", "tables_per_level", "compactions_total"],
+      ...["compaction_ms_total", "compaction_pending_bytes", "compaction_bytes_written_total"],
+    ]
+  ) {
+    assert.ok(shown.includes(`pairdb_${name}`), name);
+    assert.match(text, new RegExp(`^pairdb_${name}(\\{| )`, "m"));
+  }
+  assert.match(text, /^pairdb_flushes_total 1$/m);
+  assert.match(text, /^pairdb_tables_per_level\{level="0"\} 1$/m);
+});
+
+Deno.test("every alert says how grave it is, and has a runbook under its name [O10]", () => {
+  const page = Deno.readTextFileSync(`${ROOT}docs/operations.md`);
+  const all = alerts();
+  assert.equal(new Set(all.map(({ alert }) => alert)).size, all.length);
+  for (const { alert, labels, annotations } of all) {
+    assert.ok(["page", "ticket"].includes(labels.severity), alert);
+    assert.ok(annotations.summary !== "", alert);
+    assert.equal(annotations.runbook, `docs/operations.md#${alert.toLowerCase()}`);
+    assert.match(page, new RegExp(`^### ${alert}$`, "m"), `${alert} has no runbook`);
+  }
+  const runbooks = [...page.matchAll(/^### (PairDB\w+)$/gm)].map(([, name]) => name);
+  assert.deepEqual(runbooks, all.map(({ alert }) => alert));
+});
+
+Deno.test("the dashboard is one that Grafana takes", () => {
+  const all = panels();
+  const ids = all.map((panel) => (panel as Panel & { id: number }).id);
+  assert.equal(new Set(ids).size, ids.length);
+  for (const { title, type, targets = [] } of all) {
+    assert.ok(["row", "stat", "timeseries"].includes(type), title);
+    assert.equal(targets.length > 0, type !== "row", title);
+    for (const { expr } of targets) assert.equal(balance(expr), 0, expr);
+  }
+});
+
+function balance(expr: string): number {
+  return [...expr].reduce(
+    (depth, c) => depth + ("({[".includes(c) ? 1 : ")}]".includes(c) ? -1 : 0),
+    0,
+  );
+}
+
+testNeeding(
+  "promtool takes the rules, and each fires when it should and not before [O10]",
+  missingProgram("promtool"),
+  async () => {
+    for (const args of [["check", "rules", "alerts.yaml"], ["test", "rules", "alerts_test.yaml"]]) {
+      const { success, stdout, stderr } = await new Deno.Command("promtool", {
+        args,
+        cwd: `${ROOT}deploy/prometheus`,
+      }).output();
+      const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+      assert.ok(success, said);
+    }
+  },
+);
+
+testNeeding(
+  "promtool takes every expression of the dashboard",
+  missingProgram("promtool"),
+  async () => {
+    const rules = panels().flatMap(({ targets = [] }) => targets).map(({ expr }, n) => ({
+      record: `dashboard:${n}`,
+      expr: expr.replaceAll("$__rate_interval", "1m"),
+    }));
+    const file = await Deno.makeTempFile({ suffix: ".yaml" });
+    try {
+      const text = JSON.stringify({ groups: [{ name: "dashboard", rules }] });
+      await Deno.writeTextFile(file, text);
+      const { success, stderr } = await new Deno.Command("promtool", {
+        args: ["check", "rules", file],
+        stdout: "null",
+      }).output();
+      assert.ok(success, new TextDecoder().decode(stderr));
+    } finally {
+      await Deno.remove(file);
+    }
+  },
+);
