@@ -321,6 +321,7 @@ export interface SlowOperation {
   readonly requestBytes: number;
   /** Milliseconds since 1970 at the node, of its begin. */
   readonly startedAtMs: number;
+  /** Milliseconds from its head to its end. */
   readonly elapsedMs: number;
   /** Of that, the time before the storage was asked. */
   readonly waitedMs: number;

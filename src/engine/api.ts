@@ -182,6 +182,8 @@ export interface EngineStats {
   /** Groups written to the log, and the records in them. */
   walGroups: number;
   walRecords: number;
+  /** Bytes of those groups. */
+  walBytesWritten: number;
   /** Segments that were ended since the start. */
   walRotations: number;
   writeStalls: number;

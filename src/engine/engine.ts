@@ -839,6 +839,7 @@ class LsmEngine implements Engine {
       checksumFailures: this.#checksumFailures,
       walGroups: log.groups,
       walRecords: log.records,
+      walBytesWritten: log.bytesWritten,
       walRotations: log.rotations,
       writeStalls: this.#writeStalls,
       quarantinedFiles: this.#quarantined + log.quarantined,

@@ -350,6 +350,15 @@ export interface NodeStatus {
   readonly snapshots: number;
   /** Bytes of files that only they still hold: what deleting all of them would free. */
   readonly snapshotBytes: number;
+  /** What the start found in the log. */
+  readonly recovery: {
+    /** Records that came back. */
+    readonly records: number;
+    /** Damaged places, of which what was there is lost. */
+    readonly losses: number;
+    readonly lostBytes: number;
+    readonly elapsedMs: number;
+  };
   /** The engine's counters, for metrics. */
   readonly counters: Readonly<Record<string, number>>;
 }

@@ -82,6 +82,8 @@ export class DiskGuard {
   /** Estimates of what was let in since the disk was measured. */
   #sinceBytes = 0;
 
+  /** Estimates of all writes that were let in, to compare with what log and tables took. */
+  estimatedBytes = 0;
   /** Writes refused as large (2003). */
   throttled = 0;
   /** Writes refused because the disk is full (2002). */
@@ -143,6 +145,7 @@ export class DiskGuard {
       );
     }
     this.#sinceBytes += bytes;
+    this.estimatedBytes += bytes;
   }
 
   /**

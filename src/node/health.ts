@@ -11,7 +11,7 @@
  * The worst rule wins (features X20), and all that hold are told, those first that make it unhealthy.
  * @module
  */
-import type { Engine } from "../engine/mod.ts";
+import type { Engine, EngineStats } from "../engine/mod.ts";
 import { type Clock, type Disk, DiskError, type Usage } from "../runtime/mod.ts";
 import type { Health } from "./api.ts";
 import type { DiskSpace, DiskThresholds } from "./disk_guard.ts";
@@ -53,7 +53,10 @@ export class HealthMonitor {
 
   constructor(sources: HealthSources) {
     this.#sources = sources;
-    this.#rates = new RecentRates(sources.clock.monotonicMs(), this.#totals());
+    this.#rates = new RecentRates(
+      sources.clock.monotonicMs(),
+      this.#totals(sources.engine.stats()),
+    );
   }
 
   /** The disk, as measured within the check interval, or a shorter time. */
@@ -71,15 +74,16 @@ export class HealthMonitor {
   health(): Health {
     const { engine } = this.#sources;
     const metrics: Record<string, number> = {};
+    const stats = engine.stats();
     const degraded = [
       ...this.#judgeLog(),
       ...this.#judgeRecovery(),
-      ...this.#judgeFiles(),
+      ...this.#judgeFiles(stats),
       ...this.#judgeJobs(),
       ...this.#judgeDisk(metrics),
       ...this.#judgeMemory(metrics),
     ];
-    const { slow, failing } = this.#judgeLoad(metrics);
+    const { slow, failing } = this.#judgeLoad(metrics, stats);
     degraded.push(...slow);
     const unhealthy = engine.poisoned === undefined
       ? failing
@@ -89,9 +93,8 @@ export class HealthMonitor {
     return { status: degraded.length > 0 ? "degraded" : "healthy", reasons, metrics };
   }
 
-  #totals() {
-    const { engine, usage, calls } = this.#sources;
-    const { rowCacheHits, rowCacheMisses, blockCacheHits, blockCacheMisses } = engine.stats();
+  #totals({ rowCacheHits, rowCacheMisses, blockCacheHits, blockCacheMisses }: EngineStats) {
+    const { usage, calls } = this.#sources;
     return {
       cpuMs: usage.cpuMs(),
       calls: calls?.calls ?? 0,
@@ -102,11 +105,11 @@ export class HealthMonitor {
   }
 
   /** What the last minute was like: how busy, and how much went wrong. */
-  #judgeLoad(metrics: Record<string, number>) {
+  #judgeLoad(metrics: Record<string, number>, stats: EngineStats) {
     const { clock, usage, calls } = this.#sources;
     const slow: string[] = [];
     const failing: string[] = [];
-    const recent = this.#rates.since(clock.monotonicMs(), this.#totals());
+    const recent = this.#rates.since(clock.monotonicMs(), this.#totals(stats));
     if (recent === undefined) return { slow, failing };
     const { elapsedMs, grown } = recent;
     // More than all there is comes from clocks that are not read at one moment.
@@ -150,9 +153,8 @@ export class HealthMonitor {
   }
 
   /** Damage that was set aside waits for somebody to look at it. */
-  #judgeFiles(): readonly string[] {
-    const { quarantinedFiles, compactionsStopped, checksumFailures, memoryLevel } = this.#sources
-      .engine.stats();
+  #judgeFiles(stats: EngineStats): readonly string[] {
+    const { quarantinedFiles, compactionsStopped, checksumFailures, memoryLevel } = stats;
     const reasons: string[] = [];
     if (checksumFailures > 0) reasons.push(`damaged data was met: ${checksumFailures} times`);
     if (memoryLevel >= 3) {

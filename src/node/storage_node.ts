@@ -482,6 +482,7 @@ class EngineNode implements StorageNode {
 
   status(): NodeStatus {
     const { tablesPerLevel, ...counters } = this.#engine.stats();
+    const { recovery } = this.#engine;
     const space = this.#monitor.space();
     const measured = space instanceof DiskError ? { totalBytes: 0, freeBytes: 0 } : space;
     return {
@@ -504,9 +505,16 @@ class EngineNode implements StorageNode {
       lastSequence: counters.lastSequence,
       snapshots: counters.snapshots,
       snapshotBytes: counters.snapshotBytes,
+      recovery: {
+        records: recovery.records,
+        losses: recovery.losses.length,
+        lostBytes: recovery.losses.reduce((sum, { bytes }) => sum + bytes, 0),
+        elapsedMs: recovery.elapsedMs,
+      },
       counters: {
         ...counters,
         diskState: DISK_STATES.indexOf(this.#disk.state),
+        diskEstimatedBytes: this.#disk.estimatedBytes,
         diskThrottled: this.#disk.throttled,
         diskRefused: this.#disk.refused,
         ...this.#changes.figures,

@@ -27,6 +27,7 @@ export function nodeSamples(node: Pick<StorageNode, "status">): Sample[] {
       labels: { state },
     })),
     ...figures(status),
+    ...damage(status),
     ...status.tablesPerLevel.map((value, level): Sample => ({
       name: "pairdb_tables_per_level",
       help: "SSTables on each level, all tenants together.",
@@ -91,8 +92,23 @@ function figures(status: NodeStatus): Sample[] {
     gauge("disk_free_bytes", status.diskFreeBytes, "Bytes of it that are free."),
     gauge("snapshots", status.snapshots, "Snapshots in the data directory."),
     gauge("snapshot_bytes", status.snapshotBytes, "Bytes that only snapshots still hold."),
+    gauge("recovery_records", status.recovery.records, "Records that came back from the log."),
+    gauge("recovery_lost_bytes", status.recovery.lostBytes, "Bytes of the log that were damaged."),
+    gauge("recovery_seconds", status.recovery.elapsedMs / 1000, "Time of the recovery."),
     gauge("last_sequence", status.lastSequence, "Sequence number of the last write."),
   ];
+}
+
+/** Damage by where it was met: the log is read at the start alone, tables at any time. */
+function damage({ recovery, counters }: NodeStatus): Sample[] {
+  const places = { log: recovery.losses, tables: counters.checksumFailures ?? 0 };
+  return Object.entries(places).map(([place, value]): Sample => ({
+    name: "pairdb_corrupted_entries_total",
+    help: "Damaged places that were met since the start, in the log or in tables.",
+    type: "counter",
+    value,
+    labels: { place },
+  }));
 }
 
 /** Figures of the engine that tell how much there is now, and go down too. */

@@ -372,6 +372,7 @@ export class FakeNode implements StorageNode {
       lastSequence: this.#counter,
       snapshots: this.#snapshots.size,
       snapshotBytes: 0,
+      recovery: { records: 9, losses: 0, lostBytes: 0, elapsedMs: 1.5 },
       counters: { flushes: 4, blockCacheBytes: 5, checksumFailures: 0 },
     };
   }

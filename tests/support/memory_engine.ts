@@ -394,6 +394,7 @@ export class MemoryEngine implements Engine {
       checksumFailures: 0,
       walGroups: this.log.length,
       walRecords: this.log.reduce((sum, { kinds }) => sum + kinds.length, 0),
+      walBytesWritten: 0,
       walRotations: 0,
       writeStalls: 0,
       quarantinedFiles: 0,

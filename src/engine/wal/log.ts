@@ -186,6 +186,8 @@ export class Log {
   groups = 0;
   /** Frames in them. */
   records = 0;
+  /** Their bytes. */
+  bytesWritten = 0;
   /** Segments that were ended since. */
   rotations = 0;
   /** Damaged segments that were kept aside since. */
@@ -455,6 +457,7 @@ export class Log {
       await this.#whenRoom(() => this.#appendRest(bytes, start), error);
     }
     segment.bytes += bytes.length;
+    this.bytesWritten += bytes.length;
     segment.lastSeq = group.lastSeq;
     const due = this.#rotate || segment.bytes >= this.#options.segmentSize ||
       this.#clock.monotonicMs() - this.#openedAtMs >= this.#options.segmentAgeMs;

@@ -8,4 +8,5 @@ export * from "./log.ts";
 export * from "./network.ts";
 export * from "./random.ts";
 export * from "./runtime.ts";
+export * from "./usage.ts";
 export * from "./workers.ts";

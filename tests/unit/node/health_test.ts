@@ -261,6 +261,7 @@ Deno.test("status() has the figures of the engine, the disk and the node", async
     lastSequence: 1,
     snapshots: 0,
     snapshotBytes: 0,
+    recovery: { records: 0, losses: 0, lostBytes: 0, elapsedMs: 0 },
   });
   assert.equal(counters.walRecords, 1);
 });

@@ -4,8 +4,10 @@
  */
 import assert from "node:assert/strict";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { measureMetrics } from "../../../bench/metrics.ts";
 import { AdminService } from "../../../src/gen/pairdb/v1/admin_pb.ts";
 import { KeyValueService } from "../../../src/gen/pairdb/v1/kv_pb.ts";
+import { StorageNodeService } from "../../../src/gen/pairdb/v1/storage_node_pb.ts";
 import { PairError } from "../../../src/model/mod.ts";
 import { CallCounter } from "../../../src/node/mod.ts";
 import { CallMetrics, CANCELLED, failureOf } from "../../../src/rpc/call_metrics.ts";
@@ -82,6 +84,22 @@ Deno.test("CallMetrics counts errors by number, class and operation; a client th
   has('pairdb_errors_total{operation="read",class="client",code="canceled"} 1');
 });
 
+Deno.test("CallMetrics counts refusals by reason, and repairs [O5]", () => {
+  const { calls, has } = make();
+  const meter = calls.of(KeyValueService.method.put);
+  for (const error of ["KeyTooLarge", "ValueTooLarge", "InvalidTenantID", "InvalidKey"] as const) {
+    const failure = failureOf(toConnectError(new PairError(error, "x"), silentLog));
+    meter.end(meter.begin(), failure, NOTHING);
+    has(`pairdb_errors_total{operation="write",class="client",code="${failure.number}"} 1`);
+  }
+  const repair = calls.of(StorageNodeService.method.repair);
+  repair.end(repair.begin(), undefined, NOTHING);
+  const { name } = StorageNodeService.method.repair;
+  has(
+    `pairdb_rpc_calls_total{service="${StorageNodeService.typeName}",method="${name}",code="ok"} 1`,
+  );
+});
+
 Deno.test("only faults of the node itself count against its health [G4]", () => {
   const { calls, counter } = make();
   const end = (method: Parameters<CallMetrics["of"]>[0], ...errors: PairError["error"][]) => {
@@ -98,6 +116,11 @@ Deno.test("only faults of the node itself count against its health [G4]", () => 
   assert.deepEqual({ ...counter }, { calls: 10, failed: 5 });
   end(AdminService.method.createSnapshot, "Internal");
   assert.deepEqual({ ...counter }, { calls: 10, failed: 5 });
+});
+
+Deno.test("the bench of what measuring costs runs", () => {
+  const { allNs, clockNs } = measureMetrics(100, 1);
+  assert.ok(allNs > 0 && clockNs > 0);
 });
 
 Deno.test("what operators ask for is no slow operation", async () => {

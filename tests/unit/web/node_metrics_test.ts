@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { openPairDB } from "../../../src/embedded/mod.ts";
-import { nodeSamples } from "../../../src/web/node_metrics.ts";
+import { PairError } from "../../../src/model/mod.ts";
+import { SimUsage } from "../../../src/runtime/mod.ts";
+import { Registry } from "../../../src/web/mod.ts";
+import { nodeSamples, usageSamples } from "../../../src/web/node_metrics.ts";
+import { rejectsCode, testNode } from "../../support/node.ts";
 
 Deno.test("nodeSamples() gives every series once, and one type to a name", async () => {
   await using db = await openPairDB({ memory: true });
@@ -16,4 +20,66 @@ Deno.test("nodeSamples() gives every series once, and one type to a name", async
     assert.equal(name.endsWith("_total"), type === "counter", name);
   }
   assert.ok(series.has("pairdb_wal_segments{}") && series.has("pairdb_flushes_total{}"));
+});
+
+/** The text of samples, to look for lines in. */
+function rendered(samples: Parameters<Registry["collect"]>[0]) {
+  const registry = new Registry();
+  registry.collect(samples);
+  const text = registry.render();
+  return (line: string) => assert.ok(text.includes(`\n${line}\n`), `${line}\n${text}`);
+}
+
+Deno.test("nodeSamples() and usageSamples() have disk and refusals, memory by part, CPU, the log and its rotations [O4]", async () => {
+  const { node, engine, world } = testNode();
+  world.disk.capacityBytes = 1000;
+  world.disk.create("/data/file").append(new Uint8Array(960));
+  await rejectsCode(() => node.put("t", { key: "k", value: new Uint8Array(1) }), 2002);
+  Object.assign(engine.figures, { rowCacheBytes: 7, blockCacheBytes: 8, walRotations: 3 });
+  const has = rendered(() => nodeSamples(node));
+  has("pairdb_disk_usage_percent 96");
+  has("pairdb_disk_free_bytes 40");
+  has("pairdb_disk_refused_total 1");
+  has("pairdb_disk_throttled_total 0");
+  has("pairdb_memtable_bytes 0");
+  has("pairdb_row_cache_bytes 7");
+  has("pairdb_block_cache_bytes 8");
+  has("pairdb_wal_bytes 0");
+  has("pairdb_wal_rotations_total 3");
+  const usage = new SimUsage();
+  usage.usedMs = 1500;
+  usage.used = { residentBytes: 4, heapBytes: 3, externalBytes: 2, limitBytes: 100 };
+  const hasOf = rendered(() => usageSamples(usage));
+  hasOf("process_cpu_seconds_total 1.5");
+  hasOf("process_resident_memory_bytes 4");
+  hasOf("pairdb_heap_bytes 3");
+  hasOf("pairdb_external_bytes 2");
+  hasOf("pairdb_memory_limit_bytes 100");
+});
+
+Deno.test("estimates of writes can be compared with what log and tables took", async () => {
+  await using db = await openPairDB({ memory: true });
+  for (let n = 0; n < 100; n++) await db.put("t", `key-${n}`, "v".repeat(200));
+  await db.node.flush();
+  const { counters } = db.node.status();
+  const took = counters.walBytesWritten + counters.flushBytesWritten;
+  assert.ok(took > 40_000, `${took}`);
+  // What is estimated has a fifth more, and room for what each entry brings along.
+  assert.ok(counters.diskEstimatedBytes >= took, `${counters.diskEstimatedBytes} for ${took}`);
+  assert.ok(counters.diskEstimatedBytes < 2 * took, `${counters.diskEstimatedBytes} for ${took}`);
+});
+
+Deno.test("nodeSamples() has checksum failures, damage by place, and what recovery brought back [O5]", () => {
+  const losses = [{ file: "wal/1", offset: 0, bytes: 30 }, { file: "wal/1", offset: 90, bytes: 4 }];
+  const { node, engine } = testNode({}, { recovery: { records: 12, elapsedMs: 250, losses } });
+  engine.figures.checksumFailures = 5;
+  engine.poison(new PairError("CommitLogFailed", "x"));
+  const has = rendered(() => nodeSamples(node));
+  has("pairdb_checksum_failures_total 5");
+  has('pairdb_corrupted_entries_total{place="log"} 2');
+  has('pairdb_corrupted_entries_total{place="tables"} 5');
+  has("pairdb_recovery_records 12");
+  has("pairdb_recovery_lost_bytes 34");
+  has("pairdb_recovery_seconds 0.25");
+  has('pairdb_health{state="unhealthy"} 1');
 });

@@ -205,6 +205,9 @@ Deno.test("a segment ends by age, and when asked to [E5]", async () => {
   await bench.world.clock.advance(100);
   const before = bench.log.segments.length;
   assert.ok(before >= 3);
+  assert.equal(bench.log.rotations, before - 1);
+  const bytes = bench.log.segments.reduce((sum, segment) => sum + segment.bytes, 0);
+  assert.equal(bench.log.bytesWritten, bytes - before * HEADER_SIZE);
   assert.deepEqual(bench.log.segments.map(({ number }) => number), upTo(before));
   await bench.run(bench.log.close());
   assert.deepEqual((await replay(bench.world.disk)).seqs, [1, 2, 3, 4]);
