@@ -3,6 +3,7 @@
  * @module
  */
 import type { DescMethod } from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { KeyValueService } from "../gen/pairdb/v1/kv_pb.ts";
 import { StorageNodeService } from "../gen/pairdb/v1/storage_node_pb.ts";
 import { TenantService } from "../gen/pairdb/v1/tenant_pb.ts";
@@ -39,7 +40,14 @@ const OPERATIONS: ReadonlyMap<DescMethod, Operation> = new Map<DescMethod, Opera
   ...TenantService.methods.map((method): [DescMethod, Operation] => [method, "tenant"]),
 ]);
 
-/** The operation that a method is. */
+/** Calls that are about a node, not about its keys. */
+const UPKEEP: ReadonlySet<DescMethod> = new Set<DescMethod>([node.drainNode, node.healthCheck]);
+
+/** The operation that a method is. A call for keys that has no row is a read or a write; a stream is `other`. */
 export function operationOf(method: DescMethod): Operation {
-  return OPERATIONS.get(method) ?? "other";
+  const found = OPERATIONS.get(method);
+  if (found !== undefined) return found;
+  const isOfKeys = method.parent === KeyValueService || method.parent === StorageNodeService;
+  if (!isOfKeys || method.methodKind !== "unary" || UPKEEP.has(method)) return "other";
+  return method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS ? "read" : "write";
 }
