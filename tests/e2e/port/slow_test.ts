@@ -23,6 +23,7 @@ function movable() {
         const timer = setTimeout(run, ms);
         return () => clearTimeout(timer);
       },
+      soon: (run: () => void) => real.soon(run),
       sleep(ms: number, signal?: AbortSignal) {
         return sleepOn(this, ms, signal);
       },
