@@ -82,8 +82,11 @@ function requestOf(key: Uint8Array, writer: ByteWriter): KeyedRequest {
   return { key, digest: digestOf(writer.view()) };
 }
 
-function writePut(writer: ByteWriter, item: CheckedPut, ttlMs = 0): void {
-  writer.bytes(item.key).varint(item.value.length).raw(digestOf(item.value)).varint(ttlMs);
+function writePut(writer: ByteWriter, item: CheckedPut, ttlMs: number | undefined): void {
+  writer.bytes(item.key).varint(item.value.length).raw(digestOf(item.value));
+  // None is not 0: as the tenant says, and for ever.
+  if (ttlMs === undefined) writer.u8(0);
+  else writer.u8(1).varint(ttlMs);
   writeCondition(writer, item);
 }
 
