@@ -25,7 +25,7 @@ const TENANTS = ["one", "two"];
 /** Forgotten are the oldest: small enough to happen within a script. */
 const LIMITS = { maxWrites: 12, maxAgeMs: 1_000_000 };
 
-/** One write: a put, or a batch of so many puts of one key. */
+/** One write: a put, or a batch of so many puts: the last of another key, all others of one. */
 interface Write {
   readonly tenant: string;
   readonly idempotencyKey: string;
@@ -75,7 +75,10 @@ async function apply(node: StorageNode, write: Write): Promise<readonly WriteRes
   const { tenant, idempotencyKey, key, items } = write;
   const value = bytes(`value of ${key}`);
   if (items === 1) return [await node.put(tenant, { key, value, idempotencyKey })];
-  const puts = Array.from({ length: items }, () => ({ key, value }));
+  const puts = Array.from({ length: items }, (_, i) => ({
+    key: i === items - 1 ? `${key}/other` : key,
+    value,
+  }));
   return (await node.batchPut(tenant, puts, { idempotencyKey })).results;
 }
 
@@ -134,7 +137,8 @@ async function check(writes: readonly Write[], point: Point, policy: CrashPolicy
   // In the order of the script: to ask for one that is forgotten would be a new write.
   for (let n = 0; n < told.begun; n++) {
     const { tenant, key, items } = writes[n];
-    const events = () => node.get(tenant, key)?.clock.entries[0].counter ?? 0;
+    const eventsOf = (key: string) => node.get(tenant, key)?.clock.entries[0].counter ?? 0;
+    const events = () => eventsOf(key) + (items === 1 ? 0 : eventsOf(`${key}/other`));
     const before = events();
     const answer = told.answers.get(n);
     assert.ok(before === 0 || before === items, `write ${n}: ${before} of ${items} applied`);

@@ -27,6 +27,17 @@ const NODE = StorageNodeService.method;
 const TENANT = TenantService.method;
 const TEN_MIB = 10 * 1024 * 1024;
 
+/** Methods whose failures say what became of the write. */
+const WRITES: ReadonlySet<DescMethod> = new Set<DescMethod>([
+  KV.put,
+  KV.delete,
+  KV.batchPut,
+  NODE.write,
+  NODE.delete,
+  NODE.repair,
+  NODE.replicateData,
+]);
+
 /** A number of the error table, and the status that goes with it. */
 interface Refusal {
   readonly number: number;
@@ -244,6 +255,58 @@ function badNumbers(): BadCall[] {
   ];
 }
 
+const BAD_IDEMPOTENCY_KEYS: Record<string, string> = {
+  "an idempotency key that is empty": "",
+  "an idempotency key of 15 bytes": "x".repeat(15),
+  "an idempotency key of 65 bytes": "x".repeat(65),
+  "an idempotency key of 66 bytes in 33 characters": "é".repeat(33),
+  "an idempotency key with a newline": "0123456789abcdef\n",
+};
+
+function badIdempotencyKeys(): BadCall[] {
+  const key = { tenantId: "t", key: "k" };
+  return Object.entries(BAD_IDEMPOTENCY_KEYS).flatMap(([what, idempotencyKey]) => [
+    bad(what, KV.put, { ...key, value, idempotencyKey }, 1000),
+    bad(what, KV.delete, { ...key, idempotencyKey }, 1000),
+    bad(what, KV.batchPut, { tenantId: "t", items: [{ key: "k", value }], idempotencyKey }, 1000),
+  ]);
+}
+
+/** Conditions that do not hold of `t/k`, and a key that has been given to another write. */
+function unmetConditions(idempotencyKey: string): BadCall[] {
+  const key = { tenantId: "t", key: "k" };
+  const sound = { key: "sound", value };
+  const unmet = { ifContext: true, vectorClock: clock };
+  const aborted = (call: BadCall): BadCall => ({
+    ...call,
+    expected: { number: 1000, status: Code.Aborted, http: 409 },
+  });
+  return [
+    aborted(bad("another context", KV.put, { ...key, value, ...unmet }, 1000)),
+    aborted(bad("a value where there is to be none", KV.put, {
+      ...key,
+      value,
+      ifContext: true,
+    }, 1000)),
+    aborted(bad("another context", KV.delete, { ...key, ...unmet }, 1000)),
+    aborted(bad("another context", KV.batchPut, {
+      tenantId: "t",
+      items: [sound, { key: "k", value, ...unmet }],
+    }, 1000)),
+    bad("a condition behind another item of its key", KV.batchPut, {
+      tenantId: "t",
+      items: [sound, { ...sound, ifContext: true }],
+    }, 1000),
+    bad("a key of another write", KV.put, { ...key, value, idempotencyKey }, 1000),
+    bad("a key of another write", KV.delete, { ...key, idempotencyKey }, 1000),
+    bad("a key of another write", KV.batchPut, {
+      tenantId: "t",
+      items: [sound],
+      idempotencyKey,
+    }, 1000),
+  ];
+}
+
 /** A version as it is moved from node to node. */
 function version(key: string, bytes = value): TransferEntry {
   const dot = { node: "other", counter: 5 };
@@ -399,6 +462,8 @@ function check(protocol: Protocol, { what, method, expected }: BadCall, answer: 
     `${what}: ${answer.message}`,
   );
   assert.notEqual(answer.message, "", what);
+  const outcome = WRITES.has(method) ? "not_applied" : undefined;
+  assert.equal(answer.detail?.details.outcome, outcome, what);
 }
 
 for (const protocol of PROTOCOLS) {
@@ -413,6 +478,7 @@ for (const protocol of PROTOCOLS) {
         clocks: badClocks(server),
         "numbers and bounds": badNumbers(),
         transfers: badTransfers(),
+        "idempotency keys": badIdempotencyKeys(),
         "malformed messages": malformedMessages(),
         "messages beyond the limit": tooLargeMessages(),
       };
@@ -432,6 +498,31 @@ for (const protocol of PROTOCOLS) {
       }
       assert.equal(await server.stop(), 0);
       assert.doesNotMatch(server.log, /"level":"error"/);
+    }));
+
+  Deno.test(`conditions that do not hold and keys of other writes over ${protocol} change nothing [B5]`, () =>
+    withServer(async (server) => {
+      const idempotencyKey = "0123456789abcdef";
+      const put = { tenantId: "t", key: "k", value: "aGVsbG8=", idempotencyKey };
+      const { vectorClock } = await callJson(server, "KeyValueService/Put", put);
+      const before = await stateOf(server);
+      for (const call of unmetConditions(idempotencyKey)) {
+        const answer = await callRaw(
+          server.url,
+          protocol,
+          call.method,
+          call.message(protocol)!,
+        );
+        check(protocol, call, answer);
+        const aborted = call.expected.status === Code.Aborted;
+        const [entry] = answer.detail?.vectorClock?.entries ?? [];
+        assert.equal(
+          entry && String(entry.logicalTimestamp),
+          aborted ? vectorClock.entries[0].logicalTimestamp : undefined,
+          `${call.what}: the present context`,
+        );
+      }
+      assert.deepEqual(await stateOf(server), before);
     }));
 
   Deno.test(`unknown tenants over ${protocol} are 1004 where tenants are not made by writing`, () =>

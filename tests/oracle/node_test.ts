@@ -26,6 +26,7 @@ function open(engine: Parameters<typeof openStorageNode>[0]["engine"], world: Si
     version: "test",
     dataDir: "/data",
     tenantAutoCreate: true,
+    idempotency: { maxWrites: 40, maxAgeMs: 500 },
   });
 }
 
@@ -60,9 +61,17 @@ function randomCall(
     entries: [{ node: `far${random.below(3)}`, counter: operation + 1 }],
     dots: [],
   };
-  switch (random.below(8)) {
+  // Few keys, so that they come again with the same write, and with others.
+  const idempotencyKey = random.below(3) === 0 ? `idempotency key ${random.below(30)}` : undefined;
+  const ifContext = random.below(4) === 0;
+  switch (random.below(9)) {
     case 0:
-      return (node) => node.delete(tenant, { key, context });
+      return (node) => node.delete(tenant, { key, context, ifContext, idempotencyKey });
+    case 8: {
+      // The same write, often.
+      const again = { key, value: bytes("again"), ifContext, idempotencyKey };
+      return (node) => node.put(tenant, again);
+    }
     case 1: {
       const deleted = random.below(4) === 0;
       const origin = (["write", "repair"] as const)[random.below(2)];
@@ -73,9 +82,10 @@ function randomCall(
       const items = Array.from({ length: 1 + random.below(6) }, () => ({
         key: KEYS[random.below(KEYS.length)],
         value,
+        ifContext: random.below(8) === 0,
       }));
       const skipUnchanged = random.below(2) === 0;
-      return (node) => node.batchPut(tenant, items, { skipUnchanged });
+      return (node) => node.batchPut(tenant, items, { skipUnchanged, idempotencyKey });
     }
     case 3: {
       const limit = random.below(10);
@@ -90,7 +100,8 @@ function randomCall(
       };
     default: {
       const ttlMs = random.below(10) === 0 ? 1 + random.below(50) : 0;
-      return (node) => node.put(tenant, { key, value, context, ttlMs });
+      const put = { key, value, context, ttlMs, ifContext, idempotencyKey };
+      return (node) => node.put(tenant, put);
     }
   }
 }
