@@ -11,4 +11,5 @@ export { claimIdentity, type Identity, readIdentity } from "./identity.ts";
 export { CallCounter, type CallCounts } from "./load.ts";
 export { valueBytes } from "./reads.ts";
 export { type Restored, restoreNode, type RestoreOptions } from "./restore.ts";
+export { ScheduledSnapshots, type SnapshotSchedule } from "./snapshot_schedule.ts";
 export { openStorageNode, type StorageNodeOptions } from "./storage_node.ts";

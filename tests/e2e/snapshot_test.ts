@@ -59,7 +59,7 @@ async function exported(data: string, tenants: readonly string[]) {
   return { all, nodeId: server.nodeId };
 }
 
-Deno.test("snapshots of a node that is written to restore to exactly what was there at their sequence", () =>
+Deno.test("snapshots of a node that is written to restore to exactly what was there at their sequence [E30]", () =>
   withServer(async (server) => {
     const { url, data } = server;
     const root = data.slice(0, data.lastIndexOf("/"));
@@ -110,6 +110,29 @@ Deno.test("snapshots of a node that is written to restore to exactly what was th
     for (const { name } of made) await json("snapshot", "delete", name, "--server", url);
     assert.deepEqual(await json("snapshot", "list", "--server", url), []);
     assert.equal((await json("status", "--server", url)).snapshot_bytes, 0);
+  }));
+
+Deno.test("a node makes snapshots by its schedule, which restore like any other [E30]", () =>
+  withDirectory(async (root) => {
+    const data = `${root}/data`;
+    {
+      await using server = await Server.start({ data });
+      assert.equal((await runProgram("put", "t", "k", "v", "--server", server.url)).code, 0);
+      assert.deepEqual(await json("snapshot", "list", "--server", server.url), []);
+      assert.equal(await server.stop(), 0);
+    }
+    await using server = await Server.start({
+      data,
+      args: ["--set", "snapshot.interval=1h", "--set", "snapshot.keep=2"],
+    });
+    let list = [];
+    while (list.length === 0) list = await json("snapshot", "list", "--server", server.url);
+    assert.match(list[0].name, /^auto-\d{8}T\d{6}Z$/);
+    assert.equal(list.length, 1);
+    await json("restore", list[0].dir, "--data", `${root}/restored`);
+    const { all } = await exported(`${root}/restored`, ["t"]);
+    assert.deepEqual([...all.get("t")!], [["k", "v"]]);
+    assert.equal(await server.stop(), 0);
   }));
 
 Deno.test("copies to another place share what is the same, file by file, and outlive the node", () =>

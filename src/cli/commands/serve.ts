@@ -11,7 +11,7 @@
  * @module
  */
 import { machine, openNode } from "../../embedded/mod.ts";
-import { CallCounter, type StorageNode } from "../../node/mod.ts";
+import { CallCounter, ScheduledSnapshots, type StorageNode } from "../../node/mod.ts";
 import { openPort, type Port } from "../../rpc/mod.ts";
 import {
   createLog,
@@ -100,16 +100,21 @@ async function runNode(
     const port = await open(process, config, runtime, node, security, calls);
     const { reloader } = security;
     const stopListening = onHangUp(process, () => reloader.check());
+    const snapshots = new ScheduledSnapshots(node, runtime, {
+      intervalMs: config.snapshot.interval,
+      keep: config.snapshot.keep,
+    });
     try {
       watchTls(process, config, reloader, (credentials) => port.renewTls(credentials));
       reloader.start();
       announce(process, config, runtime.log, node, port);
       void runtime.workers.prepare();
+      if (config.snapshot.interval > 0) snapshots.start();
       await signalled;
     } finally {
       stopListening();
       reloader.stop();
-      await port.close();
+      await Promise.all([port.close(), snapshots.stop()]);
     }
   } finally {
     const { mem_table: memtables, server } = config;

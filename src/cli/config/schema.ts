@@ -449,6 +449,21 @@ const compaction = z.strictObject({
   }
 });
 
+/** Snapshots by a schedule. */
+const snapshot = z.strictObject({
+  interval: duration(
+    "Time from one snapshot that the node makes by itself to the next, a minute or more. They are called auto- and the time. 0: it makes none.",
+    { default: "0ms", min: "0ms", max: "8760h" },
+  ),
+  keep: integer(
+    "How many of those are kept; older ones are deleted once a newer one is there. Others are left alone.",
+    { default: 7, min: 1, max: 1000 },
+  ),
+}).superRefine(({ interval }, context) => {
+  if (interval === 0 || interval >= 60_000) return;
+  context.addIssue({ code: "custom", path: ["interval"], message: "must be 0 or 1m and more" });
+});
+
 /** Tenants. */
 const tenant = z.strictObject({
   auto_create: flag(
@@ -526,6 +541,7 @@ export const SECTIONS = {
   },
   cache: { title: "Memory for reads", schema: cache },
   compaction: { title: "Merging tables in the background", schema: compaction },
+  snapshot: { title: "Snapshots by a schedule", schema: snapshot },
   tenant: { title: "Tenants", schema: tenant },
   watch: { title: "Watching keys", schema: watch },
   idempotency: { title: "Writes that clients want applied once", schema: idempotency },
@@ -549,6 +565,7 @@ export const configSchema = z.strictObject({
   sstable: sstable.prefault({}),
   cache: cache.prefault({}),
   compaction: compaction.prefault({}),
+  snapshot: snapshot.prefault({}),
   tenant: tenant.prefault({}),
   watch: watch.prefault({}),
   idempotency: idempotency.prefault({}),

@@ -147,6 +147,8 @@ const EDGES: [path: string, least: string, most: string, below: string, above: s
   ["watch.history_size", "64KiB", "16GiB", "65535", "17179869185"],
   ["watch.linger", "0", "24h", "-1", "86400001"],
   ["slow_operations.threshold", "0ms", "1h", "-1ms", "3600001ms"],
+  ["snapshot.interval", "0ms", "8760h", "-1ms", "8761h"],
+  ["snapshot.keep", "1", "1000", "0", "1001"],
 ];
 
 Deno.test("every option with bounds takes its edges and refuses what is beyond, by name and with the range [E24]", () => {
