@@ -434,6 +434,12 @@ export interface Engine {
    * next start. 0: no limit.
    */
   setThrottle(bytesPerSecond: number): void;
+  /**
+   * Makes what room can be made on a disk that fills up: archived segments of the log go, and none is
+   * archived until it is called with false; memtables are flushed where that frees more of the log than it
+   * takes, and compactions that drop what was deleted begin now. All in the background; never throws.
+   */
+  relieveDisk(isTight: boolean): void;
   treeStats(tree: Tree): TreeStats;
   /** The same whatever the tree's size: for every write. */
   usage(tree: Tree): TreeUsage;

@@ -885,6 +885,27 @@ class LsmEngine implements Engine {
     this.#maintenance.throttle.rate = bytesPerSecond;
   }
 
+  relieveDisk(isTight: boolean): void {
+    if (this.#closed || this.poisoned !== undefined) return;
+    const log = this.#log!;
+    log.archive.suspended = isTight;
+    if (!isTight) return;
+    const { bytes: archivedBytes } = log.archive;
+    this.#attempt(this.#files.archiveDir, () => log.archive.purge());
+    const trees = [...this.#trees.values()];
+    const memtableBytes = sum(trees, (tree) => tree.memtableBytes);
+    const flushes = log.bytes > memtableBytes;
+    for (const tree of trees) {
+      if (flushes) this.#maintenance.freeze(tree);
+      this.#maintenance.schedule(tree);
+    }
+    this.#runtime.log.info("disk.relief", {
+      archived_bytes: archivedBytes,
+      wal_bytes: log.bytes,
+      flushes,
+    });
+  }
+
   treeStats(handle: Tree): TreeStats {
     const tree = this.#state(handle);
     const tables = tree.version.tables();

@@ -7,6 +7,8 @@
  *     ≥ 90 %      throttle   large: 2003                yes
  *     ≥ 95 %      full       2002                       yes, down to the reserve: then 2002
  *
+ * When it gets to one of the last two, what room can be made is made: see `Engine.relieveDisk`.
+ *
  * So a full disk can be emptied: deletes, drops of tenants, flushes and compactions go on (docs/rows.md: X17).
  * The reserve, a hundredth of the disk and 1 GiB at most, is theirs alone, and the log's, which takes no write
  * while it waits for room. Files of other programs may take it all the same: then the engine gives up its
@@ -61,6 +63,8 @@ const MEMTABLE_OVERHEAD = 64;
 
 /** From empty to full. */
 export const DISK_STATES: readonly DiskState[] = ["normal", "warn", "throttle", "full"];
+/** From here on writes are refused. */
+const TIGHT = DISK_STATES.indexOf("throttle");
 
 /**
  * What a write will take on the disk until it is compacted: once in the log, once in a table, and a fifth
@@ -82,6 +86,8 @@ export class DiskGuard {
   /** Estimates of what was let in since the disk was measured. */
   #sinceBytes = 0;
 
+  readonly #relieve: (isTight: boolean) => void;
+
   /** Estimates of all writes that were let in, to compare with what log and tables took. */
   estimatedBytes = 0;
   /** Writes refused as large (2003). */
@@ -92,12 +98,16 @@ export class DiskGuard {
   /**
    * @param measure  the disk, as measured no longer ago than is asked for, or than the interval; the same
    *   object for as long as the measurement is
+   * @param relieve  makes room, in the background: called each time that the disk gets to a state that refuses
+   *   more writes, and with false when none is refused any more
    */
   constructor(
     measure: (ageMsMax?: number) => DiskSpace | DiskError,
     thresholds: DiskThresholds,
     log: Log,
+    relieve: (isTight: boolean) => void = () => {},
   ) {
+    this.#relieve = relieve;
     const { degraded, full = (1 + degraded) / 2, strict = false } = thresholds;
     this.#measure = measure;
     this.#thresholds = [0, degraded - 0.1, degraded, full];
@@ -167,12 +177,15 @@ export class DiskGuard {
     const usage = usageOf(space, this.#sinceBytes);
     const next = this.#stateAt(usage);
     if (next !== this.#state) {
-      const level = next > this.#state ? "warn" : "info";
+      const isWorse = next > this.#state;
+      const level = isWorse ? "warn" : "info";
+      const wasTight = this.#state >= TIGHT;
       this.#state = next;
       this.#log[level]("node.disk", {
         state: DISK_STATES[next],
         usage: Math.round(usage * 1000) / 1000,
       });
+      if (next < TIGHT ? wasTight : isWorse) this.#relieve(next >= TIGHT);
     }
     return space;
   }

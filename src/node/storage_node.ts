@@ -170,6 +170,7 @@ class EngineNode implements StorageNode {
       (ageMsMax) => this.#monitor.space(ageMsMax),
       thresholds,
       runtime.log,
+      (isTight) => engine.relieveDisk(isTight),
     );
     this.#startedAtMs = clock.monotonicMs();
   }

@@ -461,6 +461,8 @@ export class MemoryEngine implements Engine {
     return { entries, bytes };
   }
 
+  relieveDisk(): void {}
+
   close(): Promise<void> {
     this.closed = true;
     return Promise.resolve();

@@ -224,7 +224,7 @@ const commitLog = z.strictObject({
     max: 10_000_000,
   }),
   archive: flag(
-    "Keep log segments that are not needed any more in wal/archive, until max_age or archive_max_segments; else they are removed.",
+    "Keep log segments that are not needed any more in wal/archive, until max_age or archive_max_segments, or until the disk is so full that large writes are refused; else they are removed.",
     false,
   ),
   max_age: duration("Age at which an archived segment is removed, looked at with each flush.", {

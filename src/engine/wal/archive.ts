@@ -25,6 +25,8 @@ export class Archive {
   readonly #options: ArchiveOptions;
   readonly #remove: (path: string) => void;
 
+  /** While true nothing is archived, and nothing stays: the disk has no room for what nobody needs. */
+  suspended = false;
   /** Segments in it. */
   segments = 0;
   /** Their bytes. */
@@ -48,7 +50,7 @@ export class Archive {
   /** Takes a segment out of the log: into the archive, or away. Durable on return when it was archived. */
   take(number: number): void {
     const path = this.#files.segment(number);
-    if (!this.#options.archive) return this.#remove(path);
+    if (!this.#options.archive || this.suspended) return this.#remove(path);
     const { walDir, archiveDir } = this.#files;
     if (this.#disk.stat(archiveDir) === undefined) {
       this.#disk.makeDir(archiveDir);
@@ -59,7 +61,7 @@ export class Archive {
     this.#disk.syncDir(walDir);
   }
 
-  /** Removes what is too old or too much, also when nothing is archived any more; then counts. */
+  /** Removes what is too old or too much, all while suspended; also when nothing is archived any more. Then counts. */
   purge(): void {
     const { archiveDir } = this.#files;
     if (this.#disk.stat(archiveDir) === undefined) return;
@@ -70,7 +72,8 @@ export class Archive {
     }
     found.sort((a, b) => a.number - b.number);
     const oldest = this.#clock.wallMs() - this.#options.archiveMaxAgeMs;
-    const surplus = found.length - this.#options.archiveMaxSegments;
+    const surplus = found.length -
+      (this.suspended ? 0 : this.#options.archiveMaxSegments);
     this.segments = 0;
     this.bytes = 0;
     for (const [i, { path, atMs }] of found.entries()) {

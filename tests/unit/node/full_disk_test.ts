@@ -220,3 +220,69 @@ for (const scattered of [false, true]) {
     await world.clock.runUntil(node.close());
   });
 }
+
+Deno.test("a disk that fills up is relieved at once: the archive goes, the log is flushed, deletes are compacted away [D5]", async () => {
+  const world = engineWorld({ capacityBytes: CAPACITY });
+  const node = await openWith(world, {
+    ...OPTIONS,
+    log: { ...OPTIONS.log, archive: true, archiveMaxSegments: 1000 },
+    // By themselves neither flushes nor compactions come.
+    memtableSize: 4 << 20,
+    compaction: {
+      ...OPTIONS.compaction,
+      baseLevelSize: 64 << 20,
+      l0Trigger: 90,
+      l0Slowdown: 100,
+      l0Stop: 200,
+    },
+  });
+  const run = <T>(promise: Promise<T>) => world.clock.runUntil(promise);
+  const value = (n: number) => bytes(`${n}`.padEnd(1000));
+  for (let n = 0; n < 1500; n++) await run(node.put("t", { key: `k${n}`, value: value(n) }));
+  await run(node.flush());
+  for (let n = 0; n < 1500; n++) await run(node.delete("t", { key: `k${n}` }));
+  await run(node.flush());
+  const before = node.status();
+  const { counters: { compactions }, walArchivedBytes } = before;
+  assert.ok(walArchivedBytes > 1 << 20 && compactions === 0, `${walArchivedBytes} ${compactions}`);
+
+  let relieved: number | undefined;
+  for (let n = 0; relieved === undefined; n++) {
+    assert.ok(n < 10_000);
+    await run(node.put("t", { key: `new ${n}`, value: value(n) }));
+    // Far less time than between two looks at what is due.
+    if (n % 100 === 0) await world.clock.advance(200);
+    if (world.log.named("disk.relief").length > 0) relieved = n;
+  }
+  const [told] = world.log.named("node.disk").filter(({ fields }) => fields.state === "throttle");
+  assert.equal(told.level, "warn");
+  const usedAt = Number(told.fields.usage);
+  assert.ok(usedAt >= 0.9 && usedAt < 0.92, `${usedAt}`);
+  await world.clock.advance(2000);
+  const after = node.status();
+  assert.deepEqual([after.walArchivedSegments, after.walArchivedBytes], [0, 0]);
+  assert.ok(after.counters.flushes > before.counters.flushes && after.walBytes < 1 << 20);
+  assert.ok(after.counters.compactions > 0, "what was deleted is off the disk");
+  const used = 1 - after.diskFreeBytes / after.diskTotalBytes;
+  assert.ok(used < 0.65, `${used} in use`);
+  assert.equal(after.health.status, "healthy");
+  for (let n = 0; n <= relieved; n += 7) {
+    assert.ok(node.get("t", `new ${n}`) !== undefined, `new ${n}`);
+  }
+  // Where nothing helps, large writes are refused as 2003, then puts as 2002.
+  const codes = new Set<number>();
+  for (let n = 0; n < 100 && !codes.has(2002); n++) {
+    const large = async () => {
+      await node.put("more", { key: `k${n}`, value: new Uint8Array(40_000).fill(n + 1) });
+    };
+    const small = async () => {
+      for (let i = 0; i < 40; i++) await node.put("more", { key: `s${n}/${i}`, value: value(n) });
+    };
+    for (const write of [large, small]) {
+      await run(write().catch((error: PairError) => void codes.add(error.code)));
+    }
+    await world.clock.advance(1000);
+  }
+  assert.deepEqual([...codes].sort(), [2002, 2003]);
+  await run(node.close());
+});
