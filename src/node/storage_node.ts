@@ -321,8 +321,9 @@ class EngineNode implements StorageNode {
   ): AsyncGenerator<readonly WatchEvent[], undefined> {
     this.#checkUse(tenant);
     const range = { ...checkWatch(input), ...boundsOfWatch(input) };
-    // Refused here where there has to be a tenant.
-    this.#tenants.findForUse(tenant);
+    // Refused here where there has to be a tenant, or where that has asked too often.
+    const tree = this.#tenants.findForUse(tenant);
+    if (tree !== undefined) this.#quotas.read(tree, 1);
     const parts = {
       engine: this.#engine,
       changes: this.#changes,

@@ -163,6 +163,7 @@ const CALLS: readonly (readonly [string, (node: StorageNode) => unknown])[] = [
   ["delete", (node) => node.delete("t", { key: "k" })],
   ["batchGet", (node) => node.batchGet("t", ["k"])],
   ["scan", (node) => [...node.scan("t", {})]],
+  ["watch", (node) => node.watch("t", { key: "k" })],
 ];
 
 for (const [name, call] of CALLS) {
