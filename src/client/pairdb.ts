@@ -518,7 +518,7 @@ export class AdminCalls {
 /** Quotas have the same names here and in messages. */
 const QUOTAS = ["maxBytes", "maxKeys", "maxRequestsPerSecond", "maxBytesPerSecond"] as const;
 
-function toTenantOptions({ compaction, ttlMs, windowMs, ...rest }: TenantOptions) {
+function toTenantOptions({ compaction, ttlMs, windowMs, compression, ...rest }: TenantOptions) {
   const quotas: { [K in (typeof QUOTAS)[number]]?: bigint } = {};
   for (const name of QUOTAS) {
     const quota = rest[name];
@@ -526,6 +526,7 @@ function toTenantOptions({ compaction, ttlMs, windowMs, ...rest }: TenantOptions
   }
   return {
     ...quotas,
+    compression,
     compactionStrategy: compaction,
     defaultTtlMs: ttlMs === undefined ? undefined : toInt64(ttlMs, "the time to live"),
     timeWindowMs: windowMs === undefined ? undefined : toInt64(windowMs, "the time window"),
@@ -672,7 +673,7 @@ function fromTenantUsage(usage: NonNullable<TenantMessage["usage"]>): TenantUsag
 
 /** Only what the tenant has of its own. */
 function fromTenantOptions(options: TenantMessage["options"]): TenantOptions {
-  const { compactionStrategy, defaultTtlMs, timeWindowMs } = options ?? {};
+  const { compactionStrategy, defaultTtlMs, timeWindowMs, compression } = options ?? {};
   const quotas: { [K in (typeof QUOTAS)[number]]?: number } = {};
   for (const name of QUOTAS) {
     const quota = options?.[name];
@@ -680,6 +681,7 @@ function fromTenantOptions(options: TenantMessage["options"]): TenantOptions {
   }
   return {
     ...quotas,
+    ...(compression === undefined ? {} : { compression }),
     ...(compactionStrategy === undefined ? {} : { compaction: compactionStrategy }),
     ...(defaultTtlMs === undefined ? {} : { ttlMs: fromInt64(defaultTtlMs) }),
     ...(timeWindowMs === undefined ? {} : { windowMs: fromInt64(timeWindowMs) }),

@@ -256,6 +256,8 @@ export interface TenantOptions {
   readonly ttlMs?: number;
   /** Milliseconds that share their tables, with `time_window`; 0 in a change: the node's again. */
   readonly windowMs?: number;
+  /** `none`, `lz4`, `snappy` or `zstd`, for tables from now on; empty in a change: the node's again. */
+  readonly compression?: string;
   // Quotas on each node; 0 in a change: none.
   /** Bytes of keys and values. */
   readonly maxBytes?: number;

@@ -8,6 +8,7 @@
 import type { PairError } from "../model/mod.ts";
 import type { CheckpointInfo, MadeCheckpoint, Origin, Verified } from "./checkpoint/mod.ts";
 import type { CompactionStrategy } from "./options.ts";
+import type { Compression } from "./sstable/mod.ts";
 
 /** What a put, delete or merge of one key carries into the log and the memtable. */
 export type EntryKind = 0 | 1 | 2;
@@ -63,6 +64,8 @@ export interface TreeOptions {
   readonly windowMs?: number | undefined;
   /** Time to live of values that come without their own, in ms; 0: for ever. The floors above apply it. */
   readonly ttlMs?: number | undefined;
+  /** How tables that are written from now on are compressed, on every level. */
+  readonly compression?: Compression | undefined;
   // What it may use at most; absent: as much as there is. The floors above see to it.
   /** Bytes of keys and values. */
   readonly maxBytes?: number | undefined;

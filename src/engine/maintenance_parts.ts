@@ -72,7 +72,7 @@ export function jobBase(
     dir: files.treeDir(tree.dir),
     operator: tree.operator?.name ?? "",
     snapshots: snapshots(),
-    ...tableJobFields(runtime, options, tree.id, level, outputs, times),
+    ...tableJobFields(runtime, options, tree, level, outputs, times),
     firstOutput: manifest.nextFile(outputs),
     outputs,
   };

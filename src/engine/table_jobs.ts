@@ -4,11 +4,13 @@
  * @module
  */
 import type { Runtime } from "../runtime/mod.ts";
+import type { Tree } from "./api.ts";
 import type { JobBase } from "./compaction/mod.ts";
 import type { TableMeta } from "./manifest/mod.ts";
 import type { Memtable } from "./memtable/mod.ts";
 import type { EngineOptions } from "./options.ts";
 import { SALT_SIZE, tableOptionsFor } from "./sstable/mod.ts";
+import { tablesOf } from "./tree_options.ts";
 
 /** The fields of a job that are about its tables. */
 export type TableJobFields = Pick<
@@ -20,7 +22,7 @@ export type TableJobFields = Pick<
 export function tableJobFields(
   runtime: Runtime,
   options: EngineOptions,
-  tree: number,
+  { id: tree, options: own }: Pick<Tree, "id" | "options">,
   level: number,
   outputs: number,
   times: WriteTimes,
@@ -31,7 +33,7 @@ export function tableJobFields(
     () => runtime.random.bytes(SALT_SIZE),
   );
   return {
-    table: tableOptionsFor(level, options.table),
+    table: tableOptionsFor(level, tablesOf(options.table, own)),
     seal: key === undefined ? undefined : { key, tree, salts },
     nowMs: runtime.clock.wallMs(),
     ...times,

@@ -5,6 +5,7 @@
  *     strategy    leveled | size_tiered | time_window | hybrid
  *     window_ms   1 to 2^53 - 1
  *     ttl_ms      0 (for ever) to 2^53 - 1; the engine keeps it for the floors above and does not look at it
+ *     compression none | lz4 | snappy | zstd
  *     max_bytes, max_keys, max_requests, max_bandwidth    1 to 2^53 - 1; as ttl_ms, for the floors above
  *
  * A name that this program does not know is a newer one's: it is kept as it is, and ignored.
@@ -13,6 +14,7 @@
 import { PairError } from "../model/mod.ts";
 import type { TreeOptions } from "./api.ts";
 import { COMPACTION_STRATEGIES, type CompactionOptions } from "./options.ts";
+import { COMPRESSIONS, type LevelTableOptions } from "./sstable/mod.ts";
 
 /** What the manifest keeps. */
 export type StoredOptions = ReadonlyMap<string, string>;
@@ -21,7 +23,12 @@ export type StoredOptions = ReadonlyMap<string, string>;
 export const NO_OPTIONS: StoredOptions = Object.freeze(new Map<string, string>());
 
 /** The names in the manifest: they never change. */
-const NAMES = { strategy: "strategy", windowMs: "window_ms", ttlMs: "ttl_ms" } as const;
+const NAMES = {
+  strategy: "strategy",
+  windowMs: "window_ms",
+  ttlMs: "ttl_ms",
+  compression: "compression",
+} as const;
 /** The same of the limits. */
 const LIMITS = {
   maxBytes: "max_bytes",
@@ -45,6 +52,7 @@ export function changeOptions(stored: StoredOptions, changes: TreeOptions): Stor
   if ("strategy" in changes) set(NAMES.strategy, checkStrategy(changes.strategy));
   if ("windowMs" in changes) set(NAMES.windowMs, checkMs("windowMs", changes.windowMs, 1));
   if ("ttlMs" in changes) set(NAMES.ttlMs, checkMs("ttlMs", changes.ttlMs, 0));
+  if ("compression" in changes) set(NAMES.compression, checkCompression(changes.compression));
   for (const field of LIMIT_FIELDS) {
     if (field in changes) set(LIMITS[field], checkLimit(field, changes[field]));
   }
@@ -57,10 +65,12 @@ export function readOptions(stored: StoredOptions): TreeOptions {
   const strategy = stored.get(NAMES.strategy);
   const windowMs = stored.get(NAMES.windowMs);
   const ttlMs = stored.get(NAMES.ttlMs);
+  const compression = stored.get(NAMES.compression);
   try {
     if (strategy !== undefined) options.strategy = checkStrategy(strategy);
     if (windowMs !== undefined) options.windowMs = checkMs("windowMs", Number(windowMs), 1);
     if (ttlMs !== undefined) options.ttlMs = checkMs("ttlMs", Number(ttlMs), 0);
+    if (compression !== undefined) options.compression = checkCompression(compression);
     for (const field of LIMIT_FIELDS) {
       const limit = stored.get(LIMITS[field]);
       if (limit !== undefined) options[field] = checkLimit(field, Number(limit));
@@ -70,6 +80,14 @@ export function readOptions(stored: StoredOptions): TreeOptions {
     throw new PairError("CorruptedData", `Cannot read a tree's options: ${reason}`, {}, { cause });
   }
   return options;
+}
+
+/** How a tree's tables are made. */
+export function tablesOf(
+  engine: LevelTableOptions,
+  { compression }: TreeOptions,
+): LevelTableOptions {
+  return compression === undefined ? engine : { ...engine, compression: [compression] };
 }
 
 /** How a tree is compacted. */
@@ -86,17 +104,26 @@ export function compactionOf(
 }
 
 function checkStrategy(value: string | undefined): TreeOptions["strategy"] {
-  const strategy = COMPACTION_STRATEGIES.find((known) => known === value);
-  if (strategy !== value) {
-    throw new PairError(
-      "InvalidArgument",
-      `Cannot set the compaction strategy to ${JSON.stringify(value)}: it is one of ${
-        COMPACTION_STRATEGIES.join(", ")
-      }`,
-      { option: "strategy" },
-    );
-  }
-  return strategy;
+  return checkName("strategy", "the compaction strategy", COMPACTION_STRATEGIES, value);
+}
+
+function checkCompression(value: string | undefined): TreeOptions["compression"] {
+  return checkName("compression", "the compression", COMPRESSIONS, value);
+}
+
+function checkName<T extends string>(
+  option: string,
+  what: string,
+  known: readonly T[],
+  value: string | undefined,
+): T | undefined {
+  const found = known.find((name) => name === value);
+  if (found === value) return found;
+  throw new PairError(
+    "InvalidArgument",
+    `Cannot set ${what} to ${JSON.stringify(value)}: it is one of ${known.join(", ")}`,
+    { option },
+  );
 }
 
 function checkMs(option: string, value: number | undefined, min: number): number | undefined {

@@ -381,7 +381,16 @@ Deno.test("cli: a quota is set, enforced, shown, raised and taken away [B2]", ()
       (await pairdb(url, ["tenant", "list"])).out,
       /\t\d+ of 1048576\t2 of 2\t3\t20000000\/s\t1\n$/,
     );
-    const more = ["--max-keys", "3", "--max-bytes", "0", "--max-requests", "1000"];
+    const more = [
+      "--max-keys",
+      "3",
+      "--max-bytes",
+      "0",
+      "--max-requests",
+      "1000",
+      "--compression",
+      "zstd",
+    ];
     assert.deepEqual(await pairdb(url, ["tenant", "update", "shop", ...more]), ok("OK\n"));
     assert.equal((await pairdb(url, ["put", "shop", "c", "v"])).code, 0);
     const [tenant] = JSON.parse((await pairdb(url, ["tenant", "list", "--output", "json"])).out);
@@ -393,6 +402,7 @@ Deno.test("cli: a quota is set, enforced, shown, raised and taken away [B2]", ()
       20_000_000,
     ]);
     assert.deepEqual([usage.keys, usage.requests, usage.refused], [3, 4, 1]);
+    assert.equal(tenant.compression, "zstd");
     assert.equal((await pairdb(url, ["tenant", "update", "shop", "--max-keys", "-1"])).code, 2);
     assert.equal((await pairdb(url, ["tenant", "update", "shop", "--max-bytes", "2x"])).code, 2);
     const metrics = await (await fetch(`${url}/metrics`)).text();

@@ -216,7 +216,10 @@ export const EXAMPLES: readonly Example[] = [
   ]),
   example(storage.drainNode, {}, [], unimplemented),
   example(storage.healthCheck, {}),
-  example(tenant.createTenant, { tenantId: "u", options: { defaultTtlMs: 5n, maxKeys: 7n } }, [
+  example(tenant.createTenant, {
+    tenantId: "u",
+    options: { defaultTtlMs: 5n, maxKeys: 7n, compression: "zstd" },
+  }, [
     BAD_TENANT,
     ["one that is there", { tenantId }, ErrorCode.INVALID_ARGUMENT, "already_exists"],
   ]),

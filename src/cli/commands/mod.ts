@@ -435,6 +435,10 @@ function tenantOptions(command: Command): Command {
         .argParser(positiveDuration),
     )
     .addOption(
+      new Option("--compression <name>", "of its tables from now on, on every level")
+        .choices(["none", "lz4", "snappy", "zstd"]),
+    )
+    .addOption(
       new Option("--max-bytes <size>", "keys and values that it may have, such as 10GiB; 0: any")
         .argParser(anySize),
     )

@@ -11,6 +11,7 @@ import { formatDuration, roughSize } from "../units.ts";
 /** Options of a tenant, as flags. */
 export interface TenantFlags {
   readonly compaction?: string;
+  readonly compression?: string;
   /** In ms. */
   readonly ttl?: number;
   /** In ms. */
@@ -49,9 +50,12 @@ export async function updateTenant(
   return 0;
 }
 
-function toOptions({ compaction, ttl, window, ...quotas }: TenantFlags): TenantOptions {
+function toOptions(
+  { compaction, compression, ttl, window, ...quotas }: TenantFlags,
+): TenantOptions {
   return {
     compaction,
+    compression,
     ttlMs: ttl,
     windowMs: window,
     maxBytes: quotas.maxBytes,
@@ -136,6 +140,7 @@ function tenantFields(of: Tenant): Record<string, unknown> {
     compaction,
     default_ttl_ms: ttlMs,
     time_window_ms: windowMs,
+    compression: of.compression,
     max_bytes: of.maxBytes,
     max_keys: of.maxKeys,
     max_requests_per_second: of.maxRequestsPerSecond,

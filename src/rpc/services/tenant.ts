@@ -72,7 +72,7 @@ function fromUsage(usage: TenantUsage): MessageInitShape<typeof TenantUsageSchem
 
 /** What is absent stays absent, so that it stays as it is; the empty value goes back to the node's own. */
 function toOptions(message: MessageTenantOptions | undefined): TenantOptions {
-  const { compactionStrategy, defaultTtlMs, timeWindowMs } = message ?? {};
+  const { compactionStrategy, defaultTtlMs, timeWindowMs, compression } = message ?? {};
   const limits: Record<string, number | undefined> = {};
   for (const [name, [field, label]] of LIMITS) {
     const limit = message?.[field];
@@ -80,6 +80,7 @@ function toOptions(message: MessageTenantOptions | undefined): TenantOptions {
   }
   return {
     ...limits,
+    ...(compression === undefined ? {} : { compression: toCompression(compression) }),
     ...(compactionStrategy === undefined ? {} : { strategy: toStrategy(compactionStrategy) }),
     ...(defaultTtlMs === undefined ? {} : { ttlMs: toCount(defaultTtlMs, "default_ttl_ms") }),
     ...(timeWindowMs === undefined
@@ -93,8 +94,13 @@ function toStrategy(name: string): TenantOptions["strategy"] {
   return name === "" ? undefined : name as TenantOptions["strategy"];
 }
 
+/** The same. */
+function toCompression(name: string): TenantOptions["compression"] {
+  return name === "" ? undefined : name as TenantOptions["compression"];
+}
+
 function fromOptions(options: TenantOptions): MessageInitShape<typeof TenantOptionsSchema> {
-  const { strategy, ttlMs, windowMs } = options;
+  const { strategy, ttlMs, windowMs, compression } = options;
   const limits: Partial<Record<LimitField, bigint>> = {};
   for (const [name, [field]] of LIMITS) {
     const limit = options[name];
@@ -102,6 +108,7 @@ function fromOptions(options: TenantOptions): MessageInitShape<typeof TenantOpti
   }
   return {
     ...limits,
+    compression,
     compactionStrategy: strategy,
     defaultTtlMs: ttlMs === undefined ? undefined : BigInt(ttlMs),
     timeWindowMs: windowMs === undefined ? undefined : BigInt(windowMs),

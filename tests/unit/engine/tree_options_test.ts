@@ -37,6 +37,8 @@ Deno.test("options are checked at their edges, and nothing changes when they are
     { ttlMs: max },
     { windowMs: 1 },
     { windowMs: max },
+    ...(["none", "lz4", "snappy", "zstd", undefined] as const)
+      .map((compression) => ({ compression })),
     ...(["maxBytes", "maxKeys", "maxRequests", "maxBandwidth"] as const)
       .flatMap((name) => [{ [name]: 1 }, { [name]: max }, { [name]: undefined }]),
     ...COMPACTION_STRATEGIES.map((strategy) => ({ strategy })),
@@ -54,6 +56,7 @@ Deno.test("options are checked at their edges, and nothing changes when they are
     { ttlMs: 0.5 },
     { ttlMs: NaN },
     { windowMs: 0 },
+    { compression: "brotli" },
     { maxBytes: 0 },
     { maxKeys: -1 },
     { maxRequests: 0.5 },
@@ -106,4 +109,30 @@ Deno.test("a change of strategy while the tree is written loses nothing", async 
   assert.ok(engine.stats().compactions > 0);
   await engine.close();
   assert.deepEqual(world.log.events.filter((event) => event.level === "error"), []);
+});
+
+Deno.test("tables are compressed as their tree says from then on, and those before stay readable [B2]", async () => {
+  const engine = await openTestEngine(engineWorld());
+  const plain = await engine.createTree("plain", { options: { compression: "none" } });
+  const packed = await engine.createTree("packed", { options: { compression: "zstd" } });
+  const fill = async () => {
+    for (const tree of [plain, packed]) {
+      for (let i = 0; i < 10; i++) {
+        const key = utf8(`k${i}`);
+        await engine.write([{ tree, kind: KIND_PUT, key, value: new Uint8Array(100) }]);
+      }
+      await engine.flush(tree);
+    }
+  };
+  await fill();
+  const [before, small] = [plain, packed].map((tree) => engine.treeStats(tree).tableBytes);
+  assert.ok(small < before / 2, `${small} of ${before} bytes`);
+  await engine.setTreeOptions(plain, { compression: "lz4" });
+  assert.equal(engine.get(plain, utf8("k1"))!.length, 100);
+  await engine.compact(plain);
+  await fill();
+  await engine.compact(plain);
+  assert.ok(engine.treeStats(plain).tableBytes < before / 2);
+  assert.equal(engine.get(plain, utf8("k1"))!.length, 100);
+  await engine.close();
 });
