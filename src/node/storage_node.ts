@@ -694,7 +694,7 @@ class EngineNode implements StorageNode {
     if (heldMs < (this.#options.writeStallMsMax ?? WRITE_STALL_MS_MAX)) return;
     throw new PairError(
       "ResourceExhausted",
-      "Cannot write now: flushes and compactions are behind. Try again later",
+      "Cannot write now: flushes, compactions or the count for a quota are behind. Try again later",
       { reason: "write_stall", held_ms: Math.round(heldMs) },
     );
   }
