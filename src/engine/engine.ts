@@ -70,6 +70,7 @@ import { TableStore } from "./table_store.ts";
 import { acceptsKind, newMemtable, TreeState } from "./tree.ts";
 import { changeOptions, NO_OPTIONS } from "./tree_options.ts";
 import { type LiveTable, Version } from "./version.ts";
+import { HeapWatch } from "./heap_watch.ts";
 import { loadWarm, saveWarm, warmUp } from "./warm.ts";
 import { Log } from "./wal/mod.ts";
 
@@ -111,6 +112,7 @@ class LsmEngine implements Engine {
   readonly #limits: DebtLimits;
   readonly #pool: FilePool;
   readonly #memory: MemoryBudget;
+  readonly #heap: HeapWatch;
   /** Bytes written between two looks at memory and log. */
   readonly #reliefBytes: number;
   readonly #operators: readonly MergeOperator[];
@@ -167,6 +169,7 @@ class LsmEngine implements Engine {
     this.#files = new Files(root);
     this.#options = options = withinBudget(options);
     this.#memory = new MemoryBudget(options.memoryBudget);
+    this.#heap = new HeapWatch(runtime.usage);
     this.#reliefBytes = Math.min(options.memtableSize / 4, options.memoryBudget / 32);
     this.#limits = {
       ...options.compaction,
@@ -958,10 +961,13 @@ class LsmEngine implements Engine {
   #lookAtMemory(): MemoryOrders {
     let memtables = 0;
     for (const tree of this.#trees.values()) memtables += tree.memtableBytes;
-    const orders = this.#memory.look(
-      { memtables, blockCache: this.#cache.bytes, rowCache: this.#rows.stats.bytes },
-      this.#runtime.clock.monotonicMs(),
-    );
+    const nowMs = this.#runtime.clock.monotonicMs();
+    const orders = this.#memory.look({
+      memtables,
+      blockCache: this.#cache.bytes,
+      rowCache: this.#rows.stats.bytes,
+      heapShare: this.#heap.share(nowMs),
+    }, nowMs);
     this.#cache.capacity = Math.floor(this.#options.blockCacheSize * orders.cacheShare);
     this.#rows.suspended = orders.dropRows;
     if (orders.cacheShare < 1) this.#arenas.clear();

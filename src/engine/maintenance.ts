@@ -115,6 +115,7 @@ export class Maintenance {
   /** Ends a log segment and flushes memtables that are old, though nobody writes. Looked at now and then. */
   flushOld(): void {
     const { runtime, trees, options } = this.#parts;
+    this.#relievePressure();
     this.#parts.log()?.rotateWhenOld();
     if (options.memtableAgeMs === 0) return;
     const nowMs = runtime.clock.monotonicMs();

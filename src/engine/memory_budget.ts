@@ -9,6 +9,9 @@
  *                                       flushed before they are full, compactions wait
  *     ≥ 1.10                critical    writes are refused (2008)
  *
+ * The heap counts as well: with 0.70, 0.78 and 0.90 of its limit in use the levels are the same, since a heap
+ * that is full ends the process. Little of it is the engine's own, but refusing writes frees what they take.
+ *
  * Memtables can go over their own limit when flushes do not keep up; caches cannot go over theirs, so they
  * are what gives way first. A level is left when the share is 0.10 below where it begins, one level at a
  * time and a second apart, so that caches and compactions come back step by step (docs/rows.md: M1 to M3).
@@ -26,6 +29,8 @@ export interface MemoryUse {
   readonly memtables: number;
   readonly blockCache: number;
   readonly rowCache: number;
+  /** The share of the heap's limit in use, from 0 to 1; absent: not known. */
+  readonly heapShare?: number;
 }
 
 /** What is to be done. */
@@ -45,6 +50,8 @@ export interface MemoryOrders {
 
 const BEGINS = [0, 0.85, 0.95, 1.1];
 const HYSTERESIS = 0.1;
+/** A heap that is in use to nine tenths is as grave as parts at a tenth over their budget. */
+const HEAP_SCALE = 1.1 / 0.9;
 /** The shortest time between two steps down, in ms. */
 const STEP_MS = 1000;
 const CACHE_SHARES = [1, 1 / 2, 1 / 8, 1 / 8];
@@ -74,7 +81,8 @@ export class MemoryBudget {
    * @param nowMs  a clock that never goes back
    */
   look(use: MemoryUse, nowMs: number): MemoryOrders {
-    const share = (use.memtables + use.blockCache + use.rowCache) / this.#budget;
+    const parts = (use.memtables + use.blockCache + use.rowCache) / this.#budget;
+    const share = Math.max(parts, (use.heapShare ?? 0) * HEAP_SCALE);
     let next = this.#level;
     while (next + 1 < BEGINS.length && share >= BEGINS[next + 1]) next++;
     const calm = nowMs - this.#steppedMs >= STEP_MS;

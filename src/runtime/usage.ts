@@ -9,6 +9,10 @@ export interface MemoryUse {
   readonly residentBytes: number;
   /** Of JavaScript objects. */
   readonly heapBytes: number;
+  /** What those may take before the process ends; 0: unknown. */
+  readonly heapLimitBytes: number;
+  /** Full collections of garbage so far. */
+  readonly collections: number;
   /** Of buffers outside the heap. */
   readonly externalBytes: number;
   /** What the process may have: the machine's, or its control group's where that is less; 0: unknown. */

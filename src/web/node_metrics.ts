@@ -49,7 +49,8 @@ export function nodeSamples(node: Pick<StorageNode, "status">): Sample[] {
 
 /** What the process takes of its machine; the first two are named as for every program. */
 export function usageSamples(usage: Usage): Sample[] {
-  const { residentBytes, heapBytes, externalBytes, limitBytes } = usage.memory();
+  const memory = usage.memory();
+  const { residentBytes, heapBytes, externalBytes, limitBytes } = memory;
   const gauge = (name: string, value: number, help: string): Sample => ({
     name,
     help,
@@ -65,6 +66,13 @@ export function usageSamples(usage: Usage): Sample[] {
     },
     gauge("process_resident_memory_bytes", residentBytes, "Memory of the process."),
     gauge("pairdb_heap_bytes", heapBytes, "Memory of JavaScript objects."),
+    gauge("pairdb_heap_limit_bytes", memory.heapLimitBytes, "What those may take; 0: unknown."),
+    {
+      name: "pairdb_collections_total",
+      help: "Full collections of garbage.",
+      type: "counter",
+      value: memory.collections,
+    },
     gauge("pairdb_external_bytes", externalBytes, "Memory of buffers outside the heap."),
     gauge("pairdb_memory_limit_bytes", limitBytes, "Memory that the process may have; 0: unknown."),
     gauge("pairdb_cpus", usage.cpus, "Processors that the process may use."),

@@ -3,6 +3,7 @@
  * @module
  */
 import process from "node:process";
+import { getHeapStatistics } from "node:v8";
 import type { MemoryUse, Usage } from "../usage.ts";
 
 /** The limit of the process's control group, version 2: a number, or `max`. */
@@ -11,6 +12,14 @@ const GROUP_LIMIT = "/sys/fs/cgroup/memory.max";
 /** This process. What the system does not tell, or may not be asked for, is 0. */
 export function denoUsage(): Usage {
   const limitBytes = memoryLimit();
+  const heapLimitBytes = getHeapStatistics().heap_size_limit;
+  let collections = 0;
+  // An object that nobody holds is found by the next full collection: then there is another.
+  const found = new FinalizationRegistry(() => {
+    collections++;
+    found.register({}, undefined);
+  });
+  found.register({}, undefined);
   return {
     cpus: Math.max(1, navigator.hardwareConcurrency),
     cpuMs() {
@@ -19,7 +28,14 @@ export function denoUsage(): Usage {
     },
     memory(): MemoryUse {
       const { rss, heapUsed, external } = Deno.memoryUsage();
-      return { residentBytes: rss, heapBytes: heapUsed, externalBytes: external, limitBytes };
+      return {
+        residentBytes: rss,
+        heapBytes: heapUsed,
+        heapLimitBytes,
+        collections,
+        externalBytes: external,
+        limitBytes,
+      };
     },
   };
 }

@@ -8,7 +8,14 @@ import type { MemoryUse, Usage } from "../usage.ts";
 export class SimUsage implements Usage {
   cpus = 1;
   usedMs = 0;
-  used: MemoryUse = { residentBytes: 0, heapBytes: 0, externalBytes: 0, limitBytes: 0 };
+  used: MemoryUse = {
+    residentBytes: 0,
+    heapBytes: 0,
+    heapLimitBytes: 0,
+    collections: 0,
+    externalBytes: 0,
+    limitBytes: 0,
+  };
 
   cpuMs(): number {
     return this.usedMs;

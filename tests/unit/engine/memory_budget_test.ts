@@ -189,3 +189,30 @@ Deno.test("short memory takes from caches, holds compactions back, refuses write
   assert.ok(after.blockCacheBytes > 64 << 10 && after.rowCacheBytes > 32 << 10, "caches are back");
   await run(engine.close());
 });
+
+Deno.test("heap, caches, memtables and collections are watched, and each alone is enough [M1]", async () => {
+  const level = (part: Partial<Parameters<MemoryBudget["look"]>[0]>) =>
+    new MemoryBudget(1000).look({ ...use(0), ...part }, 0).level;
+  for (const part of ["memtables", "blockCache", "rowCache"] as const) {
+    assert.equal(level({ [part]: 1000 }), "high", part);
+  }
+  const byHeap = [0.69, 0.7, 0.78, 0.91].map((heapShare) => level({ heapShare }));
+  assert.deepEqual(byHeap, ["normal", "elevated", "high", "critical"]);
+
+  const world = engineWorld();
+  const engine = await openTestEngine(world, { ...OPTIONS, memoryBudget: 1 << 20 });
+  const tree = await engine.createTree("t");
+  const heap = async (heapBytes: number, collections: number) => {
+    world.usage.used = { ...world.usage.used, heapBytes, heapLimitBytes: 1000, collections };
+    // Nobody writes: the engine looks by itself.
+    await world.clock.advance(31_000);
+    return engine.stats().memoryLevel;
+  };
+  assert.equal(await heap(500, 1), 0);
+  assert.equal(await heap(990, 1), 0, "what the next collection frees is not in use");
+  assert.equal(await heap(950, 2), 3, "what it leaves is");
+  await assert.rejects(put(engine, tree, 1), { error: "ResourceExhausted", code: 2008 });
+  assert.equal(await heap(500, 3), 0);
+  await put(engine, tree, 1);
+  await engine.close();
+});

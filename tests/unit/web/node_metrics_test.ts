@@ -48,7 +48,14 @@ Deno.test("nodeSamples() and usageSamples() have disk and refusals, memory by pa
   has("pairdb_wal_rotations_total 3");
   const usage = new SimUsage();
   usage.usedMs = 1500;
-  usage.used = { residentBytes: 4, heapBytes: 3, externalBytes: 2, limitBytes: 100 };
+  usage.used = {
+    residentBytes: 4,
+    heapBytes: 3,
+    heapLimitBytes: 50,
+    collections: 6,
+    externalBytes: 2,
+    limitBytes: 100,
+  };
   const hasOf = rendered(() => usageSamples(usage));
   hasOf("process_cpu_seconds_total 1.5");
   hasOf("process_resident_memory_bytes 4");
