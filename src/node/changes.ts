@@ -7,7 +7,8 @@
  * A change gets into its feed in the step in which the log takes it, and is shown to nobody before reads
  * see it. Watchers have no queues: each has a position in the feed, and takes what lies behind it when its
  * client takes more. So a slow one costs nothing, and is overrun when the feed forgets what it has not had:
- * then its position is below the feed's base, which is how everybody who has missed anything knows.
+ * then its position is below the feed's base, which is how everybody who has missed anything knows. Those who
+ * wait are looked up for each change, so who watches other keys sleeps on, and is not overrun meanwhile.
  *
  * All feeds together hold a bounded number of bytes. A feed begins with the first watcher of its tenant;
  * some time after the last one left it is dropped, and until then they can come back. Tenants that nobody
@@ -22,7 +23,7 @@ import {
   KIND_MERGE,
   type Tree,
 } from "../engine/mod.ts";
-import { PairError } from "../model/mod.ts";
+import { compareBytes, murmur3, PairError } from "../model/mod.ts";
 import type { Cancel, Clock, Random } from "../runtime/mod.ts";
 
 /** How much of watching there may be. */
@@ -59,10 +60,75 @@ export interface Change {
   readonly state: Uint8Array | undefined;
 }
 
-/** Somebody who waits. */
+/** Keys that are watched. */
+export interface KeyRange {
+  /** First key, inclusive; undefined: no bound. */
+  readonly start: Uint8Array | undefined;
+  /** End, exclusive; undefined: no bound. */
+  readonly end: Uint8Array | undefined;
+  /** {@link hashOf} the key, where it is one alone. */
+  readonly hash: number | undefined;
+}
+
+/** Whether a key is one of those. */
+export function covers({ start, end }: KeyRange, key: Uint8Array): boolean {
+  return (start === undefined || compareBytes(key, start) >= 0) &&
+    (end === undefined || compareBytes(key, end) < 0);
+}
+
+/** What finds those who wait for one key. */
+export function hashOf(key: Uint8Array): number {
+  return murmur3(key, 0) | 0;
+}
+
+/** Somebody who waits for a change of some keys. */
 interface Waiter {
-  readonly ready: () => boolean;
+  readonly range: KeyRange;
+  /** The number of the first change that may be one of them; Infinity: none so far. */
+  found: number;
   readonly go: () => void;
+}
+
+/** Those who wait for changes in a feed: one key's are found by its hash, so that many of them cost little. */
+class Waiters {
+  /** Everybody. */
+  readonly all = new Set<Waiter>();
+  readonly #ranges = new Set<Waiter>();
+  readonly #keys = new Map<number, Set<Waiter>>();
+
+  add(waiter: Waiter): void {
+    this.all.add(waiter);
+    const { hash } = waiter.range;
+    if (hash === undefined) return void this.#ranges.add(waiter);
+    const same = this.#keys.get(hash);
+    if (same === undefined) this.#keys.set(hash, new Set([waiter]));
+    else same.add(waiter);
+  }
+
+  remove(waiter: Waiter): void {
+    this.all.delete(waiter);
+    this.#ranges.delete(waiter);
+    const { hash } = waiter.range;
+    const same = hash === undefined ? undefined : this.#keys.get(hash);
+    if (same?.delete(waiter) && same.size === 0) this.#keys.delete(hash!);
+  }
+
+  /** Wakes those who wait for this key. */
+  wake({ key, sequence }: Change): void {
+    for (const waiter of this.#ranges) if (covers(waiter.range, key)) this.#found(waiter, sequence);
+    if (this.#keys.size === 0) return;
+    for (const waiter of this.#keys.get(hashOf(key)) ?? []) this.#found(waiter, sequence);
+  }
+
+  wakeAll(): void {
+    for (const { go } of this.all) go();
+  }
+
+  #found(waiter: Waiter, sequence: number): void {
+    waiter.found = sequence;
+    this.remove(waiter);
+    waiter.go();
+  }
 }
 
 /** The changes of one tenant, oldest first. Places are counted from its beginning and never change. */
@@ -78,7 +144,12 @@ export class Feed {
   /** When the last watcher left; monotonic ms. */
   idleSinceMs = 0;
   bytes = 0;
-  readonly waiters = new Set<Waiter>();
+  readonly waiters = new Waiters();
+  /** Those who wait for reads to see what came before the feed, or was forgotten. */
+  readonly conditions = new Set<{ readonly ready: () => boolean; readonly go: () => void }>();
+  /** The place up to which waiters have been told, and the number that was visible then. */
+  told = 0;
+  toldSequence = 0;
   #changes: (Change | undefined)[] = [];
   /** Places in front that were forgotten. */
   #head = 0;
@@ -268,17 +339,60 @@ export class Changes implements Follower {
   }
 
   /**
-   * Resolves when `ready` is true, which is asked after changes, when the feed ends, or after some time.
+   * Resolves when reads see all that the feed does not have, or it ends.
    * @throws the signal's reason
    */
-  async wait(feed: Feed, ready: () => boolean, ms: number, signal?: AbortSignal): Promise<void> {
-    signal?.throwIfAborted();
+  async settled(feed: Feed, signal?: AbortSignal): Promise<void> {
+    const ready = () => this.visible >= feed.base;
     if (feed.ended !== undefined || ready()) return;
+    await this.#wait(Infinity, signal, (go) => {
+      const condition = { ready, go };
+      feed.conditions.add(condition);
+      return () => feed.conditions.delete(condition);
+    });
+  }
+
+  /**
+   * Resolves when there is a change of a range, when the feed ends or forgets what has not been looked at,
+   * or after some time.
+   * @param position  of the watcher, who has looked at everything that is visible, in this same step
+   * @returns where it is now: there is no change of its range in between
+   * @throws the signal's reason
+   */
+  async change(
+    feed: Feed,
+    range: KeyRange,
+    position: number,
+    ms: number,
+    signal?: AbortSignal,
+  ): Promise<number> {
+    const { visible } = this;
+    if (feed.waiters.all.size === 0) {
+      feed.told = feed.placeAfter(visible);
+      feed.toldSequence = visible;
+    }
+    let found = Infinity;
+    await this.#wait(ms, signal, (go) => {
+      const waiter: Waiter = { range, found, go };
+      feed.waiters.add(waiter);
+      return () => {
+        found = waiter.found;
+        feed.waiters.remove(waiter);
+      };
+    });
+    return Math.max(position, Math.min(found - 1, feed.toldSequence));
+  }
+
+  async #wait(
+    ms: number,
+    signal: AbortSignal | undefined,
+    join: (go: () => void) => () => void,
+  ): Promise<void> {
+    signal?.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const waiter = { ready, go: resolve };
     const onAbort = () => reject(signal?.reason);
     const cancel = ms === Infinity ? undefined : this.#clock.after(ms, resolve);
-    feed.waiters.add(waiter);
+    const leave = join(resolve);
     this.#waiting++;
     signal?.addEventListener("abort", onAbort);
     try {
@@ -286,7 +400,7 @@ export class Changes implements Follower {
     } finally {
       signal?.removeEventListener("abort", onAbort);
       this.#waiting--;
-      feed.waiters.delete(waiter);
+      leave();
       cancel?.();
     }
   }
@@ -316,13 +430,32 @@ export class Changes implements Follower {
   #wake(): void {
     this.#wokenMs = this.#clock.monotonicMs();
     for (const feed of this.#feeds.values()) {
-      for (const { ready, go } of feed.waiters) if (ready()) go();
+      for (const { ready, go } of feed.conditions) if (ready()) go();
+      if (feed.waiters.all.size > 0) this.#tell(feed);
     }
+  }
+
+  /** Wakes those of a feed who wait for what has become visible. */
+  #tell(feed: Feed): void {
+    const { visible } = this;
+    // Forgotten before anybody has looked: all may have missed something, and see that by their position.
+    if (feed.first > feed.told) {
+      feed.told = feed.first;
+      return feed.waiters.wakeAll();
+    }
+    for (; feed.told < feed.end; feed.told++) {
+      const change = feed.at(feed.told);
+      if (change.sequence > visible) break;
+      feed.waiters.wake(change);
+    }
+    feed.toldSequence = visible;
   }
 }
 
+/** Lets everybody see that it has ended. */
 function wake(feed: Feed): void {
-  for (const { go } of feed.waiters) go();
+  for (const { go } of feed.conditions) go();
+  feed.waiters.wakeAll();
 }
 
 function sizeOf({ key, state }: Change): number {

@@ -51,7 +51,13 @@ import type {
 } from "./api.ts";
 import { DISK_STATES, DiskGuard, type DiskThresholds, estimateWrite } from "./disk_guard.ts";
 import { DEFAULT_DISK_THRESHOLDS, HealthMonitor } from "./health.ts";
-import { Changes, DEFAULT_WATCH_LIMITS, type WatchLimits } from "./changes.ts";
+import {
+  Changes,
+  DEFAULT_WATCH_LIMITS,
+  hashOf,
+  type KeyRange,
+  type WatchLimits,
+} from "./changes.ts";
 import {
   batchRequest,
   checkIdempotencyKey,
@@ -721,13 +727,15 @@ function boundsOf(
 }
 
 /** The same, or one key's own. */
-function boundsOfWatch(input: WatchInput): ReturnType<typeof boundsOf> {
-  if (input.key === undefined || input.key === "") return boundsOf(input);
+function boundsOfWatch(input: WatchInput): KeyRange {
+  if (input.key === undefined || input.key === "") {
+    return { ...boundsOf(input), hash: undefined };
+  }
   const start = encodeKey(input.key);
   // The first key behind it.
   const end = new Uint8Array(start.length + 1);
   end.set(start);
-  return { start, end };
+  return { start, end, hash: hashOf(start) };
 }
 
 /** The larger of two lower bounds; undefined stands for none. */

@@ -31,6 +31,7 @@ import type {
   WatchInput,
 } from "./api.ts";
 import { BATCH_BYTES, BATCH_BYTES_MAX, type TransferRange } from "./transfer.ts";
+import type { KeyRange } from "./changes.ts";
 import { parseToken, type WatchRange } from "./watch.ts";
 
 /** A watch says how far it has got after this long: where nobody says, at least and at most, ms. */
@@ -150,7 +151,7 @@ export function checkBatchLength(items: number): void {
  * @throws PairError InvalidArgument (1000) for a key beside bounds, a token that is none, or a time of
  *   progress out of bounds
  */
-export function checkWatch(input: WatchInput): Omit<WatchRange, "start" | "end"> {
+export function checkWatch(input: WatchInput): Omit<WatchRange, keyof KeyRange> {
   const { key, prefix, start, end, token, initial = false } = input;
   if (key && (prefix || start || end)) {
     throw new PairError("InvalidArgument", "Cannot watch: there is a key, and bounds beside it");

@@ -17,7 +17,7 @@ import type { Engine, Tree } from "../engine/mod.ts";
 import { compareBytes, decodeKey, EMPTY_CLOCK, getU32, PairError, putU32 } from "../model/mod.ts";
 import type { Clock } from "../runtime/mod.ts";
 import type { WatchEvent } from "./api.ts";
-import type { Change, Changes, Feed } from "./changes.ts";
+import { type Change, type Changes, covers, type Feed, type KeyRange } from "./changes.ts";
 import { valueBytes, viewChange } from "./reads.ts";
 
 /** Events are given out together until they hold this many bytes of keys and values... */
@@ -41,11 +41,7 @@ export interface WatchToken {
 }
 
 /** What is watched, and how. */
-export interface WatchRange {
-  /** First key, inclusive; undefined: no bound. */
-  readonly start: Uint8Array | undefined;
-  /** End, exclusive; undefined: no bound. */
-  readonly end: Uint8Array | undefined;
+export interface WatchRange extends KeyRange {
   /** Where an earlier watch had got to. */
   readonly token: WatchToken | undefined;
   /** Begin with what the range holds, after a gap too. */
@@ -96,7 +92,7 @@ export async function* watchRange(
       }
       if (begins) {
         // What the feed does not have must be there for those who read it now.
-        await changes.wait(feed, () => changes.visible >= feed.base, Infinity, signal);
+        await changes.settled(feed, signal);
         if (feed.ended !== undefined) throw feed.ended;
         position = changes.visible;
         if (gap !== "") {
@@ -134,11 +130,8 @@ export async function* watchRange(
         continue;
       }
       if (!step.isLast) continue;
-      const next = step.place;
-      const hasNews = () =>
-        position < feed.base ||
-        (next < feed.end && next >= feed.first && feed.at(next).sequence <= changes.visible);
-      await changes.wait(feed, hasNews, sentMs + range.progressMs - clock.monotonicMs(), signal);
+      const patienceMs = sentMs + range.progressMs - clock.monotonicMs();
+      position = await changes.change(feed, range, position, patienceMs, signal);
       sliceMs = clock.monotonicMs();
     }
   } finally {
@@ -151,8 +144,6 @@ interface Step {
   readonly events: readonly WatchEvent[];
   /** How far. */
   readonly position: number;
-  /** The place of the next change, if there is one. */
-  readonly place: number;
   /** There was nothing more to be shown. */
   readonly isLast: boolean;
 }
@@ -177,14 +168,14 @@ function takeEvents(
       const event = eventOf(change, now, feed);
       const size = bytesOf(event);
       const isFull = bytes + size > BATCH_BYTES || events.length >= BATCH_EVENTS;
-      if (events.length > 0 && isFull) return { events, position, place, isLast: false };
+      if (events.length > 0 && isFull) return { events, position, isLast: false };
       events.push(event);
       bytes += size;
     }
     position = change.sequence;
   }
   const isLast = place >= feed.end || feed.at(place).sequence > visible;
-  return { events, position: isLast ? Math.max(position, visible) : position, place, isLast };
+  return { events, position: isLast ? Math.max(position, visible) : position, isLast };
 }
 
 /** What a range holds now; the moment is that of the first step. */
@@ -262,11 +253,6 @@ function mark(type: "progress" | "gap", token: string, reason = ""): WatchEvent 
 
 function bytesOf({ key, state }: WatchEvent): number {
   return key.length + (state === undefined ? 0 : valueBytes(state));
-}
-
-function covers({ start, end }: WatchRange, key: Uint8Array): boolean {
-  return (start === undefined || compareBytes(key, start) >= 0) &&
-    (end === undefined || compareBytes(key, end) < 0);
 }
 
 /** Whether a token is a place in this feed; one that is not out yet was not given by us. */

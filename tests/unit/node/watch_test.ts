@@ -197,6 +197,48 @@ Deno.test("a watcher that is too slow is told of the gap, and goes on [B8]", asy
   assert.ok(watchHistoryBytes > 0 && watchHistoryBytes <= LIMITS.historySize);
 });
 
+Deno.test("a burst that is forgotten before anybody could be woken is a gap [B8]", async () => {
+  const { world, watch, put } = testWatch({ key: "k" });
+  await watch.lines();
+  assert.ok(await watch.quiet());
+  await put("woken at once");
+  assert.ok(await watch.quiet());
+  await put("k");
+  for (let i = 0; i < 50; i++) await put("other", "x".repeat(1000));
+  const from = world.clock.monotonicMs();
+  assert.deepEqual(await watch.lines(), ["gap overrun"]);
+  assert.ok(world.clock.monotonicMs() - from <= 5);
+  await watch.close();
+});
+
+Deno.test("watchers of other keys sleep on; each is woken when its own key is visible [B8]", async () => {
+  const it = testNode({ watch: LIMITS });
+  const { engine, node, world } = it;
+  await put(it, "k");
+  const keys = ["a", "b"];
+  const watches = keys.map((key) => new HandWatch(node, world.clock, { key }));
+  const idle = new HandWatch(node, world.clock, { key: "idle" });
+  for (const watch of [...watches, idle]) {
+    await watch.lines();
+    assert.ok(await watch.quiet());
+  }
+  await world.clock.advance(5);
+  engine.hold = true;
+  const writes = keys.map((key) => put(it, key));
+  for (const [i, watch] of watches.entries()) {
+    engine.sync(1);
+    await world.clock.advance(5);
+    for (const later of watches.slice(i + 1)) assert.ok(await later.quiet());
+    const from = world.clock.monotonicMs();
+    assert.deepEqual(await watch.lines(), [`put ${keys[i]}=${keys[i]}`]);
+    assert.equal(world.clock.monotonicMs(), from, "not by its own patience");
+    assert.ok(await watch.quiet());
+  }
+  await Promise.all(writes);
+  assert.ok(await idle.quiet());
+  for (const watch of [...watches, idle]) await watch.close();
+});
+
 Deno.test("a change larger than what is kept is a gap, once it is visible [B8]", async () => {
   const { engine, watch, put } = testWatch();
   await put("k");
