@@ -464,7 +464,8 @@ export interface StorageNode {
    * and reads see it. Nothing is left out without a `gap`. Events come in batches; the next is made when it
    * is asked for. The input is checked by the call itself.
    * @param signal  ends the watch; its reason is thrown
-   * @throws PairError ResourceExhausted (2008) when there are too many watches, InvalidTenantID (1004) when
+   * @throws PairError ResourceExhausted (2008) when there are too many watches, or the tenant's requests are
+   *   used up, InvalidTenantID (1004) when
    *   the tenant is dropped, Unavailable (2001) when the node closes
    */
   watch(

@@ -327,7 +327,11 @@ class EngineNode implements StorageNode {
   ): AsyncGenerator<readonly WatchEvent[], undefined> {
     this.#checkUse(tenant);
     const range = { ...checkWatch(input), ...boundsOfWatch(input) };
+<<<<<<< HEAD
     // Refused here where there has to be a tenant, or where that has asked too often.
+=======
+    // Refused here where there has to be a tenant, or its requests are used up.
+>>>>>>> be3a0c6 (feat(node): hold watches to the tenant's quotas)
     const tree = this.#tenants.findForUse(tenant);
     if (tree !== undefined) this.#quotas.read(tree, 1);
     const parts = {
@@ -336,6 +340,14 @@ class EngineNode implements StorageNode {
       clock: this.#runtime.clock,
       tree: () => this.#tenants.findForUse(tenant),
       nowMs: () => this.#nowMs(),
+      charge: (bytes: number) => {
+        const tree = this.#tenants.find(tenant);
+        if (tree !== undefined) this.#quotas.found(tree, bytes);
+      },
+      pauseMs: () => {
+        const tree = this.#tenants.find(tenant);
+        return tree === undefined ? 0 : Math.min(this.#quotas.pauseMs(tree), SCAN_PAUSE_MS_MAX);
+      },
     };
     return watchRange(parts, tenant, range, signal);
   }

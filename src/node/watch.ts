@@ -59,6 +59,10 @@ export interface WatchParts {
   readonly tree: () => Tree | undefined;
   /** The time that decides what has expired. */
   readonly nowMs: () => number;
+  /** Charges values that are given out to the tenant. */
+  readonly charge: (bytes: number) => void;
+  /** How long to pause then, so that the watch keeps to the tenant's bandwidth, ms. */
+  readonly pauseMs: () => number;
 }
 
 /**
@@ -124,9 +128,11 @@ export async function* watchRange(
       const step = takeEvents(parts, feed, position, range);
       position = step.position;
       if (step.events.length > 0) {
-        changes.events += step.events.length;
         sentMs = clock.monotonicMs();
-        yield step.events;
+        yield give(parts, step.events);
+        // What comes meanwhile waits in the feed, as for any watcher who is slow.
+        const pauseMs = parts.pauseMs();
+        if (pauseMs > 0) await clock.sleep(pauseMs, signal);
         continue;
       }
       if (!step.isLast) continue;
@@ -180,11 +186,12 @@ function takeEvents(
 
 /** What a range holds now; the moment is that of the first step. */
 async function* initialEvents(
-  { engine, tree: treeOf, clock, nowMs, changes }: WatchParts,
+  parts: WatchParts,
   range: WatchRange,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<readonly WatchEvent[], undefined> {
-  const tree = treeOf();
+  const { engine, clock, nowMs } = parts;
+  const tree = parts.tree();
   const { start, end } = range;
   const isEmpty = start !== undefined && end !== undefined && compareBytes(start, end) >= 0;
   if (tree === undefined || isEmpty) return;
@@ -210,20 +217,30 @@ async function* initialEvents(
       const event: WatchEvent = { type: "initial", key, ...view, token: "", reason: "" };
       const size = bytesOf(event);
       if (events.length > 0 && (bytes + size > BATCH_BYTES || events.length >= BATCH_EVENTS)) {
-        changes.events += events.length;
-        yield events;
+        yield give(parts, events);
         signal?.throwIfAborted();
+        const pauseMs = parts.pauseMs();
+        if (pauseMs > 0) await clock.sleep(pauseMs, signal);
         events = [];
         bytes = 0;
       }
       events.push(event);
       bytes += size;
     }
-    changes.events += events.length;
-    if (events.length > 0) yield events;
+    if (events.length > 0) yield give(parts, events);
   } finally {
     cursor.close();
   }
+}
+
+/** Counts and charges what goes out. */
+function give(
+  { changes, charge }: WatchParts,
+  events: readonly WatchEvent[],
+): readonly WatchEvent[] {
+  changes.events += events.length;
+  charge(events.reduce((sum, { state }) => sum + (state === undefined ? 0 : valueBytes(state)), 0));
+  return events;
 }
 
 function eventOf({ sequence, key, state }: Change, nowMs: number, feed: Feed): WatchEvent {

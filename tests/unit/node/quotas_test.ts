@@ -7,6 +7,7 @@ import { addToChecksum, encodeKey, encodeVersions, PairError } from "../../../sr
 import { openStorageNode, type StorageNode } from "../../../src/node/mod.ts";
 import { engineWorld, openTestEngine } from "../../support/engine.ts";
 import { bytes, testNode, text } from "../../support/node.ts";
+import { HandWatch } from "../../support/watch.ts";
 
 type Details = Record<string, unknown>;
 
@@ -223,6 +224,23 @@ Deno.test("quotas: a scan keeps to the bandwidth by pausing [B2]", async () => {
   assert.equal(shown, 5);
   const tookMs = world.clock.monotonicMs() - startMs;
   assert.ok(tookMs >= 4000 && tookMs <= 6000, `${tookMs} ms`);
+});
+
+Deno.test("quotas: a watch counts as a request, and keeps to the bandwidth by pausing [B2, B8]", async () => {
+  const { node, world } = testNode();
+  for (let i = 0; i < 5; i++) await put(node, `k${i}`, 60_000);
+  await node.updateTenant("t", { maxBandwidth: 60_000, maxRequests: 1 });
+  const watch = new HandWatch(node, world.clock, { initial: true });
+  await refused(() => node.watch("t", {}), "requests");
+  const startMs = world.clock.monotonicMs();
+  let shown = 0;
+  for (let lines = [""]; lines[0] !== "progress"; lines = await watch.lines()) {
+    shown += lines.length;
+  }
+  assert.equal(shown, 1 + 5);
+  const tookMs = world.clock.monotonicMs() - startMs;
+  assert.ok(tookMs >= 3000 && tookMs <= 6000, `${tookMs} ms`);
+  await watch.close();
 });
 
 Deno.test("quotas: changed in use they hold from then on, and one taken away holds no more [B2]", async () => {
