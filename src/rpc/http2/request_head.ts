@@ -67,11 +67,18 @@ export function readRequestHead(headers: HeaderList, streamId: number): RequestH
   const path = pseudo.get(":path");
   const authority = authorityOf(pseudo.get(":authority"), scheme, fields, streamId);
   const contentLength = contentLengthOf(fields, streamId);
-  if (method === "CONNECT" && path === undefined && scheme === undefined) {
+  if (method === "CONNECT") {
+    // It names a host to reach, and no resource (RFC 9113, section 8.5).
+    if (path !== undefined || scheme !== undefined || authority === "") throw malformed(streamId);
     return { method, scheme: "", path: "", authority, fields, contentLength, note: undefined };
   }
-  if (!method || !scheme || !path) throw malformed(streamId);
+  if (!method || !scheme || !path || !isTarget(path, method)) throw malformed(streamId);
   return { method, scheme, path, authority, fields, contentLength, note: undefined };
+}
+
+/** Whether it is a path, or the `*` that asks about the server as a whole (RFC 9113, section 8.3.1). */
+function isTarget(path: string, method: string): boolean {
+  return path.startsWith("/") || (path === "*" && method === "OPTIONS");
 }
 
 /**

@@ -35,6 +35,14 @@ const MALFORMED: Record<string, readonly string[]> = {
   "no :scheme": [...BASE.slice(0, 2), ...BASE.slice(4)],
   "no :path": [...BASE.slice(0, 4), ...BASE.slice(6)],
   "an empty :path": [...BASE.slice(0, 4), ":path", "", ...BASE.slice(6)],
+  "a :path without a slash": [...BASE.slice(0, 4), ":path", "a", ...BASE.slice(6)],
+  "a :path that is a whole URL": [...BASE.slice(0, 4), ":path", "http://host:1/a"],
+  "a :path that is a query only": [...BASE.slice(0, 4), ":path", "?a", ...BASE.slice(6)],
+  "* without OPTIONS": [...BASE.slice(0, 4), ":path", "*", ...BASE.slice(6)],
+  "more than * with OPTIONS": [":method", "OPTIONS", ":scheme", "http", ":path", "*/a"],
+  "CONNECT with a :path": [":method", "CONNECT", ":path", "/", ":authority", "a:1"],
+  "CONNECT with all of a usual head": [":method", "CONNECT", ...BASE.slice(2)],
+  "CONNECT without an authority": [":method", "CONNECT"],
   "an empty list": [],
   "a pseudo field twice": [...BASE, ":path", "/a"],
   "an unknown pseudo field": [":what", "x", ...BASE],
@@ -86,6 +94,10 @@ Deno.test("readRequestHead() takes what is odd and not malformed", () => {
     7,
   );
   assert.equal(readRequestHead([":method", "CONNECT", ":authority", "a:1"], 9).path, "");
+  assert.equal(
+    readRequestHead([":method", "OPTIONS", ":scheme", "http", ":path", "*"], 9).path,
+    "*",
+  );
 });
 
 Deno.test("readRequestHead() takes a host that names the authority, however it is written", () => {
