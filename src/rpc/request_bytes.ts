@@ -174,7 +174,10 @@ export class HeldBody implements AsyncIterableIterator<Uint8Array> {
   readonly #source: AsyncIterator<Uint8Array>;
   readonly #options: HeldBodyOptions;
   readonly #pieces = new Pieces();
-  readonly #isFramed: boolean;
+  /** The flags that a message's prefix may have; undefined where there are no messages with prefixes. */
+  readonly #flags: number | undefined;
+  /** What is wrong behind the messages that may be given on. */
+  #failure: ConnectError | undefined;
   /** Room that was taken. */
   #held = 0;
   /** Of that, for what the last message has become. */
@@ -198,7 +201,7 @@ export class HeldBody implements AsyncIterableIterator<Uint8Array> {
   constructor(source: AsyncIterator<Uint8Array>, options: HeldBodyOptions) {
     this.#source = source;
     this.#options = options;
-    this.#isFramed = /^application\/(grpc|connect\+)/.test(options.contentType);
+    this.#flags = flagsOf(options.contentType);
   }
 
   async next(): Promise<IteratorResult<Uint8Array>> {
@@ -208,6 +211,7 @@ export class HeldBody implements AsyncIterableIterator<Uint8Array> {
         this.#given += piece.length;
         return { done: false, value: piece };
       }
+      if (this.#failure !== undefined) throw this.#failure;
       if (this.#ended) return { done: true, value: undefined };
       this.#startTimer();
       const step = await this.#source.next();
@@ -249,7 +253,7 @@ export class HeldBody implements AsyncIterableIterator<Uint8Array> {
     this.#received += bytes.length;
     this.#pieces.add(bytes);
     const { readMaxBytes } = this.#options.limits;
-    if (this.#isFramed) this.#scan(bytes, readMaxBytes);
+    if (this.#flags !== undefined) this.#scan(bytes, readMaxBytes, this.#flags);
     // What is too large is for the library to refuse, and at once.
     else if (this.#received > readMaxBytes) this.#ready = Infinity;
   }
@@ -261,11 +265,16 @@ export class HeldBody implements AsyncIterableIterator<Uint8Array> {
   }
 
   /** Follows the prefixes of messages. */
-  #scan(bytes: Uint8Array, maxBytes: number): void {
+  #scan(bytes: Uint8Array, maxBytes: number, allowed: number): void {
     let at = 0;
     while (at < bytes.length) {
       if (this.#prefixBytes < PREFIX_BYTES) {
         this.#prefix[this.#prefixBytes++] = bytes[at++];
+        const flags = this.#prefix[0];
+        if ((flags & ~allowed) !== 0) {
+          this.#failure ??= badFlags(flags);
+          return;
+        }
         if (this.#prefixBytes < PREFIX_BYTES) continue;
         this.#left = lengthIn(this.#prefix);
         if (this.#left > maxBytes) this.#ready = Infinity;
@@ -307,6 +316,26 @@ export class HeldBody implements AsyncIterableIterator<Uint8Array> {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
   }
+}
+
+/** Flags of a message: it is compressed; and in Connect's streams: it ends the stream. */
+const COMPRESSED = 0x01;
+const END_OF_STREAM = 0x02;
+
+/** Which flags clients may set, by content type; types know no case. */
+function flagsOf(contentType: string): number | undefined {
+  const protocol = /^application\/(grpc|connect\+)/i.exec(contentType)?.[1].toLowerCase();
+  if (protocol === undefined) return undefined;
+  // gRPC-Web's 0x80 is for the server alone, which has no other place for trailers.
+  return protocol === "grpc" ? COMPRESSED : COMPRESSED | END_OF_STREAM;
+}
+
+/** The library looks at the flags that it knows, and takes a message with others for a usual one. */
+function badFlags(flags: number): ConnectError {
+  return new ConnectError(
+    `protocol error: a message has the flags 0x${flags.toString(16).padStart(2, "0")}`,
+    Code.Internal,
+  );
 }
 
 /**

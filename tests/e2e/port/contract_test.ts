@@ -76,6 +76,18 @@ const CASES: readonly Case[] = [
     send: (way, { method }) =>
       isEnveloped(way, method) ? { body: Uint8Array.of(1, 0, 0, 0, 0) } : undefined,
   },
+  ...[2, 0x40, 0x80].map((flags): Case => ({
+    what: `a message with the flags ${flags}`,
+    status: "internal",
+    send(way, { method, good }) {
+      // 2 ends a stream of Connect's.
+      const isEnd = way.protocol === "Connect" && flags === 2;
+      if (!isEnveloped(way, method) || isEnd) return undefined;
+      const body = bodyOf(way, method, [messageOf(method, good)]);
+      body[0] = flags;
+      return { body };
+    },
+  })),
   {
     what: "an unknown encoding",
     status: "unimplemented",

@@ -87,6 +87,38 @@ function make(contentType: string, bodyBytes = 10_000): Made {
   return { body, room, clock, push, late: () => late };
 }
 
+Deno.test("HeldBody refuses flags that a protocol does not have, and gives what came before", async () => {
+  const flagged = (flags: number) => Uint8Array.of(flags, 0, 0, 0, 1, 7);
+  const allowed: readonly (readonly [type: string, flags: readonly number[]])[] = [
+    ["application/grpc", [0, 1]],
+    ["Application/GRPC+proto", [0, 1]],
+    ["application/grpc-web+proto", [0, 1]],
+    ["application/connect+json", [0, 1, 2, 3]],
+  ];
+  for (const [type, flags] of allowed) {
+    for (let flag = 0; flag < 256; flag++) {
+      const { body, push } = make(type);
+      push(joined([envelope(Uint8Array.of(1)), flagged(flag)]));
+      push(undefined);
+      const found: Uint8Array[] = [];
+      const read = async () => {
+        for await (const piece of body) found.push(piece);
+      };
+      if (flags.includes(flag)) {
+        await read();
+        assert.equal(joined(found).length, 12);
+        continue;
+      }
+      await assert.rejects(read, (error) => {
+        const hex = flag.toString(16).padStart(2, "0");
+        return error instanceof ConnectError && error.code === Code.Internal &&
+          error.rawMessage === `protocol error: a message has the flags 0x${hex}`;
+      });
+      assert.deepEqual(joined(found), envelope(Uint8Array.of(1)), `${type} ${flag}`);
+    }
+  }
+});
+
 Deno.test("HeldBody gives messages whole, however they are cut, and the rest at the end", async () => {
   await fc.assert(
     fc.asyncProperty(
@@ -95,6 +127,8 @@ Deno.test("HeldBody gives messages whole, however they are cut, and the rest at 
       fc.integer({ min: 1, max: 50 }),
       async (messages, tail, cut) => {
         const { body, push, room } = make("application/grpc+proto");
+        // What is cut off has flags that there are.
+        tail[0] &= 1;
         const whole = joined([...messages.map(envelope), tail]);
         for (let at = 0; at < whole.length; at += cut) push(whole.subarray(at, at + cut));
         push(undefined);
