@@ -22,6 +22,7 @@ import { ruleOf } from "./auth/mod.ts";
 import { COMPRESS_MIN_BYTES, createCompressions } from "./compression.ts";
 import { FairGate } from "./fair_gate.ts";
 import type { Pipeline } from "./interceptors.ts";
+import { EnumCheckingDecoder } from "./json_enums.ts";
 import { keyValueMethods } from "./methods/mod.ts";
 import type { PortLimits } from "./limits.ts";
 import type { Readiness } from "./readiness.ts";
@@ -86,13 +87,11 @@ const SERVICES: readonly DescService[] = [
   ServerReflectionAlpha,
 ];
 
-/**
- * A key is what its bytes say: no silent U+FFFD for bytes that are not UTF-8, no dropped byte order
- * mark. The library takes a decoder here, though its types do not say so.
- */
-const JSON_OPTIONS: ConnectRouterOptions["jsonOptions"] & { textDecoder: TextDecoder } = {
-  textDecoder: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }),
-};
+/** A key is what its bytes say: no silent U+FFFD for bytes that are not UTF-8, no dropped byte order mark. */
+const DECODER_OPTIONS = { fatal: true, ignoreBOM: true };
+
+/** The library takes a decoder here, though its types do not say so. */
+type JsonOptions = ConnectRouterOptions["jsonOptions"] & { readonly textDecoder: TextDecoder };
 
 /**
  * Binds all services to a node.
@@ -136,17 +135,31 @@ export function routesOf(
   bindings: readonly Binding[],
   { clock, limits, pipeline, messages, hot = new Map() }: ServingOptions,
 ): ReadonlyMap<string, Route> {
+  const jsonOptions = (textDecoder: TextDecoder): JsonOptions => {
+    return messages === undefined ? { textDecoder } : { textDecoder, registry: messages };
+  };
   const router = createConnectRouter({
     acceptCompression: createCompressions(clock),
     compressMinBytes: COMPRESS_MIN_BYTES,
     readMaxBytes: limits.readMaxBytes,
     writeMaxBytes: limits.writeMaxBytes,
     maxTimeoutMs: limits.streamTimeoutMs,
-    jsonOptions: messages === undefined ? JSON_OPTIONS : { ...JSON_OPTIONS, registry: messages },
+    jsonOptions: jsonOptions(new TextDecoder("utf-8", DECODER_OPTIONS)),
     requestGate: pipeline.requestGate,
     interceptors: pipeline.interceptors,
   });
-  for (const { service, implementation } of bindings) router.service(service, implementation);
+  for (const { service, implementation } of bindings) {
+    router.service(service, implementation);
+    for (const method of service.methods) {
+      const run = (implementation as Record<string, unknown>)[method.localName];
+      if (run === undefined || !EnumCheckingDecoder.isFor(method.input)) continue;
+      // Once more, with a decoder that knows the message: of two with one path the later one counts.
+      // Binding says that it is the method's implementation; for a method of any kind there is no type.
+      router.rpc(method, (run as CallableFunction).bind(implementation) as never, {
+        jsonOptions: jsonOptions(new EnumCheckingDecoder(method.input, DECODER_OPTIONS)),
+      });
+    }
+  }
   const short = new Map([...unaryMethods(bindings, limits), ...hot]);
   return new Map(
     router.handlers.map((handle) => [handle.requestPath, {

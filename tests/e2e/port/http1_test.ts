@@ -350,6 +350,34 @@ Deno.test("port: absurd requests are refused and the port lives on", () =>
     assert.equal((await callJson(port, "AdminService/Status", {})).status, 200);
   }));
 
+Deno.test("port: a name that an enum does not have is refused, and the error names the field", () =>
+  withPort(async ({ port, node, logged }) => {
+    const put = { tenantId: "t", key: "k", value: "" };
+    for (const consistency of ["CONSISTENCY_QUORUMM", "quorum", "", "1"]) {
+      const { status, json } = await callJson(port, "KeyValueService/Put", { ...put, consistency });
+      assert.equal(status, 400, consistency);
+      assert.equal(json.code, "invalid_argument");
+      assert.match(json.message as string, /^consistency is ".*", which is none of CONSISTENCY_/);
+      assert.equal(detailIn(json).name, "InvalidArgument");
+    }
+    // However the key is written, and by whichever way the message comes.
+    const escaped = '{"tenantId":"t","key":"k","value":"","c\\u006fnsistency":"X"}';
+    assert.equal((await callJson(port, "KeyValueService/Put", escaped)).status, 400);
+    const query = new URLSearchParams({
+      connect: "v1",
+      encoding: "json",
+      message: '{"tenantId":"t","key":"k","consistency":"X"}',
+    });
+    const byGet = await fetch(`${port.url}${GET}?${query}`);
+    assert.equal(byGet.status, 400);
+    assert.match((await byGet.json()).message, /^consistency is "X"/);
+    assert.equal(node.putsBegun, 0);
+    for (const more of [{ consistency: "CONSISTENCY_QUORUM" }, { consistency: null }, { new: 1 }]) {
+      assert.equal((await callJson(port, "KeyValueService/Put", { ...put, ...more })).status, 200);
+    }
+    assert.deepEqual(logged.filter(({ level }) => level === "error"), []);
+  }));
+
 Deno.test("port: Connect with protobuf over HTTP/1.1", () =>
   withPort(async ({ port, node }) => {
     node.plant("t", "k", [new Uint8Array([1, 2])]);
