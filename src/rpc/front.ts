@@ -98,6 +98,7 @@ async function serve(options: FrontOptions, exchange: Exchange): Promise<void> {
     timeoutMs,
     () => exchange.abort(isClients ? deadlineExceeded() : timeUp()),
   );
+  if (serverMs === Infinity) exchange.endWithInput();
   try {
     if (route === undefined) {
       const unknown = unknownRpc(exchange, options.errorDetails);

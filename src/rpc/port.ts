@@ -262,6 +262,15 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     if (!behind) return refuseBytes(error, socket);
     turns.take(socket, () => Promise.resolve(refuseBytes(error, socket)));
   });
+  const http1Ended = (socket: Connection) => {
+    const isWhole = newest.get(socket)?.complete !== false;
+    // What stopped amid a request has no answer to wait for.
+    if (!isWhole) return void socket.destroy();
+    turns.take(socket, () => {
+      socket.end();
+      return Promise.resolve();
+    });
+  };
   const takeOver: ShortLaneOptions["takeOver"] = (stream, head, connection, prepaid) => {
     const held = { room, connection, clock, limits };
     const turn = answers.of(connection);
@@ -295,6 +304,7 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     registry,
     answers,
     http1,
+    http1Ended,
     http2,
   });
   const front = createFront({
@@ -404,6 +414,8 @@ function http1Server(
     headersTimeout: 0,
     requestTimeout: 0,
   }, onRequest);
+  // What a client has asked before it said that it sends no more is answered (see http1Ended).
+  Object.assign(server, { httpAllowHalfOpen: true });
   // A server that does not listen itself closes each connection after one answer (denoland/deno #35609).
   Object.defineProperty(server, "listening", { value: true });
   server.on("clientError", (error: Error & { code?: string }, socket) => {

@@ -82,6 +82,8 @@ function serverOptions(options: TlsListenOptions): TlsOptions {
     minVersion: `TLSv${minVersion}`,
     ALPNProtocols: [...alpn],
     handshakeTimeout: handshakeTimeoutMs,
+    // As without TLS (network.ts).
+    allowHalfOpen: true,
   };
 }
 
