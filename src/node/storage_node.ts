@@ -327,11 +327,7 @@ class EngineNode implements StorageNode {
   ): AsyncGenerator<readonly WatchEvent[], undefined> {
     this.#checkUse(tenant);
     const range = { ...checkWatch(input), ...boundsOfWatch(input) };
-<<<<<<< HEAD
     // Refused here where there has to be a tenant, or where that has asked too often.
-=======
-    // Refused here where there has to be a tenant, or its requests are used up.
->>>>>>> be3a0c6 (feat(node): hold watches to the tenant's quotas)
     const tree = this.#tenants.findForUse(tenant);
     if (tree !== undefined) this.#quotas.read(tree, 1);
     const parts = {

@@ -74,6 +74,11 @@ export function bodyLate(): ConnectError {
   return new ConnectError("the request did not come in time", Code.DeadlineExceeded);
 }
 
+/** Why an exchange ends whose answer would wait behind too much; clients of gRPC make this of its reset. */
+export function answerRefused(): ConnectError {
+  return new ConnectError("too much waits for the client already", Code.ResourceExhausted);
+}
+
 /** Why an exchange ends whose client is gone. */
 export function clientGone(): ConnectError {
   return new ConnectError("the client went away", Code.Canceled);

@@ -15,6 +15,7 @@ import {
   OPEN_AUTHORITY,
   valuesOf as peerValues,
 } from "./auth/mod.ts";
+import { AnswerEnd, answerEndKey } from "./answer_end.ts";
 import { turnKey } from "./answer_room.ts";
 import { completeError, deadlineExceeded, describe, timeUp } from "./errors.ts";
 import { type Answer, type Exchange, pathOf, urlOf } from "./exchange.ts";
@@ -98,6 +99,7 @@ async function serve(options: FrontOptions, exchange: Exchange): Promise<void> {
     timeoutMs,
     () => exchange.abort(isClients ? deadlineExceeded() : timeUp()),
   );
+  const end = new AnswerEnd();
   if (serverMs === Infinity) exchange.endWithInput();
   try {
     if (route === undefined) {
@@ -107,12 +109,14 @@ async function serve(options: FrontOptions, exchange: Exchange): Promise<void> {
       return await send(options, exchange, answer, verdict.headers);
     }
     tameTimeouts(exchange.header, options.maxTimeoutMs);
-    const request = toUniversal(exchange);
+    const request = toUniversal(exchange, end);
     const answer = isPlain
       ? await plainWatch(route, request, exchange.target)
       : await route.handle(request);
-    await send(options, exchange, answer, verdict.headers);
+    const body = answer.body && end.watch(answer.body);
+    await send(options, exchange, { ...answer, body }, verdict.headers);
   } finally {
+    end.end();
     cancel?.();
   }
 }
@@ -171,11 +175,12 @@ function tameTimeouts(header: Headers, maxMs: number): void {
 }
 
 /** What services find of an exchange besides their message. */
-function valuesOf({ peer, turn }: Exchange): ContextValues {
-  return (peer === undefined ? createContextValues() : peerValues(peer)).set(turnKey, turn);
+function valuesOf({ peer, turn }: Exchange, end: AnswerEnd): ContextValues {
+  const values = peer === undefined ? createContextValues() : peerValues(peer);
+  return values.set(turnKey, turn).set(answerEndKey, end);
 }
 
-function toUniversal(exchange: Exchange): UniversalServerRequest {
+function toUniversal(exchange: Exchange, end: AnswerEnd): UniversalServerRequest {
   return {
     httpVersion: exchange.httpVersion,
     method: exchange.method,
@@ -183,7 +188,7 @@ function toUniversal(exchange: Exchange): UniversalServerRequest {
     header: exchange.header,
     body: exchange.body,
     signal: exchange.signal,
-    contextValues: countInflated(exchange, valuesOf(exchange)),
+    contextValues: countInflated(exchange, valuesOf(exchange, end)),
   };
 }
 

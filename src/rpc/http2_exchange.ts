@@ -7,13 +7,20 @@ import type { PeerCertificate } from "../runtime/mod.ts";
 import type { AnswerTurn } from "./answer_room.ts";
 import {
   type Answer,
+  answerRefused,
   bodyLate,
   clientGone,
   type Exchange,
   fromHeaderList,
   toHeaderList,
 } from "./exchange.ts";
-import type { HeaderList, Http2Stream, RequestHead, StreamUser } from "./http2/mod.ts";
+import {
+  ERROR,
+  type HeaderList,
+  type Http2Stream,
+  type RequestHead,
+  type StreamUser,
+} from "./http2/mod.ts";
 import { forgetLength, HeldBody, type HeldBodyOptions, Pieces } from "./request_bytes.ts";
 
 /** A request's body, chunk by chunk. The client may send more as chunks are taken. */
@@ -78,6 +85,7 @@ export class Http2Exchange implements Exchange, StreamUser {
   readonly #held: HeldBody;
   #finished = false;
   #gone = false;
+  #isSending = false;
   /** Ends the wait for room. */
   #wake: (() => void) | undefined;
 
@@ -152,7 +160,7 @@ export class Http2Exchange implements Exchange, StreamUser {
       this.#stream.sendHeaders(toHeaderList(answer.header, answer.status), isHead || isBare);
       while (step !== undefined && step.done !== true) {
         if (this.#gone) return;
-        const hasLeft = isHead || this.#stream.sendData(step.value);
+        const hasLeft = isHead || this.#send(step.value);
         // What waits is counted by the connection now.
         this.turn.end();
         if (!hasLeft) await this.#room();
@@ -193,10 +201,22 @@ export class Http2Exchange implements Exchange, StreamUser {
     this.#body.add(NO_BYTES, end);
   }
 
-  reset(): void {
+  reset(code: number): void {
     if (this.#finished) return;
     this.#gone = true;
-    this.abort(clientGone());
+    // Our own reset of an answer that finds no room comes while it is handed over.
+    const isRefused = this.#isSending && code === ERROR.ENHANCE_YOUR_CALM;
+    this.abort(isRefused ? answerRefused() : clientGone());
+  }
+
+  /** Hands a chunk of the answer over. @returns whether it left at once */
+  #send(bytes: Uint8Array): boolean {
+    this.#isSending = true;
+    try {
+      return this.#stream.sendData(bytes);
+    } finally {
+      this.#isSending = false;
+    }
   }
 
   drained(): void {

@@ -12,9 +12,8 @@
  *
  * The library ends each call by calling `abort` of its context with the error, before it writes that
  * error out (connect 2.2.0, all three protocols): so the gate, which has put itself there, sees every
- * error, also those that no interceptor sees, and can still complete it. The call is counted when its
- * signal fires, which is once. In streams and in gRPC that is too early to see that an answer was too
- * large: the library has ended the call as one that went well by then.
+ * error, also those that no interceptor sees, and can still complete it. The call is counted once, by what
+ * its client is told: see answer_end.ts.
  * @module
  */
 import type { DescMethod } from "@bufbuild/protobuf";
@@ -30,6 +29,7 @@ import { ERRORS } from "../model/mod.ts";
 import type { CallCounter } from "../node/mod.ts";
 import type { Clock, Log, Tracer } from "../runtime/mod.ts";
 import type { Registry } from "../web/mod.ts";
+import { answerEndKey } from "./answer_end.ts";
 import { admitCall, authInterceptor, type Authority, OPEN_AUTHORITY } from "./auth/mod.ts";
 import { type CallFacts, type FactSource, requestFacts } from "./call_facts.ts";
 import { CallMetrics, type Failure, failureOf } from "./call_metrics.ts";
@@ -196,8 +196,23 @@ function observe(context: HandlerContext, { calls, status, log, clock }: Observe
       if (watch !== undefined) tellOutcome(told, outcomeOf(watch));
     }
     abort(reason);
+    // Where the call had ended before, as one that went well, the signal does not fire again.
+    if (reason instanceof ConnectError && signal.aborted) count(failureOf(reason));
   };
-  const end = () => meter.end(start, outcome(signal.reason, method, status, log), noted);
+  let isCounted = false;
+  const count = (failure: Failure | undefined) => {
+    if (isCounted) return;
+    isCounted = true;
+    meter.end(start, failure, noted);
+  };
+  const end = () => {
+    const failure = outcome(signal.reason, method, status, log);
+    const answer = context.values.get(answerEndKey);
+    // Connect writes the answer of a unary call out before it ends the call.
+    const isOut = context.protocolName === "connect" && method.methodKind === "unary";
+    if (failure !== undefined || isOut || answer === undefined) count(failure);
+    else answer.onEnd(() => count(undefined));
+  };
   // The signal lives as long as the call, so the listener does not outlive it either.
   if (signal.aborted) end();
   else signal.addEventListener("abort", end, { once: true });

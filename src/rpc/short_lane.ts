@@ -452,6 +452,8 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall, F
     if (!this.#isTurn(bound)) return;
     const stream = this.#stream;
     if (!this.#connection.mayQueue(stream, bound) && bound > stream.sendWindow.bytes) {
+      // What clients of gRPC make of the reset that they get.
+      this.#end({ code: Code.ResourceExhausted, number: 0 });
       return this.#connection.refuseAnswer(stream);
     }
     const bytes = new Uint8Array(bound);

@@ -179,7 +179,7 @@ Deno.test("lanes: what waits is not written over by what comes after it", () =>
     }
   }));
 
-Deno.test("lanes: an answer that is too large is 2008, every way", () =>
+Deno.test("lanes: an answer that is too large is 2008, and counted so, every way", () =>
   withPort(async ({ port, node }) => {
     node.plant("t", "k", [new Uint8Array(2000)]);
     const peer = await Http2Peer.open(port.port);
@@ -198,6 +198,16 @@ Deno.test("lanes: an answer that is too large is 2008, every way", () =>
           const detail = fromBinary(ErrorDetailSchema, Uint8Array.fromHex(hex));
           assert.equal(detail.code, ErrorCode.RESOURCE_EXHAUSTED, name);
         }
+        const metrics = await (await fetch(`${port.url}/metrics`)).text();
+        const counted = metrics.split("\n").filter((line) =>
+          line.startsWith("pairdb_rpc_calls_total{") && line.includes(`method="${method.name}"`)
+        );
+        assert.equal(counted.length, 1, "all are counted by the code that their clients saw");
+        assert.match(
+          counted[0],
+          new RegExp(`code="resource_exhausted"} ${waysOf(method).length}$`),
+        );
+        assert.match(metrics, /^pairdb_rpc_running 0$/m);
       }
     } finally {
       await peer.close();

@@ -163,6 +163,27 @@ Deno.test("port: of clients that take nothing those go that hold the most, where
     for (const each of attackers) await each.close();
   }, { limits: { answerBytes: 550_000, answerGraceMs: 40 } }));
 
+Deno.test("port: an answer that would wait behind too much is counted as its client is told, on both lanes", () =>
+  withPort(async (it) => {
+    const attacker = await starve(it, 50_000);
+    // Types know no case, but the short lane takes only the usual one.
+    for (const [stream, type] of [[3, "application/grpc"], [5, "Application/grpc"]] as const) {
+      const fields = ["content-type", type, "te", "trailers"];
+      const block = attacker.block("/pairdb.v1.KeyValueService/Get", fields);
+      attacker.send(frame(1, 4, stream, block), frame(0, 1, stream, GET_K));
+    }
+    await attacker.until(() => attacker.resets.get(ERROR.ENHANCE_YOUR_CALM) === 2);
+    const calls = (code: string) =>
+      metric(
+        it,
+        `pairdb_rpc_calls_total{service="pairdb.v1.KeyValueService",method="Get",code="${code}"}`,
+      );
+    assert.equal(await calls("resource_exhausted"), 2);
+    assert.equal(await calls("ok"), 1, "the first waits for its client");
+    assert.equal(await calls("canceled"), 0);
+    await attacker.close();
+  }, { limits: { connectionAnswerBytes: 70_000 } }));
+
 Deno.test("port: clients of HTTP/1.1 that take nothing of their answers are cut off, one that reads is not", () =>
   withPort(async (it) => {
     // More than the kernel keeps for a connection.
