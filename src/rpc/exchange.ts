@@ -26,6 +26,8 @@ export interface Exchange {
   /** The host that the client named: HTTP/2's :authority or HTTP/1.1's Host. Empty when it named none. */
   readonly authority: string;
   readonly header: Headers;
+  /** Why this is no request that anybody may answer with more than that; undefined for a sound one. */
+  readonly flaw: string | undefined;
   /** Whether it came over TLS. */
   readonly secure: boolean;
   /** Who the client is by its verified certificate. */

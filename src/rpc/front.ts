@@ -51,6 +51,9 @@ const encoder = new TextEncoder();
 /** As Connect writes a timeout in ms. */
 const CONNECT_TIMEOUT = /^\d{1,10}$/;
 
+/** The methods that there are, for what is asked of the server as a whole. */
+const ALL_METHODS: readonly string[] = ["GET", "HEAD", "POST", "OPTIONS"];
+
 /** A path that only an RPC has: a service with its package, and a method. */
 const RPC_PATH = /^\/[A-Za-z_]\w*(\.\w+)+\/\w+$/;
 
@@ -75,6 +78,10 @@ export function createFront(options: FrontOptions): (exchange: Exchange) => Prom
 }
 
 async function serve(options: FrontOptions, exchange: Exchange): Promise<void> {
+  if (exchange.flaw !== undefined) {
+    const answer = refusal(400, "invalid_argument", exchange.flaw);
+    return await send(options, exchange, answer, [["connection", "close"]]);
+  }
   if (headerBytes(exchange.header) > options.maxHeaderBytes) {
     const answer = refusal(431, "resource_exhausted", "the request's headers are too large");
     return await send(options, exchange, answer);
@@ -88,6 +95,8 @@ async function serve(options: FrontOptions, exchange: Exchange): Promise<void> {
   }
   const isPlain = isPlainWatch(exchange);
   const route = options.routes.get(isPlain ? WATCH_PATH : pathOf(exchange.target));
+  const byMethod = isPlain ? undefined : answerByMethod(options, exchange, route);
+  if (byMethod !== undefined) return await send(options, exchange, byMethod, verdict.headers);
   const serverMs = route === undefined ? options.webTimeoutMs : route.timeoutMs ?? Infinity;
   // The library only aborts a signal, which nobody looks at who waits for the body.
   const clientMs = route === undefined
@@ -113,12 +122,74 @@ async function serve(options: FrontOptions, exchange: Exchange): Promise<void> {
     const answer = isPlain
       ? await plainWatch(route, request, exchange.target)
       : await route.handle(request);
-    const body = answer.body && end.watch(answer.body);
-    await send(options, exchange, { ...answer, body }, verdict.headers);
+    const told = explained(answer, exchange.header, options.errorDetails) ?? answer;
+    const body = told.body && end.watch(told.body);
+    await send(options, exchange, { ...told, body }, verdict.headers);
   } finally {
     end.end();
     cancel?.();
   }
+}
+
+/**
+ * What is answered for the method alone: what OPTIONS asks, and a method that the target does not have.
+ * Undefined: go on, also where there is no such target.
+ */
+function answerByMethod(
+  options: FrontOptions,
+  { method, target }: Exchange,
+  route: Route | undefined,
+): Answer | undefined {
+  const methods = target === "*" ? ALL_METHODS : methodsOf(options.web, pathOf(target), route);
+  if (methods?.includes(method) && method !== "OPTIONS") return undefined;
+  const allow = (methods ?? ALL_METHODS).join(", ");
+  if (methods !== undefined && method === "OPTIONS") {
+    return { status: 204, header: new Headers({ allow }) };
+  }
+  // What is no method of the web's either, its Request does not take, whatever the path.
+  const isOdd = !/^[A-Z]+$/.test(method) || method === "CONNECT" || method === "TRACE";
+  if (methods === undefined && !isOdd) return undefined;
+  const answer = route === undefined
+    ? refusal(405, "unimplemented", "this HTTP method is not served")
+    : rpcRefusal(405, "this HTTP method is not served here", options.errorDetails);
+  answer.header.set("allow", allow);
+  return answer;
+}
+
+/** The methods that a path has; undefined when there is nothing. */
+function methodsOf(
+  web: FrontOptions["web"],
+  path: string,
+  route: Route | undefined,
+): readonly string[] | undefined {
+  if (route !== undefined) return [...route.handle.allowedMethods, "OPTIONS"];
+  const methods = web.routes.filter((page) => page.path === path).map((page) => page.method);
+  if (methods.length === 0) return undefined;
+  return [
+    ...new Set(methods.flatMap((each) => each === "GET" ? ["GET", "HEAD"] : each)),
+    "OPTIONS",
+  ];
+}
+
+/** The library refuses some calls by a bare HTTP status; this says why. */
+function explained(
+  { status, header }: Answer,
+  asked: Headers,
+  errorDetails: boolean | undefined,
+): Answer | undefined {
+  if (status !== 415 && status !== 505) return undefined;
+  const message = status === 415
+    ? `the content type ${JSON.stringify(asked.get("content-type") ?? "")} is not served here`
+    : "streams in both directions need HTTP/2";
+  const answer = rpcRefusal(status, message, errorDetails);
+  new Headers(header).forEach((value, name) => answer.header.set(name, value));
+  return answer;
+}
+
+/** A refusal of a call that has not come to its protocol, as Connect tells errors. */
+function rpcRefusal(status: number, message: string, errorDetails = true): HeadedAnswer {
+  const error = completeError(new ConnectError(message, Code.Unimplemented), errorDetails);
+  return jsonAnswer(status, errorToJsonBytes(error, undefined));
 }
 
 async function send(
@@ -208,12 +279,8 @@ function unknownRpc(exchange: Exchange, errorDetails = true): Answer | undefined
     status.forEach((value, name) => header.set(name, value));
     return { status: 200, header };
   }
-  return {
-    // Connect's own mapping says 501; for a path that is not there it asks for 404.
-    status: 404,
-    header: new Headers({ "content-type": "application/json" }),
-    body: once(errorToJsonBytes(error, undefined)),
-  };
+  // Connect's own mapping says 501; for a path that is not there it asks for 404.
+  return rpcRefusal(404, unknown.rawMessage, errorDetails);
 }
 
 /**
@@ -233,9 +300,6 @@ async function passBody(exchange: Exchange, maxBytes: number): Promise<void> {
 /** Runs the web app. It gets the path on a host of ours, since the client's may be no host at all. */
 async function askWeb(options: FrontOptions, exchange: Exchange): Promise<Answer> {
   const { method, header, signal, authority } = exchange;
-  if (!/^[A-Z]+$/.test(method) || method === "CONNECT" || method === "TRACE") {
-    return refusal(405, "unimplemented", "this HTTP method is not served");
-  }
   // No page takes a body.
   const request = new Request(urlOf(exchange.target), { method, headers: header, signal });
   const response = await options.web.fetch(request, {
@@ -252,12 +316,19 @@ async function askWeb(options: FrontOptions, exchange: Exchange): Promise<Answer
   return { status: response.status, header: response.headers, body: once(bytes) };
 }
 
-function refusal(status: number, code: string, message: string): Answer {
-  return {
-    status,
-    header: new Headers({ "content-type": "application/json" }),
-    body: once(encoder.encode(JSON.stringify({ code, message }))),
-  };
+/** An answer whose headers can be added to. */
+type HeadedAnswer = Answer & { readonly header: Headers };
+
+function refusal(status: number, code: string, message: string): HeadedAnswer {
+  return jsonAnswer(status, encoder.encode(JSON.stringify({ code, message })));
+}
+
+function jsonAnswer(status: number, bytes: Uint8Array): HeadedAnswer {
+  const header = new Headers({
+    "content-type": "application/json",
+    "content-length": String(bytes.length),
+  });
+  return { status, header, body: once(bytes) };
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

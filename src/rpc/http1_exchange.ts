@@ -161,6 +161,21 @@ export class Http1Exchange implements Exchange {
     return this.#absolute?.[1] ?? this.request.headers.host ?? "";
   }
 
+  /**
+   * Of two hosts nobody may choose one: what looks at the one and what looks at the other would judge two
+   * different requests (RFC 9112, section 3.2). That there is a Host at all, the parser sees to.
+   */
+  get flaw(): string | undefined {
+    const { rawHeaders, httpVersion } = this.request;
+    let hosts = 0;
+    for (let i = 0; i < rawHeaders.length; i += 2) {
+      if (rawHeaders[i].length === 4 && rawHeaders[i].toLowerCase() === "host") hosts++;
+    }
+    if (hosts > 1) return "the request has more than one Host";
+    const isNeeded = httpVersion === "1.1" && this.#absolute === null;
+    return isNeeded && this.authority === "" ? "the request's Host is empty" : undefined;
+  }
+
   get target(): string {
     const target = this.request.url ?? "/";
     if (this.#absolute === null) return target;

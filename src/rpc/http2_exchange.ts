@@ -74,6 +74,8 @@ export class StreamBody implements AsyncIterableIterator<Uint8Array> {
 export class Http2Exchange implements Exchange, StreamUser {
   readonly http2 = true;
   readonly httpVersion = "2.0";
+  /** The streams of unsound ones were reset (request_head.ts). */
+  readonly flaw = undefined;
   readonly header: Headers;
   readonly signal: AbortSignal;
   readonly secure: boolean;

@@ -144,6 +144,8 @@ const HEADERS_TOO_LARGE = new TextEncoder().encode(
     message: "the request's headers are too large",
   }),
 );
+/** What CONNECT is told that there is. */
+const ALLOW = "allow: GET, HEAD, POST, OPTIONS\r\n";
 /** Time for calls that were aborted at shutdown to say so. */
 const LAST_WORDS_MS = 500;
 
@@ -261,6 +263,10 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     const behind = turns.busy(socket) && newest.get(socket)?.complete === true;
     if (!behind) return refuseBytes(error, socket);
     turns.take(socket, () => Promise.resolve(refuseBytes(error, socket)));
+  });
+  // A tunnel to elsewhere is nothing that there is here; its request has no answer of the usual kind.
+  http1.on("connect", (_request, socket) => {
+    turns.take(socket, () => Promise.resolve(sayLast(socket, "405 Method Not Allowed", ALLOW)));
   });
   const http1Ended = (socket: Connection) => {
     const isWhole = newest.get(socket)?.complete !== false;
@@ -431,8 +437,13 @@ function refuseBytes(error: Error & { code?: string }, socket: Duplex): void {
   const status = error.code === "HPE_HEADER_OVERFLOW"
     ? "431 Request Header Fields Too Large"
     : "400 Bad Request";
+  sayLast(socket, status);
+}
+
+/** Answers with a bare status and closes the connection. @param field  a header line more */
+function sayLast(socket: Duplex, status: string, field = ""): void {
   if (!socket.writable) return void socket.destroy();
-  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+  socket.end(`HTTP/1.1 ${status}\r\n${field}connection: close\r\ncontent-length: 0\r\n\r\n`);
   // The end is not waited for by a client that goes on sending.
   socket.once("finish", () => socket.destroy());
 }

@@ -41,10 +41,13 @@ export function frame(
 /** A header block: a POST with these headers. */
 export function postBlock(path: string, headers: Record<string, string>): Uint8Array {
   const all = { ":method": "POST", ":scheme": "http", ":path": path, ":authority": "localhost" };
+  return headerBlock(Object.entries({ ...all, ...headers }));
+}
+
+/** A header block of any fields. White space around a name is left out: so an object's keys can name one twice. */
+export function headerBlock(fields: readonly (readonly [string, string])[]): Uint8Array {
   const bytes: number[] = [];
-  for (const [name, value] of Object.entries({ ...all, ...headers })) {
-    bytes.push(0, ...text(name), ...text(value));
-  }
+  for (const [name, value] of fields) bytes.push(0, ...text(name.trim()), ...text(value));
   return new Uint8Array(bytes);
 }
 

@@ -8,6 +8,7 @@ import {
   END_STREAM,
   frame,
   GOAWAY,
+  headerBlock,
   HEADERS,
   hello,
   nextFrame,
@@ -137,6 +138,57 @@ Deno.test("port: a page over HTTP/2 is answered when its request is whole, one t
       assert.equal(answer.stream, stream);
       if (code !== undefined) assert.equal(answer.payload[3], code);
     }
+    await client.close();
+  }));
+
+Deno.test("port: requests over HTTP/2 whose path or host is malformed are reset, and the connection lives on", () =>
+  withPort(async ({ port, node }) => {
+    const client = await RawClient.open(port.port);
+    await hello(client);
+    let stream = 1;
+    const send = async (pseudo: Record<string, string>, fields: Record<string, string> = {}) => {
+      const all = { ":scheme": "http", ":authority": "localhost", ...pseudo };
+      const list = Object.entries({ ...all, ...fields }).filter(([, value]) => value !== "-");
+      await client.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, headerBlock(list)));
+      const answer = await nextOf(client, pseudo.answer === "-" ? RST_STREAM : HEADERS);
+      assert.equal(answer.stream, stream);
+      stream += 2;
+      return answer;
+    };
+    const malformed: [Record<string, string>, Record<string, string>?][] = [
+      [{ ":method": "GET", ":path": "healthz" }],
+      [{ ":method": "GET", ":path": "http://localhost/healthz" }],
+      [{ ":method": "POST", ":path": PUT.slice(1) }, JSON_TYPE],
+      [{ ":method": "GET", ":path": "*" }],
+      [{ ":method": "CONNECT", ":path": "/" }],
+      [{ ":method": "GET", ":path": "/healthz" }, { host: "evil.example" }],
+      [{ ":method": "GET", ":path": "/healthz" }, { host: "localhost", "host ": "b.localhost" }],
+      [
+        { ":method": "GET", ":path": "/healthz", ":authority": "-" },
+        { host: "a.localhost", "host ": "b.localhost" },
+      ],
+    ];
+    for (const [pseudo, fields] of malformed) {
+      const { payload } = await send({ ...pseudo, answer: "-" }, fields);
+      assert.equal(payload[3], 1, `PROTOCOL_ERROR for ${JSON.stringify([pseudo, fields])}`);
+    }
+    await send({ ":method": "OPTIONS", ":path": "*" });
+    await send({ ":method": "GET", ":path": "/healthz" }, {
+      host: "localhost",
+      "host ": "LOCALHOST",
+    });
+    assert.equal(node.putsBegun, 0);
+    await client.close();
+  }));
+
+Deno.test("port: CONNECT over HTTP/2 is refused at once, though its stream has no end", () =>
+  withPort(async ({ port }) => {
+    const client = await RawClient.open(port.port);
+    await hello(client);
+    const block = headerBlock([[":method", "CONNECT"], [":authority", "localhost:80"]]);
+    await client.send(frame(HEADERS, END_HEADERS, 1, block));
+    const body = await nextOf(client, DATA);
+    assert.match(new TextDecoder().decode(body.payload), /this HTTP method is not served/);
     await client.close();
   }));
 

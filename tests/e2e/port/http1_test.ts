@@ -268,18 +268,29 @@ Deno.test("port: paths that are not there", () =>
 Deno.test("port: wrong HTTP methods are 405, wrong content types 415, and reads work by GET", () =>
   withPort(async ({ port, node }) => {
     node.plant("t", "k", [new Uint8Array([104, 105])]);
-    const status = async (path: string, init?: RequestInit) => {
+    const ask = async (path: string, init?: RequestInit) => {
       const response = await fetch(`${port.url}${path}`, init);
-      await response.body?.cancel();
-      return response.status;
+      return {
+        status: response.status,
+        allow: response.headers.get("allow"),
+        json: await response.json(),
+      };
     };
     const query = `?connect=v1&encoding=json&message=${
       encodeURIComponent('{"tenantId":"t","key":"k"}')
     }`;
-    assert.equal(await status(PUT + query), 405);
-    assert.equal(await status(PUT, { method: "DELETE" }), 405);
+    for (const answer of [await ask(PUT + query), await ask(PUT, { method: "DELETE" })]) {
+      assert.deepEqual([answer.status, answer.allow], [405, "POST, OPTIONS"]);
+      assert.equal(answer.json.code, "unimplemented");
+      assert.equal(detailIn(answer.json).name, "InvalidArgument");
+    }
+    assert.equal((await ask(GET, { method: "PUT" })).allow, "POST, GET, OPTIONS");
     const form = { method: "POST", headers: { "content-type": "text/plain" }, body: "{}" };
-    assert.equal(await status(PUT, form), 415);
+    const refused = await ask(PUT, form);
+    assert.equal(refused.status, 415);
+    assert.equal(refused.json.code, "unimplemented");
+    assert.equal(refused.json.message, 'the content type "text/plain" is not served here');
+    assert.equal(detailIn(refused.json).name, "InvalidArgument");
     assert.equal(node.putsBegun, 0);
     const got = await fetch(`${port.url}${GET}${query}`);
     assert.equal((await got.json()).value, "aGk=");
@@ -337,7 +348,7 @@ Deno.test("port: absurd requests are refused and the port lives on", () =>
         ["GET / HTTP/1.1\r\nhost: [[[\r\nconnection: close\r\n\r\n", /^HTTP\/1.1 403 /],
         ["GET // HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", /^HTTP\/1.1 404 /],
         ["GET http://[ HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", /^HTTP\/1.1 /],
-        ["OPTIONS * HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", /^HTTP\/1.1 40/],
+        ["OPTIONS * HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", /^HTTP\/1.1 204 /],
         ["TRACE / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", /^HTTP\/1.1 405 /],
         ["PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", /^HTTP\/1.1 400 |^$/],
       ] as const
@@ -345,6 +356,89 @@ Deno.test("port: absurd requests are refused and the port lives on", () =>
       const client = await RawClient.open(port.port);
       await client.send(text);
       assert.match(new TextDecoder().decode(await client.closed()), answer, text.slice(0, 40));
+      await client.close();
+    }
+    assert.equal((await callJson(port, "AdminService/Status", {})).status, 200);
+  }));
+
+Deno.test("port: a request with two hosts, an empty one or none is answered 400, and its connection ends", () =>
+  withPort(async ({ port, node }) => {
+    const body = '{"tenantId":"t","key":"k","value":""}';
+    const head = `POST ${PUT} HTTP/1.1\r\ncontent-type: application/json\r\n` +
+      `content-length: ${body.length}\r\n`;
+    for (
+      const hosts of [
+        "host: localhost\r\nhost: localhost\r\n",
+        "host: localhost\r\nHOST: evil.example\r\n",
+        "host: localhost\r\nx: y\r\nHost:\r\n",
+        "host: a\r\nhost: b\r\nhost: c\r\n",
+        "host:\r\n",
+        "host:  \r\n",
+        "",
+      ]
+    ) {
+      const client = await RawClient.open(port.port);
+      await client.send(`${head}${hosts}\r\n${body}`);
+      const text = new TextDecoder().decode(await client.closed());
+      assert.match(text, /^HTTP\/1.1 400 /, JSON.stringify(hosts));
+      assert.equal(text.match(/HTTP\/1.1/g)?.length, 1, "there is one answer");
+      await client.close();
+    }
+    assert.equal(node.putsBegun, 0);
+    const client = await RawClient.open(port.port);
+    // A target that names its host needs no other.
+    await client.send("GET http://localhost/healthz HTTP/1.1\r\nhost:\r\n\r\n");
+    assert.equal((await client.response()).status, 200);
+    await client.send("GET /healthz HTTP/1.0\r\n\r\n");
+    assert.match(new TextDecoder().decode(await client.closed()), /^HTTP\/1.1 200 /);
+    await client.close();
+  }));
+
+Deno.test("port: OPTIONS tells what there is, and other methods that there is no more", () =>
+  withPort(async ({ port }) => {
+    const client = await RawClient.open(port.port);
+    const ask = async (method: string, target: string) => {
+      await client.send(`${method} ${target} HTTP/1.1\r\nhost: localhost\r\n\r\n`);
+      let text = "";
+      while (!text.endsWith("\r\n\r\n")) text += String.fromCharCode(...await client.take(1));
+      const length = Number(/^content-length: (\d+)/im.exec(text)?.[1] ?? 0);
+      const body = new TextDecoder().decode(await client.take(length));
+      const allow = /^allow: (.*)\r$/im.exec(text)?.[1];
+      return { status: Number(text.split(" ")[1]), allow, body };
+    };
+    for (
+      const [target, allow] of [
+        ["*", "GET, HEAD, POST, OPTIONS"],
+        ["/healthz", "GET, HEAD, POST, OPTIONS"],
+        ["/readyz", "GET, HEAD, OPTIONS"],
+        ["/", "GET, HEAD, OPTIONS"],
+        [PUT, "POST, OPTIONS"],
+        [GET, "POST, GET, OPTIONS"],
+      ]
+    ) {
+      assert.deepEqual(await ask("OPTIONS", target), { status: 204, allow, body: "" });
+      if (target === "*") continue;
+      const refused = await ask("DELETE", target);
+      assert.deepEqual([refused.status, refused.allow], [405, allow], target);
+      assert.equal(JSON.parse(refused.body).code, "unimplemented");
+    }
+    assert.equal((await ask("OPTIONS", "/nothing/here")).status, 404);
+    assert.equal((await ask("DELETE", "/nothing/here")).status, 404);
+    const trace = await ask("TRACE", "/nothing/here");
+    assert.deepEqual([trace.status, trace.allow], [405, "GET, HEAD, POST, OPTIONS"]);
+    await client.close();
+  }));
+
+Deno.test("port: CONNECT is refused and its connection ends, also behind another request", () =>
+  withPort(async ({ port }) => {
+    const CONNECT = "CONNECT localhost:80 HTTP/1.1\r\nhost: localhost:80\r\n\r\n";
+    for (const [before, behind] of [["", ""], ["", "bytes of a tunnel"], ["GET", ""]]) {
+      const client = await RawClient.open(port.port);
+      const first = before === "" ? "" : "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+      await client.send(first + CONNECT + behind);
+      if (before !== "") assert.equal((await client.response()).status, 200);
+      const text = new TextDecoder().decode(await client.closed());
+      assert.match(text, /^HTTP\/1.1 405 .*\r\nallow: GET, HEAD, POST, OPTIONS\r\n/);
       await client.close();
     }
     assert.equal((await callJson(port, "AdminService/Status", {})).status, 200);
