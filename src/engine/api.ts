@@ -227,22 +227,47 @@ export interface EngineStats {
   compactionPendingBytes: number;
 }
 
-/** What a background job does. */
+/** What a background job makes tables of. */
 export type JobKind = "flush" | "compaction";
 
-/** A background job that is not over. */
+/** What a background job does. */
+export type ActivityKind = JobKind | "scrub" | "snapshot" | "transfer";
+
+/** A background job. */
 export interface JobInfo {
   readonly id: number;
-  readonly kind: JobKind;
-  /** The tree's id. */
-  readonly tree: number;
-  /** The level that is relieved; -1 for a flush. */
+  readonly kind: ActivityKind;
+  /** The tree's id; undefined: all trees. */
+  readonly tree: number | undefined;
+  /** `pending` until a thread has taken it up. */
+  readonly state: "pending" | "running" | "completed" | "failed";
+  /** The level that is relieved; -1 where that is none. */
   readonly level: number;
+  /** -1 where there is none. */
   readonly outputLevel: number;
   /** Numbers of the input tables. */
   readonly inputs: readonly number[];
   /** Wall time of its submission, ms since 1970. */
   readonly startedAtMs: number;
+  /** The same of its end; undefined while it is not over. */
+  readonly endedAtMs: number | undefined;
+  /** Bytes that it has to go through, estimated; undefined when nobody knows. */
+  readonly bytes: number | undefined;
+  /** How many of them it has. */
+  readonly bytesDone: number;
+  /** What it failed with. */
+  readonly error: string | undefined;
+}
+
+/** Background work that the floors above do on the engine's thread: it is seen among the jobs, and keeps to their budget. */
+export interface Activity {
+  /**
+   * So many bytes were gone through.
+   * @returns a promise to await before more; undefined when there is nothing to wait for. Never rejects
+   */
+  advance(bytes: number): Promise<void> | undefined;
+  /** It is over. Later calls do nothing. @param error  what it failed with; absent: it went well */
+  end(error?: unknown): void;
 }
 
 /** Figures of one tree. */
@@ -425,16 +450,21 @@ export interface Engine {
   /** Deletes a checkpoint, for good. @throws PairError InvalidArgument when there is none of that name */
   deleteCheckpoint(name: string): Promise<void>;
   stats(): EngineStats;
-  /** Background jobs that are not over. */
-  jobs(): readonly JobInfo[];
+  /** Background jobs that are not over; with `ended`, the last 32 that are, the newest first. */
+  jobs(options?: { ended?: boolean }): readonly JobInfo[];
+  /**
+   * Begins background work of the floors above; end it.
+   * @param bytes  that it has to go through, estimated; absent: nobody knows
+   */
+  activity(kind: "transfer", tree: Tree, bytes?: number): Activity;
   /**
    * The last failure of each tree whose flushes, or compactions, have failed five times in a row and not
    * succeeded since. They are tried again, with pauses.
    */
   failing(kind: JobKind): readonly PairError[];
   /**
-   * Limits what flushes and compactions write, from now on, those under way included; not kept for the
-   * next start. 0: no limit.
+   * Limits what is read and written in the background, from now on, what is under way included; not kept
+   * for the next start. 0: no limit.
    */
   setThrottle(bytesPerSecond: number): void;
   /**

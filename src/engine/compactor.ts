@@ -417,6 +417,7 @@ export class Compactor {
       level: plan.inputs[0].level,
       outputLevel: plan.outputLevel,
       inputs: inputs.map(({ number }) => number),
+      bytes: plan.inputs.reduce((sum, { size }) => sum + size, 0),
     }, {
       type: "compact",
       inputs,

@@ -18,6 +18,7 @@ import type { Cancel, DiskLock, Runtime } from "../runtime/mod.ts";
 import { DiskError, FilePool, KEY_BYTES } from "../runtime/mod.ts";
 import { isShortOfRoom } from "./disk_failure.ts";
 import {
+  type Activity,
   type CompactOptions,
   type Engine,
   type EngineStats,
@@ -52,6 +53,7 @@ import {
 } from "./checkpoint/mod.ts";
 import { Files, holdsData, makeDirDurably, parentOf, treeDirName } from "./files.ts";
 import { ColdReads } from "./cold_reads.ts";
+import { planOf } from "./job_runner.ts";
 import { Maintenance } from "./maintenance.ts";
 import { isDamage } from "./maintenance_parts.ts";
 import { Manifest } from "./manifest/mod.ts";
@@ -276,6 +278,7 @@ class LsmEngine implements Engine {
       manifest: this.#manifest,
       trees: this.#trees,
       log: () => this.#log!,
+      jobs: this.#maintenance.jobs,
       flush: () => this.flush(),
       closed: () => this.#closed,
     });
@@ -860,7 +863,7 @@ class LsmEngine implements Engine {
       openFiles: this.#pool.openCount,
       reopenedFiles: this.#pool.reopened,
       jobsPending: counts.pending,
-      jobsRunning: jobs.length,
+      jobsRunning: jobs.active().length,
       jobsCompleted: counts.completed,
       jobsFailed: counts.failed,
       workersActive: workers.active,
@@ -873,8 +876,13 @@ class LsmEngine implements Engine {
     };
   }
 
-  jobs(): readonly JobInfo[] {
-    return this.#maintenance.jobs;
+  jobs({ ended = false }: { ended?: boolean } = {}): readonly JobInfo[] {
+    return ended ? this.#maintenance.jobs.ended() : this.#maintenance.jobs.active();
+  }
+
+  activity(kind: "transfer", tree: Tree, bytes?: number): Activity {
+    this.#checkOpen();
+    return this.#maintenance.jobs.start(planOf(kind, this.#state(tree).id, bytes));
   }
 
   failing(kind: JobKind): readonly PairError[] {

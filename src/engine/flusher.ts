@@ -7,7 +7,7 @@
  * @module
  */
 import { isShortOfRoom } from "./disk_failure.ts";
-import { type Jobs, reason } from "./job_runner.ts";
+import { type Jobs, planOf, reason } from "./job_runner.ts";
 import type { Memtable } from "./memtable/mod.ts";
 import { type FlushEvents, install, jobBase, type MaintenanceParts } from "./maintenance_parts.ts";
 import type { Retries } from "./retries.ts";
@@ -106,7 +106,7 @@ export class Flusher {
       ...jobBase(this.#parts, tree, 1, 0, memtableTimes(memtable)),
     };
     const { tables } = await this.#jobs.run(
-      { kind: "flush", tree: tree.id, level: -1, outputLevel: 0, inputs: [] },
+      { ...planOf("flush", tree.id, memtable.bytes), outputLevel: 0 },
       job,
     );
     if (tree.dropped) return;

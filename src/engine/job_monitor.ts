@@ -1,8 +1,8 @@
 /**
- * What connects a running job with the engine: shared memory that tells one that the job gets on, and the
- * other that it is not wanted any more.
+ * What connects a running job with the engine: shared memory that tells one that the job gets on, and how
+ * far, and the other that it is not wanted any more.
  *
- *     int32 × 2:  heartbeat, counts calls of the disk | 1: stop
+ *     int32 × 4:  heartbeat, counts calls of the disk | 1: stop | KiB read | KiB written
  *
  * All of it happens in the job's disk, so that no step of the job has to think of it.
  * @module
@@ -13,13 +13,30 @@ import { charge, draw } from "./throttle.ts";
 
 const BEATS = 0;
 const STOP = 1;
+const READ = 2;
+const WRITTEN = 3;
 
 /** The engine's side: one for each job. */
 export class JobMonitor {
   /** What the job is given. */
-  readonly shared = new SharedArrayBuffer(8);
+  readonly shared = new SharedArrayBuffer(16);
   /** Its first word moves while the job gets on. */
   readonly heartbeat = new Int32Array(this.shared);
+
+  /** Whether a thread has taken it up. */
+  get begun(): boolean {
+    return Atomics.load(this.heartbeat, BEATS) !== 0;
+  }
+
+  /** Bytes read so far, to the KiB. */
+  get bytesRead(): number {
+    return Atomics.load(this.heartbeat, READ) * 1024;
+  }
+
+  /** Bytes written so far, to the KiB. */
+  get bytesWritten(): number {
+    return Atomics.load(this.heartbeat, WRITTEN) * 1024;
+  }
 
   /** Has the job fail at its next call of the disk. */
   stop(): void {
@@ -33,11 +50,13 @@ export interface Supervised {
   readonly monitor?: SharedArrayBuffer;
   /** Of a `Throttle`; absent: no limit. */
   readonly throttle?: SharedArrayBuffer;
-  readonly type: "flush" | "compact" | "files";
+  readonly type: "flush" | "compact" | "files" | "scrub";
 }
 
 /**
- * The disk as a job sees it: every call is a heartbeat, and appends are throttled.
+ * The disk as a job sees it: every call is a heartbeat, and what it writes is paid for; so is what it reads,
+ * if that is all that it is there for. A flush or compaction pays for what it writes alone: that is the
+ * smaller part of what readers notice, and the part that disks are slow at.
  * @param waits  whether this thread may sleep until there is room under the throttle; when not, what is
  *   written is charged all the same
  * @throws PairError Unavailable, from any call, once the job was told to stop
@@ -52,6 +71,9 @@ class SupervisedDisk extends DiskLayer {
   readonly #throttle: Int32Array<SharedArrayBuffer> | undefined;
   readonly #urgent: boolean;
   readonly #waits: boolean;
+  readonly #paysForReads: boolean;
+  #read = 0;
+  #written = 0;
 
   constructor(below: Disk, job: Supervised, waits: boolean) {
     super(below);
@@ -59,6 +81,7 @@ class SupervisedDisk extends DiskLayer {
     this.#throttle = job.throttle && new Int32Array(job.throttle);
     this.#urgent = job.type === "flush";
     this.#waits = waits;
+    this.#paysForReads = job.type === "files" || job.type === "scrub";
   }
 
   override openRead(path: string): ReadFile {
@@ -79,9 +102,27 @@ class SupervisedDisk extends DiskLayer {
     throw new PairError("Unavailable", "The job was stopped");
   };
 
-  /** Waits until so many bytes may be written. */
-  pay(bytes: number): void {
+  /** Waits until so many bytes may be read. */
+  reads(bytes: number): void {
     this.alive();
+    this.#read += bytes;
+    this.#tell(READ, this.#read);
+    if (this.#paysForReads) this.#pay(bytes);
+  }
+
+  /** Waits until so many bytes may be written. */
+  writes(bytes: number): void {
+    this.alive();
+    this.#written += bytes;
+    this.#tell(WRITTEN, this.#written);
+    this.#pay(bytes);
+  }
+
+  #tell(word: number, bytes: number): void {
+    if (this.#words !== undefined) Atomics.store(this.#words, word, Math.floor(bytes / 1024));
+  }
+
+  #pay(bytes: number): void {
     if (this.#throttle === undefined) return;
     if (this.#waits) draw(this.#throttle, bytes, this.#urgent, this.alive);
     else charge(this.#throttle, bytes);
@@ -102,12 +143,12 @@ class SupervisedRead implements ReadFile {
   }
 
   readAt(into: Uint8Array, offset: number): number {
-    this.#disk.alive();
+    this.#disk.reads(into.length);
     return this.#file.readAt(into, offset);
   }
 
   readAtAsync(into: Uint8Array, offset: number): Promise<number> {
-    this.#disk.alive();
+    this.#disk.reads(into.length);
     return this.#file.readAtAsync(into, offset);
   }
 
@@ -132,7 +173,7 @@ class SupervisedAppend implements AppendFile {
   }
 
   append(bytes: Uint8Array): void {
-    this.#disk.pay(bytes.length);
+    this.#disk.writes(bytes.length);
     this.#file.append(bytes);
   }
 

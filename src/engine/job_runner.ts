@@ -1,21 +1,26 @@
 /**
- * Jobs: table jobs on their way through the worker pool, from the plan to the result or the failure.
+ * Jobs: all work in the background, from the plan to the result or the failure: flushes and compactions,
+ * which are one message to a worker each, and what takes many of them or none, as scrubs, snapshots and
+ * transfers.
  *
  *     pending ──> running ──> completed
  *                        └──> failed        what it wrote is removed; its owner plans it again
  *
- * A job is watched by its heartbeat and pays for its writes from the throttle. When its thread died, what
- * it left behind is removed here, for it could not do so itself.
+ * A job is watched by its heartbeat and pays for what it reads and writes from the throttle. When its
+ * thread died, what it left behind is removed here, for it could not do so itself.
  * @module
  */
 import { PairError } from "../model/mod.ts";
 import type { Runtime } from "../runtime/mod.ts";
-import type { JobInfo, JobKind } from "./api.ts";
+import type { Activity, ActivityKind, JobInfo, JobKind } from "./api.ts";
 import type { TableJob, TableJobResult } from "./compaction/mod.ts";
 import { rowOf } from "./disk_failure.ts";
 import { tablePath } from "./files.ts";
 import { JobMonitor } from "./job_monitor.ts";
 import type { Throttle } from "./throttle.ts";
+
+/** Jobs that are over and can still be seen. */
+const ENDED_KEPT = 32;
 
 /** What jobs are run with; see `MaintenanceParts`. */
 export interface JobParts {
@@ -27,26 +32,141 @@ export interface JobParts {
 
 /** What a job is for, to people. */
 export interface JobPlan {
-  readonly kind: JobKind;
-  readonly tree: number;
-  /** The level that is relieved; -1 for a flush. */
+  readonly kind: ActivityKind;
+  /** Undefined: all trees. */
+  readonly tree: number | undefined;
+  /** The level that is relieved; -1 where that is none. */
   readonly level: number;
   readonly outputLevel: number;
   /** Numbers of the input tables. */
   readonly inputs: readonly number[];
+  /** Bytes that it has to go through; undefined when nobody knows. */
+  readonly bytes: number | undefined;
 }
 
-interface Entry extends JobInfo {
-  state: "pending" | "running";
-  readonly monitor: JobMonitor;
+/** The plan of a job that is about no level. */
+export function planOf(kind: ActivityKind, tree?: number, bytes?: number): JobPlan {
+  return { kind, tree, level: -1, outputLevel: -1, inputs: [], bytes };
 }
 
-/** Runs and counts table jobs. */
+/** A message that can be watched and made to pay. */
+type Watched = object;
+
+/** A job that is not over. Whoever starts one ends it. */
+export class Job implements Activity {
+  readonly plan: JobPlan;
+  readonly id: number;
+  /** Bytes to go through; what it finds on its way may change it. */
+  bytes: number | undefined;
+  readonly #parts: JobParts;
+  readonly #throttle: Throttle;
+  readonly #ended: (job: Job, error: unknown) => void;
+  readonly #startedAtMs: number;
+  /** Bytes that parts of it which are over have gone through. */
+  #done: number;
+  #begun = false;
+  #over = false;
+  #pays = false;
+  #monitor: JobMonitor | undefined;
+
+  /** @param ended  told once */
+  constructor(
+    id: number,
+    plan: JobPlan,
+    done: number,
+    parts: JobParts,
+    throttle: Throttle,
+    ended: (job: Job, error: unknown) => void,
+  ) {
+    this.id = id;
+    this.plan = plan;
+    this.bytes = plan.bytes;
+    this.#done = done;
+    this.#parts = parts;
+    this.#throttle = throttle;
+    this.#ended = ended;
+    this.#startedAtMs = parts.runtime.clock.wallMs();
+  }
+
+  /** How far it is. */
+  info(): JobInfo {
+    const { kind, tree, level, outputLevel, inputs } = this.plan;
+    const done = this.#done + this.#monitored();
+    return {
+      id: this.id,
+      kind,
+      tree,
+      level,
+      outputLevel,
+      inputs: [...inputs],
+      state: this.#begun || this.#monitor?.begun ? "running" : "pending",
+      startedAtMs: this.#startedAtMs,
+      endedAtMs: undefined,
+      bytes: this.bytes,
+      // Blocks may be read twice, and estimates are rough: nobody is told of more than all.
+      bytesDone: Math.min(done, this.bytes ?? Infinity),
+      error: undefined,
+    };
+  }
+
+  /** What its present part has gone through: a flush writes, all others read first of all. */
+  #monitored(): number {
+    if (this.#monitor === undefined) return 0;
+    return this.plan.kind === "flush" ? this.#monitor.bytesWritten : this.#monitor.bytesRead;
+  }
+
+  /**
+   * Has a worker carry out a part of it, or all.
+   * @throws WorkerJobError what that failed with, or what the pool said
+   */
+  async carryOut(message: Watched, urgent = false): Promise<unknown> {
+    const monitor = this.#monitor = new JobMonitor();
+    const { workers } = this.#parts.runtime;
+    this.#throttle.jobStarted();
+    try {
+      const watched = { ...message, monitor: monitor.shared, throttle: this.#throttle.shared };
+      return await workers.run(watched, { urgent, heartbeat: monitor.heartbeat });
+    } catch (error) {
+      if (restoreError(error).details.errno === "EMFILE") this.#parts.relieveDescriptors();
+      throw error;
+    } finally {
+      this.#throttle.jobEnded();
+      this.#begun = true;
+      this.#done += this.#monitored();
+      this.#monitor = undefined;
+    }
+  }
+
+  advance(bytes: number): Promise<void> | undefined {
+    this.#begun = true;
+    this.#done += bytes;
+    if (!this.#pays) {
+      this.#pays = true;
+      this.#throttle.jobStarted();
+    }
+    return this.#throttle.draw(bytes);
+  }
+
+  end(error?: unknown): void {
+    if (this.#over) return;
+    this.#over = true;
+    if (this.#pays) this.#throttle.jobEnded();
+    this.#ended(this, error);
+  }
+
+  /** Has what a worker does for it fail soon. */
+  stop(): void {
+    this.#monitor?.stop();
+  }
+}
+
+/** Runs and counts jobs. */
 export class Jobs {
   readonly #parts: JobParts;
   /** What its jobs keep to. */
   readonly throttle: Throttle;
-  readonly #active = new Map<number, Entry>();
+  readonly #active = new Set<Job>();
+  readonly #endedJobs: JobInfo[] = [];
   #nextId = 1;
 
   /** Jobs that ended well. */
@@ -61,47 +181,56 @@ export class Jobs {
 
   /** Jobs that are not over. */
   active(): JobInfo[] {
-    return [...this.#active.values()].map(({ monitor: _, ...info }) => {
-      return { ...info, inputs: [...info.inputs] };
-    });
+    return [...this.#active].map((job) => job.info());
+  }
+
+  /** The last that are over, the newest first. */
+  ended(): JobInfo[] {
+    return this.#endedJobs.toReversed();
   }
 
   /** Has the jobs of a tree, or of all, fail soon: nobody wants their results any more. */
   cancel(kind: JobKind, tree?: number): void {
-    for (const entry of this.#active.values()) {
-      if (entry.kind === kind && (tree === undefined || entry.tree === tree)) entry.monitor.stop();
+    for (const job of this.#active) {
+      const { plan } = job;
+      if (plan.kind === kind && (tree === undefined || plan.tree === tree)) job.stop();
     }
+  }
+
+  /**
+   * Begins a job, which is seen and counted until it is ended.
+   * @param done  bytes that it has gone through already, where it goes on with what was begun before
+   */
+  start(plan: JobPlan, done = 0): Job {
+    const ended = (job: Job, error: unknown) => {
+      this.#active.delete(job);
+      if (error === undefined) this.completed++;
+      else this.failed++;
+      this.#endedJobs.push({
+        ...job.info(),
+        state: error === undefined ? "completed" : "failed",
+        endedAtMs: this.#parts.runtime.clock.wallMs(),
+        error: error === undefined ? undefined : reason(error),
+      });
+      if (this.#endedJobs.length > ENDED_KEPT) this.#endedJobs.shift();
+    };
+    const job = new Job(this.#nextId++, plan, done, this.#parts, this.throttle, ended);
+    this.#active.add(job);
+    return job;
   }
 
   /** @throws PairError what the job failed with, or DiskFull or SSTableFailed for what the disk or the pool said */
   async run(plan: JobPlan, job: TableJob): Promise<TableJobResult> {
-    const { clock, workers } = this.#parts.runtime;
-    const monitor = new JobMonitor();
-    const id = this.#nextId++;
-    const entry: Entry = {
-      ...plan,
-      id,
-      state: "pending",
-      startedAtMs: clock.wallMs(),
-      monitor,
-    };
-    this.#active.set(id, entry);
-    this.throttle.jobStarted();
-    const message = { ...job, monitor: monitor.shared, throttle: this.throttle.shared };
+    const started = this.start(plan);
     try {
-      const urgent = plan.kind === "flush";
-      const result = await workers.run(message, { urgent, heartbeat: monitor.heartbeat });
-      this.completed++;
+      const result = await started.carryOut(job, plan.kind === "flush");
+      started.end();
       return result as TableJobResult;
     } catch (error) {
-      this.failed++;
-      this.removeOutputs(job);
       const restored = restoreError(error);
-      if (restored.details.errno === "EMFILE") this.#parts.relieveDescriptors();
+      started.end(restored);
+      this.removeOutputs(job);
       throw this.#parts.noted(restored);
-    } finally {
-      this.throttle.jobEnded();
-      this.#active.delete(id);
     }
   }
 
@@ -124,7 +253,7 @@ export class Jobs {
 }
 
 /** The PairError that crossed a thread boundary as plain fields, or one for what the disk or the pool said. */
-function restoreError(error: unknown): PairError {
+export function restoreError(error: unknown, action = "write a table"): PairError {
   if (error instanceof PairError) return error;
   const fields = error as { error?: unknown; details?: unknown; errno?: unknown };
   const cause = { cause: error };
@@ -134,7 +263,7 @@ function restoreError(error: unknown): PairError {
   }
   const { errno } = fields;
   const details: PairError["details"] = typeof errno === "string" ? { errno } : {};
-  return new PairError(rowOf(errno), `Cannot write a table: ${reason(error)}`, details, cause);
+  return new PairError(rowOf(errno), `Cannot ${action}: ${reason(error)}`, details, cause);
 }
 
 /** An error's message. */

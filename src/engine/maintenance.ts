@@ -12,7 +12,7 @@
  */
 import { PairError } from "../model/mod.ts";
 import type { Cancel } from "../runtime/mod.ts";
-import type { JobInfo, JobKind } from "./api.ts";
+import type { JobKind } from "./api.ts";
 import { Compactor, settled } from "./compactor.ts";
 import { Flusher } from "./flusher.ts";
 import { Jobs, reason } from "./job_runner.ts";
@@ -80,9 +80,9 @@ export class Maintenance {
     return this.#progress.promise;
   }
 
-  /** Background jobs that are not over. */
-  get jobs(): readonly JobInfo[] {
-    return this.#jobs.active();
+  /** All work in the background. */
+  get jobs(): Jobs {
+    return this.#jobs;
   }
 
   /** What has become of jobs. */

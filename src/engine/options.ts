@@ -47,7 +47,7 @@ export interface CompactionOptions {
 
 /** Bounds on background work and on what is owed to it. */
 export interface GuardOptions {
-  /** Bytes a second that flushes and compactions may write together; 0: no limit. */
+  /** Bytes a second of all work in the background together; 0: no limit. See throttle.ts. */
   readonly throttle: number;
   /** Bytes that a tree's compactions have yet to rewrite at which writers are slowed. */
   readonly pendingSlowdown: number;

@@ -1,14 +1,22 @@
 /**
- * Throttle: how many bytes a second flushes and compactions may write, all together.
+ * Throttle: the one budget of all work in the background, in bytes a second: what flushes and compactions
+ * write, what snapshots copy and digest, what scrubs and transfers read.
  *
  * A token bucket in shared memory. The engine's thread pays in by its clock while jobs run; jobs draw
- * what they append, in their own threads, and wait when the account is overdrawn:
+ * in their own threads, what runs on the engine's own thread draws there, and all wait when the account is
+ * overdrawn:
  *
- *     int32 × 5:  balance in KiB, below 0 when overdrawn | rate in KiB/s, 0: no limit | payments so far
+ *     int32 × 6:  balance in KiB, below 0 when overdrawn | rate in KiB/s, 0: no limit | payments so far
  *                 | calls so far, modulo 2^32 | 1: compactions are behind
+ *                 | KiB drawn so far, modulo 2^32
  *
- * Flushes go first, since writers wait for them: they may overdraw by a second's worth before they wait,
- * and compactions then wait until that is paid back.
+ *     urgent   flushes, since writers wait for them: they may overdraw by a second's worth before they wait,
+ *              and all others then wait until that is paid back
+ *     fair     compactions, snapshots, transfers, a scrub that is late: they stand in line. Each waits until
+ *              all is paid that was drawn up to its own drawing, whatever others draw later; and whoever has
+ *              much to draw does so in pieces, so that each gets as much as the others
+ *     spare    a scrub that has time: it is fair in its pieces, and begins one only when half of what may be
+ *              saved up is there, which it never is while others wait
  *
  * A thread that never waits keeps its processor for milliseconds at a time, and where there are few, those
  * that answer clients stand in line behind it. So jobs rest now and then, as long as there are calls and no
@@ -22,10 +30,13 @@ const RATE = 1;
 const PAYMENTS = 2;
 const CALLS = 3;
 const BEHIND = 4;
+const DRAWN = 5;
 /** Payments while jobs run, in ms. */
 const TICK_MS = 50;
 /** What may be saved up, in ms of the rate. */
 const BURST_MS = 100;
+/** What is paid for at a time: larger pieces would be larger shares. */
+const PIECE_BYTES = 256 * 1024;
 /** How long a job sleeps before it shows again that it lives, in ms. */
 const NAP_MS = 100;
 /** What a job goes through before it rests, in bytes, and how long it rests, in ms. */
@@ -37,12 +48,14 @@ const RESTS_A_CALL = 128;
 /** The engine's side. */
 export class Throttle {
   /** What jobs are given. */
-  readonly shared = new SharedArrayBuffer(20);
+  readonly shared = new SharedArrayBuffer(24);
   readonly #words = new Int32Array(this.shared);
   readonly #clock: Clock;
   #jobs = 0;
   #paidMs: number;
   #cancel: Cancel | undefined;
+  /** Those who wait on this thread, in the order in which they came. */
+  #waiting: { readonly place: number; readonly resolve: () => void }[] = [];
 
   /** @param bytesPerSecond  0: no limit */
   constructor(clock: Clock, bytesPerSecond: number) {
@@ -68,12 +81,34 @@ export class Throttle {
     return Atomics.load(this.#words, BALANCE) * 1024;
   }
 
+  /**
+   * Draws for work on this thread, with its fair share. Between {@link jobStarted} and {@link jobEnded}.
+   * @returns a promise to await first; undefined when there is nothing to wait for
+   */
+  draw(bytes: number): Promise<void> | undefined {
+    const place = charge(this.#words, bytes);
+    if (place === undefined || isPaid(this.#words, place)) return undefined;
+    return new Promise((resolve) => this.#waiting.push({ place, resolve }));
+  }
+
+  /** Whether there is more of the budget than anybody wants at present. */
+  get hasSpare(): boolean {
+    this.#pay();
+    const rate = this.#words[RATE];
+    return rate === 0 ||
+      Atomics.load(this.#words, BALANCE) >= Math.ceil(rate * BURST_MS / 1000 / 2);
+  }
+
   /** Somebody reads or writes: jobs make way. */
   called(): void {
     this.#words[CALLS]++;
   }
 
   /** Whether compactions are so far behind that writers may come to wait for them: they make way for nobody then. */
+  get behind(): boolean {
+    return this.#words[BEHIND] !== 0;
+  }
+
   set behind(are: boolean) {
     Atomics.store(this.#words, BEHIND, are ? 1 : 0);
   }
@@ -88,6 +123,8 @@ export class Throttle {
     if (--this.#jobs > 0) return;
     this.#cancel?.();
     this.#cancel = undefined;
+    // Who waits has not ended its job, unless it has given up: no payment comes to it any more.
+    for (const { resolve } of this.#waiting.splice(0)) resolve();
   }
 
   #schedule(): void {
@@ -114,11 +151,14 @@ export class Throttle {
     }
     Atomics.add(this.#words, PAYMENTS, 1);
     Atomics.notify(this.#words, PAYMENTS);
+    while (this.#waiting.length > 0 && isPaid(this.#words, this.#waiting[0].place)) {
+      this.#waiting.shift()!.resolve();
+    }
   }
 }
 
 /**
- * The job's side: draws for an append.
+ * The job's side: draws for what it is about to read or write.
  * @param urgent  of a flush
  * @param alive   called before each nap; may throw, to end the wait
  */
@@ -128,24 +168,39 @@ export function draw(
   urgent: boolean,
   alive: () => void,
 ): void {
-  if (!charge(words, bytes)) return;
-  for (;;) {
-    const payments = Atomics.load(words, PAYMENTS);
-    const rate = Atomics.load(words, RATE);
-    if (rate === 0 || Atomics.load(words, BALANCE) >= (urgent ? -rate : 0)) return;
-    alive();
-    Atomics.wait(words, PAYMENTS, payments, NAP_MS);
+  for (let left = bytes; left > 0; left -= PIECE_BYTES) {
+    const place = charge(words, Math.min(left, PIECE_BYTES));
+    if (place === undefined) return;
+    for (;;) {
+      const payments = Atomics.load(words, PAYMENTS);
+      const rate = Atomics.load(words, RATE);
+      if (rate === 0 || isPaid(words, place)) break;
+      if (urgent && Atomics.load(words, BALANCE) >= -rate) break;
+      alive();
+      Atomics.wait(words, PAYMENTS, payments, NAP_MS);
+    }
   }
 }
 
-/** Draws without waiting, for jobs on the engine's own thread. Returns whether there is a limit. */
-export function charge(words: Int32Array<SharedArrayBuffer>, bytes: number): boolean {
-  if (Atomics.load(words, RATE) === 0) return false;
+/**
+ * Draws without waiting, for jobs on the engine's own thread.
+ * @returns the place in the line, for {@link isPaid}; undefined when there is no limit
+ */
+export function charge(words: Int32Array<SharedArrayBuffer>, bytes: number): number | undefined {
+  if (Atomics.load(words, RATE) === 0) return undefined;
   // A balance that is overdrawn without end would wrap.
-  if (Atomics.load(words, BALANCE) > -(2 ** 30)) {
-    Atomics.sub(words, BALANCE, Math.ceil(bytes / 1024));
-  }
-  return true;
+  if (Atomics.load(words, BALANCE) <= -(2 ** 30)) return Atomics.load(words, DRAWN);
+  const count = Math.ceil(bytes / 1024);
+  // In this order: who looks between the two finds less paid than there is, never more.
+  Atomics.sub(words, BALANCE, count);
+  return (Atomics.add(words, DRAWN, count) + count) | 0;
+}
+
+/** Whether all is paid that was drawn up to a place in the line. */
+export function isPaid(words: Int32Array<SharedArrayBuffer>, place: number): boolean {
+  // Differences of numbers modulo 2^32 are right as long as they are below 2^31.
+  const later = (Atomics.load(words, DRAWN) - place) | 0;
+  return Atomics.load(words, BALANCE) + later >= 0;
 }
 
 /** The rests of a job. */

@@ -70,7 +70,10 @@ export async function* streamRange(
 ): AsyncGenerator<TransferBatch, undefined> {
   const batch = new BatchMaker(checkpoint);
   const token = new Uint32Array(4);
+  const size = engine.estimate(tree, { start, end }).bytes;
   const cursor = engine.scan(tree, { start, end });
+  const job = engine.activity("transfer", tree, size);
+  let failure: unknown;
   let sliceStart = clock.monotonicMs();
   let sentMs = sliceStart;
   try {
@@ -101,6 +104,8 @@ export async function* streamRange(
       for (const version of versions) {
         const alone = versions.length === 1 ? state : encodeVersions([version]);
         if (batch.isFull(key.length + alone.length, batchBytes)) {
+          await job.advance(batch.bytes);
+          signal?.throwIfAborted();
           yield batch.take();
           signal?.throwIfAborted();
           sliceStart = sentMs = clock.monotonicMs();
@@ -109,9 +114,15 @@ export async function* streamRange(
       }
       batch.endKey(name);
     }
+    await job.advance(batch.bytes);
+    signal?.throwIfAborted();
     yield { ...batch.take(), totals: batch.totals };
+  } catch (error) {
+    failure = error;
+    throw error;
   } finally {
     cursor.close();
+    job.end(failure);
   }
 }
 
@@ -125,6 +136,11 @@ class BatchMaker {
 
   constructor(checkpoint: string) {
     this.#checkpoint = checkpoint;
+  }
+
+  /** Of the entries at hand. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   beginKey(): void {

@@ -12,6 +12,7 @@ import {
   openEngine,
   runEngineJob,
 } from "../../src/engine/mod.ts";
+import { isPaid } from "../../src/engine/throttle.ts";
 import { fromUtf8, reconcileOperator, utf8 } from "../../src/model/mod.ts";
 import {
   type Runtime,
@@ -83,13 +84,18 @@ export function jobHandler(world: SimRuntime): (job: unknown) => unknown {
     const result = runEngineJob(world.disk, OPERATORS, job);
     const throttle = "throttle" in job ? job.throttle : undefined;
     if (throttle === undefined || new Int32Array(throttle)[1] === 0) return result;
-    return paid(world, new Int32Array(throttle)).then(() => result);
+    const words = new Int32Array(throttle);
+    return paid(world, words, words[5]).then(() => result);
   };
 }
 
-/** Resolves when an account is not overdrawn, or there is no limit any more. */
-async function paid(world: SimRuntime, words: Int32Array): Promise<void> {
-  while (words[1] > 0 && words[0] < 0) await world.clock.sleep(10);
+/** Resolves when all is paid that was drawn so far, or there is no limit any more. */
+async function paid(
+  world: SimRuntime,
+  words: Int32Array<SharedArrayBuffer>,
+  place: number,
+): Promise<void> {
+  while (words[1] > 0 && !isPaid(words, place)) await world.clock.sleep(10);
 }
 
 /** Opens an engine at `/data`. */

@@ -8,6 +8,7 @@
  * @module
  */
 import {
+  type Activity,
   type CheckpointInfo,
   type Engine,
   type EngineStats,
@@ -421,6 +422,10 @@ export class MemoryEngine implements Engine {
       compactionPendingBytes: 0,
       ...this.figures,
     };
+  }
+
+  activity(): Activity {
+    return { advance: () => undefined, end: () => {} };
   }
 
   jobs(): readonly JobInfo[] {

@@ -20,18 +20,11 @@ import { PairError } from "../../model/mod.ts";
 import { type Disk, DiskError, type Runtime } from "../../runtime/mod.ts";
 import { rowOf } from "../disk_failure.ts";
 import { Files, makeDirDurably, manifestName, treeDirName } from "../files.ts";
-import { JobMonitor } from "../job_monitor.ts";
+import { type Job, type Jobs, planOf } from "../job_runner.ts";
 import { type Manifest, ManifestState, writeManifest } from "../manifest/mod.ts";
 import type { TreeState } from "../tree.ts";
 import type { Log, Segment } from "../wal/mod.ts";
-import {
-  digestFile,
-  type FileDigest,
-  type FileJob,
-  fileJobs,
-  type FileTask,
-  type SyncJob,
-} from "./file_jobs.ts";
+import { digestFile, type FileDigest, fileJobs, type FileTask, type SyncJob } from "./file_jobs.ts";
 import {
   type CheckpointFile,
   encodeInventory,
@@ -68,6 +61,7 @@ export interface CheckpointParts {
   readonly manifest: Manifest;
   readonly trees: ReadonlyMap<number, TreeState>;
   readonly log: () => Log;
+  readonly jobs: Jobs;
   /** Writes all memtables to tables. */
   readonly flush: () => Promise<void>;
   /** Whether the engine is being closed: then nothing is begun, and what is under way is given up. */
@@ -161,11 +155,19 @@ export class Checkpoints {
   async verify(name: string): Promise<Verified> {
     this.#mustFind(name);
     readOwnInventory(this.#disk, `${this.#place}/${name}`);
-    return await verifyCheckpoint(
-      this.#disk,
-      `${this.#place}/${name}`,
-      (tasks) => this.#run(tasks),
-    );
+    const job = this.#parts.jobs.start(planOf("snapshot"));
+    try {
+      const verified = await verifyCheckpoint(
+        this.#disk,
+        `${this.#place}/${name}`,
+        (tasks) => this.#run(tasks, job),
+      );
+      job.end();
+      return verified;
+    } catch (error) {
+      job.end(error);
+      throw error;
+    }
   }
 
   /** Deletes a checkpoint for good. @throws PairError InvalidArgument when there is none */
@@ -222,10 +224,11 @@ export class Checkpoints {
     if (there !== undefined) throw alreadyThere(dir, there.kind, `pairdb snapshot delete ${name}`);
     const startedMs = runtime.clock.monotonicMs();
     const making = new Files(makingDir(this.#place, name));
+    const job = this.#parts.jobs.start(planOf("snapshot"));
     try {
       makeDirDurably(this.#disk, this.#place);
       await removeLeftovers(this.#disk, this.#place);
-      const made = await this.#fill(making, origin);
+      const made = await this.#fill(making, origin, job);
       this.#checkGoOn();
       publish(this.#disk, this.#place, name);
       this.#inventories().set(name, made.inventory);
@@ -244,15 +247,18 @@ export class Checkpoints {
         pinned_ms: Math.round(pinnedMs),
         ms: Math.round(elapsedMs),
       });
+      job.end();
       return { ...info, ...figures };
     } catch (error) {
+      const told = inStore(restate(error, dir), making.root, this.#parts.files.root);
+      job.end(told);
       await this.#giveUp(making.root);
-      throw inStore(restate(error, dir), making.root, this.#parts.files.root);
+      throw told;
     }
   }
 
   /** Fills the directory that is to become a checkpoint; everything but its own name is durable on return. */
-  async #fill(making: Files, origin: Origin) {
+  async #fill(making: Files, origin: Origin, job: Job) {
     const { runtime, files } = this.#parts;
     this.#disk.makeDir(making.walDir);
     this.#disk.makeDir(making.treesDir);
@@ -275,12 +281,12 @@ export class Checkpoints {
         }
         await this.#goOn();
       }
-      linked = await this.#placeFiles(files.root, making.root, paths, found);
+      linked = await this.#placeFiles(files.root, making.root, paths, found, job);
     } finally {
       moment.release();
     }
     const pinnedMs = runtime.clock.monotonicMs() - pinnedAtMs;
-    const digestedBytes = await this.#digest(making.root, linked.paths, found, origin);
+    const digestedBytes = await this.#digest(making.root, linked.paths, found, origin, job);
     writeManifest(
       this.#disk,
       making,
@@ -371,6 +377,7 @@ export class Checkpoints {
     to: string,
     paths: readonly { path: string; size: number }[],
     found: Map<string, FileDigest>,
+    job: Job,
   ): Promise<Placed> {
     let count = 0;
     let copiedBytes = 0;
@@ -390,7 +397,7 @@ export class Checkpoints {
       else count++;
       await this.#goOn();
     }
-    const digests = await this.#run(tasks);
+    const digests = await this.#run(tasks, job);
     tasks.forEach(({ path }, i) => {
       found.set(path, digests[i]);
       copiedBytes += digests[i].size;
@@ -404,6 +411,7 @@ export class Checkpoints {
     paths: Placed["paths"],
     found: Map<string, FileDigest>,
     origin: Origin,
+    job: Job,
   ): Promise<number> {
     const known = new Map(this.#digests);
     for (const inventory of this.#inventories().values()) {
@@ -418,20 +426,18 @@ export class Checkpoints {
       if (digest !== undefined && digest.size === size) found.set(path, digest);
       else tasks.push({ path, from: `${root}/${path}`, size, verify: true });
     }
-    const digests = await this.#run(tasks);
+    const digests = await this.#run(tasks, job);
     tasks.forEach(({ path }, i) => found.set(path, digests[i]));
     return digests.reduce((sum, { size }) => sum + size, 0);
   }
 
   /** Has workers digest or copy files. */
-  async #run(tasks: readonly FileTask[]): Promise<FileDigest[]> {
+  async #run(tasks: readonly FileTask[], job: Job): Promise<FileDigest[]> {
     const digests: FileDigest[] = [];
-    for (const job of fileJobs(tasks)) {
+    job.bytes = (job.bytes ?? 0) + sumOf(tasks);
+    for (const part of fileJobs(tasks)) {
       this.#checkGoOn();
-      const { shared, heartbeat } = new JobMonitor();
-      const message: FileJob = { ...job, monitor: shared };
-      const done = await this.#parts.runtime.workers.run(message, { heartbeat });
-      digests.push(...done as FileDigest[]);
+      digests.push(...await job.carryOut(part) as FileDigest[]);
     }
     return digests;
   }
@@ -508,6 +514,11 @@ export class Checkpoints {
   #segmentPath(number: number): string {
     return this.#parts.files.segment(number).slice(this.#parts.files.root.length + 1);
   }
+}
+
+/** Bytes that a worker goes through: what is to be sound is read once more. */
+function sumOf(tasks: readonly FileTask[]): number {
+  return tasks.reduce((sum, { size, verify }) => sum + (verify ? 2 : 1) * size, 0);
 }
 
 /** Files that have their place in a checkpoint. */

@@ -33,6 +33,8 @@ export interface FileJob {
   readonly tasks: readonly FileTask[];
   /** Of a `JobMonitor`; absent: nobody watches. */
   readonly monitor?: SharedArrayBuffer;
+  /** Of a `Throttle`; absent: no limit. */
+  readonly throttle?: SharedArrayBuffer;
 }
 
 /** A message to a worker: files and directories to make durable. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { JobMonitor, supervisedDisk } from "../../../src/engine/job_monitor.ts";
-import { charge, draw, Rests, Throttle } from "../../../src/engine/throttle.ts";
+import { charge, draw, isPaid, Rests, Throttle } from "../../../src/engine/throttle.ts";
 import { PairError } from "../../../src/model/mod.ts";
 import { SimClock, SimDisk } from "../../../src/runtime/mod.ts";
 
@@ -119,4 +119,46 @@ Deno.test("Rests: a compaction rests while there are calls and none is behind", 
   assert.equal(rested(MIB), 0, "it is behind");
   throttle.behind = false;
   assert.equal(rested(240 * 1024), 10);
+});
+
+Deno.test("Throttle: who draws waits for what was drawn before, and for nothing that is drawn later [B6]", async () => {
+  const clock = new SimClock();
+  const throttle = new Throttle(clock, MIB);
+  throttle.jobStarted();
+  await clock.advance(100);
+  assert.equal(throttle.hasSpare, true);
+  assert.equal(throttle.draw(64 * 1024), undefined, "there is so much at first");
+  const told: string[] = [];
+  for (const name of ["first", "second", "third"]) {
+    void throttle.draw(512 * 1024)!.then(() => told.push(name));
+  }
+  // A thread's turn, behind them.
+  const place = charge(words(throttle), 512 * 1024)!;
+  assert.equal(throttle.hasSpare, false);
+  await clock.advance(600);
+  assert.deepEqual(told, ["first"]);
+  void throttle.draw(100 * MIB)!.then(() => told.push("last"));
+  await clock.advance(950);
+  assert.deepEqual(told, ["first", "second", "third"]);
+  assert.equal(isPaid(words(throttle), place), false);
+  await clock.advance(500);
+  assert.equal(isPaid(words(throttle), place), true, "the last has drawn far more, and later");
+  assert.equal(told.includes("last"), false);
+  throttle.rate = 0;
+  await clock.advance(0);
+  assert.ok(told.includes("last"));
+  throttle.jobEnded();
+});
+
+Deno.test("isPaid(): places in the line go round at 2^32 [B6]", () => {
+  const throttle = new Throttle(new SimClock(), MIB);
+  words(throttle)[5] = 2 ** 31 - 3;
+  const before = charge(words(throttle), 2048)!;
+  const behind = charge(words(throttle), 4096)!;
+  assert.ok(behind < before);
+  assert.deepEqual([before, behind].map((at) => isPaid(words(throttle), at)), [false, false]);
+  words(throttle)[0] += 2;
+  assert.deepEqual([before, behind].map((at) => isPaid(words(throttle), at)), [true, false]);
+  words(throttle)[0] += 4;
+  assert.deepEqual([before, behind].map((at) => isPaid(words(throttle), at)), [true, true]);
 });
