@@ -6,13 +6,14 @@ import type { EngineOptions } from "../engine/mod.ts";
 import type { WatchLimits } from "../node/mod.ts";
 import type { PortLimits } from "../rpc/mod.ts";
 import type { Config } from "./config/mod.ts";
+import { parseDayHours } from "./units.ts";
 
 /**
  * What the engine is opened with.
  * @param key  the store's key; undefined when it is not encrypted
  */
 export function engineOptions(config: Config, key?: Uint8Array): EngineOptions {
-  const { storage, commit_log: log, mem_table: memory, sstable, cache, compaction } = config;
+  const { storage, commit_log: log, mem_table: memory, sstable, cache, compaction, scrub } = config;
   const blockCacheSize = Math.min(cache.block_cache_size, cache.max_size);
   return {
     ...(key === undefined ? {} : { encryption: { key } }),
@@ -59,6 +60,7 @@ export function engineOptions(config: Config, key?: Uint8Array): EngineOptions {
     memoryBudget: config.memory.budget,
     maxOpenFiles: storage.max_open_files,
     reserve: config.disk.reserve,
+    scrub: { intervalMs: scrub.interval, quietHours: parseDayHours(scrub.quiet_hours) },
     guards: {
       throttle: compaction.throttle * 1_000_000,
       pendingSlowdown: compaction.pending_slowdown,

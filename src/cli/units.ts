@@ -49,6 +49,20 @@ export function parseSize(text: string | number): number | undefined {
   return parts === null ? undefined : whole(Number(parts[1]) * BYTES_PER[parts[2]]);
 }
 
+/**
+ * Hours of the day such as `22:00-06:30`, in ms since midnight.
+ * @returns undefined when there are none
+ */
+export function parseDayHours(text: string): { fromMs: number; toMs: number } | undefined {
+  const found = /^(\d\d):(\d\d)-(\d\d):(\d\d)$/.exec(text);
+  if (found === null) return undefined;
+  const [fromHour, fromMinute, toHour, toMinute] = found.slice(1).map(Number);
+  return {
+    fromMs: (fromHour * 60 + fromMinute) * 60_000,
+    toMs: (toHour * 60 + toMinute) * 60_000,
+  };
+}
+
 /** The duration with the largest unit that divides it. */
 export function formatDuration(ms: number): string {
   // Days are read but not written: people configure `168h`, and it reads the same everywhere.

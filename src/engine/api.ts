@@ -225,6 +225,15 @@ export interface EngineStats {
   jobLatencyMsMax: number;
   /** Bytes that compactions have yet to rewrite. */
   compactionPendingBytes: number;
+  /** Rounds of the scrub, over all starts; files and bytes that it has read, and files that it could not, since this one. */
+  scrubRounds: number;
+  scrubFiles: number;
+  scrubBytes: number;
+  scrubSkippedFiles: number;
+  /** Tables that it has found damaged, and that are there still. */
+  scrubDamagedTables: number;
+  /** 1 while its round takes longer than it may. */
+  scrubLate: number;
 }
 
 /** What a background job makes tables of. */
@@ -257,6 +266,38 @@ export interface JobInfo {
   readonly bytesDone: number;
   /** What it failed with. */
   readonly error: string | undefined;
+}
+
+/** A table that a scrub has found damaged. */
+export interface ScrubDamage {
+  readonly file: string;
+  /** The tree's id. */
+  readonly tree: number;
+  /** What is wrong, for people. */
+  readonly problem: string;
+}
+
+/** How far the scrub is, which verifies every file again and again. */
+export interface ScrubStatus {
+  /** Every file is verified within this time; 0: none is. */
+  readonly intervalMs: number;
+  /** Whether a round is under way. */
+  readonly running: boolean;
+  /** Wall time of the beginning of the last round, ms since 1970; 0: there was none. */
+  readonly startedAtMs: number;
+  /** When the next begins; undefined while one is under way, or none is to come. */
+  readonly nextAtMs: number | undefined;
+  /** Whether the round takes longer than it may. */
+  readonly late: boolean;
+  /** Why it does not go on at present. */
+  readonly waitsFor: string | undefined;
+  /** Bytes that the round has to read, as far as this process does it; undefined: not known yet. */
+  readonly bytes: number | undefined;
+  readonly bytesDone: number;
+  /** Rounds that came to their end. */
+  readonly rounds: number;
+  /** Tables that are damaged. */
+  readonly damaged: readonly ScrubDamage[];
 }
 
 /** Background work that the floors above do on the engine's thread: it is seen among the jobs, and keeps to their budget. */
@@ -452,6 +493,8 @@ export interface Engine {
   stats(): EngineStats;
   /** Background jobs that are not over; with `ended`, the last 32 that are, the newest first. */
   jobs(options?: { ended?: boolean }): readonly JobInfo[];
+  /** How far the scrub is, and what it has found. */
+  scrub(): ScrubStatus;
   /**
    * Begins background work of the floors above; end it.
    * @param bytes  that it has to go through, estimated; absent: nobody knows

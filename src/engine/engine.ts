@@ -35,6 +35,7 @@ import {
   type RecoveryReport,
   type ScanCursor,
   type ScanRange,
+  type ScrubStatus,
   type Snapshot,
   type Tree,
   type TreeOptions,
@@ -65,6 +66,7 @@ import { recover } from "./recovery.ts";
 import { Removals } from "./removals.ts";
 import { Reserve } from "./reserve.ts";
 import { LiveCursor, liveRange } from "./scan.ts";
+import { Scrubber } from "./scrub/mod.ts";
 import { Arenas } from "./memtable/mod.ts";
 import { RowCache } from "./row_cache/mod.ts";
 import { BlockCache, checkTableOptions } from "./sstable/mod.ts";
@@ -131,6 +133,7 @@ class LsmEngine implements Engine {
   readonly #reserve: Reserve;
   readonly #tables: TableStore;
   #checkpoints!: Checkpoints;
+  #scrubber!: Scrubber;
   readonly #coldReads: ColdReads;
   readonly #reads: Reads;
   #lock: DiskLock | undefined;
@@ -234,6 +237,7 @@ class LsmEngine implements Engine {
       await this.#recover();
     } catch (error) {
       // The caller needs this error, not what closing a half open directory would add.
+      await this.#scrubber?.close();
       await this.#maintenance?.stop();
       await Promise.allSettled([this.#log?.close(), this.#manifest?.close()]);
       await this.#removals.settle();
@@ -281,6 +285,20 @@ class LsmEngine implements Engine {
       jobs: this.#maintenance.jobs,
       flush: () => this.flush(),
       closed: () => this.#closed,
+    });
+    this.#scrubber = new Scrubber({
+      runtime: this.#runtime,
+      files,
+      options: this.#options.scrub,
+      key,
+      manifest: this.#manifest,
+      trees: this.#trees,
+      log: () => this.#log!,
+      jobs: this.#maintenance.jobs,
+      holds: () => this.#maintenance.busy,
+      flush: () => this.flush(),
+      schedule: (tree) => this.#maintenance.schedule(tree),
+      noted: (error) => this.#noted(error),
     });
     const { state } = this.#manifest;
     const isNew = state.nextFile === 1;
@@ -388,6 +406,8 @@ class LsmEngine implements Engine {
       ms: Math.round(this.#recovery.elapsedMs),
     });
     this.#makeRoom = () => this.#reserve.release();
+    // Before anything is compacted: a damaged table must not be.
+    this.#scrubber.start();
     this.#maintenance.relieve();
     this.#tick();
     this.#reserve.keep();
@@ -814,6 +834,7 @@ class LsmEngine implements Engine {
     const rows = this.#rows.stats;
     const { flusher, compactor, counts, jobs } = this.#maintenance;
     const workers = this.#runtime.workers.stats();
+    const scrub = this.#scrubber.status();
     return {
       lastSequence: this.#lastSeq,
       walBytes: log.bytes,
@@ -873,11 +894,21 @@ class LsmEngine implements Engine {
       jobLatencyMs: Math.round(workers.latencyMsSum),
       jobLatencyMsMax: Math.round(workers.latencyMsMax),
       compactionPendingBytes: sum([...this.#trees.values()], (tree) => tree.pendingBytes),
+      scrubRounds: scrub.rounds,
+      scrubFiles: this.#scrubber.files,
+      scrubBytes: this.#scrubber.bytes,
+      scrubSkippedFiles: this.#scrubber.skipped,
+      scrubDamagedTables: scrub.damaged.length,
+      scrubLate: scrub.late ? 1 : 0,
     };
   }
 
   jobs({ ended = false }: { ended?: boolean } = {}): readonly JobInfo[] {
     return ended ? this.#maintenance.jobs.ended() : this.#maintenance.jobs.active();
+  }
+
+  scrub(): ScrubStatus {
+    return this.#scrubber.status();
   }
 
   activity(kind: "transfer", tree: Tree, bytes?: number): Activity {
@@ -943,6 +974,7 @@ class LsmEngine implements Engine {
     await this.#warming;
     await this.#reserve.close();
     await this.#checkpoints.settle();
+    await this.#scrubber.close();
     if (flushMs > 0 && this.poisoned === undefined) await this.#maintenance.flushForStop(flushMs);
     this.#tables.close();
     await this.#maintenance.stop();

@@ -1,7 +1,7 @@
 /**
  * File names of a data directory, and the rules for reading them back.
  *
- *     data/  LOCK  CURRENT  MANIFEST-000007  WARM  RESERVE          IDENTITY is the node's
+ *     data/  LOCK  CURRENT  MANIFEST-000007  WARM  SCRUB  RESERVE          IDENTITY is the node's
  *            wal/000123.wal   wal/archive/000122-1767225600000.wal   tenants/<tree>/000045.sst   quarantine/000122.wal
  *            snapshots/<name>/   RESTORING
  *
@@ -36,6 +36,13 @@ export class Files {
   }
   get warmTemp(): string {
     return `${this.root}/WARM.tmp`;
+  }
+  /** How far the scrub is. */
+  get scrub(): string {
+    return `${this.root}/SCRUB`;
+  }
+  get scrubTemp(): string {
+    return `${this.root}/SCRUB.tmp`;
   }
   /** Ballast for a full disk. */
   get reserve(): string {

@@ -19,13 +19,14 @@ import {
 } from "./files.ts";
 import { applyEdits, ManifestState, readCurrent, readManifest } from "./manifest/mod.ts";
 import { type TableKey, TableReader } from "./sstable/mod.ts";
+import { loadScrub } from "./scrub/mod.ts";
 import { loadWarm } from "./warm.ts";
 import { findSegments, readSegment, replaySegment, type ReplayVisitor } from "./wal/mod.ts";
 
 /** What `check` says of one file. */
 export interface FileReport {
   readonly file: string;
-  readonly kind: "current" | "manifest" | "wal" | "archive" | "sstable" | "warm";
+  readonly kind: "current" | "manifest" | "wal" | "archive" | "sstable" | "warm" | "scrub";
   /** Edits, log records or table entries that were read. */
   readonly items: number;
   /** What is wrong; undefined when nothing is. */
@@ -171,6 +172,21 @@ export async function checkDirectory(
           return 0;
         }
       }, () => lost);
+    }
+    if (disk.stat(files.scrub) !== undefined) {
+      let said: string | undefined;
+      await attempt(files.scrub, "scrub", () => {
+        try {
+          const { damaged } = loadScrub(disk, files);
+          if (damaged.size > 0) said = `it names ${damaged.size} tables that were found damaged`;
+          return damaged.size;
+        } catch (error) {
+          // Whoever loses it loses nothing but work.
+          if (!(error instanceof PairError)) throw error;
+          said = `the scrub begins anew: ${error.message}`;
+          return 0;
+        }
+      }, () => said);
     }
     const flushed = [...state.trees.values()].map((tree) => tree.flushedSeq);
     const explained = reports.some(({ kind, problem }) => kind === "wal" && problem !== undefined);

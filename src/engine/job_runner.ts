@@ -63,7 +63,7 @@ export class Job implements Activity {
   readonly #ended: (job: Job, error: unknown) => void;
   readonly #startedAtMs: number;
   /** Bytes that parts of it which are over have gone through. */
-  #done: number;
+  #done = 0;
   #begun = false;
   #over = false;
   #pays = false;
@@ -73,7 +73,6 @@ export class Job implements Activity {
   constructor(
     id: number,
     plan: JobPlan,
-    done: number,
     parts: JobParts,
     throttle: Throttle,
     ended: (job: Job, error: unknown) => void,
@@ -81,17 +80,20 @@ export class Job implements Activity {
     this.id = id;
     this.plan = plan;
     this.bytes = plan.bytes;
-    this.#done = done;
     this.#parts = parts;
     this.#throttle = throttle;
     this.#ended = ended;
     this.#startedAtMs = parts.runtime.clock.wallMs();
   }
 
+  /** Bytes that it has gone through. */
+  get bytesDone(): number {
+    return this.#done + this.#monitored();
+  }
+
   /** How far it is. */
   info(): JobInfo {
     const { kind, tree, level, outputLevel, inputs } = this.plan;
-    const done = this.#done + this.#monitored();
     return {
       id: this.id,
       kind,
@@ -104,7 +106,7 @@ export class Job implements Activity {
       endedAtMs: undefined,
       bytes: this.bytes,
       // Blocks may be read twice, and estimates are rough: nobody is told of more than all.
-      bytesDone: Math.min(done, this.bytes ?? Infinity),
+      bytesDone: Math.min(this.bytesDone, this.bytes ?? Infinity),
       error: undefined,
     };
   }
@@ -199,9 +201,8 @@ export class Jobs {
 
   /**
    * Begins a job, which is seen and counted until it is ended.
-   * @param done  bytes that it has gone through already, where it goes on with what was begun before
    */
-  start(plan: JobPlan, done = 0): Job {
+  start(plan: JobPlan): Job {
     const ended = (job: Job, error: unknown) => {
       this.#active.delete(job);
       if (error === undefined) this.completed++;
@@ -214,7 +215,7 @@ export class Jobs {
       });
       if (this.#endedJobs.length > ENDED_KEPT) this.#endedJobs.shift();
     };
-    const job = new Job(this.#nextId++, plan, done, this.#parts, this.throttle, ended);
+    const job = new Job(this.#nextId++, plan, this.#parts, this.throttle, ended);
     this.#active.add(job);
     return job;
   }

@@ -6,10 +6,11 @@ import type { Disk } from "../runtime/mod.ts";
 import type { MergeOperator } from "./api.ts";
 import { type FileJob, runFileJob, runSyncJob, type SyncJob } from "./checkpoint/mod.ts";
 import { runTableJob, type TableJob } from "./compaction/mod.ts";
+import { runScrubJob, type ScrubJob } from "./scrub/mod.ts";
 import { supervisedDisk } from "./job_monitor.ts";
 
 /** A message to a worker. */
-export type EngineJob = TableJob | FileJob | SyncJob;
+export type EngineJob = TableJob | FileJob | SyncJob | ScrubJob;
 
 /**
  * Carries out one job; what a worker's handler calls.
@@ -23,6 +24,7 @@ export function runEngineJob(
   waits = false,
 ): unknown {
   if (job.type === "files") return runFileJob(supervisedDisk(disk, job, waits), job);
+  if (job.type === "scrub") return runScrubJob(disk, job, waits);
   if (job.type === "sync") return runSyncJob(disk, job);
   return runTableJob(disk, operators, job, waits);
 }

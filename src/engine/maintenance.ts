@@ -85,6 +85,12 @@ export class Maintenance {
     return this.#jobs;
   }
 
+  /** What keeps others from the disk at present; undefined when nothing does. */
+  get busy(): string | undefined {
+    if (this.throttle.behind) return "compactions that are behind";
+    return this.compactor.paused ? "memory" : undefined;
+  }
+
   /** What has become of jobs. */
   get counts(): { pending: number; completed: number; failed: number } {
     const { completed, failed } = this.#jobs;

@@ -56,6 +56,13 @@ export {
   type GuardOptions,
 } from "./options.ts";
 export type { SharedMemtable } from "./memtable/mod.ts";
+export type {
+  QuietHours,
+  ScrubJob,
+  ScrubOptions,
+  ScrubPosition,
+  ScrubTarget,
+} from "./scrub/mod.ts";
 export type { RowCacheWeights } from "./row_cache/mod.ts";
 export type {
   Compression,

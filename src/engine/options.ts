@@ -4,6 +4,7 @@
  * @module
  */
 import { DEFAULT_WEIGHTS, type RowCacheWeights } from "./row_cache/mod.ts";
+import type { ScrubOptions } from "./scrub/mod.ts";
 import type { LevelTableOptions } from "./sstable/mod.ts";
 import type { LogOptions } from "./wal/mod.ts";
 
@@ -80,6 +81,7 @@ export interface EngineOptions {
   /** Encryption at rest: a key of 32 bytes. What is written from now on is encrypted; undefined: nothing is. */
   readonly encryption?: { readonly key: Uint8Array } | undefined;
   readonly guards: GuardOptions;
+  readonly scrub: ScrubOptions;
   /**
    * Memory of memtables, block cache and row cache together; 0: what they may have each, in sum, and two
    * memtables. Less than that makes each of them smaller in proportion.
@@ -135,6 +137,7 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   memoryBudget: 0,
   maxOpenFiles: 1000,
   reserve: 0,
+  scrub: { intervalMs: 168 * 3_600_000, quietHours: undefined },
   guards: { throttle: 0, pendingSlowdown: 64 * 2 ** 30, pendingStop: 256 * 2 ** 30 },
 };
 

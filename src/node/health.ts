@@ -41,6 +41,8 @@ const BUSY = 0.9;
 const FAILING = 0.1;
 /** ...of at least so many: one that failed of three says nothing. */
 const CALLS_JUDGED_MIN = 20;
+/** Damaged tables that are named one by one. */
+const DAMAGED_NAMED_MAX = 8;
 
 /** Losses that are named one by one; the rest is counted. */
 const LOSSES_NAMED_MAX = 8;
@@ -79,6 +81,7 @@ export class HealthMonitor {
       ...this.#judgeLog(),
       ...this.#judgeRecovery(),
       ...this.#judgeFiles(stats),
+      ...this.#judgeScrub(),
       ...this.#judgeJobs(),
       ...this.#judgeDisk(metrics),
       ...this.#judgeMemory(metrics),
@@ -166,6 +169,17 @@ export class HealthMonitor {
     if (compactionsStopped > 0) {
       reasons.push(`tenants that a damaged table keeps from compaction: ${compactionsStopped}`);
     }
+    return reasons;
+  }
+
+  /** A damaged table is there until somebody repairs it. */
+  #judgeScrub(): readonly string[] {
+    const { damaged } = this.#sources.engine.scrub();
+    const reasons = damaged.slice(0, DAMAGED_NAMED_MAX).map(({ file, problem }) =>
+      `a scrub found ${file} damaged: ${problem}`
+    );
+    const unnamed = damaged.length - reasons.length;
+    if (unnamed > 0) reasons.push(`a scrub found ${unnamed} more tables damaged`);
     return reasons;
   }
 

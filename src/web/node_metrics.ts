@@ -144,6 +144,8 @@ const GAUGES = [
   "compactionPendingBytes",
   "watchers",
   "watchHistoryBytes",
+  "scrubDamagedTables",
+  "scrubLate",
 ];
 
 /** A figure of the engine that the status does not have by itself. */

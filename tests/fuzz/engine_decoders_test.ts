@@ -52,6 +52,7 @@ import {
   segmentCipher,
   TYPE_BATCH,
 } from "../../src/engine/wal/format.ts";
+import { decodeScrub, encodeScrub } from "../../src/engine/scrub/state.ts";
 import { decodeWarm, encodeWarm } from "../../src/engine/warm.ts";
 import { findSegments, IGNORE, readSegment, replaySegment } from "../../src/engine/wal/mod.ts";
 import {
@@ -366,6 +367,24 @@ fuzz("WARM", WARM, (bytes, random) => {
   for (const { blocks } of decodeWarm("WARM", bytes)) {
     assert.ok(blocks.every((block, i) => i === 0 || block > blocks[i - 1]), "ascending");
   }
+});
+
+// ---- how far a scrub is
+
+const SCRUB = encodeScrub({
+  startedAtMs: 1_767_225_600_000,
+  end: 124,
+  position: 45,
+  rounds: 3,
+  damaged: new Map([[12, "damaged"], [40, ""]]),
+});
+
+fuzz("SCRUB", SCRUB, (bytes, random) => {
+  if (random.below(2) === 0 && bytes.length >= 20) {
+    putU32(bytes, 12, bytes.length - 20);
+    putU32(bytes, 16, crc32c(bytes, 20, bytes.length));
+  }
+  decodeScrub("SCRUB", bytes);
 });
 
 // ---- tables

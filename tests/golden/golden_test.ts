@@ -23,6 +23,7 @@ import {
 } from "../../src/engine/mod.ts";
 import { decodeFooter, FOOTER_SIZE } from "../../src/engine/sstable/format.ts";
 import { type Compression, COMPRESSIONS, TableReader } from "../../src/engine/sstable/mod.ts";
+import { decodeScrub, encodeScrub } from "../../src/engine/scrub/state.ts";
 import { decodeWarm, type WarmTable } from "../../src/engine/warm.ts";
 import { readSegment } from "../../src/engine/wal/mod.ts";
 import { decodeVersions, encodeVersions, utf8 } from "../../src/model/mod.ts";
@@ -186,9 +187,9 @@ for (const { version, name, path, options, key } of STORES) {
       const torn = reports.filter((report) => report.note !== undefined);
       assert.equal(torn.length, name === "torn" ? 1 : 0);
       for (const { kind, note } of torn) assert.match(`${kind}: ${note}`, /wal: a crash tore its last/);
-      // CURRENT, the manifest, the log; and each table, segment and WARM.
+      // CURRENT, the manifest, the log; and each table, segment, WARM and SCRUB.
       const own = [...files.keys()].filter((file) =>
-        /^(tenants\/[^/]+\/\d+\.sst|wal\/(archive\/)?\d+(-\d+)?\.wal|WARM)$/.test(`/${file}`.slice(inner.length + 1))
+        /^(tenants\/[^/]+\/\d+\.sst|wal\/(archive\/)?\d+(-\d+)?\.wal|WARM|SCRUB)$/.test(`/${file}`.slice(inner.length + 1))
       );
       assert.equal(reports.length, 3 + own.length);
     }
@@ -449,4 +450,17 @@ Deno.test("golden stores stay small", () => {
     for (const content of readFolder(goldenFolder(version)).values()) bytes += content.length;
     assert.ok(bytes < 100 * 1024, `v${version} has ${bytes} bytes`);
   }
+});
+
+Deno.test("golden v2/SCRUB: how far a scrub was, and what it had found", () => {
+  const bytes = Deno.readFileSync(`${goldenFolder(2)}/SCRUB`);
+  const state = decodeScrub("SCRUB", bytes);
+  assert.deepEqual(state, {
+    startedAtMs: 1_767_225_600_000,
+    end: 124,
+    position: 45,
+    rounds: 3,
+    damaged: new Map([[12, "checksum"], [40, "order"]]),
+  });
+  assert.deepEqual(encodeScrub(state), bytes);
 });

@@ -54,6 +54,8 @@ const OPERATORS: readonly MergeOperator[] = [appendOperator, mortalOperator, rec
 /** Everything small: a few dozen writes flush, a few flushes compact. */
 export const SMALL: EngineOptions = {
   ...DEFAULT_ENGINE_OPTIONS,
+  // Its tests say when.
+  scrub: { intervalMs: 0, quietHours: undefined },
   memtableSize: 2048,
   table: { ...DEFAULT_ENGINE_OPTIONS.table, blockSize: 256, falsePositives: 0.05 },
   blockCacheSize: 4096,

@@ -28,6 +28,8 @@ import {
   type RecoveryReport,
   type ScanCursor,
   type ScanRange,
+  type ScrubDamage,
+  type ScrubStatus,
   type Snapshot,
   type Tree,
   type TreeOptions,
@@ -420,7 +422,31 @@ export class MemoryEngine implements Engine {
       jobLatencyMs: 0,
       jobLatencyMsMax: 0,
       compactionPendingBytes: 0,
+      scrubRounds: 0,
+      scrubFiles: 0,
+      scrubBytes: 0,
+      scrubSkippedFiles: 0,
+      scrubDamagedTables: 0,
+      scrubLate: 0,
       ...this.figures,
+    };
+  }
+
+  /** What its scrub has found. */
+  damaged: ScrubDamage[] = [];
+
+  scrub(): ScrubStatus {
+    return {
+      intervalMs: 0,
+      running: false,
+      startedAtMs: 0,
+      nextAtMs: undefined,
+      late: false,
+      waitsFor: undefined,
+      bytes: undefined,
+      bytesDone: 0,
+      rounds: 0,
+      damaged: this.damaged,
     };
   }
 

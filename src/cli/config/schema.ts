@@ -417,7 +417,7 @@ const compaction = z.strictObject({
     { default: "256GiB", min: "2MiB", max: "64TiB" },
   ),
   throttle: number(
-    "Megabytes a second of all work in the background: what flushes and compactions write, what snapshots copy and digest, what transfers read. Flushes go first, all others share it evenly. 0: no limit. 50 leaves a slow disk to its readers. It does not hold while a node stops.",
+    "Megabytes a second of all work in the background: what flushes and compactions write, what snapshots copy and digest, what scrubs and transfers read. Flushes go first, scrubs last unless they are late, all others share it evenly. 0: no limit. 50 leaves a slow disk to its readers. It does not hold while a node stops.",
     { default: 0, min: 0, max: 100_000 },
   ),
   workers: integer("Threads for compactions; flushes have one more.", {
@@ -462,6 +462,22 @@ const snapshot = z.strictObject({
 }).superRefine(({ interval }, context) => {
   if (interval === 0 || interval >= 60_000) return;
   context.addIssue({ code: "custom", path: ["interval"], message: "must be 0 or 1m and more" });
+});
+
+/** Verifying what is on disk, again and again. */
+const scrub = z.strictObject({
+  interval: duration(
+    "Time within which every table and log segment is read and verified. It reads all data once in three quarters of this, spread over a quarter. 0ms: never.",
+    { default: "168h", min: "0ms", max: "8760h" },
+  ),
+  quiet_hours: text(
+    "Hours of the day, in UTC, in which it rests, such as 08:00-18:00; empty: none. Where it is late for them it hurries after them.",
+    {
+      default: "",
+      pattern: /^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$/,
+      expects: "two times of the day with a hyphen, such as 22:00-06:30, or empty",
+    },
+  ),
 });
 
 /** Tenants. */
@@ -542,6 +558,7 @@ export const SECTIONS = {
   cache: { title: "Memory for reads", schema: cache },
   compaction: { title: "Merging tables in the background", schema: compaction },
   snapshot: { title: "Snapshots by a schedule", schema: snapshot },
+  scrub: { title: "Verifying what is on disk in the background", schema: scrub },
   tenant: { title: "Tenants", schema: tenant },
   watch: { title: "Watching keys", schema: watch },
   idempotency: { title: "Writes that clients want applied once", schema: idempotency },
@@ -566,6 +583,7 @@ export const configSchema = z.strictObject({
   cache: cache.prefault({}),
   compaction: compaction.prefault({}),
   snapshot: snapshot.prefault({}),
+  scrub: scrub.prefault({}),
   tenant: tenant.prefault({}),
   watch: watch.prefault({}),
   idempotency: idempotency.prefault({}),

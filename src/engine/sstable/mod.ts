@@ -14,7 +14,14 @@ export {
   tableOptionsFor,
 } from "./options.ts";
 export { decodeProperties, encodeProperties, type TableProperties } from "./properties.ts";
-export { checkTableFormat, provesKey, TableReader, verifyTableFile } from "./reader.ts";
+export {
+  checkTableFormat,
+  provesKey,
+  TableReader,
+  verifyTableFile,
+  verifyTablePart,
+} from "./reader.ts";
+export type { BodyPart } from "./section_reader.ts";
 export type { TableKey } from "./sealing.ts";
 export { type TableCursor } from "./table_cursor.ts";
 export { type FinishedTable, type TableTimes, TableWriter } from "./writer.ts";

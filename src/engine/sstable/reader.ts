@@ -17,7 +17,13 @@ import { BlockIndex, PartitionView } from "./index.ts";
 import { decodeProperties, type TableProperties } from "./properties.ts";
 import type { ReadAhead } from "./read_ahead.ts";
 import type { TableKey } from "./sealing.ts";
-import { readFooter, SectionReader, verifyBody } from "./section_reader.ts";
+import {
+  type BodyPart,
+  readFooter,
+  SectionReader,
+  verifyBody,
+  verifyBodyPart,
+} from "./section_reader.ts";
 import { TableCursor } from "./table_cursor.ts";
 
 /**
@@ -73,6 +79,25 @@ export function verifyTableFile(disk: Disk, path: string, number: number): void 
   const file = disk.openRead(path);
   try {
     verifyBody(file, readFooter(file, number));
+  } finally {
+    file.close();
+  }
+}
+
+/**
+ * The same, a part at a time; see `verifyBodyPart`.
+ * @throws PairError ChecksumFailed or CorruptedData when the table is damaged, SSTableFailed; DiskError
+ */
+export function verifyTablePart(
+  disk: Disk,
+  path: string,
+  number: number,
+  from: BodyPart,
+  bytesMax: number,
+): BodyPart | undefined {
+  const file = disk.openRead(path);
+  try {
+    return verifyBodyPart(file, readFooter(file, number), from, bytesMax);
   } finally {
     file.close();
   }

@@ -150,17 +150,42 @@ export function readFooter(file: ReadFile, table: number): Footer {
  * Checks the checksum of a whole table; no key is needed. What format 1 does not have, passes.
  * @throws PairError ChecksumFailed; SSTableFailed when the disk fails
  */
-export function verifyBody(file: ReadFile, { body }: Footer): void {
-  if (body === undefined) return;
+export function verifyBody(file: ReadFile, footer: Footer): void {
+  verifyBodyPart(file, footer, { offset: 0, crc: 0 }, Infinity);
+}
+
+/** How far a table's bytes were read, and their checksum up to there. */
+export interface BodyPart {
+  readonly offset: number;
+  readonly crc: number;
+}
+
+/**
+ * The same, a part at a time.
+ * @param from      where to begin, at first 0 and 0
+ * @param bytesMax  bytes to read, about
+ * @returns where to go on; undefined at the end, when all is well
+ */
+export function verifyBodyPart(
+  file: ReadFile,
+  { body }: Footer,
+  { offset, crc }: BodyPart,
+  bytesMax: number,
+): BodyPart | undefined {
+  if (body === undefined) return undefined;
   const end = file.size - FOOTER_SIZE;
   const bytes = new Uint8Array(Math.min(WHOLE_STEP, end));
-  let found = 0;
-  for (let at = 0; at < end; at += bytes.length) {
+  let found = crc;
+  let at = offset;
+  while (at < end) {
+    if (at - offset >= bytesMax) return { offset: at, crc: found };
     const part = bytes.subarray(0, Math.min(bytes.length, end - at));
     readAll(file, part, at);
     found = crc32c(part, 0, part.length, found);
+    at += part.length;
   }
   if (found !== body) throw checksumFailed(file.path, 0, end, found, body);
+  return undefined;
 }
 
 function readAll(file: ReadFile, into: Uint8Array, offset: number): void {

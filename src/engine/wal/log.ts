@@ -85,8 +85,8 @@ export interface Segment {
   /** The last sequence in it; while it is written, the last one so far. */
   lastSeq: number;
   bytes: number;
-  /** Recovery found loss in it: it is kept aside when it is no longer needed. */
-  readonly damaged: boolean;
+  /** Recovery or a scrub found damage in it: it is kept aside when it is no longer needed. */
+  damaged: boolean;
 }
 
 /** What the log needs from the engine. */
@@ -343,17 +343,26 @@ export class Log {
     while (this.#holds === 0 && this.segments.length > 1 && this.segments[0].number < number) {
       const [segment] = this.segments;
       const path = this.#files.segment(segment.number);
-      if (segment.damaged) {
-        this.#disk.makeDir(this.#files.quarantineDir);
-        this.#disk.rename(path, this.#files.quarantined(segment.number));
-        this.#disk.syncDir(this.#files.quarantineDir);
-        this.quarantined++;
-      } else {
+      if (segment.damaged) this.#quarantine(path, segment.number);
+      else {
         this.archive.take(segment.number);
       }
       this.segments.shift();
     }
     this.archive.purge();
+  }
+
+  /** Moves a damaged archived segment into quarantine. @throws DiskError */
+  quarantineArchived(path: string, number: number): void {
+    this.#quarantine(path, number);
+    this.archive.purge();
+  }
+
+  #quarantine(path: string, number: number): void {
+    this.#disk.makeDir(this.#files.quarantineDir);
+    this.#disk.rename(path, this.#files.quarantined(number));
+    this.#disk.syncDir(this.#files.quarantineDir);
+    this.quarantined++;
   }
 
   /** Writes what is queued and a close frame, syncs, closes. */

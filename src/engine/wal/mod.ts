@@ -15,3 +15,4 @@ export {
   type ReplayVisitor,
 } from "./replay.ts";
 export type { RecordCursor } from "./records.ts";
+export { predecessorOf, verifySegmentPart } from "./verify.ts";

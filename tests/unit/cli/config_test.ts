@@ -143,12 +143,15 @@ const EDGES: [path: string, least: string, most: string, below: string, above: s
   ["compaction.pending_stop", "65GiB", "64TiB", "2097151", "70368744177665"],
   ["compaction.throttle", "0", "100000", "-1", "100001"],
   ["compaction.workers", "1", "64", "0", "65"],
+  ["snapshot.interval", "0ms", "8760h", "-1ms", "8761h"],
+  ["snapshot.keep", "1", "1000", "0", "1001"],
+  ["scrub.interval", "0ms", "8760h", "-1ms", "31536000001ms"],
   ["watch.max_watchers", "1", "100000", "0", "100001"],
   ["watch.history_size", "64KiB", "16GiB", "65535", "17179869185"],
   ["watch.linger", "0", "24h", "-1", "86400001"],
+  ["idempotency.max_writes", "1", "100000000", "0", "100000001"],
+  ["idempotency.max_age", "1s", "365d", "999ms", "366d"],
   ["slow_operations.threshold", "0ms", "1h", "-1ms", "3600001ms"],
-  ["snapshot.interval", "0ms", "8760h", "-1ms", "8761h"],
-  ["snapshot.keep", "1", "1000", "0", "1001"],
 ];
 
 Deno.test("every option with bounds takes its edges and refuses what is beyond, by name and with the range [E24]", () => {
@@ -196,6 +199,9 @@ Deno.test("options that are words refuse other words", () => {
     "sstable.compression_per_level=none zstd",
     "commit_log.sync_mode=sometimes",
     "commit_log.recovery=maybe",
+    "scrub.quiet_hours=8-18",
+    "scrub.quiet_hours=08:00-24:00",
+    "scrub.quiet_hours=08:00",
     "tenant.auto_create=yes",
     "metrics.enabled=1",
     "logging.level=trace",

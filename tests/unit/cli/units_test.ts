@@ -3,6 +3,7 @@ import fc from "fast-check";
 import {
   formatDuration,
   formatSize,
+  parseDayHours,
   parseDuration,
   parseSize,
   roughDuration,
@@ -70,4 +71,10 @@ Deno.test("rough figures are short", () => {
   assert.equal(roughSize(1_300_000_000), "1.21 GiB");
   assert.equal(roughDuration(5), "5ms");
   assert.equal(roughDuration(90_061_000), "1d 1h");
+});
+
+Deno.test("parseDayHours() reads hours of the day, also past midnight; nothing else", () => {
+  assert.deepEqual(parseDayHours("08:00-18:30"), { fromMs: 28_800_000, toMs: 66_600_000 });
+  assert.deepEqual(parseDayHours("22:00-06:00"), { fromMs: 79_200_000, toMs: 21_600_000 });
+  assert.equal(parseDayHours(""), undefined);
 });

@@ -196,6 +196,23 @@ Deno.test("health() is degraded once damage was met, also where files are in qua
   ]);
 });
 
+Deno.test("health() names tables that a scrub found damaged, up to a bound [R6]", () => {
+  const { node, engine } = testNode();
+  engine.damaged = [{
+    file: "tenants/t~1/000012.sst",
+    tree: 1,
+    problem: "its checksum does not fit",
+  }];
+  const { status, reasons } = node.health();
+  assert.equal(status, "degraded");
+  assert.deepEqual(reasons, [
+    "a scrub found tenants/t~1/000012.sst damaged: its checksum does not fit",
+  ]);
+  engine.damaged = new Array(20).fill(engine.damaged[0]);
+  assert.equal(node.health().reasons.length, 9);
+  assert.equal(node.health().reasons[8], "a scrub found 12 more tables damaged");
+});
+
 Deno.test("health() is degraded while flushes or compactions keep failing, and names a cause", () => {
   const { node, engine } = testNode();
   const failed = new PairError("SSTableFailed", "Cannot write a table: EACCES");
