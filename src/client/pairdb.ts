@@ -4,7 +4,12 @@
  */
 import { type Client, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-web";
-import { AdminService, type Snapshot as SnapshotMessage } from "../gen/pairdb/v1/admin_pb.ts";
+import {
+  AdminService,
+  type Job as JobMessage,
+  type Scrub as ScrubMessage,
+  type Snapshot as SnapshotMessage,
+} from "../gen/pairdb/v1/admin_pb.ts";
 import {
   type BatchGetItem,
   KeyValueService,
@@ -39,12 +44,15 @@ import type {
   ConnectOptions,
   Deleted,
   Found,
+  Job,
   KeyOptions,
   NodeHealth,
+  NodeJobs,
   NodeStatus,
   PutOptions,
   ScanRange,
   ScanRow,
+  Scrub,
   SlowOperation,
   SlowQuery,
   Snapshot,
@@ -513,6 +521,15 @@ export class AdminCalls {
       await this.#service.deleteSnapshot({ name: toText(name, "snapshot's name") }, call);
     });
   }
+
+  /** What the node does in the background. @param options  `ended`: also the last 32 jobs that are over */
+  listJobs(options: CallOptions & { ended?: boolean } = {}): Promise<NodeJobs> {
+    const { ended = false, ...rest } = options;
+    return this.#calls.unary(rest, async (call) => {
+      const { jobs, scrub } = await this.#service.listJobs({ ended }, call);
+      return { jobs: jobs.map(fromJob), scrub: fromScrub(scrub) };
+    });
+  }
 }
 
 /** Quotas have the same names here and in messages. */
@@ -631,6 +648,47 @@ function fromEvent(event: WatchEventMessage): WatchEvent {
         `Cannot read the answer: an event has the type ${event.type}`,
       );
   }
+}
+
+function fromJob(job: JobMessage): Job {
+  const endedAtMs = fromInt64(job.endedAt);
+  return {
+    id: fromInt64(job.id),
+    kind: job.kind,
+    tenant: job.tenantId,
+    state: job.state,
+    level: job.level,
+    outputLevel: job.outputLevel,
+    inputs: job.inputs.map(fromInt64),
+    startedAtMs: fromInt64(job.startedAt),
+    endedAtMs: endedAtMs === 0 ? undefined : endedAtMs,
+    bytes: job.bytes === undefined ? undefined : fromInt64(job.bytes),
+    bytesDone: fromInt64(job.bytesDone),
+    rate: job.rate,
+    etaMs: job.etaMs === undefined ? undefined : fromInt64(job.etaMs),
+    error: job.error,
+  };
+}
+
+function fromScrub(scrub: ScrubMessage | undefined): Scrub {
+  if (scrub === undefined) {
+    throw new PairError("Internal", "Cannot read the answer: it has no scrub");
+  }
+  const nextAtMs = fromInt64(scrub.nextAt);
+  return {
+    intervalMs: fromInt64(scrub.intervalMs),
+    running: scrub.running,
+    startedAtMs: fromInt64(scrub.startedAt),
+    nextAtMs: nextAtMs === 0 ? undefined : nextAtMs,
+    late: scrub.late,
+    waitsFor: scrub.waitsFor,
+    rounds: fromInt64(scrub.rounds),
+    damaged: scrub.damaged.map(({ file, tenantId, problem }) => ({
+      file,
+      tenant: tenantId,
+      problem,
+    })),
+  };
 }
 
 function fromSnapshot(snapshot: SnapshotMessage | undefined): Snapshot {

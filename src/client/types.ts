@@ -377,6 +377,70 @@ export interface SnapshotVerified {
   readonly problems: readonly { readonly file: string; readonly problem: string }[];
 }
 
+/** Work that a node does in the background. */
+export interface Job {
+  /** Its number since the node opened. */
+  readonly id: number;
+  /** `flush`, `compaction`, `scrub`, `snapshot` or `transfer`. */
+  readonly kind: string;
+  /** Whose data it is about; empty: all tenants'. */
+  readonly tenant: string;
+  /** `pending`, `running`, `completed` or `failed`. */
+  readonly state: string;
+  /** The level that is relieved; -1 where that is none. */
+  readonly level: number;
+  /** Where it goes; -1 where that is none. */
+  readonly outputLevel: number;
+  /** Numbers of the input tables. */
+  readonly inputs: readonly number[];
+  /** When it was submitted, ms since 1970. */
+  readonly startedAtMs: number;
+  /** When it was over; undefined while it is not. */
+  readonly endedAtMs: number | undefined;
+  /** Bytes that it has to go through, estimated; undefined when nobody knows. */
+  readonly bytes: number | undefined;
+  /** How many of them it has. */
+  readonly bytesDone: number;
+  /** Bytes a second since its submission. */
+  readonly rate: number;
+  /** Milliseconds that are left at this rate; undefined when nobody knows. */
+  readonly etaMs: number | undefined;
+  /** What it failed with; empty when it did not. */
+  readonly error: string;
+}
+
+/** How far a node's scrub is, which verifies every file again and again. */
+export interface Scrub {
+  /** Every file is verified within this time, in ms; 0: none is. */
+  readonly intervalMs: number;
+  /** Whether a round is under way. */
+  readonly running: boolean;
+  /** When the last round began, ms since 1970; 0: there was none. */
+  readonly startedAtMs: number;
+  /** When the next begins; undefined while one is under way, or none is to come. */
+  readonly nextAtMs: number | undefined;
+  /** Whether the round takes longer than it may. */
+  readonly late: boolean;
+  /** Why it does not go on at present; empty when it does. */
+  readonly waitsFor: string;
+  /** Rounds that came to their end. */
+  readonly rounds: number;
+  /** Tables that are damaged, and there still. */
+  readonly damaged: readonly {
+    readonly file: string;
+    readonly tenant: string;
+    readonly problem: string;
+  }[];
+}
+
+/** What a node does in the background. */
+export interface NodeJobs {
+  /** Those that are not over, then those that are, the newest first. */
+  readonly jobs: readonly Job[];
+  /** How far its scrub is. */
+  readonly scrub: Scrub;
+}
+
 /** What a node is and holds. */
 export interface NodeStatus {
   /** The node's name. */

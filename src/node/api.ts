@@ -4,7 +4,7 @@
  * throws a PairError, but for a write whose log fails: see {@link WriteWatch}.
  * @module
  */
-import type { TreeOptions } from "../engine/mod.ts";
+import type { JobInfo, ScrubStatus, TreeOptions } from "../engine/mod.ts";
 import type { Key, TokenRange, VectorClock, Version } from "../model/mod.ts";
 
 /** One version of a key, as reads return it. */
@@ -405,6 +405,32 @@ export interface SnapshotProblem {
   readonly problem: string;
 }
 
+/** Work in the background. */
+export interface NodeJob extends Omit<JobInfo, "tree"> {
+  /** Undefined: all tenants. */
+  readonly tenant: string | undefined;
+  /** Bytes a second since its submission. */
+  readonly rate: number;
+  /** What is left at this rate, in ms; undefined when nobody knows. */
+  readonly etaMs: number | undefined;
+}
+
+/** A table that the scrub has found damaged. */
+export interface DamagedTable {
+  readonly file: string;
+  /** Empty when it was dropped meanwhile. */
+  readonly tenant: string;
+  /** What is wrong, for people. */
+  readonly problem: string;
+}
+
+/** What a node does in the background. */
+export interface NodeJobs {
+  /** Those that are not over, then those that are, the newest first. */
+  readonly jobs: readonly NodeJob[];
+  readonly scrub: Omit<ScrubStatus, "damaged"> & { readonly damaged: readonly DamagedTable[] };
+}
+
 /**
  * One storage node. Limits (key 1 KiB, value 10 MiB, batch 1000 items) are in `src/model/limits.ts`. Where a
  * tenant has used up a quota of its own, what reads or writes its keys throws ResourceExhausted (2008) with the
@@ -547,6 +573,8 @@ export interface StorageNode {
   createSnapshot(name: string): Promise<SnapshotMade>;
   /** All snapshots, by name. */
   listSnapshots(): readonly SnapshotInfo[];
+  /** What it does in the background. @param options  `ended`: also the last 32 that are over */
+  listJobs(options?: { ended?: boolean }): NodeJobs;
   /**
    * Reads every byte of a snapshot and compares digests; no problems: it is whole.
    * @throws PairError InvalidArgument (1000) with the detail `reason: not_found`, CorruptedData (2007) when

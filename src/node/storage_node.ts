@@ -26,6 +26,7 @@ import type {
   Health,
   KeyRangeInfo,
   KeyState,
+  NodeJobs,
   NodeStatus,
   PutInput,
   RangeInput,
@@ -58,6 +59,7 @@ import {
   type KeyRange,
   type WatchLimits,
 } from "./changes.ts";
+import { listJobs } from "./jobs.ts";
 import {
   batchRequest,
   checkIdempotencyKey,
@@ -475,6 +477,11 @@ class EngineNode implements StorageNode {
   listSnapshots(): readonly SnapshotInfo[] {
     this.#checkOpen();
     return this.#engine.checkpoints();
+  }
+
+  listJobs({ ended = false }: { ended?: boolean } = {}): NodeJobs {
+    this.#checkOpen();
+    return listJobs(this.#engine, this.#runtime.clock.wallMs(), ended);
   }
 
   async verifySnapshot(

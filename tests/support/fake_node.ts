@@ -21,6 +21,7 @@ import type {
   CompactInput,
   Health,
   KeyRangeInfo,
+  NodeJobs,
   NodeStatus,
   PutInput,
   RangeInput,
@@ -335,6 +336,39 @@ export class FakeNode implements StorageNode {
 
   listSnapshots(): readonly SnapshotInfo[] {
     return [...this.#snapshots.values()];
+  }
+
+  listJobs(): NodeJobs {
+    return {
+      jobs: [{
+        id: 1,
+        kind: "compaction",
+        tenant: "t",
+        state: "running",
+        level: 0,
+        outputLevel: 1,
+        inputs: [12, 13],
+        startedAtMs: 1_767_225_600_000,
+        endedAtMs: undefined,
+        bytes: 3000,
+        bytesDone: 1000,
+        rate: 500,
+        etaMs: 4000,
+        error: undefined,
+      }],
+      scrub: {
+        intervalMs: 604_800_000,
+        running: true,
+        startedAtMs: 1_767_225_600_000,
+        nextAtMs: undefined,
+        late: false,
+        waitsFor: "quiet hours",
+        bytes: undefined,
+        bytesDone: 0,
+        rounds: 3,
+        damaged: [{ file: "tenants/t~1/000012.sst", tenant: "t", problem: "damaged" }],
+      },
+    };
   }
 
   verifySnapshot(name: string): Promise<{ snapshot: SnapshotInfo; problems: SnapshotProblem[] }> {

@@ -241,6 +241,7 @@ export const EXAMPLES: readonly Example[] = [
   ]),
   example(admin.listSnapshots, {}),
   example(admin.verifySnapshot, { name: "monday" }, [unknownSnapshot]),
+  example(admin.listJobs, { ended: true }),
   example(admin.deleteSnapshot, { name: "monday" }, [unknownSnapshot]),
   example(admin.listSlowOperations, { tenantId, withinMs: 60_000n, limit: 5 }, [
     ["a negative time", { withinMs: -1n }, ErrorCode.INVALID_ARGUMENT],

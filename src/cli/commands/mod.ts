@@ -204,6 +204,13 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
     .addOption(
       new Option("--limit <count>", "operations at most").argParser(positiveCount).default(10),
     );
+  remote(
+    program,
+    "jobs",
+    "Print what a node does in the background, and how far its scrub is",
+    async (shell, _args, flags) => (await import("./jobs.ts")).listJobs(shell, flags),
+  )
+    .option("--ended", "also the last jobs that are over");
   const tenant = program.command("tenant").description("Tenants as objects");
   tenantOptions(remote(tenant, "create <tenant>", "Create a tenant", async (
     shell,

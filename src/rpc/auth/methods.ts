@@ -71,6 +71,7 @@ const ADMIN: Rules<typeof AdminService> = {
   verifySnapshot: rule(["operator"], "read"),
   deleteSnapshot: rule(["operator"], "write"),
   listSlowOperations: rule(["operator"], "read", "tenantId"),
+  listJobs: rule(["operator"], "read"),
 };
 
 const HEALTH: Rules<typeof Health> = {

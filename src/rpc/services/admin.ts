@@ -3,7 +3,7 @@
  * @module
  */
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { SnapshotInfo, StorageNode } from "../../node/mod.ts";
+import type { NodeJob, NodeJobs, SnapshotInfo, StorageNode } from "../../node/mod.ts";
 import type { AdminService } from "../../gen/pairdb/v1/admin_pb.ts";
 import { toCount, toSafeCount } from "../convert.ts";
 import type { SlowOperation, SlowOperations } from "../slow_operations.ts";
@@ -82,6 +82,47 @@ export function adminService(
       };
       return { operations: slow.list(query).map(toSlow), slowTotal: BigInt(slow.count) };
     },
+
+    listJobs({ ended }) {
+      const { jobs, scrub } = node.listJobs({ ended });
+      return { jobs: jobs.map(toJob), scrub: toScrub(scrub) };
+    },
+  };
+}
+
+function toJob(job: NodeJob) {
+  return {
+    id: BigInt(job.id),
+    kind: job.kind,
+    tenantId: job.tenant ?? "",
+    state: job.state,
+    level: job.level,
+    outputLevel: job.outputLevel,
+    inputs: job.inputs.map(BigInt),
+    startedAt: BigInt(Math.floor(job.startedAtMs)),
+    endedAt: BigInt(Math.floor(job.endedAtMs ?? 0)),
+    bytes: job.bytes === undefined ? undefined : BigInt(Math.ceil(job.bytes)),
+    bytesDone: BigInt(Math.floor(job.bytesDone)),
+    rate: job.rate,
+    etaMs: job.etaMs === undefined ? undefined : BigInt(job.etaMs),
+    error: job.error ?? "",
+  };
+}
+
+function toScrub(scrub: NodeJobs["scrub"]) {
+  return {
+    intervalMs: BigInt(scrub.intervalMs),
+    running: scrub.running,
+    startedAt: BigInt(scrub.startedAtMs),
+    nextAt: BigInt(Math.ceil(scrub.nextAtMs ?? 0)),
+    late: scrub.late,
+    waitsFor: scrub.waitsFor ?? "",
+    rounds: BigInt(scrub.rounds),
+    damaged: scrub.damaged.map(({ file, tenant, problem }) => ({
+      file,
+      tenantId: tenant,
+      problem,
+    })),
   };
 }
 

@@ -45,6 +45,7 @@ const KEY_READS = ["Get", "BatchGet", "Scan", "Watch"];
 const UPKEEP_READS = [
   ...["Status", "ListSnapshots", "VerifySnapshot", "ListTenants"],
   "ListSlowOperations",
+  "ListJobs",
 ];
 
 const CA = new TestCa("ours");

@@ -61,7 +61,9 @@ function hangingNode(fake: FakeNode): { proxy: StorageNode; begun: string[] } {
 
 const HANGING = EXAMPLES.filter(({ method, usesNode }) =>
   usesNode && method.methodKind === "unary" &&
-  !["HealthCheck", "ListTenants", "Status", "ListSnapshots", "Check"].includes(method.name)
+  !["HealthCheck", "ListTenants", "Status", "ListSnapshots", "ListJobs", "Check"].includes(
+    method.name,
+  )
 );
 
 function timeoutOf(way: Way, ms: number): string {

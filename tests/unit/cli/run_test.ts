@@ -73,6 +73,7 @@ Deno.test("every command has --help and --output", async () => {
     "export",
     "tenant create",
     "tenant update",
+    "jobs",
     "tenant list",
     "tenant drop",
     "status",

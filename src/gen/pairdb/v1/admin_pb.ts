@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pairdb/v1/admin.proto.
  */
 export const file_pairdb_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChVwYWlyZGIvdjEvYWRtaW4ucHJvdG8SCXBhaXJkYi52MSIPCg1TdGF0dXNSZXF1ZXN0Iv4CCg5TdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGc3RhdHVzGAMgASgJEg8KB3JlYXNvbnMYBCADKAkSEQoJdXB0aW1lX21zGAUgASgDEhAKCGRhdGFfZGlyGAYgASgJEg8KB3RlbmFudHMYByABKAUSFgoObWVtdGFibGVfYnl0ZXMYCCABKAMSEQoJd2FsX2J5dGVzGAkgASgDEhQKDHdhbF9zZWdtZW50cxgKIAEoBRITCgt0YWJsZV9ieXRlcxgLIAEoAxIOCgZ0YWJsZXMYDCABKAUSGAoQdGFibGVzX3Blcl9sZXZlbBgNIAMoBRIYChBkaXNrX3RvdGFsX2J5dGVzGA4gASgDEhcKD2Rpc2tfZnJlZV9ieXRlcxgPIAEoAxIVCg1sYXN0X3NlcXVlbmNlGBAgASgDEhEKCXNuYXBzaG90cxgRIAEoBRIWCg5zbmFwc2hvdF9ieXRlcxgSIAEoAyIhCgxGbHVzaFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJIg8KDUZsdXNoUmVzcG9uc2UiTgoOQ29tcGFjdFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEg0KBXN0YXJ0GAIgASgJEgsKA2VuZBgDIAEoCRINCgVwdXJnZRgEIAEoCCIRCg9Db21wYWN0UmVzcG9uc2UiiwEKCFNuYXBzaG90EgwKBG5hbWUYASABKAkSCwoDZGlyGAIgASgJEg8KB25vZGVfaWQYAyABKAkSEAoIc2VxdWVuY2UYBCABKAMSEgoKY3JlYXRlZF9hdBgFIAEoAxINCgVmaWxlcxgGIAEoBRINCgVieXRlcxgHIAEoAxIPCgdwcm9ibGVtGAggASgJIiUKFUNyZWF0ZVNuYXBzaG90UmVxdWVzdBIMCgRuYW1lGAEgASgJIqoBChZDcmVhdGVTbmFwc2hvdFJlc3BvbnNlEiUKCHNuYXBzaG90GAEgASgLMhMucGFpcmRiLnYxLlNuYXBzaG90EhQKDGxpbmtlZF9maWxlcxgCIAEoBRIUCgxjb3BpZWRfYnl0ZXMYAyABKAMSFgoOZGlnZXN0ZWRfYnl0ZXMYBCABKAMSEQoJcGlubmVkX21zGAUgASgBEhIKCmVsYXBzZWRfbXMYBiABKAEiFgoUTGlzdFNuYXBzaG90c1JlcXVlc3QiPwoVTGlzdFNuYXBzaG90c1Jlc3BvbnNlEiYKCXNuYXBzaG90cxgBIAMoCzITLnBhaXJkYi52MS5TbmFwc2hvdCIlChVWZXJpZnlTbmFwc2hvdFJlcXVlc3QSDAoEbmFtZRgBIAEoCSIwCg9TbmFwc2hvdFByb2JsZW0SDAoEZmlsZRgBIAEoCRIPCgdwcm9ibGVtGAIgASgJIm0KFlZlcmlmeVNuYXBzaG90UmVzcG9uc2USJQoIc25hcHNob3QYASABKAsyEy5wYWlyZGIudjEuU25hcHNob3QSLAoIcHJvYmxlbXMYAiADKAsyGi5wYWlyZGIudjEuU25hcHNob3RQcm9ibGVtIiUKFURlbGV0ZVNuYXBzaG90UmVxdWVzdBIMCgRuYW1lGAEgASgJIhgKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2UiUAoZTGlzdFNsb3dPcGVyYXRpb25zUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSEQoJd2l0aGluX21zGAIgASgDEg0KBWxpbWl0GAMgASgFIvMBCg1TbG93T3BlcmF0aW9uEhEKCW9wZXJhdGlvbhgBIAEoCRIOCgZtZXRob2QYAiABKAkSEQoJdGVuYW50X2lkGAMgASgJEgsKA2tleRgEIAEoCRIPCgdrZXlfY3V0GAUgASgIEhAKCGtleV9oYXNoGAYgASgJEgwKBGtleXMYByABKAUSFQoNcmVxdWVzdF9ieXRlcxgIIAEoAxISCgpzdGFydGVkX2F0GAkgASgDEhIKCmVsYXBzZWRfbXMYCiABKAESEQoJd2FpdGVkX21zGAsgASgBEg4KBnNvdXJjZRgMIAEoCRIMCgRjb2RlGA0gASgJIl4KGkxpc3RTbG93T3BlcmF0aW9uc1Jlc3BvbnNlEiwKCm9wZXJhdGlvbnMYASADKAsyGC5wYWlyZGIudjEuU2xvd09wZXJhdGlvbhISCgpzbG93X3RvdGFsGAIgASgDMpsFCgxBZG1pblNlcnZpY2USQgoGU3RhdHVzEhgucGFpcmRiLnYxLlN0YXR1c1JlcXVlc3QaGS5wYWlyZGIudjEuU3RhdHVzUmVzcG9uc2UiA5ACARI6CgVGbHVzaBIXLnBhaXJkYi52MS5GbHVzaFJlcXVlc3QaGC5wYWlyZGIudjEuRmx1c2hSZXNwb25zZRJACgdDb21wYWN0EhkucGFpcmRiLnYxLkNvbXBhY3RSZXF1ZXN0GhoucGFpcmRiLnYxLkNvbXBhY3RSZXNwb25zZRJVCg5DcmVhdGVTbmFwc2hvdBIgLnBhaXJkYi52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaIS5wYWlyZGIudjEuQ3JlYXRlU25hcHNob3RSZXNwb25zZRJXCg1MaXN0U25hcHNob3RzEh8ucGFpcmRiLnYxLkxpc3RTbmFwc2hvdHNSZXF1ZXN0GiAucGFpcmRiLnYxLkxpc3RTbmFwc2hvdHNSZXNwb25zZSIDkAIBEloKDlZlcmlmeVNuYXBzaG90EiAucGFpcmRiLnYxLlZlcmlmeVNuYXBzaG90UmVxdWVzdBohLnBhaXJkYi52MS5WZXJpZnlTbmFwc2hvdFJlc3BvbnNlIgOQAgESVQoORGVsZXRlU25hcHNob3QSIC5wYWlyZGIudjEuRGVsZXRlU25hcHNob3RSZXF1ZXN0GiEucGFpcmRiLnYxLkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USZgoSTGlzdFNsb3dPcGVyYXRpb25zEiQucGFpcmRiLnYxLkxpc3RTbG93T3BlcmF0aW9uc1JlcXVlc3QaJS5wYWlyZGIudjEuTGlzdFNsb3dPcGVyYXRpb25zUmVzcG9uc2UiA5ACAWIGcHJvdG8z");
+  fileDesc("ChVwYWlyZGIvdjEvYWRtaW4ucHJvdG8SCXBhaXJkYi52MSIPCg1TdGF0dXNSZXF1ZXN0Iv4CCg5TdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGc3RhdHVzGAMgASgJEg8KB3JlYXNvbnMYBCADKAkSEQoJdXB0aW1lX21zGAUgASgDEhAKCGRhdGFfZGlyGAYgASgJEg8KB3RlbmFudHMYByABKAUSFgoObWVtdGFibGVfYnl0ZXMYCCABKAMSEQoJd2FsX2J5dGVzGAkgASgDEhQKDHdhbF9zZWdtZW50cxgKIAEoBRITCgt0YWJsZV9ieXRlcxgLIAEoAxIOCgZ0YWJsZXMYDCABKAUSGAoQdGFibGVzX3Blcl9sZXZlbBgNIAMoBRIYChBkaXNrX3RvdGFsX2J5dGVzGA4gASgDEhcKD2Rpc2tfZnJlZV9ieXRlcxgPIAEoAxIVCg1sYXN0X3NlcXVlbmNlGBAgASgDEhEKCXNuYXBzaG90cxgRIAEoBRIWCg5zbmFwc2hvdF9ieXRlcxgSIAEoAyIhCgxGbHVzaFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJIg8KDUZsdXNoUmVzcG9uc2UiTgoOQ29tcGFjdFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEg0KBXN0YXJ0GAIgASgJEgsKA2VuZBgDIAEoCRINCgVwdXJnZRgEIAEoCCIRCg9Db21wYWN0UmVzcG9uc2UiiwEKCFNuYXBzaG90EgwKBG5hbWUYASABKAkSCwoDZGlyGAIgASgJEg8KB25vZGVfaWQYAyABKAkSEAoIc2VxdWVuY2UYBCABKAMSEgoKY3JlYXRlZF9hdBgFIAEoAxINCgVmaWxlcxgGIAEoBRINCgVieXRlcxgHIAEoAxIPCgdwcm9ibGVtGAggASgJIiUKFUNyZWF0ZVNuYXBzaG90UmVxdWVzdBIMCgRuYW1lGAEgASgJIqoBChZDcmVhdGVTbmFwc2hvdFJlc3BvbnNlEiUKCHNuYXBzaG90GAEgASgLMhMucGFpcmRiLnYxLlNuYXBzaG90EhQKDGxpbmtlZF9maWxlcxgCIAEoBRIUCgxjb3BpZWRfYnl0ZXMYAyABKAMSFgoOZGlnZXN0ZWRfYnl0ZXMYBCABKAMSEQoJcGlubmVkX21zGAUgASgBEhIKCmVsYXBzZWRfbXMYBiABKAEiFgoUTGlzdFNuYXBzaG90c1JlcXVlc3QiPwoVTGlzdFNuYXBzaG90c1Jlc3BvbnNlEiYKCXNuYXBzaG90cxgBIAMoCzITLnBhaXJkYi52MS5TbmFwc2hvdCIlChVWZXJpZnlTbmFwc2hvdFJlcXVlc3QSDAoEbmFtZRgBIAEoCSIwCg9TbmFwc2hvdFByb2JsZW0SDAoEZmlsZRgBIAEoCRIPCgdwcm9ibGVtGAIgASgJIm0KFlZlcmlmeVNuYXBzaG90UmVzcG9uc2USJQoIc25hcHNob3QYASABKAsyEy5wYWlyZGIudjEuU25hcHNob3QSLAoIcHJvYmxlbXMYAiADKAsyGi5wYWlyZGIudjEuU25hcHNob3RQcm9ibGVtIiUKFURlbGV0ZVNuYXBzaG90UmVxdWVzdBIMCgRuYW1lGAEgASgJIhgKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2UiUAoZTGlzdFNsb3dPcGVyYXRpb25zUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSEQoJd2l0aGluX21zGAIgASgDEg0KBWxpbWl0GAMgASgFIvMBCg1TbG93T3BlcmF0aW9uEhEKCW9wZXJhdGlvbhgBIAEoCRIOCgZtZXRob2QYAiABKAkSEQoJdGVuYW50X2lkGAMgASgJEgsKA2tleRgEIAEoCRIPCgdrZXlfY3V0GAUgASgIEhAKCGtleV9oYXNoGAYgASgJEgwKBGtleXMYByABKAUSFQoNcmVxdWVzdF9ieXRlcxgIIAEoAxISCgpzdGFydGVkX2F0GAkgASgDEhIKCmVsYXBzZWRfbXMYCiABKAESEQoJd2FpdGVkX21zGAsgASgBEg4KBnNvdXJjZRgMIAEoCRIMCgRjb2RlGA0gASgJIl4KGkxpc3RTbG93T3BlcmF0aW9uc1Jlc3BvbnNlEiwKCm9wZXJhdGlvbnMYASADKAsyGC5wYWlyZGIudjEuU2xvd09wZXJhdGlvbhISCgpzbG93X3RvdGFsGAIgASgDIiAKD0xpc3RKb2JzUmVxdWVzdBINCgVlbmRlZBgBIAEoCCKLAgoDSm9iEgoKAmlkGAEgASgDEgwKBGtpbmQYAiABKAkSEQoJdGVuYW50X2lkGAMgASgJEg0KBXN0YXRlGAQgASgJEg0KBWxldmVsGAUgASgFEhQKDG91dHB1dF9sZXZlbBgGIAEoBRIOCgZpbnB1dHMYByADKAMSEgoKc3RhcnRlZF9hdBgIIAEoAxIQCghlbmRlZF9hdBgJIAEoAxISCgVieXRlcxgKIAEoA0gAiAEBEhIKCmJ5dGVzX2RvbmUYCyABKAMSDAoEcmF0ZRgMIAEoARITCgZldGFfbXMYDSABKANIAYgBARINCgVlcnJvchgOIAEoCUIICgZfYnl0ZXNCCQoHX2V0YV9tcyJACgxEYW1hZ2VkVGFibGUSDAoEZmlsZRgBIAEoCRIRCgl0ZW5hbnRfaWQYAiABKAkSDwoHcHJvYmxlbRgDIAEoCSKtAQoFU2NydWISEwoLaW50ZXJ2YWxfbXMYASABKAMSDwoHcnVubmluZxgCIAEoCBISCgpzdGFydGVkX2F0GAMgASgDEg8KB25leHRfYXQYBCABKAMSDAoEbGF0ZRgFIAEoCBIRCgl3YWl0c19mb3IYBiABKAkSDgoGcm91bmRzGAcgASgDEigKB2RhbWFnZWQYCCADKAsyFy5wYWlyZGIudjEuRGFtYWdlZFRhYmxlIlEKEExpc3RKb2JzUmVzcG9uc2USHAoEam9icxgBIAMoCzIOLnBhaXJkYi52MS5Kb2ISHwoFc2NydWIYAiABKAsyEC5wYWlyZGIudjEuU2NydWIy5QUKDEFkbWluU2VydmljZRJCCgZTdGF0dXMSGC5wYWlyZGIudjEuU3RhdHVzUmVxdWVzdBoZLnBhaXJkYi52MS5TdGF0dXNSZXNwb25zZSIDkAIBEjoKBUZsdXNoEhcucGFpcmRiLnYxLkZsdXNoUmVxdWVzdBoYLnBhaXJkYi52MS5GbHVzaFJlc3BvbnNlEkAKB0NvbXBhY3QSGS5wYWlyZGIudjEuQ29tcGFjdFJlcXVlc3QaGi5wYWlyZGIudjEuQ29tcGFjdFJlc3BvbnNlElUKDkNyZWF0ZVNuYXBzaG90EiAucGFpcmRiLnYxLkNyZWF0ZVNuYXBzaG90UmVxdWVzdBohLnBhaXJkYi52MS5DcmVhdGVTbmFwc2hvdFJlc3BvbnNlElcKDUxpc3RTbmFwc2hvdHMSHy5wYWlyZGIudjEuTGlzdFNuYXBzaG90c1JlcXVlc3QaIC5wYWlyZGIudjEuTGlzdFNuYXBzaG90c1Jlc3BvbnNlIgOQAgESWgoOVmVyaWZ5U25hcHNob3QSIC5wYWlyZGIudjEuVmVyaWZ5U25hcHNob3RSZXF1ZXN0GiEucGFpcmRiLnYxLlZlcmlmeVNuYXBzaG90UmVzcG9uc2UiA5ACARJVCg5EZWxldGVTbmFwc2hvdBIgLnBhaXJkYi52MS5EZWxldGVTbmFwc2hvdFJlcXVlc3QaIS5wYWlyZGIudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJmChJMaXN0U2xvd09wZXJhdGlvbnMSJC5wYWlyZGIudjEuTGlzdFNsb3dPcGVyYXRpb25zUmVxdWVzdBolLnBhaXJkYi52MS5MaXN0U2xvd09wZXJhdGlvbnNSZXNwb25zZSIDkAIBEkgKCExpc3RKb2JzEhoucGFpcmRiLnYxLkxpc3RKb2JzUmVxdWVzdBobLnBhaXJkYi52MS5MaXN0Sm9ic1Jlc3BvbnNlIgOQAgFiBnByb3RvMw");
 
 /**
  * @generated from message pairdb.v1.StatusRequest
@@ -639,6 +639,254 @@ export const ListSlowOperationsResponseSchema: GenMessage<ListSlowOperationsResp
   messageDesc(file_pairdb_v1_admin, 18);
 
 /**
+ * @generated from message pairdb.v1.ListJobsRequest
+ */
+export type ListJobsRequest = Message<"pairdb.v1.ListJobsRequest"> & {
+  /**
+   * Also the last 32 that are over.
+   *
+   * @generated from field: bool ended = 1;
+   */
+  ended: boolean;
+};
+
+/**
+ * Describes the message pairdb.v1.ListJobsRequest.
+ * Use `create(ListJobsRequestSchema)` to create a new message.
+ */
+export const ListJobsRequestSchema: GenMessage<ListJobsRequest> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 19);
+
+/**
+ * @generated from message pairdb.v1.Job
+ */
+export type Job = Message<"pairdb.v1.Job"> & {
+  /**
+   * @generated from field: int64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * "flush", "compaction", "scrub", "snapshot" or "transfer".
+   *
+   * @generated from field: string kind = 2;
+   */
+  kind: string;
+
+  /**
+   * Empty: all tenants.
+   *
+   * @generated from field: string tenant_id = 3;
+   */
+  tenantId: string;
+
+  /**
+   * "pending", "running", "completed" or "failed".
+   *
+   * @generated from field: string state = 4;
+   */
+  state: string;
+
+  /**
+   * The level that is relieved; -1 where that is none.
+   *
+   * @generated from field: int32 level = 5;
+   */
+  level: number;
+
+  /**
+   * -1 where there is none.
+   *
+   * @generated from field: int32 output_level = 6;
+   */
+  outputLevel: number;
+
+  /**
+   * Numbers of the input tables.
+   *
+   * @generated from field: repeated int64 inputs = 7;
+   */
+  inputs: bigint[];
+
+  /**
+   * Wall time of its submission, ms since 1970.
+   *
+   * @generated from field: int64 started_at = 8;
+   */
+  startedAt: bigint;
+
+  /**
+   * The same of its end; 0 while it is not over.
+   *
+   * @generated from field: int64 ended_at = 9;
+   */
+  endedAt: bigint;
+
+  /**
+   * Bytes that it has to go through, estimated; absent when nobody knows.
+   *
+   * @generated from field: optional int64 bytes = 10;
+   */
+  bytes?: bigint | undefined;
+
+  /**
+   * How many of them it has.
+   *
+   * @generated from field: int64 bytes_done = 11;
+   */
+  bytesDone: bigint;
+
+  /**
+   * Bytes a second since its submission.
+   *
+   * @generated from field: double rate = 12;
+   */
+  rate: number;
+
+  /**
+   * What is left at this rate, in ms; absent when nobody knows.
+   *
+   * @generated from field: optional int64 eta_ms = 13;
+   */
+  etaMs?: bigint | undefined;
+
+  /**
+   * What it failed with.
+   *
+   * @generated from field: string error = 14;
+   */
+  error: string;
+};
+
+/**
+ * Describes the message pairdb.v1.Job.
+ * Use `create(JobSchema)` to create a new message.
+ */
+export const JobSchema: GenMessage<Job> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 20);
+
+/**
+ * @generated from message pairdb.v1.DamagedTable
+ */
+export type DamagedTable = Message<"pairdb.v1.DamagedTable"> & {
+  /**
+   * @generated from field: string file = 1;
+   */
+  file: string;
+
+  /**
+   * @generated from field: string tenant_id = 2;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: string problem = 3;
+   */
+  problem: string;
+};
+
+/**
+ * Describes the message pairdb.v1.DamagedTable.
+ * Use `create(DamagedTableSchema)` to create a new message.
+ */
+export const DamagedTableSchema: GenMessage<DamagedTable> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 21);
+
+/**
+ * How far the scrub is, which verifies every file again and again.
+ *
+ * @generated from message pairdb.v1.Scrub
+ */
+export type Scrub = Message<"pairdb.v1.Scrub"> & {
+  /**
+   * Every file is verified within this time, in ms; 0: none is.
+   *
+   * @generated from field: int64 interval_ms = 1;
+   */
+  intervalMs: bigint;
+
+  /**
+   * Whether a round is under way.
+   *
+   * @generated from field: bool running = 2;
+   */
+  running: boolean;
+
+  /**
+   * Wall time of the beginning of the last round, ms since 1970; 0: there was none.
+   *
+   * @generated from field: int64 started_at = 3;
+   */
+  startedAt: bigint;
+
+  /**
+   * When the next begins; 0 while one is under way, or none is to come.
+   *
+   * @generated from field: int64 next_at = 4;
+   */
+  nextAt: bigint;
+
+  /**
+   * Whether the round takes longer than it may.
+   *
+   * @generated from field: bool late = 5;
+   */
+  late: boolean;
+
+  /**
+   * Why it does not go on at present; empty when it does.
+   *
+   * @generated from field: string waits_for = 6;
+   */
+  waitsFor: string;
+
+  /**
+   * Rounds that came to their end.
+   *
+   * @generated from field: int64 rounds = 7;
+   */
+  rounds: bigint;
+
+  /**
+   * Tables that are damaged, and there still.
+   *
+   * @generated from field: repeated pairdb.v1.DamagedTable damaged = 8;
+   */
+  damaged: DamagedTable[];
+};
+
+/**
+ * Describes the message pairdb.v1.Scrub.
+ * Use `create(ScrubSchema)` to create a new message.
+ */
+export const ScrubSchema: GenMessage<Scrub> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 22);
+
+/**
+ * @generated from message pairdb.v1.ListJobsResponse
+ */
+export type ListJobsResponse = Message<"pairdb.v1.ListJobsResponse"> & {
+  /**
+   * Those that are not over, then those that are, the newest first.
+   *
+   * @generated from field: repeated pairdb.v1.Job jobs = 1;
+   */
+  jobs: Job[];
+
+  /**
+   * @generated from field: pairdb.v1.Scrub scrub = 2;
+   */
+  scrub?: Scrub | undefined;
+};
+
+/**
+ * Describes the message pairdb.v1.ListJobsResponse.
+ * Use `create(ListJobsResponseSchema)` to create a new message.
+ */
+export const ListJobsResponseSchema: GenMessage<ListJobsResponse> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 23);
+
+/**
  * For operators of one node.
  *
  * @generated from service pairdb.v1.AdminService
@@ -722,6 +970,16 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ListSlowOperationsRequestSchema;
     output: typeof ListSlowOperationsResponseSchema;
+  },
+  /**
+   * What the node does in the background, and how far its scrub is.
+   *
+   * @generated from rpc pairdb.v1.AdminService.ListJobs
+   */
+  listJobs: {
+    methodKind: "unary";
+    input: typeof ListJobsRequestSchema;
+    output: typeof ListJobsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pairdb_v1_admin, 0);
