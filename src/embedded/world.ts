@@ -14,10 +14,14 @@ import {
   workerThread,
 } from "../runtime/mod.ts";
 
-/** The machine, with worker threads for flushes and compactions; close `workers` after the node. */
-export function machine(options: { workers: number; log?: Log }): Runtime {
+/**
+ * The machine, with worker threads for work in the background; close `workers` after the node.
+ * @param options  `queue`: jobs that may wait for a thread
+ */
+export function machine(options: { workers: number; queue?: number; log?: Log }): Runtime {
   const workers = denoWorkers({
     size: options.workers,
+    queueCountMax: options.queue,
     // `deno compile` embeds the file by name, see deno.json; this very shape is what bundlers find.
     spawn: () => workerThread(new URL("./worker.ts", import.meta.url)),
   });

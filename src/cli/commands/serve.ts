@@ -55,7 +55,11 @@ export async function serve(shell: Shell, flags: ServeFlags): Promise<number> {
     process.exit(1);
   });
   const terminated = onTermination(process, log);
-  const runtime = machine({ workers: config.compaction.workers, log });
+  const runtime = machine({
+    workers: config.compaction.workers,
+    queue: config.compaction.queue,
+    log,
+  });
   try {
     await runNode(process, config, runtime, terminated, keyFile?.key);
     log.info("stopped");

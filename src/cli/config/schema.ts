@@ -425,6 +425,10 @@ const compaction = z.strictObject({
     min: 1,
     max: 64,
   }),
+  queue: integer(
+    "Jobs that may wait for a thread; more are refused, and planned again after a pause.",
+    { default: 1024, min: 1, max: 100_000 },
+  ),
 }).superRefine((options, context) => {
   if (options.pending_stop <= options.pending_slowdown) {
     context.addIssue({

@@ -52,7 +52,7 @@ export interface DenoWorkersOptions {
   /** Starts a thread, by {@link workerThread}; its entry file calls `serveWorker`. */
   readonly spawn: () => Worker;
   /** Jobs that may wait for a thread; more are refused. Default 1024. */
-  readonly queueCountMax?: number;
+  readonly queueCountMax?: number | undefined;
   /** A job whose heartbeat stands still for this long is rejected and its thread replaced. Default 60 s. */
   readonly stallMsMax?: number;
 }

@@ -143,6 +143,7 @@ const EDGES: [path: string, least: string, most: string, below: string, above: s
   ["compaction.pending_stop", "65GiB", "64TiB", "2097151", "70368744177665"],
   ["compaction.throttle", "0", "100000", "-1", "100001"],
   ["compaction.workers", "1", "64", "0", "65"],
+  ["compaction.queue", "1", "100000", "0", "100001"],
   ["snapshot.interval", "0ms", "8760h", "-1ms", "8761h"],
   ["snapshot.keep", "1", "1000", "0", "1001"],
   ["scrub.interval", "0ms", "8760h", "-1ms", "31536000001ms"],

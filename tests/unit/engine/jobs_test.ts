@@ -108,7 +108,7 @@ Deno.test("a snapshot is a job too, and pays for what it digests [B6]", async ()
   await world.clock.runUntil(engine.close());
 });
 
-Deno.test("work of the floors above shares the budget with compactions, and neither starves the other [B6]", async () => {
+Deno.test("work of the floors above shares the budget with compactions, and neither starves the other [B6, W4]", async () => {
   const rate = 200_000;
   const world = engineWorld({ delays: true, seed: 9 });
   const engine = await open(world);

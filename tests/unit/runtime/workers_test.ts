@@ -47,7 +47,7 @@ Deno.test("denoWorkers: a job's result comes back, shared memory is shared", asy
   });
 });
 
-Deno.test("denoWorkers: jobs run side by side on up to `size` threads, and wait beyond", async () => {
+Deno.test("denoWorkers: jobs run side by side on up to `size` threads, and wait beyond [W1]", async () => {
   await withPool({ size: 2 }, async (pool) => {
     assert.equal(pool.size, 2);
     const shared = new SharedArrayBuffer(4);
@@ -173,7 +173,7 @@ Deno.test("denoWorkers: a worker that cannot start fails its job, and each next 
 });
 
 for (const how of ["hang", "spin", "wait for ever", "fill the heap"]) {
-  Deno.test(`denoWorkers: a job that does not get on (${how}) is rejected, its thread replaced`, async () => {
+  Deno.test(`denoWorkers: a job that does not get on (${how}) is rejected, its thread replaced [W2]`, async () => {
     const heartbeat = new Int32Array(new SharedArrayBuffer(4));
     await withPool({ stallMsMax: 400 }, async (pool) => {
       assert.equal(await pool.run({ do: "count" }), 1);
@@ -214,7 +214,7 @@ Deno.test("denoWorkers: an urgent job waits for no ordinary one", async () => {
   });
 });
 
-Deno.test("denoWorkers: a full queue refuses", async () => {
+Deno.test("denoWorkers: a full queue refuses [W1, W5]", async () => {
   await withPool({ queueCountMax: 1 }, async (pool) => {
     const first = pool.run({ do: "count" });
     const second = pool.run({ do: "count" });
