@@ -20,7 +20,7 @@ import {
 import { DEFAULT_ENGINE_OPTIONS } from "../../src/engine/options.ts";
 import { machine, openNode } from "../../src/embedded/mod.ts";
 import type { StorageNode } from "../../src/node/mod.ts";
-import { createPipeline } from "../../src/rpc/interceptors.ts";
+import { createPipeline } from "../../src/rpc/pipeline.ts";
 import { DEFAULT_PORT_LIMITS, openPort } from "../../src/rpc/mod.ts";
 import { Readiness } from "../../src/rpc/readiness.ts";
 import { createRoutes } from "../../src/rpc/router.ts";

@@ -46,7 +46,7 @@ import { Connections, type Http2Requests } from "./connections.ts";
 import type { Exchange } from "./exchange.ts";
 import { FairGate } from "./fair_gate.ts";
 import { createFront, type FrontOptions } from "./front.ts";
-import { createPipeline, type Pipeline } from "./interceptors.ts";
+import { createPipeline, type Pipeline } from "./pipeline.ts";
 import { Http1Exchange } from "./http1_exchange.ts";
 import { Http1Turns } from "./http1_turns.ts";
 import { Http2Exchange } from "./http2_exchange.ts";

@@ -21,7 +21,7 @@ import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflectio
 import { ruleOf } from "./auth/mod.ts";
 import { COMPRESS_MIN_BYTES, createCompressions } from "./compression.ts";
 import { FairGate } from "./fair_gate.ts";
-import type { Pipeline } from "./interceptors.ts";
+import type { Pipeline } from "./pipeline.ts";
 import { EnumCheckingDecoder } from "./json_enums.ts";
 import { keyValueMethods } from "./methods/mod.ts";
 import type { PortLimits } from "./limits.ts";

@@ -18,7 +18,7 @@ import { type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
-import { PairError } from "../model/mod.ts";
+import { ERRORS, PairError } from "../model/mod.ts";
 import type { Clock } from "../runtime/mod.ts";
 import type { OriginRequest, OriginVerdict } from "../web/mod.ts";
 import { type AnswerRoom, type AnswerTurn, SMALL_ANSWER_BYTES } from "./answer_room.ts";
@@ -39,7 +39,7 @@ import {
   type Task,
   writeUint32,
 } from "./http2/mod.ts";
-import type { Pipeline } from "./interceptors.ts";
+import type { Pipeline } from "./pipeline.ts";
 import {
   isWrite,
   outcomeOf,
@@ -453,7 +453,7 @@ export class ShortCall extends Timed implements StreamUser, Task, WatchedCall, F
     const stream = this.#stream;
     if (!this.#connection.mayQueue(stream, bound) && bound > stream.sendWindow.bytes) {
       // What clients of gRPC make of the reset that they get.
-      this.#end({ code: Code.ResourceExhausted, number: 0 });
+      this.#end({ code: Code.ResourceExhausted, number: ERRORS.ResourceExhausted.code });
       return this.#connection.refuseAnswer(stream);
     }
     const bytes = new Uint8Array(bound);

@@ -11,7 +11,7 @@
 import assert from "node:assert/strict";
 import { create, createRegistry, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Hono } from "hono";
-import { createPipeline } from "../../src/rpc/interceptors.ts";
+import { createPipeline } from "../../src/rpc/pipeline.ts";
 import { DEFAULT_PORT_LIMITS } from "../../src/rpc/limits.ts";
 import { openTransport, type PortTls, type Transport } from "../../src/rpc/port.ts";
 import { bind, routesOf } from "../../src/rpc/router.ts";

@@ -9,7 +9,7 @@ import { ErrorCode, ErrorDetailSchema } from "../../../src/gen/pairdb/v1/common_
 import { MAX_VALUE_BYTES, PairError } from "../../../src/model/mod.ts";
 import type { StorageNode } from "../../../src/node/mod.ts";
 import { DEFAULT_PORT_LIMITS } from "../../../src/rpc/limits.ts";
-import { createPipeline } from "../../../src/rpc/interceptors.ts";
+import { createPipeline } from "../../../src/rpc/pipeline.ts";
 import { Readiness } from "../../../src/rpc/readiness.ts";
 import { createRoutes } from "../../../src/rpc/router.ts";
 import { type Clock, denoClock, silentLog, SimClock } from "../../../src/runtime/mod.ts";

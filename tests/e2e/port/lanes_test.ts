@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { create, fromBinary } from "@bufbuild/protobuf";
-import { createPipeline } from "../../../src/rpc/interceptors.ts";
+import { createPipeline } from "../../../src/rpc/pipeline.ts";
 import { DEFAULT_PORT_LIMITS } from "../../../src/rpc/limits.ts";
 import { openTransport } from "../../../src/rpc/port.ts";
 import { bind, routesOf } from "../../../src/rpc/router.ts";

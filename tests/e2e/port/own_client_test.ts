@@ -18,7 +18,7 @@ import {
 } from "../../../src/gen/pairdb/v1/kv_pb.ts";
 import { GrpcClient, GrpcError } from "../../../src/rpc/grpc_client.ts";
 import { type ClientConnection, connectHttp2 } from "../../../src/rpc/http2/mod.ts";
-import { createPipeline } from "../../../src/rpc/interceptors.ts";
+import { createPipeline } from "../../../src/rpc/pipeline.ts";
 import { DEFAULT_PORT_LIMITS } from "../../../src/rpc/limits.ts";
 import { openTransport } from "../../../src/rpc/port.ts";
 import { bind, routesOf } from "../../../src/rpc/router.ts";
