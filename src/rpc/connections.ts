@@ -111,8 +111,6 @@ export interface ConnectionsOptions {
   /** Told when less waits for clients than before. */
   readonly answers: Pick<AnswerRoom, "advance" | "waiting">;
   readonly http1: Server;
-  /** Told that the client of a connection over HTTP/1.1 sends no more; ends the connection, now or later. */
-  readonly http1Ended: (socket: Connection) => void;
   readonly http2: Http2Requests;
 }
 
@@ -196,7 +194,6 @@ export class Connections {
     this.#accepted.add(1);
     this.#open.add(1, link.kind);
     socket.once("close", () => this.#forget(link));
-    socket.once("end", () => this.#ended(link));
     link.cancelPreface = clock.after(limits.prefaceTimeoutMs, () => {
       // The rest of HTTP/2's preface is the client's SETTINGS.
       if (link.http2?.hasSettings !== true) this.#expel(link, "silent");
@@ -284,13 +281,10 @@ export class Connections {
       else this.#serveHttp1(link, seen);
     };
     socket.on("readable", onReadable);
-  }
-
-  /** The client sends no more. Over HTTP/1.1 it may still wait for answers; HTTP/2 needs both directions. */
-  #ended(link: Link): void {
-    if (link.kind === "new") link.socket.destroy();
-    else if (link.kind === "http2") link.socket.end();
-    else this.#options.http1Ended(link.socket);
+    // Nobody else watches for the end while the protocol is unknown.
+    socket.once("end", () => {
+      if (link.kind === "new") socket.destroy();
+    });
   }
 
   #serveHttp1(link: Link, seen: Uint8Array): void {

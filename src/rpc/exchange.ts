@@ -42,11 +42,6 @@ export interface Exchange {
   readonly finished: boolean;
   /** Ends the exchange early: running reads fail with `reason`, and the signal fires. */
   abort(reason: ConnectError): void;
-  /**
-   * Ends the exchange too when the client only stops sending: for an answer that has no end of its own, for
-   * nothing else would tell that the client has left. Others it is given still.
-   */
-  endWithInput(): void;
   /** Writes the answer, no faster than the client takes it, then sees to the rest of the request. */
   answer(answer: Answer): Promise<void>;
   /** Ends the exchange without an answer, or amid one. */

@@ -109,7 +109,6 @@ async function serve(options: FrontOptions, exchange: Exchange): Promise<void> {
     () => exchange.abort(isClients ? deadlineExceeded() : timeUp()),
   );
   const end = new AnswerEnd();
-  if (serverMs === Infinity) exchange.endWithInput();
   try {
     if (route === undefined) {
       const unknown = unknownRpc(exchange, options.errorDetails);
@@ -122,9 +121,8 @@ async function serve(options: FrontOptions, exchange: Exchange): Promise<void> {
     const answer = isPlain
       ? await plainWatch(route, request, exchange.target)
       : await route.handle(request);
-    const told = explained(answer, exchange.header, options.errorDetails) ?? answer;
-    const body = told.body && end.watch(told.body);
-    await send(options, exchange, { ...told, body }, verdict.headers);
+    const body = answer.body && end.watch(answer.body);
+    await send(options, exchange, { ...answer, body }, verdict.headers);
   } finally {
     end.end();
     cancel?.();
@@ -149,9 +147,9 @@ function answerByMethod(
   // What is no method of the web's either, its Request does not take, whatever the path.
   const isOdd = !/^[A-Z]+$/.test(method) || method === "CONNECT" || method === "TRACE";
   if (methods === undefined && !isOdd) return undefined;
-  const answer = route === undefined
-    ? refusal(405, "unimplemented", "this HTTP method is not served")
-    : rpcRefusal(405, "this HTTP method is not served here", options.errorDetails);
+  // Clients of all protocols go by the bare status where a call has not come to one (the conformance suite).
+  if (route !== undefined) return { status: 405, header: new Headers({ allow }) };
+  const answer = refusal(405, "unimplemented", "this HTTP method is not served");
   answer.header.set("allow", allow);
   return answer;
 }
@@ -169,21 +167,6 @@ function methodsOf(
     ...new Set(methods.flatMap((each) => each === "GET" ? ["GET", "HEAD"] : each)),
     "OPTIONS",
   ];
-}
-
-/** The library refuses some calls by a bare HTTP status; this says why. */
-function explained(
-  { status, header }: Answer,
-  asked: Headers,
-  errorDetails: boolean | undefined,
-): Answer | undefined {
-  if (status !== 415 && status !== 505) return undefined;
-  const message = status === 415
-    ? `the content type ${JSON.stringify(asked.get("content-type") ?? "")} is not served here`
-    : "streams in both directions need HTTP/2";
-  const answer = rpcRefusal(status, message, errorDetails);
-  new Headers(header).forEach((value, name) => answer.header.set(name, value));
-  return answer;
 }
 
 /** A refusal of a call that has not come to its protocol, as Connect tells errors. */

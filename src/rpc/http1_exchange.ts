@@ -102,8 +102,7 @@ export class Http1Exchange implements Exchange {
   #finished = false;
   /** The connection closed before that. */
   #gone = false;
-  /** Takes listeners off the connection, which outlives this. */
-  readonly #forget: (() => void)[] = [];
+  readonly #forget: () => void;
   /** Scheme and host of a target that names them, as for a proxy; they count, and Host does not (RFC 9112, section 3.2.2). */
   readonly #absolute: RegExpExecArray | null;
   /** Bytes of the answer that wait for the client. */
@@ -147,7 +146,7 @@ export class Http1Exchange implements Exchange {
     response.once("close", onClose);
     // Under Deno a response that waits for room does not say that its connection closed; the socket does.
     request.socket.once("close", onClose);
-    this.#forget.push(() => request.socket.off("close", onClose));
+    this.#forget = () => request.socket.off("close", onClose);
     // Without a listener an error would be an uncaught exception; its effect, "close", is handled.
     response.on("error", () => this.abort(clientGone()));
     request.on("error", () => this.abort(clientGone()));
@@ -193,14 +192,6 @@ export class Http1Exchange implements Exchange {
     this.#controller.abort(reason);
   }
 
-  endWithInput(): void {
-    const { socket } = this.request;
-    const onEnd = () => this.abort(clientGone());
-    if (socket.readableEnded) return onEnd();
-    socket.once("end", onEnd);
-    this.#forget.push(() => socket.off("end", onEnd));
-  }
-
   async answer(answer: Answer): Promise<void> {
     const iterator = answer.body?.[Symbol.asyncIterator]();
     try {
@@ -218,7 +209,7 @@ export class Http1Exchange implements Exchange {
       await this.finish();
     } finally {
       this.#count(-this.#queued);
-      for (const forget of this.#forget) forget();
+      this.#forget();
       await iterator?.return?.();
     }
   }

@@ -148,9 +148,6 @@ export class Http2Exchange implements Exchange, StreamUser {
     this.#wake?.();
   }
 
-  /** A client that leaves resets its stream. */
-  endWithInput(): void {}
-
   async answer(answer: Answer): Promise<void> {
     const iterator = answer.body?.[Symbol.asyncIterator]();
     const isHead = this.method === "HEAD";

@@ -268,15 +268,6 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
   http1.on("connect", (_request, socket) => {
     turns.take(socket, () => Promise.resolve(sayLast(socket, "405 Method Not Allowed", ALLOW)));
   });
-  const http1Ended = (socket: Connection) => {
-    const isWhole = newest.get(socket)?.complete !== false;
-    // What stopped amid a request has no answer to wait for.
-    if (!isWhole) return void socket.destroy();
-    turns.take(socket, () => {
-      socket.end();
-      return Promise.resolve();
-    });
-  };
   const takeOver: ShortLaneOptions["takeOver"] = (stream, head, connection, prepaid) => {
     const held = { room, connection, clock, limits };
     const turn = answers.of(connection);
@@ -310,7 +301,6 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     registry,
     answers,
     http1,
-    http1Ended,
     http2,
   });
   const front = createFront({
@@ -420,8 +410,6 @@ function http1Server(
     headersTimeout: 0,
     requestTimeout: 0,
   }, onRequest);
-  // What a client has asked before it said that it sends no more is answered (see http1Ended).
-  Object.assign(server, { httpAllowHalfOpen: true });
   // A server that does not listen itself closes each connection after one answer (denoland/deno #35609).
   Object.defineProperty(server, "listening", { value: true });
   server.on("clientError", (error: Error & { code?: string }, socket) => {

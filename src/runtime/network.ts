@@ -12,10 +12,7 @@ export interface PeerCertificate {
   readonly expiresAtMs: number;
 }
 
-/**
- * One byte stream. In production a node:net Socket; in the simulator an in-memory pair. One that was
- * accepted stays open for writing when the other side has said that it sends no more: its owner ends it.
- */
+/** One byte stream. In production a node:net Socket; in the simulator an in-memory pair. */
 export type Connection = Duplex & {
   readonly remoteAddress?: string;
   /** True where TLS is spoken. */

@@ -35,7 +35,7 @@ function listen(
 ): Promise<Listener> {
   return new Promise((resolve, reject) => {
     const { server, renew, abandon } = tls === undefined
-      ? { server: createServer(TCP, accept), renew: withoutTls, abandon: () => {} }
+      ? { server: createServer({ noDelay: true }, accept), renew: withoutTls, abandon: () => {} }
       : listenTls(tls, accept, log);
     server.once("error", reject);
     server.listen({ host, port }, () => {
@@ -49,9 +49,6 @@ function listen(
     });
   });
 }
-
-/** Whoever has a connection ends it: a client that says no more may still wait for its answer. */
-const TCP = { noDelay: true, allowHalfOpen: true };
 
 function withoutTls(): never {
   throw new Error("this listener has no TLS");

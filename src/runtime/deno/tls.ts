@@ -82,8 +82,6 @@ function serverOptions(options: TlsListenOptions): TlsOptions {
     minVersion: `TLSv${minVersion}`,
     ALPNProtocols: [...alpn],
     handshakeTimeout: handshakeTimeoutMs,
-    // As without TLS (network.ts).
-    allowHalfOpen: true,
   };
 }
 

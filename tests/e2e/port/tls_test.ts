@@ -17,7 +17,7 @@ import {
 import { type Pem, TestCa } from "../../support/certificates.ts";
 import { FakeNode } from "../../support/fake_node.ts";
 import { RawClient } from "../../support/raw_http.ts";
-import { type TestPort, until, withPort } from "../../support/port.ts";
+import { type TestPort, withPort } from "../../support/port.ts";
 
 const CA = new TestCa("ours");
 const SERVER = CA.issue("server", { names: ["DNS:localhost", "IP:127.0.0.1"] });
@@ -103,35 +103,6 @@ Deno.test("port over TLS: a certificate is somebody, over both HTTP versions", (
       assert.equal(code, 401);
       assert.match(body, /unauthenticated/);
     }
-  }));
-
-Deno.test("port over TLS: a client that sends no more still has its answer", () =>
-  withTls(async ({ port, node }) => {
-    const gate = Promise.withResolvers<void>();
-    node.gate = gate.promise;
-    const options = {
-      host: "127.0.0.1",
-      port: port.port,
-      ca: Buffer.from(CA.pem),
-      cert: Buffer.from(OPERATOR.cert),
-      key: Buffer.from(OPERATOR.key),
-      // A variable of its own, since the types do not know it.
-      allowHalfOpen: true,
-    };
-    const socket = connectRaw(options);
-    await once(socket, "secureConnect");
-    let got = "";
-    socket.on("data", (chunk: Uint8Array) => got += new TextDecoder().decode(chunk));
-    const body = '{"tenantId":"t","key":"k","value":""}';
-    socket.end(
-      "POST /pairdb.v1.KeyValueService/Put HTTP/1.1\r\nhost: localhost\r\n" +
-        `content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
-    );
-    await until(() => node.putsBegun === 1);
-    await denoClock().sleep(20);
-    gate.resolve();
-    await once(socket, "close");
-    assert.match(got, /^HTTP\/1.1 200 /);
   }));
 
 Deno.test("port over TLS: gRPC calls and streams, and large values both ways", () =>
