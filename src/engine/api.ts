@@ -8,6 +8,7 @@
 import type { PairError } from "../model/mod.ts";
 import type { CheckpointInfo, MadeCheckpoint, Origin, Verified } from "./checkpoint/mod.ts";
 import type { CompactionStrategy } from "./options.ts";
+import type { ReadSteps } from "./read_steps.ts";
 import type { Compression } from "./sstable/mod.ts";
 
 /** What a put, delete or merge of one key carries into the log and the memtable. */
@@ -92,6 +93,8 @@ export interface Tree {
 /** Where a read found its answer. Filled by {@link Engine.get} when one is handed in. */
 export interface ReadTrace {
   source: "cache" | "memtable" | "sstable" | "none";
+  /** Takes down each step, for those who ask; absent: nobody does, and it costs nothing. */
+  readonly steps?: ReadSteps | undefined;
 }
 
 /** A moment that reads can go back to. Release it, or old versions stay on disk. */

@@ -63,6 +63,7 @@ export type {
   ScrubPosition,
   ScrubTarget,
 } from "./scrub/mod.ts";
+export { type ReadLayer, type ReadStep, ReadSteps } from "./read_steps.ts";
 export type { RowCacheWeights } from "./row_cache/mod.ts";
 export type {
   Compression,

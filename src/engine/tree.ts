@@ -26,10 +26,11 @@ import type { TreeMeta } from "./manifest/mod.ts";
 import { Copies } from "./copies.ts";
 import { type Arenas, Memtable } from "./memtable/mod.ts";
 import type { CompactionOptions } from "./options.ts";
+import type { ReadSteps } from "./read_steps.ts";
 import type { RowCache } from "./row_cache/mod.ts";
 import { filterHash1, filterHash2, type TableCursor } from "./sstable/mod.ts";
 import { compactionOf, readOptions, type StoredOptions } from "./tree_options.ts";
-import { firstReaching, tableFor, type Version } from "./version.ts";
+import { firstReaching, type LiveTable, tableFor, type Version } from "./version.ts";
 
 /** What a tree holds at one moment. */
 export interface TreeView {
@@ -226,9 +227,13 @@ export class TreeState implements Tree {
     view: TreeView = this,
   ): Uint8Array | undefined {
     if (trace !== undefined) trace.source = "none";
+    const steps = trace?.steps;
+    steps?.begin();
     const search = new Search(key, this.operator, this.#copies, trace);
+    steps?.enter("memtable");
     if (this.#readMemtable(view.active, key, seq, search)) return search.value;
     for (const memtable of view.immutables) {
+      steps?.enter("frozen_memtable");
       if (this.#readMemtable(memtable, key, seq, search)) return search.value;
     }
     const { levels } = view.version;
@@ -238,10 +243,12 @@ export class TreeState implements Tree {
     if (search.started || !this.#rows.enabled) {
       return this.#readTables(levels, key, hash1, seq, search);
     }
+    steps?.enter("row_cache");
     const row = this.#rows.get(this.id, key, hash1, seq);
     if (row !== undefined) {
       if (!this.#rows.foundMortal || this.#deadSince(row) > this.purgedBeforeMs) {
         if (trace !== undefined) trace.source = "cache";
+        steps?.took(row.length);
         return row;
       }
       this.#rows.drop(this.id, key, hash1);
@@ -296,15 +303,13 @@ export class TreeState implements Tree {
     for (const table of levels[0]) {
       const { smallest, largest } = table.meta.properties;
       if (compareBytes(key, smallest) < 0 || compareBytes(key, largest) > 0) continue;
-      if (!table.reader.mayContain(hash1, hash2, key)) continue;
-      if (search.takeFrom(table.reader.find(key, seq))) return search.value;
+      if (askTable(table, 0, key, hash1, hash2, seq, search)) return search.value;
     }
     for (let level = 1; level < levels.length; level++) {
       const index = tableFor(levels[level], key);
       if (index < 0) continue;
-      const { reader } = levels[level][index];
-      if (!reader.mayContain(hash1, hash2, key)) continue;
-      if (search.takeFrom(reader.find(key, seq))) return search.value;
+      const table = levels[level][index];
+      if (askTable(table, level, key, hash1, hash2, seq, search)) return search.value;
     }
     return search.end();
   }
@@ -381,6 +386,31 @@ function keyOf(memtable: Memtable, node: number): Uint8Array {
   return memtable.buffer.subarray(memtable.keyStart(node), memtable.keyEnd(node));
 }
 
+/** Looks into a table whose range has the key; true when that ends the search. */
+function askTable(
+  table: LiveTable,
+  level: number,
+  key: Uint8Array,
+  hash1: number,
+  hash2: number,
+  seq: number,
+  search: Search,
+): boolean {
+  const { steps } = search;
+  if (steps === undefined) {
+    const { reader } = table;
+    return reader.mayContain(hash1, hash2, key) && search.takeFrom(reader.find(key, seq));
+  }
+  const step = steps.enter("sstable", level, table.meta.number);
+  if (!table.isOpen) step.opened = true;
+  const { reader } = table;
+  return reader.measured(step, () => {
+    if (reader.mayContain(hash1, hash2, key)) return search.takeFrom(reader.find(key, seq));
+    step.result = "filtered";
+    return false;
+  });
+}
+
 /** Folds the entries of one key, newest first, until the answer is known. */
 class Search {
   /** The answer, once `take` has returned true. */
@@ -406,6 +436,11 @@ class Search {
     this.#trace = trace;
   }
 
+  /** Where it is taken down, if anybody asks. */
+  get steps(): ReadSteps | undefined {
+    return this.#trace?.steps;
+  }
+
   /** Whether any entry was taken. */
   get started(): boolean {
     return this.seq >= 0;
@@ -425,6 +460,7 @@ class Search {
       this.seq = seq;
       if (this.#trace !== undefined) this.#trace.source = source;
     }
+    this.#trace?.steps?.took(end - start);
     if (kind === KIND_MERGE) {
       (this.#operands ??= []).push(this.#copies.copy(buffer, start, end));
       return false;

@@ -17,6 +17,7 @@ export { decodeProperties, encodeProperties, type TableProperties } from "./prop
 export {
   checkTableFormat,
   provesKey,
+  type ReadMeter,
   TableReader,
   verifyTableFile,
   verifyTablePart,

@@ -113,6 +113,16 @@ export interface TableFiles {
   readonly isSlow?: boolean;
 }
 
+/** Is told what a look-up takes. */
+export interface ReadMeter {
+  /**
+   * A block was used, or a part of the index or the filter; one perhaps several times.
+   * @param slot       names it among the table's
+   * @param bytesRead  of it in the file; 0: it was in the cache
+   */
+  used(slot: number, bytesRead: number): void;
+}
+
 /** An open table. */
 export class TableReader {
   readonly number: number;
@@ -139,6 +149,8 @@ export class TableReader {
   readonly #partition = new PartitionView();
   /** The partition that the view looks into; -1 for none. */
   #entered = -1;
+  /** Of the look-up under way; undefined: nobody wants to know. */
+  #meter: ReadMeter | undefined;
 
   /**
    * @param cache  keeps blocks; without one every read goes to the file
@@ -208,9 +220,20 @@ export class TableReader {
    * ones; undefined when there is none. Valid until the next look-up in any table of the same cache.
    */
   find(key: Uint8Array, seq: number): TableCursor | undefined {
-    const cursor = this.#probe;
+    // One that is new has no block yet, so that a meter is told of each.
+    const cursor = this.#meter === undefined ? this.#probe : new TableCursor(this, false);
     cursor.seek(key, seq);
     return cursor.valid && cursor.isAt(key) ? cursor : undefined;
+  }
+
+  /** Runs a look-up, with all that is done with its cursor, and tells what it takes. */
+  measured<T>(meter: ReadMeter, lookUp: () => T): T {
+    this.#meter = meter;
+    try {
+      return lookUp();
+    } finally {
+      this.#meter = undefined;
+    }
   }
 
   /** A cursor of its own over all entries. */
@@ -274,8 +297,12 @@ export class TableReader {
     const cache = this.#cache!;
     let bytes = cache.get(this.#cached, slot, lend);
     if (bytes === undefined) {
-      bytes = this.#sections.read(this.#locate(slot), cache.memory);
+      const handle = this.#locate(slot);
+      bytes = this.#sections.read(handle, cache.memory);
       cache.put(this.#cached, slot, bytes, lend);
+      this.#meter?.used(slot, handle.size + this.#sections.footer.trailer);
+    } else {
+      this.#meter?.used(slot, 0);
     }
     return bytes;
   }
