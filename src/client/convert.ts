@@ -11,8 +11,16 @@ import {
   type VectorClock as ClockMessage,
   VectorClockSchema,
 } from "../gen/pairdb/v1/common_pb.ts";
-import type { PutItemSchema, ScanEntry } from "../gen/pairdb/v1/kv_pb.ts";
-import type { BatchItem, ConsistencyLevel, Context, Found, ScanRow, Version } from "./types.ts";
+import type { ExplainGetResponse, PutItemSchema, ScanEntry } from "../gen/pairdb/v1/kv_pb.ts";
+import type {
+  BatchItem,
+  ConsistencyLevel,
+  Context,
+  Explanation,
+  Found,
+  ScanRow,
+  Version,
+} from "./types.ts";
 
 const CONSISTENCY: Readonly<Record<ConsistencyLevel, Consistency>> = {
   one: Consistency.ONE,
@@ -135,6 +143,38 @@ export function fromFound(message: {
     context: fromClock(message.vectorClock),
     timestampMs: fromInt64(message.timestamp),
     siblings: message.siblings.map(fromSibling),
+  };
+}
+
+/** How a key was read. */
+export function fromExplanation(how: ExplainGetResponse): Explanation {
+  return {
+    state: how.state,
+    source: how.source,
+    steps: how.steps.map((step) => ({
+      layer: step.layer,
+      level: step.level,
+      table: step.table === undefined ? undefined : fromInt64(step.table),
+      result: step.result,
+      entries: fromInt64(step.entries),
+      valueBytes: fromInt64(step.valueBytes),
+      opened: step.opened,
+      blocksCached: fromInt64(step.blocksCached),
+      blocksRead: fromInt64(step.blocksRead),
+      bytesRead: fromInt64(step.bytesRead),
+    })),
+    waits: how.waits,
+    versions: how.versions.map((version) => ({
+      state: version.state,
+      valueBytes: fromInt64(version.valueBytes),
+      context: fromClock(version.vectorClock),
+      dot: version.dot && fromEntry(version.dot),
+      timestampMs: fromInt64(version.timestamp),
+      expiresAtMs: version.expiresAt === 0n ? undefined : fromInt64(version.expiresAt),
+    })),
+    context: fromClock(how.vectorClock),
+    stateBytes: fromInt64(how.stateBytes),
+    durationUs: how.durationUs,
   };
 }
 

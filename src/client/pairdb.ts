@@ -21,6 +21,7 @@ import { type Tenant as TenantMessage, TenantService } from "../gen/pairdb/v1/te
 import { PairError } from "../model/mod.ts";
 import {
   fromClock,
+  fromExplanation,
   fromFound,
   fromInt64,
   fromRow,
@@ -43,6 +44,7 @@ import type {
   CompactRange,
   ConnectOptions,
   Deleted,
+  Explanation,
   Found,
   Job,
   KeyOptions,
@@ -173,6 +175,21 @@ export class PairDB {
     }).catch((error: unknown) => {
       if (error instanceof PairError && error.error === "KeyNotFound") return undefined;
       throw error;
+    });
+  }
+
+  /**
+   * Reads a key, and tells how that went in the node: which layers were asked, what they said and what it took,
+   * and what versions there are, without their values. For people who look into a store; it is a real read.
+   */
+  explain(tenant: string, key: string, options: KeyOptions = {}): Promise<Explanation> {
+    return this.#calls.unary(options, async (call) => {
+      const answer = await this.#keys.explainGet({
+        tenantId: toText(tenant, "tenant id"),
+        key: toText(key, "key"),
+        consistency: toConsistency(options.consistency),
+      }, call);
+      return fromExplanation(answer);
     });
   }
 

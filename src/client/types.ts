@@ -145,6 +145,66 @@ export interface Found {
   readonly siblings: readonly Version[];
 }
 
+/** What one layer of a node said to a read, and what asking took. */
+export interface ReadStep {
+  /** `memtable`, `frozen_memtable`, `row_cache` or `sstable`. */
+  readonly layer: string;
+  /** Of a table, from 0. */
+  readonly level: number | undefined;
+  /** A table's number, which is its file's name. */
+  readonly table: number | undefined;
+  /** `found`; `filtered`: the table's filter said no, and no data block was looked into; `nothing`. */
+  readonly result: string;
+  /** Entries of the key that were taken: values, deletes, and what was merged into them. */
+  readonly entries: number;
+  /** Of those, as they are stored. */
+  readonly valueBytes: number;
+  /** Whether the table had to be opened first. */
+  readonly opened: boolean;
+  /** Blocks that were in the block cache; parts of a large table's index and filter count too. */
+  readonly blocksCached: number;
+  /** The same from the disk... */
+  readonly blocksRead: number;
+  /** ...and their bytes in the file. */
+  readonly bytesRead: number;
+}
+
+/** A version of a key, without its value. */
+export interface ExplainedVersion {
+  /** `value`; `expired`: had a value until its time to live was over; `deleted`: is a delete. */
+  readonly state: string;
+  /** Of the value, expired or not. */
+  readonly valueBytes: number;
+  /** What the version has seen. */
+  readonly context: Context;
+  /** The version's own event; undefined where its clock came whole from outside. */
+  readonly dot: Context["dots"][number] | undefined;
+  /** Milliseconds since 1970 at the coordinator that took the write. */
+  readonly timestampMs: number;
+  /** When it expires, or has, milliseconds since 1970; undefined: never. */
+  readonly expiresAtMs: number | undefined;
+}
+
+/** How a node read a key, and what versions of it there are. */
+export interface Explanation {
+  /** What `get` answers: `found`, or no value, because the key is `absent`, `expired` or `deleted`. */
+  readonly state: string;
+  /** The layer that held the newest entry of the key: `memtable`, `cache` (of rows), `sstable` or `none`. */
+  readonly source: string;
+  /** In the order in which the layers were asked. None: there is no such tenant. */
+  readonly steps: readonly ReadStep[];
+  /** Times that the read waited for a slow disk. */
+  readonly waits: number;
+  /** Every version, the latest first. */
+  readonly versions: readonly ExplainedVersion[];
+  /** Covers every version. */
+  readonly context: Context;
+  /** Of all versions together, as they are stored. */
+  readonly stateBytes: number;
+  /** What the read took in the node, in microseconds. */
+  readonly durationUs: number;
+}
+
 /** One key of a scan. */
 export interface ScanRow extends Found {
   /** The key, exactly as it was stored. */

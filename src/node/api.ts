@@ -4,7 +4,7 @@
  * throws a PairError, but for a write whose log fails: see {@link WriteWatch}.
  * @module
  */
-import type { JobInfo, ScrubStatus, TreeOptions } from "../engine/mod.ts";
+import type { JobInfo, ReadStep, ReadTrace, ScrubStatus, TreeOptions } from "../engine/mod.ts";
 import type { Key, TokenRange, VectorClock, Version } from "../model/mod.ts";
 
 /** One version of a key, as reads return it. */
@@ -33,6 +33,45 @@ export interface KeyState {
 export interface ReadResult extends KeyState {
   /** The layer that held the key. */
   readonly source: "cache" | "memtable" | "sstable";
+}
+
+/** A version of a key, as {@link Explanation} shows it: not its value. */
+export interface ExplainedVersion {
+  /** Whether it has a value to show, had one until its time to live was over, or is a delete. */
+  readonly state: "value" | "expired" | "deleted";
+  /** Of the value, expired or not; 0 for a delete. */
+  readonly valueBytes: number;
+  /** All that the version has seen, itself included. */
+  readonly clock: VectorClock;
+  /** Its own event; undefined where the clock came whole from outside. */
+  readonly dot: VectorClock["dots"][number] | undefined;
+  /** Wall time at the node that took the write, ms since 1970. */
+  readonly timestampMs: number;
+  /** Wall time from which on it reads as a delete, ms since 1970; 0: never. */
+  readonly expiresAtMs: number;
+}
+
+/** How a read of a key went, and what it found, on this node. */
+export interface Explanation {
+  /**
+   * What a read answers: `found`: a value; else none, because there is no version of the key (`absent`), because
+   * the value's time to live is over (`expired`: of one version at least), or because it was deleted.
+   */
+  readonly state: "found" | "absent" | "expired" | "deleted";
+  /** The layer that held the newest entry of the key. */
+  readonly source: ReadTrace["source"];
+  /** Layer by layer, in the order in which they were asked. Without any: there is no such tenant. */
+  readonly steps: readonly ReadStep[];
+  /** Times that the read waited for a slow disk. */
+  readonly waits: number;
+  /** Every version, the latest first: siblings, when there are several. */
+  readonly versions: readonly ExplainedVersion[];
+  /** Covers every version. */
+  readonly clock: VectorClock;
+  /** Of all versions together, as they are stored. */
+  readonly stateBytes: number;
+  /** What the read took in the node, with the decoding of its versions, in microseconds. */
+  readonly durationUs: number;
 }
 
 /** A write that a client asks for. */
@@ -453,6 +492,11 @@ export interface StorageNode {
     tenant: string,
     key: Key,
   ): ReadResult | undefined | Promise<ReadResult | undefined>;
+  /**
+   * Reads a key as {@link read} does, and says how. The read is a real one: it counts against the tenant's
+   * requests, and what it brings into the caches is there for the next.
+   */
+  explain(tenant: string, key: Key): Promise<Explanation>;
   /**
    * Deletes a key as {@link put} replaces it. Where there is no version at all, nothing is written.
    * @returns also whether there was a live value

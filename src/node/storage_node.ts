@@ -23,6 +23,7 @@ import type {
   BatchPutOptions,
   CompactInput,
   DeleteInput,
+  Explanation,
   Health,
   KeyRangeInfo,
   KeyState,
@@ -51,6 +52,7 @@ import type {
   WriteWatch,
 } from "./api.ts";
 import { DISK_STATES, DiskGuard, type DiskThresholds, estimateWrite } from "./disk_guard.ts";
+import { explainKey, NO_TREE } from "./explain.ts";
 import { DEFAULT_DISK_THRESHOLDS, HealthMonitor } from "./health.ts";
 import {
   Changes,
@@ -223,6 +225,15 @@ class EngineNode implements StorageNode {
     return found instanceof Promise
       ? found.then((result) => this.#found(tree, result))
       : this.#found(tree, found);
+  }
+
+  async explain(tenant: string, key: Key): Promise<Explanation> {
+    this.#checkUse(tenant);
+    const bytes = encodeKey(key);
+    const tree = this.#tenants.findForUse(tenant);
+    if (tree === undefined) return NO_TREE;
+    this.#quotas.read(tree, 1);
+    return await explainKey(this.#engine, tree, bytes, this.#nowMs(), this.#runtime.clock);
   }
 
   async delete(

@@ -172,6 +172,51 @@ Deno.test("cli: put, get, del and scan do what they say", () =>
     assert.match((await pairdb(url, ["put", "t", "a\tb", "v"])).err, /\(code 1005 InvalidKey\)\n$/);
   }));
 
+Deno.test("cli: get --explain tells layer, tables, blocks and versions, as a table and as JSON [B3]", () =>
+  withNode(async ({ url }) => {
+    const explained = async (key: string) => {
+      const { out } = await pairdb(url, ["get", "t", key, "--explain", "--output", "json"]);
+      return JSON.parse(out);
+    };
+    assert.equal((await explained("none")).state, "absent", "no tenant yet");
+    const put = JSON.parse((await pairdb(url, ["put", "t", "k", "1", "--output", "json"])).out);
+    const inMemory = await explained("k");
+    assert.deepEqual([inMemory.key, inMemory.state, inMemory.source], ["k", "found", "memtable"]);
+    assert.ok(inMemory.duration_us >= 0);
+    assert.equal(inMemory.context, put.context);
+    assert.equal((await pairdb(url, ["flush", "t"])).code, 0);
+    const onDisk = await explained("k");
+    assert.deepEqual([onDisk.source, onDisk.tables_asked], ["sstable", 1]);
+    assert.equal(onDisk.blocks_cached + onDisk.blocks_read, 1);
+    const [, , step] = onDisk.steps;
+    assert.deepEqual([step.layer, step.level, step.result], ["sstable", 0, "found"]);
+    assert.ok(step.table > 0);
+    assert.equal((await explained("k")).source, "cache");
+    // What has seen nothing of the other stays beside it.
+    for (const value of ["22", "333"]) {
+      await pairdb(url, ["put", "t", "k", value, "--context", put.context]);
+    }
+    const { versions } = await explained("k");
+    assert.deepEqual(
+      versions.map((version: { value_bytes: number }) => version.value_bytes).sort(),
+      [2, 3],
+    );
+    assert.ok(versions.every(({ event }: { event: unknown }) => event !== null));
+    const told = await pairdb(url, ["get", "t", "k", "--explain"]);
+    const lines = told.out.trimEnd().split("\n");
+    assert.match(lines[0], /^found in memtable after \d+ µs; tables: 0 asked, 0 ruled out /);
+    assert.match(lines[1], /^memtable\t\t\tfound\t[12]\t\d+ B\t\t\t$/);
+    assert.match(lines.at(-1)!, /^value\t[23] B\t20\d\d-\S+Z\t\t\S+:\d+\t\S+:\d+/);
+    assert.deepEqual([told.code, told.err], [0, ""]);
+    await pairdb(url, ["del", "t", "k"]);
+    assert.deepEqual(
+      [(await explained("k")).state, (await pairdb(url, ["get", "t", "k"])).code],
+      ["deleted", 1],
+    );
+    assert.equal((await pairdb(url, ["get", "t", "k", "--explain", "--raw"])).code, 2);
+    assert.match((await pairdb(url, ["get", "t", "a\tb", "--explain"])).err, /\(code 1005 /);
+  }));
+
 Deno.test("cli: concurrent writes are all shown, and a put with their context settles them [E34]", () =>
   withNode(async ({ url }) => {
     const first = JSON.parse((await pairdb(url, ["put", "t", "k", "1", "--output", "json"])).out);

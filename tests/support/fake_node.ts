@@ -19,6 +19,7 @@ import { valueBytes } from "../../src/node/mod.ts";
 import { checkTransfer, checkWatch } from "../../src/node/validate.ts";
 import type {
   CompactInput,
+  Explanation,
   Health,
   KeyRangeInfo,
   NodeJobs,
@@ -125,6 +126,28 @@ export class FakeNode implements StorageNode {
 
   read(tenant: string, key: Key): ReadResult | undefined {
     return this.get(tenant, key);
+  }
+
+  // deno-lint-ignore require-await -- its errors are rejections
+  async explain(tenant: string, key: Key): Promise<Explanation> {
+    const found = this.get(tenant, key);
+    return {
+      state: found === undefined ? "absent" : "found",
+      source: found?.source ?? "none",
+      steps: [],
+      waits: 0,
+      versions: (found?.versions ?? []).map(({ value, clock, timestampMs }) => ({
+        state: value === undefined ? "deleted" as const : "value" as const,
+        valueBytes: value?.length ?? 0,
+        clock,
+        dot: undefined,
+        timestampMs,
+        expiresAtMs: 0,
+      })),
+      clock: found?.clock ?? { entries: [], dots: [] },
+      stateBytes: 0,
+      durationUs: 0.5,
+    };
   }
 
   // deno-lint-ignore require-await -- its errors are rejections

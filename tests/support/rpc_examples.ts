@@ -137,6 +137,7 @@ export const EXAMPLES: readonly Example[] = [
     ["a time to live too long", { ttlMs: 2n ** 63n - 1n }, ErrorCode.INVALID_ARGUMENT],
   ]),
   example(kv.get, { tenantId, key: "k", consistency }, [...KEYS, LEVEL, MISSING]),
+  example(kv.explainGet, { tenantId, key: "k", consistency }, [...KEYS, LEVEL]),
   example(kv.delete, { tenantId, key: "k", vectorClock, consistency }, [...KEYS, LEVEL, CLOCK]),
   example(
     kv.batchPut,

@@ -94,9 +94,15 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
     "get <tenant> <key>",
     "Print a value",
     async (shell, [tenant, key], flags) =>
-      (await import("./get.ts")).get(shell, tenant, key, flags),
+      flags.explain
+        ? (await import("./explain.ts")).explain(shell, tenant, key, flags)
+        : (await import("./get.ts")).get(shell, tenant, key, flags),
   )
     .option("--raw", "print exactly the bytes, without a newline after them")
+    .addOption(
+      new Option("--explain", "print how the node read it, and its versions, not the value")
+        .conflicts("raw"),
+    )
     .addOption(consistencyOption());
   remote(
     program,

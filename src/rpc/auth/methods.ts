@@ -36,6 +36,7 @@ const KEYS: readonly Role[] = ["client", "operator"];
 const KEY_VALUE: Rules<typeof KeyValueService> = {
   put: rule(KEYS, "write", "tenantId"),
   get: rule(KEYS, "read", "tenantId"),
+  explainGet: rule(KEYS, "read", "tenantId"),
   delete: rule(KEYS, "write", "tenantId"),
   batchPut: rule(KEYS, "write", "tenantId"),
   batchGet: rule(KEYS, "read", "tenantId"),

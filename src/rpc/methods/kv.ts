@@ -5,6 +5,7 @@
  */
 import { type Key, PairError, type VectorClock } from "../../model/mod.ts";
 import {
+  type Explanation,
   type KeyState,
   type PutInput,
   type ReadResult,
@@ -73,6 +74,7 @@ export interface BatchGetResult {
 export interface KeyValueMethods {
   put(call: PutCall, watch?: WriteWatch): Promise<WriteResult>;
   get(call: GetCall, caller?: Caller): KeyState | Promise<KeyState>;
+  explain(call: GetCall): Promise<Explanation>;
   delete(call: DeleteCall, watch?: WriteWatch): Promise<DeleteResult>;
   batchPut(call: BatchPutCall, watch?: WriteWatch): Promise<BatchPutResult>;
   batchGet(call: BatchGetCall, caller?: Caller): Promise<BatchGetResult>;
@@ -123,6 +125,12 @@ export function keyValueMethods(node: StorageNode, fair: FairGate): KeyValueMeth
       checkConsistency(call.consistency);
       if (fair.isOpen(call.tenant, 1)) return get(call);
       return fair.later(call.tenant, 1, () => get(call), caller);
+    },
+
+    explain({ tenant, key, consistency }) {
+      checkConsistency(consistency);
+      const explain = () => node.explain(tenant, key);
+      return fair.isOpen(tenant, 1) ? explain() : fair.later(tenant, 1, explain, undefined);
     },
 
     delete(call, watch) {

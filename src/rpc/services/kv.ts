@@ -5,6 +5,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
+  type Explanation,
   type KeyState,
   type PutInput,
   type StorageNode,
@@ -15,13 +16,14 @@ import type { Clock } from "../../runtime/mod.ts";
 import { answerName, readBatchInTurn, readInTurn, turnKey } from "../answer_room.ts";
 import {
   type BatchGetItemSchema,
+  type ExplainGetResponseSchema,
   type KeyValueService,
   type PutItem,
   type ScanEntrySchema,
   type ScanRequest,
   type ScanResponseSchema,
 } from "../../gen/pairdb/v1/kv_pb.ts";
-import { checkConsistency, fromClock, fromState, toClock, toCount } from "../convert.ts";
+import { checkConsistency, fromClock, fromEntry, fromState, toClock, toCount } from "../convert.ts";
 import { batchBytes, type KeyValueMethods } from "../methods/mod.ts";
 import { watchKey } from "../outcomes.ts";
 import type { Readiness } from "../readiness.ts";
@@ -59,6 +61,10 @@ export function keyValueService(
       const read = () => methods.get({ tenant: tenantId, key, consistency });
       const name = answerName(tenantId, key);
       return fromState(await readInTurn(values.get(turnKey), { name, read, sizeOf: valueBytes }));
+    },
+
+    async explainGet({ tenantId, key, consistency }) {
+      return fromExplanation(await methods.explain({ tenant: tenantId, key, consistency }));
     },
 
     async delete({ tenantId, key, vectorClock, consistency, ...how }, { values }) {
@@ -115,6 +121,37 @@ function toPut(
 
 function fromWrite(written: WriteResult) {
   return { vectorClock: fromClock(written.clock), timestamp: BigInt(written.timestampMs) };
+}
+
+function fromExplanation(how: Explanation): MessageInitShape<typeof ExplainGetResponseSchema> {
+  return {
+    state: how.state,
+    source: how.source,
+    steps: how.steps.map((step) => ({
+      layer: step.layer,
+      level: step.level,
+      table: step.table === undefined ? undefined : BigInt(step.table),
+      result: step.result,
+      entries: BigInt(step.entries),
+      valueBytes: BigInt(step.valueBytes),
+      opened: step.opened,
+      blocksCached: BigInt(step.blocksCached),
+      blocksRead: BigInt(step.blocksRead),
+      bytesRead: BigInt(step.bytesRead),
+    })),
+    waits: how.waits,
+    versions: how.versions.map((version) => ({
+      state: version.state,
+      valueBytes: BigInt(version.valueBytes),
+      vectorClock: fromClock(version.clock),
+      dot: version.dot && fromEntry(version.dot),
+      timestamp: BigInt(version.timestampMs),
+      expiresAt: BigInt(version.expiresAtMs),
+    })),
+    vectorClock: fromClock(how.clock),
+    stateBytes: BigInt(how.stateBytes),
+    durationUs: how.durationUs,
+  };
 }
 
 function toBatchItem(key: string, result: KeyState | undefined): BatchGetAnswer {

@@ -41,7 +41,7 @@ const SERVICES: readonly DescService[] = [
 ];
 
 /** Whose the calls of a service are, and which of them change nothing. */
-const KEY_READS = ["Get", "BatchGet", "Scan", "Watch"];
+const KEY_READS = ["Get", "ExplainGet", "BatchGet", "Scan", "Watch"];
 const UPKEEP_READS = [
   ...["Status", "ListSnapshots", "VerifySnapshot", "ListTenants"],
   "ListSlowOperations",

@@ -33,6 +33,7 @@ const WAITING = new Set([
     "batchPut",
     "batchGet",
     "read",
+    "explain",
     "applyReplica",
     "replicate",
     "keyRange",

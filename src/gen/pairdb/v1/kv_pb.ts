@@ -4,7 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Consistency, Sibling, VectorClock } from "./common_pb.ts";
+import type { Consistency, Sibling, VectorClock, VectorClockEntry } from "./common_pb.ts";
 import { file_pairdb_v1_common } from "./common_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pairdb/v1/kv.proto.
  */
 export const file_pairdb_v1_kv: GenFile = /*@__PURE__*/
-  fileDesc("ChJwYWlyZGIvdjEva3YucHJvdG8SCXBhaXJkYi52MSKLAgoKUHV0UmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSCwoDa2V5GAIgASgJEhIKBXZhbHVlGAMgASgMSACIAQESLAoMdmVjdG9yX2Nsb2NrGAQgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEisKC2NvbnNpc3RlbmN5GAUgASgOMhYucGFpcmRiLnYxLkNvbnNpc3RlbmN5EhMKBnR0bF9tcxgGIAEoA0gBiAEBEhIKCmlmX2NvbnRleHQYByABKAgSHAoPaWRlbXBvdGVuY3lfa2V5GAggASgJSAKIAQFCCAoGX3ZhbHVlQgkKB190dGxfbXNCEgoQX2lkZW1wb3RlbmN5X2tleSJOCgtQdXRSZXNwb25zZRIsCgx2ZWN0b3JfY2xvY2sYASABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sSEQoJdGltZXN0YW1wGAIgASgDIlkKCkdldFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRIrCgtjb25zaXN0ZW5jeRgDIAEoDjIWLnBhaXJkYi52MS5Db25zaXN0ZW5jeSKSAQoLR2V0UmVzcG9uc2USEgoFdmFsdWUYASABKAxIAIgBARIsCgx2ZWN0b3JfY2xvY2sYAiABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sSJAoIc2libGluZ3MYAyADKAsyEi5wYWlyZGIudjEuU2libGluZxIRCgl0aW1lc3RhbXAYBCABKANCCAoGX3ZhbHVlItABCg1EZWxldGVSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRILCgNrZXkYAiABKAkSLAoMdmVjdG9yX2Nsb2NrGAMgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEisKC2NvbnNpc3RlbmN5GAQgASgOMhYucGFpcmRiLnYxLkNvbnNpc3RlbmN5EhIKCmlmX2NvbnRleHQYBSABKAgSHAoPaWRlbXBvdGVuY3lfa2V5GAYgASgJSACIAQFCEgoQX2lkZW1wb3RlbmN5X2tleSJiCg5EZWxldGVSZXNwb25zZRIsCgx2ZWN0b3JfY2xvY2sYASABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sSDwoHZXhpc3RlZBgCIAEoCBIRCgl0aW1lc3RhbXAYAyABKAMilgEKB1B1dEl0ZW0SCwoDa2V5GAEgASgJEhIKBXZhbHVlGAIgASgMSACIAQESLAoMdmVjdG9yX2Nsb2NrGAMgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEhMKBnR0bF9tcxgEIAEoA0gBiAEBEhIKCmlmX2NvbnRleHQYBSABKAhCCAoGX3ZhbHVlQgkKB190dGxfbXMivgEKD0JhdGNoUHV0UmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSIQoFaXRlbXMYAiADKAsyEi5wYWlyZGIudjEuUHV0SXRlbRIrCgtjb25zaXN0ZW5jeRgDIAEoDjIWLnBhaXJkYi52MS5Db25zaXN0ZW5jeRIWCg5za2lwX3VuY2hhbmdlZBgEIAEoCBIcCg9pZGVtcG90ZW5jeV9rZXkYBSABKAlIAIgBAUISChBfaWRlbXBvdGVuY3lfa2V5Ik4KEEJhdGNoUHV0UmVzcG9uc2USJwoHcmVzdWx0cxgBIAMoCzIWLnBhaXJkYi52MS5QdXRSZXNwb25zZRIRCgl1bmNoYW5nZWQYAiABKAUiXwoPQmF0Y2hHZXRSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIMCgRrZXlzGAIgAygJEisKC2NvbnNpc3RlbmN5GAMgASgOMhYucGFpcmRiLnYxLkNvbnNpc3RlbmN5Iq8BCgxCYXRjaEdldEl0ZW0SCwoDa2V5GAEgASgJEg0KBWZvdW5kGAIgASgIEhIKBXZhbHVlGAMgASgMSACIAQESLAoMdmVjdG9yX2Nsb2NrGAQgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEiQKCHNpYmxpbmdzGAUgAygLMhIucGFpcmRiLnYxLlNpYmxpbmcSEQoJdGltZXN0YW1wGAYgASgDQggKBl92YWx1ZSI6ChBCYXRjaEdldFJlc3BvbnNlEiYKBWl0ZW1zGAEgAygLMhcucGFpcmRiLnYxLkJhdGNoR2V0SXRlbSKsAQoLU2NhblJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEg4KBnByZWZpeBgCIAEoCRINCgVzdGFydBgDIAEoCRILCgNlbmQYBCABKAkSDQoFbGltaXQYBSABKAMSEQoJa2V5c19vbmx5GAYgASgIEisKC2NvbnNpc3RlbmN5GAcgASgOMhYucGFpcmRiLnYxLkNvbnNpc3RlbmN5Eg8KB3JldmVyc2UYCCABKAgisQEKCVNjYW5FbnRyeRILCgNrZXkYASABKAkSEgoFdmFsdWUYAiABKAxIAIgBARIsCgx2ZWN0b3JfY2xvY2sYAyABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sSJAoIc2libGluZ3MYBCADKAsyEi5wYWlyZGIudjEuU2libGluZxIRCgl0aW1lc3RhbXAYBSABKAMSEgoKZXhwaXJlc19hdBgGIAEoA0IICgZfdmFsdWUiNQoMU2NhblJlc3BvbnNlEiUKB2VudHJpZXMYASADKAsyFC5wYWlyZGIudjEuU2NhbkVudHJ5IqkBCgxXYXRjaFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRIOCgZwcmVmaXgYAyABKAkSDQoFc3RhcnQYBCABKAkSCwoDZW5kGAUgASgJEhQKDHJlc3VtZV90b2tlbhgGIAEoCRIPCgdpbml0aWFsGAcgASgIEhEKCWtleXNfb25seRgIIAEoCBITCgtwcm9ncmVzc19tcxgJIAEoAyKBAgoKV2F0Y2hFdmVudBInCgR0eXBlGAEgASgOMhkucGFpcmRiLnYxLldhdGNoRXZlbnRUeXBlEgsKA2tleRgCIAEoCRISCgV2YWx1ZRgDIAEoDEgAiAEBEiwKDHZlY3Rvcl9jbG9jaxgEIAEoCzIWLnBhaXJkYi52MS5WZWN0b3JDbG9jaxIkCghzaWJsaW5ncxgFIAMoCzISLnBhaXJkYi52MS5TaWJsaW5nEhEKCXRpbWVzdGFtcBgGIAEoAxISCgpleHBpcmVzX2F0GAcgASgDEhQKDHJlc3VtZV90b2tlbhgIIAEoCRIOCgZyZWFzb24YCSABKAlCCAoGX3ZhbHVlIjYKDVdhdGNoUmVzcG9uc2USJQoGZXZlbnRzGAEgAygLMhUucGFpcmRiLnYxLldhdGNoRXZlbnQqwAEKDldhdGNoRXZlbnRUeXBlEiAKHFdBVENIX0VWRU5UX1RZUEVfVU5TUEVDSUZJRUQQABIYChRXQVRDSF9FVkVOVF9UWVBFX1BVVBABEhsKF1dBVENIX0VWRU5UX1RZUEVfREVMRVRFEAISHAoYV0FUQ0hfRVZFTlRfVFlQRV9JTklUSUFMEAMSHQoZV0FUQ0hfRVZFTlRfVFlQRV9QUk9HUkVTUxAEEhgKFFdBVENIX0VWRU5UX1RZUEVfR0FQEAUy0wMKD0tleVZhbHVlU2VydmljZRI0CgNQdXQSFS5wYWlyZGIudjEuUHV0UmVxdWVzdBoWLnBhaXJkYi52MS5QdXRSZXNwb25zZRI5CgNHZXQSFS5wYWlyZGIudjEuR2V0UmVxdWVzdBoWLnBhaXJkYi52MS5HZXRSZXNwb25zZSIDkAIBEj0KBkRlbGV0ZRIYLnBhaXJkYi52MS5EZWxldGVSZXF1ZXN0GhkucGFpcmRiLnYxLkRlbGV0ZVJlc3BvbnNlEkMKCEJhdGNoUHV0EhoucGFpcmRiLnYxLkJhdGNoUHV0UmVxdWVzdBobLnBhaXJkYi52MS5CYXRjaFB1dFJlc3BvbnNlEkgKCEJhdGNoR2V0EhoucGFpcmRiLnYxLkJhdGNoR2V0UmVxdWVzdBobLnBhaXJkYi52MS5CYXRjaEdldFJlc3BvbnNlIgOQAgESPgoEU2NhbhIWLnBhaXJkYi52MS5TY2FuUmVxdWVzdBoXLnBhaXJkYi52MS5TY2FuUmVzcG9uc2UiA5ACATABEkEKBVdhdGNoEhcucGFpcmRiLnYxLldhdGNoUmVxdWVzdBoYLnBhaXJkYi52MS5XYXRjaFJlc3BvbnNlIgOQAgEwAWIGcHJvdG8z", [file_pairdb_v1_common]);
+  fileDesc("ChJwYWlyZGIvdjEva3YucHJvdG8SCXBhaXJkYi52MSKLAgoKUHV0UmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSCwoDa2V5GAIgASgJEhIKBXZhbHVlGAMgASgMSACIAQESLAoMdmVjdG9yX2Nsb2NrGAQgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEisKC2NvbnNpc3RlbmN5GAUgASgOMhYucGFpcmRiLnYxLkNvbnNpc3RlbmN5EhMKBnR0bF9tcxgGIAEoA0gBiAEBEhIKCmlmX2NvbnRleHQYByABKAgSHAoPaWRlbXBvdGVuY3lfa2V5GAggASgJSAKIAQFCCAoGX3ZhbHVlQgkKB190dGxfbXNCEgoQX2lkZW1wb3RlbmN5X2tleSJOCgtQdXRSZXNwb25zZRIsCgx2ZWN0b3JfY2xvY2sYASABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sSEQoJdGltZXN0YW1wGAIgASgDIlkKCkdldFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRIrCgtjb25zaXN0ZW5jeRgDIAEoDjIWLnBhaXJkYi52MS5Db25zaXN0ZW5jeSKSAQoLR2V0UmVzcG9uc2USEgoFdmFsdWUYASABKAxIAIgBARIsCgx2ZWN0b3JfY2xvY2sYAiABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sSJAoIc2libGluZ3MYAyADKAsyEi5wYWlyZGIudjEuU2libGluZxIRCgl0aW1lc3RhbXAYBCABKANCCAoGX3ZhbHVlImAKEUV4cGxhaW5HZXRSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRILCgNrZXkYAiABKAkSKwoLY29uc2lzdGVuY3kYAyABKA4yFi5wYWlyZGIudjEuQ29uc2lzdGVuY3ki2wEKCFJlYWRTdGVwEg0KBWxheWVyGAEgASgJEhIKBWxldmVsGAIgASgFSACIAQESEgoFdGFibGUYAyABKANIAYgBARIOCgZyZXN1bHQYBCABKAkSDwoHZW50cmllcxgFIAEoAxITCgt2YWx1ZV9ieXRlcxgGIAEoAxIOCgZvcGVuZWQYByABKAgSFQoNYmxvY2tzX2NhY2hlZBgIIAEoAxITCgtibG9ja3NfcmVhZBgJIAEoAxISCgpieXRlc19yZWFkGAogASgDQggKBl9sZXZlbEIICgZfdGFibGUitQEKEEV4cGxhaW5lZFZlcnNpb24SDQoFc3RhdGUYASABKAkSEwoLdmFsdWVfYnl0ZXMYAiABKAMSLAoMdmVjdG9yX2Nsb2NrGAMgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEigKA2RvdBgEIAEoCzIbLnBhaXJkYi52MS5WZWN0b3JDbG9ja0VudHJ5EhEKCXRpbWVzdGFtcBgFIAEoAxISCgpleHBpcmVzX2F0GAYgASgDIu0BChJFeHBsYWluR2V0UmVzcG9uc2USDQoFc3RhdGUYASABKAkSDgoGc291cmNlGAIgASgJEiIKBXN0ZXBzGAMgAygLMhMucGFpcmRiLnYxLlJlYWRTdGVwEg0KBXdhaXRzGAQgASgFEi0KCHZlcnNpb25zGAUgAygLMhsucGFpcmRiLnYxLkV4cGxhaW5lZFZlcnNpb24SLAoMdmVjdG9yX2Nsb2NrGAYgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEhMKC3N0YXRlX2J5dGVzGAcgASgDEhMKC2R1cmF0aW9uX3VzGAggASgBItABCg1EZWxldGVSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRILCgNrZXkYAiABKAkSLAoMdmVjdG9yX2Nsb2NrGAMgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEisKC2NvbnNpc3RlbmN5GAQgASgOMhYucGFpcmRiLnYxLkNvbnNpc3RlbmN5EhIKCmlmX2NvbnRleHQYBSABKAgSHAoPaWRlbXBvdGVuY3lfa2V5GAYgASgJSACIAQFCEgoQX2lkZW1wb3RlbmN5X2tleSJiCg5EZWxldGVSZXNwb25zZRIsCgx2ZWN0b3JfY2xvY2sYASABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sSDwoHZXhpc3RlZBgCIAEoCBIRCgl0aW1lc3RhbXAYAyABKAMilgEKB1B1dEl0ZW0SCwoDa2V5GAEgASgJEhIKBXZhbHVlGAIgASgMSACIAQESLAoMdmVjdG9yX2Nsb2NrGAMgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEhMKBnR0bF9tcxgEIAEoA0gBiAEBEhIKCmlmX2NvbnRleHQYBSABKAhCCAoGX3ZhbHVlQgkKB190dGxfbXMivgEKD0JhdGNoUHV0UmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSIQoFaXRlbXMYAiADKAsyEi5wYWlyZGIudjEuUHV0SXRlbRIrCgtjb25zaXN0ZW5jeRgDIAEoDjIWLnBhaXJkYi52MS5Db25zaXN0ZW5jeRIWCg5za2lwX3VuY2hhbmdlZBgEIAEoCBIcCg9pZGVtcG90ZW5jeV9rZXkYBSABKAlIAIgBAUISChBfaWRlbXBvdGVuY3lfa2V5Ik4KEEJhdGNoUHV0UmVzcG9uc2USJwoHcmVzdWx0cxgBIAMoCzIWLnBhaXJkYi52MS5QdXRSZXNwb25zZRIRCgl1bmNoYW5nZWQYAiABKAUiXwoPQmF0Y2hHZXRSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIMCgRrZXlzGAIgAygJEisKC2NvbnNpc3RlbmN5GAMgASgOMhYucGFpcmRiLnYxLkNvbnNpc3RlbmN5Iq8BCgxCYXRjaEdldEl0ZW0SCwoDa2V5GAEgASgJEg0KBWZvdW5kGAIgASgIEhIKBXZhbHVlGAMgASgMSACIAQESLAoMdmVjdG9yX2Nsb2NrGAQgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEiQKCHNpYmxpbmdzGAUgAygLMhIucGFpcmRiLnYxLlNpYmxpbmcSEQoJdGltZXN0YW1wGAYgASgDQggKBl92YWx1ZSI6ChBCYXRjaEdldFJlc3BvbnNlEiYKBWl0ZW1zGAEgAygLMhcucGFpcmRiLnYxLkJhdGNoR2V0SXRlbSKsAQoLU2NhblJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEg4KBnByZWZpeBgCIAEoCRINCgVzdGFydBgDIAEoCRILCgNlbmQYBCABKAkSDQoFbGltaXQYBSABKAMSEQoJa2V5c19vbmx5GAYgASgIEisKC2NvbnNpc3RlbmN5GAcgASgOMhYucGFpcmRiLnYxLkNvbnNpc3RlbmN5Eg8KB3JldmVyc2UYCCABKAgisQEKCVNjYW5FbnRyeRILCgNrZXkYASABKAkSEgoFdmFsdWUYAiABKAxIAIgBARIsCgx2ZWN0b3JfY2xvY2sYAyABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sSJAoIc2libGluZ3MYBCADKAsyEi5wYWlyZGIudjEuU2libGluZxIRCgl0aW1lc3RhbXAYBSABKAMSEgoKZXhwaXJlc19hdBgGIAEoA0IICgZfdmFsdWUiNQoMU2NhblJlc3BvbnNlEiUKB2VudHJpZXMYASADKAsyFC5wYWlyZGIudjEuU2NhbkVudHJ5IqkBCgxXYXRjaFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRIOCgZwcmVmaXgYAyABKAkSDQoFc3RhcnQYBCABKAkSCwoDZW5kGAUgASgJEhQKDHJlc3VtZV90b2tlbhgGIAEoCRIPCgdpbml0aWFsGAcgASgIEhEKCWtleXNfb25seRgIIAEoCBITCgtwcm9ncmVzc19tcxgJIAEoAyKBAgoKV2F0Y2hFdmVudBInCgR0eXBlGAEgASgOMhkucGFpcmRiLnYxLldhdGNoRXZlbnRUeXBlEgsKA2tleRgCIAEoCRISCgV2YWx1ZRgDIAEoDEgAiAEBEiwKDHZlY3Rvcl9jbG9jaxgEIAEoCzIWLnBhaXJkYi52MS5WZWN0b3JDbG9jaxIkCghzaWJsaW5ncxgFIAMoCzISLnBhaXJkYi52MS5TaWJsaW5nEhEKCXRpbWVzdGFtcBgGIAEoAxISCgpleHBpcmVzX2F0GAcgASgDEhQKDHJlc3VtZV90b2tlbhgIIAEoCRIOCgZyZWFzb24YCSABKAlCCAoGX3ZhbHVlIjYKDVdhdGNoUmVzcG9uc2USJQoGZXZlbnRzGAEgAygLMhUucGFpcmRiLnYxLldhdGNoRXZlbnQqwAEKDldhdGNoRXZlbnRUeXBlEiAKHFdBVENIX0VWRU5UX1RZUEVfVU5TUEVDSUZJRUQQABIYChRXQVRDSF9FVkVOVF9UWVBFX1BVVBABEhsKF1dBVENIX0VWRU5UX1RZUEVfREVMRVRFEAISHAoYV0FUQ0hfRVZFTlRfVFlQRV9JTklUSUFMEAMSHQoZV0FUQ0hfRVZFTlRfVFlQRV9QUk9HUkVTUxAEEhgKFFdBVENIX0VWRU5UX1RZUEVfR0FQEAUyowQKD0tleVZhbHVlU2VydmljZRI0CgNQdXQSFS5wYWlyZGIudjEuUHV0UmVxdWVzdBoWLnBhaXJkYi52MS5QdXRSZXNwb25zZRI5CgNHZXQSFS5wYWlyZGIudjEuR2V0UmVxdWVzdBoWLnBhaXJkYi52MS5HZXRSZXNwb25zZSIDkAIBEk4KCkV4cGxhaW5HZXQSHC5wYWlyZGIudjEuRXhwbGFpbkdldFJlcXVlc3QaHS5wYWlyZGIudjEuRXhwbGFpbkdldFJlc3BvbnNlIgOQAgESPQoGRGVsZXRlEhgucGFpcmRiLnYxLkRlbGV0ZVJlcXVlc3QaGS5wYWlyZGIudjEuRGVsZXRlUmVzcG9uc2USQwoIQmF0Y2hQdXQSGi5wYWlyZGIudjEuQmF0Y2hQdXRSZXF1ZXN0GhsucGFpcmRiLnYxLkJhdGNoUHV0UmVzcG9uc2USSAoIQmF0Y2hHZXQSGi5wYWlyZGIudjEuQmF0Y2hHZXRSZXF1ZXN0GhsucGFpcmRiLnYxLkJhdGNoR2V0UmVzcG9uc2UiA5ACARI+CgRTY2FuEhYucGFpcmRiLnYxLlNjYW5SZXF1ZXN0GhcucGFpcmRiLnYxLlNjYW5SZXNwb25zZSIDkAIBMAESQQoFV2F0Y2gSFy5wYWlyZGIudjEuV2F0Y2hSZXF1ZXN0GhgucGFpcmRiLnYxLldhdGNoUmVzcG9uc2UiA5ACATABYgZwcm90bzM", [file_pairdb_v1_common]);
 
 /**
  * @generated from message pairdb.v1.PutRequest
@@ -173,6 +173,240 @@ export const GetResponseSchema: GenMessage<GetResponse> = /*@__PURE__*/
   messageDesc(file_pairdb_v1_kv, 3);
 
 /**
+ * @generated from message pairdb.v1.ExplainGetRequest
+ */
+export type ExplainGetRequest = Message<"pairdb.v1.ExplainGetRequest"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: string key = 2;
+   */
+  key: string;
+
+  /**
+   * @generated from field: pairdb.v1.Consistency consistency = 3;
+   */
+  consistency: Consistency;
+};
+
+/**
+ * Describes the message pairdb.v1.ExplainGetRequest.
+ * Use `create(ExplainGetRequestSchema)` to create a new message.
+ */
+export const ExplainGetRequestSchema: GenMessage<ExplainGetRequest> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_kv, 4);
+
+/**
+ * What one layer said, and what asking it took.
+ *
+ * @generated from message pairdb.v1.ReadStep
+ */
+export type ReadStep = Message<"pairdb.v1.ReadStep"> & {
+  /**
+   * "memtable", "frozen_memtable", "row_cache" or "sstable".
+   *
+   * @generated from field: string layer = 1;
+   */
+  layer: string;
+
+  /**
+   * Of a table, from 0.
+   *
+   * @generated from field: optional int32 level = 2;
+   */
+  level?: number | undefined;
+
+  /**
+   * A table's number, which is its file's name.
+   *
+   * @generated from field: optional int64 table = 3;
+   */
+  table?: bigint | undefined;
+
+  /**
+   * "found": entries of the key, or its row; "filtered": the table's filter said no, and no data block
+   * was looked into; "nothing".
+   *
+   * @generated from field: string result = 4;
+   */
+  result: string;
+
+  /**
+   * Entries of the key that were taken: values, deletes, and what was merged into them.
+   *
+   * @generated from field: int64 entries = 5;
+   */
+  entries: bigint;
+
+  /**
+   * Of those, as they are stored.
+   *
+   * @generated from field: int64 value_bytes = 6;
+   */
+  valueBytes: bigint;
+
+  /**
+   * Whether the table had to be opened first.
+   *
+   * @generated from field: bool opened = 7;
+   */
+  opened: boolean;
+
+  /**
+   * Blocks that were in the block cache; parts of a large table's index and filter count too.
+   *
+   * @generated from field: int64 blocks_cached = 8;
+   */
+  blocksCached: bigint;
+
+  /**
+   * The same from the disk...
+   *
+   * @generated from field: int64 blocks_read = 9;
+   */
+  blocksRead: bigint;
+
+  /**
+   * ...and their bytes in the file.
+   *
+   * @generated from field: int64 bytes_read = 10;
+   */
+  bytesRead: bigint;
+};
+
+/**
+ * Describes the message pairdb.v1.ReadStep.
+ * Use `create(ReadStepSchema)` to create a new message.
+ */
+export const ReadStepSchema: GenMessage<ReadStep> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_kv, 5);
+
+/**
+ * @generated from message pairdb.v1.ExplainedVersion
+ */
+export type ExplainedVersion = Message<"pairdb.v1.ExplainedVersion"> & {
+  /**
+   * "value"; "expired": had one until its time to live was over; "deleted": is a delete.
+   *
+   * @generated from field: string state = 1;
+   */
+  state: string;
+
+  /**
+   * Of the value, expired or not.
+   *
+   * @generated from field: int64 value_bytes = 2;
+   */
+  valueBytes: bigint;
+
+  /**
+   * All that the version has seen, itself included.
+   *
+   * @generated from field: pairdb.v1.VectorClock vector_clock = 3;
+   */
+  vectorClock?: VectorClock | undefined;
+
+  /**
+   * The version's own event. Absent where its clock came whole from outside.
+   *
+   * @generated from field: pairdb.v1.VectorClockEntry dot = 4;
+   */
+  dot?: VectorClockEntry | undefined;
+
+  /**
+   * Milliseconds since 1970 at the coordinator that took the write.
+   *
+   * @generated from field: int64 timestamp = 5;
+   */
+  timestamp: bigint;
+
+  /**
+   * Milliseconds since 1970 from which on it reads as a delete. 0: never.
+   *
+   * @generated from field: int64 expires_at = 6;
+   */
+  expiresAt: bigint;
+};
+
+/**
+ * Describes the message pairdb.v1.ExplainedVersion.
+ * Use `create(ExplainedVersionSchema)` to create a new message.
+ */
+export const ExplainedVersionSchema: GenMessage<ExplainedVersion> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_kv, 6);
+
+/**
+ * @generated from message pairdb.v1.ExplainGetResponse
+ */
+export type ExplainGetResponse = Message<"pairdb.v1.ExplainGetResponse"> & {
+  /**
+   * What Get answers: "found", or KEY_NOT_FOUND, because the key is "absent", "expired" or "deleted".
+   *
+   * @generated from field: string state = 1;
+   */
+  state: string;
+
+  /**
+   * The layer that held the newest entry of the key: "memtable", "cache" (of rows), "sstable" or "none".
+   *
+   * @generated from field: string source = 2;
+   */
+  source: string;
+
+  /**
+   * In the order in which the layers were asked. None: there is no such tenant.
+   *
+   * @generated from field: repeated pairdb.v1.ReadStep steps = 3;
+   */
+  steps: ReadStep[];
+
+  /**
+   * Times that the read waited for a slow disk.
+   *
+   * @generated from field: int32 waits = 4;
+   */
+  waits: number;
+
+  /**
+   * Every version, the latest first.
+   *
+   * @generated from field: repeated pairdb.v1.ExplainedVersion versions = 5;
+   */
+  versions: ExplainedVersion[];
+
+  /**
+   * Covers every version.
+   *
+   * @generated from field: pairdb.v1.VectorClock vector_clock = 6;
+   */
+  vectorClock?: VectorClock | undefined;
+
+  /**
+   * Of all versions together, as they are stored.
+   *
+   * @generated from field: int64 state_bytes = 7;
+   */
+  stateBytes: bigint;
+
+  /**
+   * What the read took in the node, in microseconds: not what came before or after it.
+   *
+   * @generated from field: double duration_us = 8;
+   */
+  durationUs: number;
+};
+
+/**
+ * Describes the message pairdb.v1.ExplainGetResponse.
+ * Use `create(ExplainGetResponseSchema)` to create a new message.
+ */
+export const ExplainGetResponseSchema: GenMessage<ExplainGetResponse> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_kv, 7);
+
+/**
  * @generated from message pairdb.v1.DeleteRequest
  */
 export type DeleteRequest = Message<"pairdb.v1.DeleteRequest"> & {
@@ -216,7 +450,7 @@ export type DeleteRequest = Message<"pairdb.v1.DeleteRequest"> & {
  * Use `create(DeleteRequestSchema)` to create a new message.
  */
 export const DeleteRequestSchema: GenMessage<DeleteRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_kv, 4);
+  messageDesc(file_pairdb_v1_kv, 8);
 
 /**
  * @generated from message pairdb.v1.DeleteResponse
@@ -245,7 +479,7 @@ export type DeleteResponse = Message<"pairdb.v1.DeleteResponse"> & {
  * Use `create(DeleteResponseSchema)` to create a new message.
  */
 export const DeleteResponseSchema: GenMessage<DeleteResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_kv, 5);
+  messageDesc(file_pairdb_v1_kv, 9);
 
 /**
  * @generated from message pairdb.v1.PutItem
@@ -287,7 +521,7 @@ export type PutItem = Message<"pairdb.v1.PutItem"> & {
  * Use `create(PutItemSchema)` to create a new message.
  */
 export const PutItemSchema: GenMessage<PutItem> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_kv, 6);
+  messageDesc(file_pairdb_v1_kv, 10);
 
 /**
  * @generated from message pairdb.v1.BatchPutRequest
@@ -330,7 +564,7 @@ export type BatchPutRequest = Message<"pairdb.v1.BatchPutRequest"> & {
  * Use `create(BatchPutRequestSchema)` to create a new message.
  */
 export const BatchPutRequestSchema: GenMessage<BatchPutRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_kv, 7);
+  messageDesc(file_pairdb_v1_kv, 11);
 
 /**
  * @generated from message pairdb.v1.BatchPutResponse
@@ -356,7 +590,7 @@ export type BatchPutResponse = Message<"pairdb.v1.BatchPutResponse"> & {
  * Use `create(BatchPutResponseSchema)` to create a new message.
  */
 export const BatchPutResponseSchema: GenMessage<BatchPutResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_kv, 8);
+  messageDesc(file_pairdb_v1_kv, 12);
 
 /**
  * @generated from message pairdb.v1.BatchGetRequest
@@ -385,7 +619,7 @@ export type BatchGetRequest = Message<"pairdb.v1.BatchGetRequest"> & {
  * Use `create(BatchGetRequestSchema)` to create a new message.
  */
 export const BatchGetRequestSchema: GenMessage<BatchGetRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_kv, 9);
+  messageDesc(file_pairdb_v1_kv, 13);
 
 /**
  * @generated from message pairdb.v1.BatchGetItem
@@ -427,7 +661,7 @@ export type BatchGetItem = Message<"pairdb.v1.BatchGetItem"> & {
  * Use `create(BatchGetItemSchema)` to create a new message.
  */
 export const BatchGetItemSchema: GenMessage<BatchGetItem> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_kv, 10);
+  messageDesc(file_pairdb_v1_kv, 14);
 
 /**
  * @generated from message pairdb.v1.BatchGetResponse
@@ -447,7 +681,7 @@ export type BatchGetResponse = Message<"pairdb.v1.BatchGetResponse"> & {
  * Use `create(BatchGetResponseSchema)` to create a new message.
  */
 export const BatchGetResponseSchema: GenMessage<BatchGetResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_kv, 11);
+  messageDesc(file_pairdb_v1_kv, 15);
 
 /**
  * @generated from message pairdb.v1.ScanRequest
@@ -509,7 +743,7 @@ export type ScanRequest = Message<"pairdb.v1.ScanRequest"> & {
  * Use `create(ScanRequestSchema)` to create a new message.
  */
 export const ScanRequestSchema: GenMessage<ScanRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_kv, 12);
+  messageDesc(file_pairdb_v1_kv, 16);
 
 /**
  * @generated from message pairdb.v1.ScanEntry
@@ -553,7 +787,7 @@ export type ScanEntry = Message<"pairdb.v1.ScanEntry"> & {
  * Use `create(ScanEntrySchema)` to create a new message.
  */
 export const ScanEntrySchema: GenMessage<ScanEntry> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_kv, 13);
+  messageDesc(file_pairdb_v1_kv, 17);
 
 /**
  * @generated from message pairdb.v1.ScanResponse
@@ -570,7 +804,7 @@ export type ScanResponse = Message<"pairdb.v1.ScanResponse"> & {
  * Use `create(ScanResponseSchema)` to create a new message.
  */
 export const ScanResponseSchema: GenMessage<ScanResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_kv, 14);
+  messageDesc(file_pairdb_v1_kv, 18);
 
 /**
  * @generated from message pairdb.v1.WatchRequest
@@ -643,7 +877,7 @@ export type WatchRequest = Message<"pairdb.v1.WatchRequest"> & {
  * Use `create(WatchRequestSchema)` to create a new message.
  */
 export const WatchRequestSchema: GenMessage<WatchRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_kv, 15);
+  messageDesc(file_pairdb_v1_kv, 19);
 
 /**
  * @generated from message pairdb.v1.WatchEvent
@@ -713,7 +947,7 @@ export type WatchEvent = Message<"pairdb.v1.WatchEvent"> & {
  * Use `create(WatchEventSchema)` to create a new message.
  */
 export const WatchEventSchema: GenMessage<WatchEvent> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_kv, 16);
+  messageDesc(file_pairdb_v1_kv, 20);
 
 /**
  * @generated from message pairdb.v1.WatchResponse
@@ -730,7 +964,7 @@ export type WatchResponse = Message<"pairdb.v1.WatchResponse"> & {
  * Use `create(WatchResponseSchema)` to create a new message.
  */
 export const WatchResponseSchema: GenMessage<WatchResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_kv, 17);
+  messageDesc(file_pairdb_v1_kv, 21);
 
 /**
  * @generated from enum pairdb.v1.WatchEventType
@@ -810,6 +1044,18 @@ export const KeyValueService: GenService<{
     methodKind: "unary";
     input: typeof GetRequestSchema;
     output: typeof GetResponseSchema;
+  },
+  /**
+   * Reads a key as Get does, and tells how that went on this node: the layers that were asked, what they
+   * said and what it took, and the versions of the key, without their values. A key that has no value is
+   * no error here.
+   *
+   * @generated from rpc pairdb.v1.KeyValueService.ExplainGet
+   */
+  explainGet: {
+    methodKind: "unary";
+    input: typeof ExplainGetRequestSchema;
+    output: typeof ExplainGetResponseSchema;
   },
   /**
    * Deletes a key. Deleting what is not there succeeds.
