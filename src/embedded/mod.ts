@@ -5,6 +5,7 @@
  */
 export { type NodeOptions, openNode } from "./node.ts";
 export {
+  type EmbeddedEvent,
   type EmbeddedItem,
   EmbeddedPairDB,
   type EmbeddedPutOptions,

@@ -4,7 +4,14 @@
  */
 import type { EngineOptions } from "../engine/mod.ts";
 import { fromUtf8, utf8, type VectorClock } from "../model/mod.ts";
-import type { KeyState, PutInput, ScanInput, StorageNode } from "../node/mod.ts";
+import type {
+  KeyState,
+  PutInput,
+  ScanInput,
+  StorageNode,
+  WatchEvent,
+  WatchInput,
+} from "../node/mod.ts";
 import { type Log, type Runtime, silentLog } from "../runtime/mod.ts";
 import { openNode } from "./node.ts";
 import { machine, memory } from "./world.ts";
@@ -62,6 +69,14 @@ export interface EmbeddedItem extends EmbeddedPutOptions {
   readonly key: string;
   /** At most 10 MiB; text is stored as UTF-8. */
   readonly value: string | Uint8Array;
+}
+
+/** Something that a watcher is told; what each field means: {@link WatchEvent}. */
+export interface EmbeddedEvent extends Omit<WatchEvent, "state" | "clock"> {
+  /** What the key holds, for `put` and `initial`. */
+  readonly found: EmbeddedValue | undefined;
+  /** Covers every version of the key; empty for `progress` and `gap`. */
+  readonly context: VectorClock;
 }
 
 /**
@@ -157,6 +172,31 @@ export class EmbeddedPairDB implements AsyncDisposable {
     }
   }
 
+  /**
+   * Tells what comes of a tenant's keys, of a range of them or of one: in the order of the writes, each
+   * once it is durable. A tenant that is not there yet may be watched. The first event is `progress` or
+   * `initial` (after a `gap`, where a token cannot be gone on from), and no later write is left out without
+   * a `gap`. A watcher holds nothing back: one that takes its events late is told of a gap.
+   *
+   * ```ts ignore
+   * for await (const { type, key, found } of db.watch("shop", { prefix: "cart/" })) {
+   *   if (type === "put") show(key, found!.text());
+   * }
+   * ```
+   * Leaving the loop ends the watch; so does `signal`, whose reason is thrown, also while nothing comes.
+   * @throws PairError InvalidArgument (1000), by the call itself, for a token, a bound or a time that is
+   *   none; InvalidTenantID (1004) when the tenant is dropped; ResourceExhausted (2008) when too many watch;
+   *   Unavailable (2001) when the database is closed
+   */
+  watch(
+    tenant: string,
+    range: WatchInput = {},
+    options: { readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<EmbeddedEvent, undefined> {
+    // Not a generator itself: what is wrong with the input is said by the call.
+    return oneByOne(this.node.watch(tenant, range, options.signal));
+  }
+
   /** Closes the node; with `{ memory: true }` its data is gone. */
   async close(): Promise<void> {
     await this.node.close();
@@ -166,6 +206,16 @@ export class EmbeddedPairDB implements AsyncDisposable {
   /** The same as `close`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+}
+
+async function* oneByOne(
+  batches: AsyncIterable<readonly WatchEvent[]>,
+): AsyncGenerator<EmbeddedEvent, undefined> {
+  for await (const events of batches) {
+    for (const { state, clock, ...event } of events) {
+      yield { ...event, found: state && new Found(state), context: clock };
+    }
   }
 }
 
