@@ -4,6 +4,7 @@
  *     {"key":"fruit","value":"2 apples"}
  *     {"key":"photo","value_base64":"/9j/4AAQ"}       for bytes that are not UTF-8
  *     {"key":"code","value":"4711","expires_at":1790000000000}     gone from then on, ms since 1970
+ *     {"key":"name","value":"Ada","expires_at":0}     never gone, also where the tenant has a default
  * @module
  */
 import { encodeKey, MAX_VALUE_BYTES, PairError, utf8 } from "../model/mod.ts";
