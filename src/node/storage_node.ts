@@ -552,6 +552,7 @@ class EngineNode implements StorageNode {
         diskThrottled: this.#disk.throttled,
         diskRefused: this.#disk.refused,
         ...this.#changes.figures,
+        ...this.#memory.figures,
       },
     };
   }

@@ -117,10 +117,29 @@ export class WriteMemory {
   #tree: Tree | undefined;
   #opening: Promise<void> | undefined;
   readonly #rows = new Map<number, Row>();
+  #added = 0;
+  #replayed = 0;
+  #refused = 0;
 
   constructor(engine: Engine, limits: IdempotencyLimits) {
     this.#engine = engine;
     this.#limits = limits;
+  }
+
+  /**
+   * Since the node's start: writes that were remembered, writes that came again and were told what they had
+   * done, and those that were refused since their key had come with another write.
+   */
+  get figures(): {
+    readonly idempotencyRemembered: number;
+    readonly idempotencyReplays: number;
+    readonly idempotencyRefusals: number;
+  } {
+    return {
+      idempotencyRemembered: this.#added,
+      idempotencyReplays: this.#replayed,
+      idempotencyRefusals: this.#refused,
+    };
   }
 
   /** Where it all lies; undefined before {@link open}. */
@@ -151,6 +170,7 @@ export class WriteMemory {
     const record = decodeOutcome(value);
     if (this.#isOld(record, nowMs)) return undefined;
     if (isSameBytes(record.digest, digest)) return { outcome: record.outcome, key: at, value };
+    this.#refused++;
     throw new PairError(
       "InvalidArgument",
       "Cannot write: the idempotency key was given to another write",
@@ -165,6 +185,7 @@ export class WriteMemory {
     if (!isSameBytes(value, this.#engine.get(tree, key))) {
       await this.#engine.write([{ tree, kind: KIND_PUT, key, value }], "write", watch);
     }
+    this.#replayed++;
     return outcome;
   }
 
@@ -254,6 +275,7 @@ export class WriteMemory {
       ),
     );
     const settle = () => {
+      this.#added++;
       row.head = position + weight;
       row.tail = tail;
       row.oldest = tail === position ? place : oldest;

@@ -365,3 +365,26 @@ Deno.test("what is remembered is what a list of the last writes says, over resta
     { numRuns: 200 },
   );
 });
+
+Deno.test("what was remembered, told again and refused is counted, each write once [B5]", async () => {
+  const { node } = testNode();
+  const figures = () => {
+    const { counters } = node.status();
+    return ["Remembered", "Replays", "Refusals"].map((name) => counters[`idempotency${name}`]);
+  };
+  assert.deepEqual(figures(), [0, 0, 0]);
+  await put(node, 1, "1");
+  await node.put("t", { key: "k", value: bytes("without a key") });
+  assert.deepEqual(figures(), [1, 0, 0]);
+  await put(node, 1, "1");
+  await put(node, 1, "1");
+  assert.deepEqual(figures(), [1, 2, 0]);
+  await reused(() => put(node, 1, "another"));
+  assert.deepEqual(figures(), [1, 2, 1]);
+  // Two at the same time: one is applied, the other told what it did.
+  await Promise.all([put(node, 2, "2"), put(node, 2, "2")]);
+  assert.deepEqual(figures(), [2, 3, 1]);
+  const items = [{ key: "a", value: bytes("1") }, { key: "b", value: bytes("2") }];
+  await node.batchPut("t", items, { idempotencyKey: keyOf(3) });
+  assert.deepEqual(figures(), [3, 3, 1], "a batch is one write");
+});
