@@ -641,9 +641,7 @@ class LsmEngine implements Engine {
       throw new PairError(
         "ResourceExhausted",
         "Cannot write now: memory is short. Try again later",
-        {
-          budget: this.#memory.budget,
-        },
+        { reason: "memory", budget: this.#memory.budget },
       );
     }
     const needs = this.#needs(mutations);

@@ -149,7 +149,12 @@ function fillUp(context: VectorClock, local: readonly Version[]): VectorClock {
  */
 export function checkState(versions: readonly Version[]): void {
   if (versions.length > MAX_SIBLINGS) {
-    throw exhausted("it has too many concurrent versions", versions.length, MAX_SIBLINGS);
+    throw exhausted(
+      "siblings",
+      "it has too many concurrent versions",
+      versions.length,
+      MAX_SIBLINGS,
+    );
   }
   for (const { clock } of versions) checkSize(clock);
   if (versions.length === 1) return;
@@ -158,21 +163,26 @@ export function checkState(versions: readonly Version[]): void {
   let bytes = 0;
   for (const { value } of versions) bytes += value?.length ?? 0;
   if (bytes > MAX_SIBLING_BYTES) {
-    throw exhausted("its concurrent versions are too big", bytes, MAX_SIBLING_BYTES);
+    throw exhausted("siblings", "its concurrent versions are too big", bytes, MAX_SIBLING_BYTES);
   }
 }
 
 function checkSize(clock: VectorClock): void {
   const size = clockSize(clock);
   if (size > MAX_CLOCK_EVENTS) {
-    throw exhausted("its vector clock is too long", size, MAX_CLOCK_EVENTS);
+    throw exhausted("clock", "its vector clock is too long", size, MAX_CLOCK_EVENTS);
   }
 }
 
-function exhausted(why: string, size: number, limit: number): PairError {
+function exhausted(
+  reason: "siblings" | "clock",
+  why: string,
+  size: number,
+  limit: number,
+): PairError {
   return new PairError(
     "ResourceExhausted",
     `Cannot write the key: ${why}; read it and write it with the clock of the answer`,
-    { size, limit },
+    { reason, size, limit },
   );
 }

@@ -270,7 +270,7 @@ export class Changes implements Follower {
       throw new PairError(
         "ResourceExhausted",
         `Cannot watch: there are ${maxWatchers} watches already`,
-        { limit: maxWatchers },
+        { reason: "watches", limit: maxWatchers },
       );
     }
     const feed = this.#feeds.get(tenant) ?? this.#begin(tenant);

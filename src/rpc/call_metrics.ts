@@ -20,6 +20,7 @@ import {
 import type { CallFacts, FactSource } from "./call_facts.ts";
 import { detailOf } from "./errors.ts";
 import { type Operation, operationOf } from "./operations.ts";
+import { type Refusal, refusalOf } from "./refusals.ts";
 import type { SlowOperations } from "./slow_operations.ts";
 
 /** How a call failed. */
@@ -27,11 +28,15 @@ export interface Failure {
   readonly code: Code;
   /** Its number in the error table; 0: none. */
   readonly number: number;
+  /** Why the node turned the call away; undefined: it did not. */
+  readonly refusal?: Refusal | undefined;
 }
 
 /** What a client was told, as it is counted. */
 export function failureOf(error: ConnectError): Failure {
-  return { code: error.code, number: detailOf(error)?.code ?? 0 };
+  const { code } = error;
+  const { code: number = 0, details } = detailOf(error) ?? {};
+  return { code, number, refusal: refusalOf(code, number, details?.reason) };
 }
 
 /** A client that went away. */
@@ -60,6 +65,7 @@ export class CallMetrics {
   readonly #options: CallMetricsOptions;
   readonly #calls: Counter;
   readonly #errors: Counter;
+  readonly #refusals: Counter;
   readonly #seconds: Histogram;
   readonly #running: SeriesCounter;
   readonly #meters = new Map<DescMethod, CallMeter>();
@@ -77,6 +83,11 @@ export class CallMetrics {
       "pairdb_errors_total",
       "Calls that failed, by operation, by whose fault it was (client, server) and by number.",
       ["operation", "class", "code"],
+    );
+    this.#refusals = registry.counter(
+      "pairdb_refusals_total",
+      "Calls that were turned away, by operation and by why: input, guards, shares, callers.",
+      ["operation", "reason"],
     );
     this.#seconds = registry.histogram(
       "pairdb_rpc_duration_seconds",
@@ -114,8 +125,10 @@ export class CallMetrics {
         latency: this.#latencyOf(operation),
         seconds: this.#seconds.series(...labels),
         ok: this.#calls.series(...labels, "ok"),
-        failed: (code, number) => {
+        failed: ({ code: status, number, refusal }) => {
+          const code = codeToString(status);
           this.#calls.add(1, ...labels, code);
+          if (refusal !== undefined) this.#refusals.add(1, operation, refusal);
           // Of one that went away nobody knows a number.
           const fault = number === 0 || number < 2000 ? "client" : "server";
           this.#errors.add(1, operation, fault, number === 0 ? code : String(number));
@@ -169,7 +182,7 @@ interface MeterParts {
   readonly latency: Latency;
   readonly seconds: SeriesHistogram;
   readonly ok: SeriesCounter;
-  readonly failed: (code: string, number: number) => void;
+  readonly failed: (failure: Failure) => void;
 }
 
 /** Counts the calls of one method. */
@@ -195,7 +208,7 @@ export class CallMeter {
     const elapsedMs = nowMs - startMs;
     running.add(-1);
     if (failure === undefined) ok.add(1);
-    else failed(codeToString(failure.code), failure.number);
+    else failed(failure);
     if (counter !== undefined) {
       counter.calls++;
       if (failure !== undefined && OWN_FAULTS.has(failure.number)) counter.failed++;

@@ -45,6 +45,8 @@ function siblings(count: number): readonly Version[] {
   return local;
 }
 
+const reasonOf = (error: unknown) => error instanceof PairError && error.details.reason;
+
 Deno.test("a write without context replaces all that the node has", () => {
   fc.assert(fc.property(state, (local) => {
     const { versions, written } = write(local);
@@ -152,6 +154,7 @@ Deno.test("a clock is bounded: writers that never read are refused (2008) at 100
   assert.equal(clockSize(write(local, joinVersions(local)).written.clock), 1);
   const many = Array.from({ length: 1000 }, (_, i): [string, number] => [`m${i}`, 1]);
   throwsCode(() => write([], entries(...many)), 2008);
+  assert.throws(() => write([], entries(...many)), (error) => reasonOf(error) === "clock");
 });
 
 Deno.test("checkState() bounds the bytes of siblings and the clock that covers them (2008)", () => {
@@ -159,6 +162,7 @@ Deno.test("checkState() bounds the bytes of siblings and the clock that covers t
   const big = { ...version, value: new Uint8Array(33 * 1024 * 1024) };
   checkState([big]);
   throwsCode(() => checkState([big, big]), 2008);
+  assert.throws(() => checkState([big, big]), (error) => reasonOf(error) === "siblings");
   const half = (prefix: string) => ({
     ...version,
     clock: entries(...Array.from({ length: 600 }, (_, i): [string, number] => [prefix + i, 1])),

@@ -315,7 +315,10 @@ Deno.test("there are so many watches at once, and of tenants that were watched s
   const { node, world } = testNode({ watch: LIMITS });
   const watches = Array.from({ length: 3 }, () => new HandWatch(node, world.clock));
   for (const watch of watches) await watch.lines();
-  await rejectsCode(() => new HandWatch(node, world.clock).events(), 2008);
+  await assert.rejects(() => new HandWatch(node, world.clock).events(), {
+    code: 2008,
+    details: { reason: "watches", limit: 3 },
+  });
   for (const watch of watches) await watch.close();
   const tokens: string[] = [];
   for (let i = 0; i < 5; i++) {

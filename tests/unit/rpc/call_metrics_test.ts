@@ -8,7 +8,7 @@ import { measureMetrics } from "../../../bench/metrics.ts";
 import { AdminService } from "../../../src/gen/pairdb/v1/admin_pb.ts";
 import { KeyValueService } from "../../../src/gen/pairdb/v1/kv_pb.ts";
 import { StorageNodeService } from "../../../src/gen/pairdb/v1/storage_node_pb.ts";
-import { PairError } from "../../../src/model/mod.ts";
+import { ContextMismatch, EMPTY_CLOCK, PairError } from "../../../src/model/mod.ts";
 import { CallCounter } from "../../../src/node/mod.ts";
 import { CallMetrics, CANCELLED, failureOf } from "../../../src/rpc/call_metrics.ts";
 import { toConnectError } from "../../../src/rpc/errors.ts";
@@ -69,7 +69,7 @@ Deno.test("CallMetrics has rates, latencies to p99.9 and errors, by operation [O
   has('pairdb_errors_total{operation="write",class="server",code="2002"} 1');
 });
 
-Deno.test("CallMetrics counts errors by number, class and operation; a client that left is no server's error", () => {
+Deno.test("CallMetrics counts errors by number, class and operation; a client that left is no server's error [O7]", () => {
   const { calls, has } = make();
   const meter = calls.of(KeyValueService.method.get);
   const fail = (error: unknown) =>
@@ -84,7 +84,49 @@ Deno.test("CallMetrics counts errors by number, class and operation; a client th
   has('pairdb_errors_total{operation="read",class="client",code="canceled"} 1');
 });
 
-Deno.test("CallMetrics counts refusals by reason, and repairs [O5]", () => {
+Deno.test("CallMetrics counts calls that are turned away by why they are, and nothing else as such [O6]", () => {
+  const { registry, calls, has } = make();
+  const meter = calls.of(KeyValueService.method.put);
+  const fail = (error: unknown) =>
+    meter.end(meter.begin(), failureOf(toConnectError(error, silentLog)), NOTHING);
+  const cases: [string, unknown][] = [
+    ["argument", new PairError("InvalidArgument", "x")],
+    ["argument", new PairError("InvalidArgument", "x", { reason: "anything" })],
+    ["argument", new ConnectError("bad JSON", Code.InvalidArgument)],
+    ["key_too_large", new PairError("KeyTooLarge", "x")],
+    ["value_too_large", new PairError("ValueTooLarge", "x")],
+    ["tenant", new PairError("InvalidTenantID", "x")],
+    ["key", new PairError("InvalidKey", "x")],
+    ["context", new ContextMismatch(EMPTY_CLOCK)],
+    ["idempotency", new PairError("InvalidArgument", "x", { reason: "idempotency_key_reused" })],
+    ["disk_full", new PairError("DiskFull", "x")],
+    ["disk_throttled", new PairError("DiskThrottled", "x")],
+    ["memory", new PairError("ResourceExhausted", "x", { reason: "memory" })],
+    ["write_stall", new PairError("ResourceExhausted", "x", { reason: "write_stall" })],
+    ["quota", new PairError("ResourceExhausted", "x", { reason: "quota", quota: "bytes" })],
+    ["tenant_queue", new PairError("ResourceExhausted", "x", { reason: "tenant_queue" })],
+    ["watches", new PairError("ResourceExhausted", "x", { reason: "watches" })],
+    ["siblings", new PairError("ResourceExhausted", "x", { reason: "siblings" })],
+    ["clock", new PairError("ResourceExhausted", "x", { reason: "clock" })],
+    ["limit", new ConnectError("message too large", Code.ResourceExhausted)],
+    ["unauthenticated", new ConnectError("x", Code.Unauthenticated)],
+    ["permission", new ConnectError("x", Code.PermissionDenied)],
+  ];
+  for (const [, error] of cases) fail(error);
+  const none = ["KeyNotFound", "ChecksumFailed", "Internal", "Unavailable", "CorruptedData"];
+  for (const row of none as PairError["error"][]) fail(new PairError(row, "x"));
+  fail(new ConnectError("x", Code.DeadlineExceeded));
+  meter.end(meter.begin(), CANCELLED, NOTHING);
+  meter.end(meter.begin(), undefined, NOTHING);
+  const counts = Map.groupBy(cases, ([reason]) => reason);
+  for (const [reason, { length }] of counts) {
+    has(`pairdb_refusals_total{operation="write",reason="${reason}"} ${length}`);
+  }
+  const series = registry.render().match(/^pairdb_refusals_total\{/gm);
+  assert.equal(series?.length, counts.size, "nothing else is a refusal");
+});
+
+Deno.test("CallMetrics counts refusals by number, and repairs [O5, O7]", () => {
   const { calls, has } = make();
   const meter = calls.of(KeyValueService.method.put);
   for (const error of ["KeyTooLarge", "ValueTooLarge", "InvalidTenantID", "InvalidKey"] as const) {

@@ -64,7 +64,7 @@ Deno.test("nodeSamples() and usageSamples() have disk and refusals, memory by pa
   hasOf("pairdb_memory_limit_bytes 100");
 });
 
-Deno.test("estimates of writes can be compared with what log and tables took", async () => {
+Deno.test("estimates of writes can be compared with what log and tables took [O6]", async () => {
   await using db = await openPairDB({ memory: true });
   for (let n = 0; n < 100; n++) await db.put("t", `key-${n}`, "v".repeat(200));
   await db.node.flush();
