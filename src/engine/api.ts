@@ -368,6 +368,22 @@ export interface Follower {
   shown(sequence: number): void;
 }
 
+/** How an engine is closed. */
+export interface CloseOptions {
+  /**
+   * First writes what is in memory to tables, for this long at most, in ms, so that the next start has less to
+   * replay; nothing depends on it. Default 0: does not.
+   */
+  readonly flushMs?: number;
+  /**
+   * How long work in the background, those flushes with it, may go on, in ms from the call. Then the threads
+   * that do it are ended, and what they have begun is removed: it is in the log, or can be done again. Calls
+   * of the disk on the engine's own thread, as the log's last sync, take their time all the same. Default: as
+   * long as it takes.
+   */
+  readonly waitMs?: number;
+}
+
 /** One open data directory. */
 export interface Engine {
   readonly recovery: RecoveryReport;
@@ -524,10 +540,6 @@ export interface Engine {
   usage(tree: Tree): TreeUsage;
   /** About how much of a tree is in a range; reads no block. Prefix, order and limit are not looked at. */
   estimate(tree: Tree, range: ScanRange): RangeEstimate;
-  /**
-   * Stops background work, syncs and closes the log, releases the lock.
-   * @param options  `flushMs`: first write what is in memory to tables, for this long at most, in ms, so that
-   *   the next start has less to replay; nothing depends on it. Default 0: do not
-   */
-  close(options?: { readonly flushMs?: number }): Promise<void>;
+  /** Stops background work, syncs and closes the log, releases the lock. */
+  close(options?: CloseOptions): Promise<void>;
 }

@@ -19,6 +19,7 @@ import { DiskError, FilePool, KEY_BYTES } from "../runtime/mod.ts";
 import { isShortOfRoom } from "./disk_failure.ts";
 import {
   type Activity,
+  type CloseOptions,
   type CompactOptions,
   type Engine,
   type EngineStats,
@@ -965,17 +966,22 @@ class LsmEngine implements Engine {
     return this.#state(handle).estimate({ start, end });
   }
 
-  async close({ flushMs = 0 }: { flushMs?: number } = {}): Promise<void> {
+  async close({ flushMs = 0, waitMs = Infinity }: CloseOptions = {}): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     this.#cancelTick?.();
-    await this.#warming;
-    await this.#reserve.close();
-    await this.#checkpoints.settle();
-    await this.#scrubber.close();
-    if (flushMs > 0 && this.poisoned === undefined) await this.#maintenance.flushForStop(flushMs);
-    this.#tables.close();
-    await this.#maintenance.stop();
+    const cancelWait = waitMs === Infinity ? undefined : this.#runtime.clock.after(waitMs, () => {
+      const kinds = this.#maintenance.jobs.active().map(({ kind }) => kind);
+      if (kinds.length > 0) {
+        this.#runtime.log.warn("jobs given up at the stop", { jobs: kinds.join(", ") });
+      }
+      this.#maintenance.jobs.giveUp();
+    });
+    try {
+      await this.#stopWork(flushMs);
+    } finally {
+      cancelWait?.();
+    }
     try {
       await this.#log!.close();
       await this.#closeManifest();
@@ -985,6 +991,17 @@ class LsmEngine implements Engine {
       await this.#removals.settle();
       this.#release();
     }
+  }
+
+  /** Ends all that goes on in the background. */
+  async #stopWork(flushMs: number): Promise<void> {
+    await this.#warming;
+    await this.#reserve.close();
+    await this.#checkpoints.settle();
+    await this.#scrubber.close();
+    if (flushMs > 0 && this.poisoned === undefined) await this.#maintenance.flushForStop(flushMs);
+    this.#tables.close();
+    await this.#maintenance.stop();
   }
 
   /** Without the mark of a clean close, for which a full disk may have no room, the next start looks closer. */

@@ -60,6 +60,7 @@ export class Job implements Activity {
   bytes: number | undefined;
   readonly #parts: JobParts;
   readonly #throttle: Throttle;
+  readonly #givenUp: AbortSignal;
   readonly #ended: (job: Job, error: unknown) => void;
   readonly #startedAtMs: number;
   /** Bytes that parts of it which are over have gone through. */
@@ -69,12 +70,16 @@ export class Job implements Activity {
   #pays = false;
   #monitor: JobMonitor | undefined;
 
-  /** @param ended  told once */
+  /**
+   * @param givenUp  ends what a worker does for it, wherever that is
+   * @param ended    told once
+   */
   constructor(
     id: number,
     plan: JobPlan,
     parts: JobParts,
     throttle: Throttle,
+    givenUp: AbortSignal,
     ended: (job: Job, error: unknown) => void,
   ) {
     this.id = id;
@@ -82,6 +87,7 @@ export class Job implements Activity {
     this.bytes = plan.bytes;
     this.#parts = parts;
     this.#throttle = throttle;
+    this.#givenUp = givenUp;
     this.#ended = ended;
     this.#startedAtMs = parts.runtime.clock.wallMs();
   }
@@ -127,7 +133,11 @@ export class Job implements Activity {
     this.#throttle.jobStarted();
     try {
       const watched = { ...message, monitor: monitor.shared, throttle: this.#throttle.shared };
-      return await workers.run(watched, { urgent, heartbeat: monitor.heartbeat });
+      return await workers.run(watched, {
+        urgent,
+        heartbeat: monitor.heartbeat,
+        signal: this.#givenUp,
+      });
     } catch (error) {
       if (restoreError(error).details.errno === "EMFILE") this.#parts.relieveDescriptors();
       throw error;
@@ -169,6 +179,7 @@ export class Jobs {
   readonly throttle: Throttle;
   readonly #active = new Set<Job>();
   readonly #endedJobs: JobInfo[] = [];
+  readonly #giveUp = new AbortController();
   #nextId = 1;
 
   /** Jobs that ended well. */
@@ -200,6 +211,19 @@ export class Jobs {
   }
 
   /**
+   * Nobody waits any longer: what workers do is ended wherever it is, and nothing more is begun. Each job
+   * fails once its thread is gone.
+   */
+  giveUp(): void {
+    this.#giveUp.abort();
+  }
+
+  /** Aborted by {@link giveUp}: for what is given to workers without a job. */
+  get givenUp(): AbortSignal {
+    return this.#giveUp.signal;
+  }
+
+  /**
    * Begins a job, which is seen and counted until it is ended.
    */
   start(plan: JobPlan): Job {
@@ -215,7 +239,14 @@ export class Jobs {
       });
       if (this.#endedJobs.length > ENDED_KEPT) this.#endedJobs.shift();
     };
-    const job = new Job(this.#nextId++, plan, this.#parts, this.throttle, ended);
+    const job = new Job(
+      this.#nextId++,
+      plan,
+      this.#parts,
+      this.throttle,
+      this.givenUp,
+      ended,
+    );
     this.#active.add(job);
     return job;
   }

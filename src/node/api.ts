@@ -4,7 +4,14 @@
  * throws a PairError, but for a write whose log fails: see {@link WriteWatch}.
  * @module
  */
-import type { JobInfo, ReadStep, ReadTrace, ScrubStatus, TreeOptions } from "../engine/mod.ts";
+import type {
+  CloseOptions,
+  JobInfo,
+  ReadStep,
+  ReadTrace,
+  ScrubStatus,
+  TreeOptions,
+} from "../engine/mod.ts";
 import type { Key, TokenRange, VectorClock, Version } from "../model/mod.ts";
 
 /** One version of a key, as reads return it. */
@@ -635,7 +642,7 @@ export interface StorageNode {
   status(): NodeStatus;
   /**
    * Refuses new calls (2001) and closes the engine; a second call waits for the first.
-   * @param options  `flushMs`: see `Engine.close`
+   * @param options  for how long it may flush and wait: see `Engine.close`
    */
-  close(options?: { readonly flushMs?: number }): Promise<void>;
+  close(options?: CloseOptions): Promise<void>;
 }

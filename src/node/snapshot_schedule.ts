@@ -91,7 +91,8 @@ export class ScheduledSnapshots {
       this.#wait(this.#dueInMs());
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      this.#log.error("snapshot.failed", { error: message });
+      // Whoever stops it may close the node next, which gives up what is under way.
+      this.#log[this.#stopped ? "info" : "error"]("snapshot.failed", { error: message });
       this.#wait(Math.min(intervalMs, RETRY_MS));
     }
   }

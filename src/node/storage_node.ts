@@ -3,7 +3,7 @@
  * on to the read path (`reads.ts`) or the write path (`writes.ts`).
  * @module
  */
-import type { Engine, Tree } from "../engine/mod.ts";
+import type { CloseOptions, Engine, Tree } from "../engine/mod.ts";
 import {
   clockSize,
   compareBytes,
@@ -557,7 +557,7 @@ class EngineNode implements StorageNode {
     };
   }
 
-  close(options?: { readonly flushMs?: number }): Promise<void> {
+  close(options?: CloseOptions): Promise<void> {
     if (this.#closing === undefined) {
       this.#changes.close(new PairError("Unavailable", "The watch ended: the node is closing"));
       this.#closing = this.#quotas.close().then(() => this.#engine.close(options));

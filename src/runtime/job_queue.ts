@@ -65,6 +65,14 @@ export class JobQueue<J extends QueuedJob> {
     if (!job.urgent) this.#runningOrdinary--;
   }
 
+  /** Takes a job that waits out of the queue. @returns whether it was there */
+  remove(job: J): boolean {
+    const lane = job.urgent ? this.#urgent : this.#ordinary;
+    const at = lane.indexOf(job);
+    if (at >= 0) lane.splice(at, 1);
+    return at >= 0;
+  }
+
   /** Empties the queue. */
   clear(): J[] {
     return [...this.#urgent.splice(0), ...this.#ordinary.splice(0)];

@@ -13,6 +13,11 @@ export interface JobOptions {
    * the job is rejected and its thread replaced. Default: the job may take its time.
    */
   readonly heartbeat?: Int32Array<SharedArrayBuffer>;
+  /**
+   * Gives the job up: it leaves the queue, or its thread is ended wherever it is. It is rejected once the
+   * thread is gone, so that whoever cleans up after it has its files to himself.
+   */
+  readonly signal?: AbortSignal;
 }
 
 /** Figures of a pool. */
@@ -43,7 +48,8 @@ export interface Workers {
    * Runs one job on a free thread, or queues it.
    * @param job  a structured-cloneable message; SharedArrayBuffers are shared, not copied
    * @returns what the handler returned; rejects with an Error that carries the handler's message, or
-   *   when the thread dies (the pool starts another), the job hangs, the queue is full or the pool closes
+   *   when the thread dies (the pool starts another), the job hangs or is given up, the queue is full or the
+   *   pool closes
    */
   run(job: unknown, options?: JobOptions): Promise<unknown>;
   /**

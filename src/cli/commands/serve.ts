@@ -4,7 +4,7 @@
  *
  *     start   configuration, log, node (lock, recovery), port, ready
  *     stop    not ready, stop accepting, let calls finish, close the node: memtables are flushed, workers
- *             end, the log is synced and closed
+ *             end, the log is synced and closed. Calls and workers have server.shutdown_timeout each
  *
  * A second signal ends the process at once, and so does an error that nobody caught: what was
  * acknowledged is on the disk, and what is in a broken process's memory is not to be written.
@@ -118,11 +118,14 @@ async function runNode(
     } finally {
       stopListening();
       reloader.stop();
-      await Promise.all([port.close(), snapshots.stop()]);
+      // One that is under way is not waited for here: the node gives it up when it closes.
+      void snapshots.stop();
+      await port.close();
     }
   } finally {
     const { mem_table: memtables, server } = config;
-    await node.close({ flushMs: memtables.flush_on_stop ? server.shutdown_timeout : 0 });
+    const limitMs = server.shutdown_timeout;
+    await node.close({ flushMs: memtables.flush_on_stop ? limitMs : 0, waitMs: limitMs });
   }
 }
 

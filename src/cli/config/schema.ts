@@ -57,7 +57,7 @@ const server = z.strictObject({
     { default: "10s", min: "1ms", max: "1h" },
   ),
   shutdown_timeout: duration(
-    "Time for running requests at shutdown; after it they are cut off. What was acknowledged is safe either way.",
+    "Time for running requests at shutdown, and then for work in the background; after it they are cut off. What was acknowledged is safe either way.",
     { default: "30s", min: "0ms", max: "1h" },
   ),
   cors_origins: textList(

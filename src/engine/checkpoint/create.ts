@@ -451,7 +451,10 @@ export class Checkpoints {
         files: from === 0 ? files : [],
         dirs: dirs.slice(from, from + SYNC_DIRS),
       };
-      await this.#parts.runtime.workers.run(job, { urgent: true });
+      await this.#parts.runtime.workers.run(job, {
+        urgent: true,
+        signal: this.#parts.jobs.givenUp,
+      });
     }
   }
 

@@ -45,6 +45,9 @@ const START_MS_MAX = 60_000;
 /** How long a thread that was ended may take to be gone before its job is rejected anyway, in ms. */
 const GONE_MS_MAX = 5000;
 
+/** What is said of a job whose signal was aborted. */
+const GIVEN_UP = "the job was given up";
+
 /** How to make a pool. */
 export interface DenoWorkersOptions {
   /** Jobs at a time, urgent ones apart; an integer from 1. There is one thread more, for those. */
@@ -114,19 +117,24 @@ class DenoWorkers implements Workers {
     this.#queue = new JobQueue(options.size);
   }
 
-  run(message: unknown, { urgent = false, heartbeat }: JobOptions = {}): Promise<unknown> {
+  run(message: unknown, { urgent = false, heartbeat, signal }: JobOptions = {}): Promise<unknown> {
     if (this.#closing) return Promise.reject(new WorkerJobError("the worker pool is closed"));
+    if (signal?.aborted) return Promise.reject(new WorkerJobError(GIVEN_UP));
     if (this.#queue.length >= this.#queueCountMax) {
       this.#counters.rejected();
       return Promise.reject(
         new WorkerJobError(`the worker pool is full: ${this.#queue.length} jobs wait`),
       );
     }
-    return new Promise((resolve, reject) => {
-      const submittedMs = performance.now();
-      this.#queue.push({ message, urgent, heartbeat, submittedMs, resolve, reject });
-      this.#startJobs();
-    });
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    const submittedMs = performance.now();
+    const job = { message, urgent, heartbeat, submittedMs, resolve, reject };
+    this.#queue.push(job);
+    this.#startJobs();
+    if (signal === undefined) return promise;
+    const giveUp = () => this.#giveUp(job);
+    signal.addEventListener("abort", giveUp);
+    return promise.finally(() => signal.removeEventListener("abort", giveUp));
   }
 
   async prepare(): Promise<void> {
@@ -240,6 +248,13 @@ class DenoWorkers implements Workers {
         this.#replace(thread, `the worker cannot be watched: ${messageOf(error)}`);
       }
     });
+  }
+
+  /** A job that nobody wants to wait for any more. */
+  #giveUp(job: Job): void {
+    if (this.#queue.remove(job)) return job.reject(new WorkerJobError(GIVEN_UP));
+    const thread = [...this.#threads].find((thread) => thread.job === job);
+    if (thread !== undefined) this.#replace(thread, GIVEN_UP);
   }
 
   /** Ends a thread that is of no more use; its place is free for another. */

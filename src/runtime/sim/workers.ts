@@ -32,6 +32,9 @@ export interface SimWorkersOptions {
   readonly dies?: (job: unknown, index: number) => boolean;
 }
 
+/** What is said of a job whose signal was aborted. */
+const GIVEN_UP = "the job was given up";
+
 interface SimJob extends QueuedJob {
   start(): Promise<void>;
   refuse(): void;
@@ -54,8 +57,9 @@ export class SimWorkers implements Workers {
     this.#queue = new JobQueue(this.size);
   }
 
-  async run(job: unknown, { urgent = false }: JobOptions = {}): Promise<unknown> {
+  async run(job: unknown, { urgent = false, signal }: JobOptions = {}): Promise<unknown> {
     if (this.#closing) throw new WorkerJobError("the worker pool is closed");
+    if (signal?.aborted) throw new WorkerJobError(GIVEN_UP);
     if (this.#queue.length >= (this.#options.queueCountMax ?? Infinity)) {
       this.#counters.rejected();
       throw new WorkerJobError(`the worker pool is full: ${this.#queue.length} jobs wait`);
@@ -68,23 +72,36 @@ export class SimWorkers implements Workers {
     }
     const index = this.#count++;
     const startedMs = this.#nowMs();
-    return await new Promise((resolve, reject) => {
-      const done = (succeeded: boolean) =>
-        this.#counters.ended(succeeded, this.#nowMs() - startedMs);
-      this.#queue.push({
-        urgent,
-        start: () =>
-          this.#carryOut(message, index).then((result) => {
-            done(true);
-            resolve(result);
-          }, (error) => {
-            done(false);
-            reject(error);
-          }),
-        refuse: () => reject(new WorkerJobError("the worker pool closed before the job began")),
-      });
-      this.#startJobs();
-    });
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    const givenUp = Promise.withResolvers<never>();
+    // Whether anybody listens depends on how far the job is.
+    givenUp.promise.catch(() => {});
+    const done = (succeeded: boolean) => this.#counters.ended(succeeded, this.#nowMs() - startedMs);
+    const queued: SimJob = {
+      urgent,
+      start: () =>
+        Promise.race([this.#carryOut(message, index, signal), givenUp.promise]).then((result) => {
+          done(true);
+          resolve(result);
+        }, (error) => {
+          done(false);
+          reject(error);
+        }),
+      refuse: () => reject(new WorkerJobError("the worker pool closed before the job began")),
+    };
+    this.#queue.push(queued);
+    this.#startJobs();
+    const giveUp = () => {
+      const error = new WorkerJobError(GIVEN_UP);
+      if (this.#queue.remove(queued)) reject(error);
+      else givenUp.reject(error);
+    };
+    signal?.addEventListener("abort", giveUp);
+    try {
+      return await promise;
+    } finally {
+      signal?.removeEventListener("abort", giveUp);
+    }
   }
 
   /** There are no threads. */
@@ -121,10 +138,16 @@ export class SimWorkers implements Workers {
     return this.#options.clock?.monotonicMs() ?? 0;
   }
 
-  async #carryOut(message: unknown, index: number): Promise<unknown> {
+  async #carryOut(
+    message: unknown,
+    index: number,
+    signal: AbortSignal | undefined,
+  ): Promise<unknown> {
     const { clock, delayMsMax = 2 } = this.#options;
     if (clock === undefined) await Promise.resolve();
     else await clock.sleep(this.#random.below(Math.floor(delayMsMax * 1000) + 1) / 1000);
+    // A thread that was ended begins nothing.
+    if (signal?.aborted) throw new WorkerJobError(GIVEN_UP);
     if (this.#options.dies?.(message, index)) {
       throw new WorkerJobError("the worker died: as it was told");
     }

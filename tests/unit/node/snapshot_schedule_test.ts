@@ -4,8 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { openStorageNode, ScheduledSnapshots } from "../../../src/node/mod.ts";
-import type { SimRuntime } from "../../../src/runtime/mod.ts";
-import { engineWorld, openTestEngine } from "../../support/engine.ts";
+import { type SimRuntime, simRuntime } from "../../../src/runtime/mod.ts";
+import { engineWorld, jobHandler, openTestEngine } from "../../support/engine.ts";
 import { bytes } from "../../support/node.ts";
 
 const HOUR = 3_600_000;
@@ -93,4 +93,31 @@ Deno.test("a scheduled snapshot that fails is told of and tried again, and delet
   assert.ok(second !== first && others.length === 0);
   await schedule.stop();
   await node.close();
+});
+
+Deno.test("a scheduled snapshot that is under way at a stop is given up with the node, within the limit [W3]", async () => {
+  const world: SimRuntime = simRuntime({
+    delays: true,
+    handler: async (job) => {
+      const result = await jobHandler(world)(job);
+      if ((job as { type: string }).type === "files") await world.clock.sleep(1e9);
+      return result;
+    },
+  });
+  const node = await world.clock.runUntil(open(world));
+  await world.clock.runUntil(node.put("t", { key: "k", value: bytes("1") }));
+  const schedule = new ScheduledSnapshots(node, world, { intervalMs: HOUR, keep: 1 });
+  schedule.start();
+  await world.clock.advance(1000);
+  assert.deepEqual(node.listJobs().jobs.map(({ kind }) => kind), ["snapshot"]);
+  const startedMs = world.clock.monotonicMs();
+  const stopped = schedule.stop();
+  await world.clock.runUntil(node.close({ waitMs: 2000 }));
+  await stopped;
+  assert.ok(world.clock.monotonicMs() - startedMs < 2500);
+  assert.deepEqual(world.log.named("snapshot.failed").map(({ level }) => level), ["info"]);
+  const again = await world.clock.runUntil(open(world));
+  assert.deepEqual(again.listSnapshots(), []);
+  assert.equal(again.get("t", "k")?.winner.value?.length, 1);
+  await world.clock.runUntil(again.close());
 });

@@ -238,11 +238,17 @@ const POOLS: Record<string, () => Workers> = {
       size: 1,
       handler: (job) => {
         const { do: what, ...rest } = job as { do: string };
+        if (what === "wait for ever") return new Promise(() => {});
         if (what === "throw") throw new RangeError("thrown on purpose");
         return rest;
       },
     }),
 };
+
+function stopper() {
+  const controller = new AbortController();
+  return { signal: controller.signal, abort: () => controller.abort() };
+}
 
 for (const [name, make] of Object.entries(POOLS)) {
   Deno.test(`${name}: close() lets running jobs end, refuses those that wait and those to come`, async () => {
@@ -260,6 +266,28 @@ for (const [name, make] of Object.entries(POOLS)) {
     assert.ok(ended, "close() waited");
     assert.deepEqual(await result, { n: 1 });
     await failing;
+    await pool.close();
+  });
+
+  Deno.test(`${name}: a job that is given up is rejected, whether it runs or waits, and the pool goes on [W3]`, async () => {
+    const pool = make();
+    const { signal, abort } = stopper();
+    const heartbeat = new Int32Array(new SharedArrayBuffer(4));
+    const given = ["wait for ever", "echo"].map((what) =>
+      assert.rejects(
+        pool.run({ do: what }, { signal, heartbeat }),
+        failure(/^the job was given up$/),
+      )
+    );
+    const later = pool.run({ do: "echo", n: 1 });
+    // One runs by now, the other two wait.
+    while (pool.stats().active === 0) await Promise.resolve();
+    assert.equal(pool.stats().queued, 2);
+    abort();
+    await Promise.all(given);
+    assert.deepEqual(await later, { n: 1 });
+    await assert.rejects(pool.run({ do: "echo" }, { signal }), failure(/^the job was given up$/));
+    assert.deepEqual([pool.stats().active, pool.stats().queued], [0, 0]);
     await pool.close();
   });
 
