@@ -223,6 +223,11 @@ export interface EngineStats {
   /** Jobs in the worker pool's own queue; those that it refused are planned again. */
   workerQueueLength: number;
   workerRejections: number;
+  /** Jobs of the pool that ended well, and those that did not; a snapshot or a scrub has many. */
+  workerSucceeded: number;
+  workerFailed: number;
+  /** How long they waited for a thread, all together, ms. */
+  workerWaitedMs: number;
   /** Times from submission to the end of a job, in ms: of all together, and the longest. */
   jobLatencyMs: number;
   jobLatencyMsMax: number;

@@ -79,6 +79,7 @@ import { getKey, KeyScan, NO_KEYS, readKey, readKeys, valueBytes } from "./reads
 import type { CallCounts } from "./load.ts";
 import { Tenants } from "./tenants.ts";
 import { countRange, estimateRange, streamRange, type TransferParts } from "./transfer.ts";
+import { TransferFigures } from "./transfer_figures.ts";
 import {
   checkBatch,
   checkBatchLength,
@@ -148,6 +149,7 @@ class EngineNode implements StorageNode {
   #quotas: Quotas;
   #writes: WritePath;
   #changes: Changes;
+  readonly #transfers: TransferFigures;
   #monitor: HealthMonitor;
   #disk: DiskGuard;
   #startedAtMs: number;
@@ -164,6 +166,7 @@ class EngineNode implements StorageNode {
     this.#tenants = new Tenants(engine, this.#quotas, options.tenantAutoCreate);
     this.#memory = new WriteMemory(engine, options.idempotency ?? DEFAULT_IDEMPOTENCY);
     this.#writes = new WritePath(engine, runtime, nodeId);
+    this.#transfers = new TransferFigures(runtime.clock);
     this.#changes = new Changes(engine, runtime, options.watch ?? DEFAULT_WATCH_LIMITS);
     const thresholds = options.diskThresholds ?? DEFAULT_DISK_THRESHOLDS;
     const { clock, disk, usage } = runtime;
@@ -387,7 +390,8 @@ class EngineNode implements StorageNode {
   ): AsyncGenerator<TransferBatch, undefined> {
     this.#checkUse(tenant);
     const range = checkStream(input);
-    return streamRange(this.#transferParts(this.#tenants.mustFind(tenant), signal), range);
+    const parts = this.#transferParts(this.#tenants.mustFind(tenant), signal);
+    return streamRange({ ...parts, figures: this.#transfers }, range);
   }
 
   async replicate(
@@ -397,7 +401,12 @@ class EngineNode implements StorageNode {
     watch?: WriteWatch,
   ): Promise<Replicated> {
     this.#checkUse(tenant);
-    const { keys, versions, bytes, deletesOnly } = checkTransfer(entries, checksum);
+    const startedMs = this.#runtime.clock.monotonicMs();
+    const { keys, versions, bytes, deletesOnly } = checkTransfer(
+      entries,
+      checksum,
+      (sum) => this.#transfers.checksum(sum),
+    );
     this.#disk.admit(deletesOnly ? "delete" : "put", estimateWrite(bytes, versions));
     const applied = await this.#change(
       tenant,
@@ -405,7 +414,10 @@ class EngineNode implements StorageNode {
       { kind: "copy", keys: keys.length, bytes, items: [] },
       (tree) => this.#writes.replicate(tree, keys, watch),
     );
-    return { keys: keys.length, versions, applied, lastKey: entries[entries.length - 1].key };
+    const { key: lastKey } = entries[entries.length - 1];
+    const taken = { keys: keys.length, versions, applied, lastKey };
+    this.#transfers.received(taken, bytes, startedMs);
+    return taken;
   }
 
   async keyRange(
@@ -553,6 +565,7 @@ class EngineNode implements StorageNode {
         diskRefused: this.#disk.refused,
         ...this.#changes.figures,
         ...this.#memory.figures,
+        ...this.#transfers.figures,
       },
     };
   }

@@ -23,6 +23,7 @@ import {
   tokenShare,
 } from "../model/mod.ts";
 import type { Clock } from "../runtime/mod.ts";
+import type { TransferFigures } from "./transfer_figures.ts";
 import type { KeyRangeInfo, TransferBatch, TransferEntry, TransferTotals } from "./api.ts";
 
 /** A batch ends at so many versions, if not before by its bytes. */
@@ -57,6 +58,8 @@ export interface TransferParts {
   readonly clock: Clock;
   /** Ends the work: its reason is thrown. */
   readonly signal: AbortSignal | undefined;
+  /** Counts what is handed over; undefined: nothing is, the range is only looked at. */
+  readonly figures?: TransferFigures | undefined;
 }
 
 /**
@@ -65,14 +68,16 @@ export interface TransferParts {
  * @throws PairError CorruptedData (2007) or ChecksumFailed (1006) when a key cannot be read
  */
 export async function* streamRange(
-  { engine, tree, clock, signal }: TransferParts,
+  { engine, tree, clock, signal, figures }: TransferParts,
   { start, end, tokens, checkpoint, batchBytes }: TransferRange,
 ): AsyncGenerator<TransferBatch, undefined> {
-  const batch = new BatchMaker(checkpoint);
+  const batch = new BatchMaker(checkpoint, figures);
   const token = new Uint32Array(4);
   const size = engine.estimate(tree, { start, end }).bytes;
   const cursor = engine.scan(tree, { start, end });
   const job = engine.activity("transfer", tree, size);
+  const stream = figures?.begin();
+  let isWhole = false;
   let failure: unknown;
   let sliceStart = clock.monotonicMs();
   let sentMs = sliceStart;
@@ -106,6 +111,7 @@ export async function* streamRange(
         if (batch.isFull(key.length + alone.length, batchBytes)) {
           await job.advance(batch.bytes);
           signal?.throwIfAborted();
+          stream?.sent(batch.totals);
           yield batch.take();
           signal?.throwIfAborted();
           sliceStart = sentMs = clock.monotonicMs();
@@ -116,6 +122,8 @@ export async function* streamRange(
     }
     await job.advance(batch.bytes);
     signal?.throwIfAborted();
+    stream?.sent(batch.totals);
+    isWhole = true;
     yield { ...batch.take(), totals: batch.totals };
   } catch (error) {
     failure = error;
@@ -123,6 +131,7 @@ export async function* streamRange(
   } finally {
     cursor.close();
     job.end(failure);
+    stream?.end(isWhole);
   }
 }
 
@@ -133,9 +142,11 @@ class BatchMaker {
   #bytes = 0;
   #checksum = 0;
   #checkpoint: string;
+  readonly #figures: TransferFigures | undefined;
 
-  constructor(checkpoint: string) {
+  constructor(checkpoint: string, figures: TransferFigures | undefined) {
     this.#checkpoint = checkpoint;
+    this.#figures = figures;
   }
 
   /** Of the entries at hand. */
@@ -160,12 +171,16 @@ class BatchMaker {
     const bytes = key.length + state.length;
     this.#entries.push(entry);
     this.#bytes += bytes + ENTRY_OVERHEAD;
-    this.#checksum = addToChecksum(key, state, this.#checksum);
     const { totals } = this;
+    const sum = () => {
+      this.#checksum = addToChecksum(key, state, this.#checksum);
+      totals.checksum = addToChecksum(key, state, totals.checksum);
+    };
+    if (this.#figures === undefined) sum();
+    else this.#figures.checksum(sum);
     totals.versions++;
     if (entry.version.value === undefined) totals.tombstones++;
     totals.bytes += bytes;
-    totals.checksum = addToChecksum(key, state, totals.checksum);
   }
 
   take(): TransferBatch {

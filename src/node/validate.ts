@@ -203,6 +203,7 @@ export interface CheckedTransfer {
 
 /**
  * @param checksum  what the sender has for the entries; undefined is refused
+ * @param timed     measures what has to do with it
  * @throws PairError of a key; InvalidArgument (1000) when there are not 1 to 1000 entries or more than
  *   64 MiB of them, for a bad version, or one that is not behind the one before it; ValueTooLarge (1003);
  *   ChecksumFailed (1006)
@@ -210,6 +211,7 @@ export interface CheckedTransfer {
 export function checkTransfer(
   entries: readonly TransferEntry[],
   checksum: number | undefined,
+  timed: (sum: () => number) => number = (sum) => sum(),
 ): CheckedTransfer {
   checkBatchLength(entries.length);
   if (checksum === undefined) throw refusedTransfer("its checksum is missing");
@@ -228,7 +230,7 @@ export function checkTransfer(
     if (order === 0) last!.versions.push(version);
     else keys.push({ key, versions: [version] });
     const state = encodeVersions([version]);
-    actual = addToChecksum(key, state, actual);
+    actual = timed(() => addToChecksum(key, state, actual));
     bytes += key.length + state.length;
     if (bytes > MAX_BATCH_BYTES) throw refusedTransfer("it is larger than 64 MiB");
     if (version.value !== undefined) deletesOnly = false;

@@ -84,12 +84,18 @@ export class JobCounters {
   #succeeded = 0;
   #failed = 0;
   #rejected = 0;
+  #waitedMsSum = 0;
   #latencyMsSum = 0;
   #latencyMsMax = 0;
 
   /** A job was refused because the queue is full. */
   rejected(): void {
     this.#rejected++;
+  }
+
+  /** @param waitedMs  from the call of `run` to the job's begin */
+  began(waitedMs: number): void {
+    this.#waitedMsSum += waitedMs;
   }
 
   /** @param latencyMs  from the call of `run` to the job's end */
@@ -109,6 +115,7 @@ export class JobCounters {
       succeeded: this.#succeeded,
       failed: this.#failed,
       rejected: this.#rejected,
+      waitedMsSum: this.#waitedMsSum,
       latencyMsSum: this.#latencyMsSum,
       latencyMsMax: this.#latencyMsMax,
     };

@@ -34,6 +34,8 @@ export interface WorkerStats {
   readonly failed: number;
   /** Jobs that were refused because too many waited. */
   readonly rejected: number;
+  /** Times from `run` until a thread was free for the job, in sum over all that began. */
+  readonly waitedMsSum: number;
   /** Times from `run` to the end of the job, in sum over all that ended. */
   readonly latencyMsSum: number;
   /** The longest of them. */

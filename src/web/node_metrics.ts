@@ -144,6 +144,7 @@ const GAUGES = [
   "compactionPendingBytes",
   "watchers",
   "watchHistoryBytes",
+  "transferStreams",
   "scrubDamagedTables",
   "scrubLate",
 ];

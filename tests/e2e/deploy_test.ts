@@ -70,7 +70,7 @@ async function scrape(): Promise<string> {
   return text;
 }
 
-Deno.test("every figure in dashboard and alerts is one that a live node has, with the labels they ask for [O3, O10]", async () => {
+Deno.test("every figure in dashboard and alerts is one that a live node has, with the labels they ask for [O3, O6, O7, O10]", async () => {
   const text = await scrape();
   const expressions = [
     ...alerts().map(({ alert, expr }) => [alert, expr]),
@@ -103,6 +103,10 @@ Deno.test("every figure in dashboard and alerts is one that a live node has, wit
       ...["row_cache_hits_total", "row_cache_misses_total", "block_cache_hits_total"],
       ...["memtable_bytes", "flushes_total", "tables_per_level", "compactions_total"],
       ...["compaction_ms_total", "compaction_pending_bytes", "compaction_bytes_written_total"],
+      // Refusals, estimates, workers and streams: O6 and O7.
+      ...["disk_estimated_bytes_total", "worker_waited_ms_total", "worker_succeeded_total"],
+      ...["transfer_streams", "transfer_keys_sent_total", "transfer_bytes_received_total"],
+      ...["transfer_checksum_ms_total", "idempotency_replays_total"],
     ]
   ) {
     assert.ok(shown.includes(`pairdb_${name}`), name);

@@ -181,6 +181,7 @@ class DenoWorkers implements Workers {
   #start(thread: Thread, job: Job): void {
     thread.worker.postMessage({ job: job.message });
     thread.job = job;
+    this.#counters.began(performance.now() - job.submittedMs);
     const { heartbeat } = job;
     if (heartbeat === undefined) return;
     const limitMs = this.#options.stallMsMax ?? 60_000;

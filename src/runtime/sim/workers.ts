@@ -79,14 +79,17 @@ export class SimWorkers implements Workers {
     const done = (succeeded: boolean) => this.#counters.ended(succeeded, this.#nowMs() - startedMs);
     const queued: SimJob = {
       urgent,
-      start: () =>
-        Promise.race([this.#carryOut(message, index, signal), givenUp.promise]).then((result) => {
+      start: () => {
+        this.#counters.began(this.#nowMs() - startedMs);
+        const work = this.#carryOut(message, index, signal);
+        return Promise.race([work, givenUp.promise]).then((result) => {
           done(true);
           resolve(result);
         }, (error) => {
           done(false);
           reject(error);
-        }),
+        });
+      },
       refuse: () => reject(new WorkerJobError("the worker pool closed before the job began")),
     };
     this.#queue.push(queued);

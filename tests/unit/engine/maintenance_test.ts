@@ -140,7 +140,7 @@ Deno.test("a pool that is full or whose threads die costs time, never work, and 
   await world.clock.runUntil(engine.close());
 });
 
-Deno.test("the pool tells how many jobs run, wait, ended well or not, were refused, and how long they took [W5]", async () => {
+Deno.test("the pool tells how many jobs run, wait, ended well or not, were refused, and how long they waited and took [W5, O7]", async () => {
   const world = engineWorld();
   const handle = jobHandler(world);
   let gate = Promise.withResolvers<void>();
@@ -190,6 +190,9 @@ Deno.test("the pool tells how many jobs run, wait, ended well or not, were refus
   await world.clock.runUntil(flushed);
   assert.deepEqual(figures(), { ...none, refused: 1, failed: 1, completed: 1 });
   assert.deepEqual([engine.stats().jobLatencyMs, engine.stats().jobLatencyMsMax], [600, 400]);
+  const { workerSucceeded, workerFailed, workerWaitedMs } = engine.stats();
+  // The second of the others waited for the first; all else found a thread at once.
+  assert.deepEqual([workerSucceeded, workerFailed, workerWaitedMs], [3, 1, 100]);
   await world.clock.runUntil(engine.close());
 });
 

@@ -409,3 +409,57 @@ Deno.test("keyRange() estimates with the true first and last key, over all tenan
   await rejectsCode(() => node.keyRange(undefined, {}, { exact: true }), 1000);
   await rejectsCode(() => node.keyRange("none", {}), 1004);
 });
+
+/** A clock that every look moves by a microsecond, so that all that is timed takes time. */
+function ticking(world: ReturnType<typeof simRuntime>): void {
+  const { clock } = world;
+  let looks = 0;
+  const monotonicMs = clock.monotonicMs.bind(clock);
+  clock.monotonicMs = () => monotonicMs() + looks++ / 1000;
+}
+
+Deno.test("streams, what they hand over and take in, their time and that of checksums are counted [S8, O7]", async () => {
+  const { node, world } = await filled();
+  ticking(world);
+  const figures = (of: StorageNode = node) => {
+    const found = Object.entries(of.status().counters).filter(([name]) =>
+      name.startsWith("transfer")
+    );
+    return Object.fromEntries(found.map(([name, value]) => [name.slice("transfer".length), value]));
+  };
+  assert.ok(Object.values(figures()).every((value) => value === 0));
+  const { entries, last } = await collect(node, { batchBytes: 500 });
+  const { keys, versions, bytes: size } = last.totals!;
+  const sent = figures();
+  assert.deepEqual(
+    [sent.Streams, sent.StreamsCompleted, sent.StreamsFailed],
+    [0, 1, 0],
+  );
+  assert.deepEqual([sent.KeysSent, sent.VersionsSent, sent.BytesSent], [keys, versions, size]);
+  assert.ok(sent.SendMs > sent.ChecksumMs && sent.ChecksumMs > 0, JSON.stringify(sent));
+  assert.deepEqual([sent.BatchesReceived, sent.BytesReceived], [0, 0]);
+
+  // One that runs, and one that its reader leaves.
+  const stream = node.streamKeys("t", { batchBytes: 500 });
+  await stream.next();
+  assert.equal(figures().Streams, 1);
+  await stream.return(undefined);
+  assert.deepEqual([figures().Streams, figures().StreamsFailed], [0, 1]);
+  // To look at a range is to hand nothing over.
+  const before = figures();
+  await node.keyRange("t", {}, { exact: true });
+  assert.deepEqual(figures(), before);
+
+  const other = testNode();
+  ticking(other.world);
+  await replicate(other.node, entries);
+  await replicate(other.node, entries);
+  const got = figures(other.node);
+  assert.deepEqual(
+    [got.BatchesReceived, got.KeysReceived, got.VersionsReceived, got.VersionsApplied],
+    [2, 2 * keys, 2 * versions, versions],
+  );
+  assert.equal(got.BytesReceived, 2 * size);
+  assert.ok(got.ReceiveMs > 0 && got.ChecksumMs > 0, JSON.stringify(got));
+  assert.equal(got.KeysSent, 0);
+});
