@@ -199,7 +199,11 @@ export class Compactor {
     const room = this.#room();
     const plan = this.#choose(tree, wanted, hiding, room);
     if (plan === undefined) {
-      if (wanted !== undefined) this.deferred++;
+      if (wanted !== undefined) {
+        this.deferred++;
+        // What runs may yet make room.
+        if (running.length === 0) tree.outOfRoom = tree.version;
+      }
       return false;
     }
     this.#startInBackground(tree, plan, room.bytes);

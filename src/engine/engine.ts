@@ -600,8 +600,8 @@ class LsmEngine implements Engine {
   admit(handle: Tree, delayed = false): Promise<void> | undefined {
     const tree = this.#state(handle);
     if (this.poisoned !== undefined) return undefined;
-    // Waiting for a compaction that will not come would be for ever.
-    const compacts = tree.compactionStopped === undefined;
+    // Waiting for a compaction that will not come would be for ever: deletes, too, would not be taken.
+    const compacts = tree.compactionStopped === undefined && tree.outOfRoom !== tree.version;
     const debt = {
       level0: compacts ? tree.pressure(this.#options.compaction) : 0,
       pendingBytes: compacts ? tree.pendingBytes : 0,
@@ -613,6 +613,7 @@ class LsmEngine implements Engine {
     if (delayMs < Infinity) return this.#runtime.clock.sleep(delayMs);
     this.#maintenance.schedule(tree);
     const behind = debt.immutables >= this.#limits.maxImmutables ? "flush" : "compaction";
+    if (behind === "compaction" && tree.outOfRoom === tree.version) return undefined;
     const failure = this.#maintenance.retries[behind].lasting(tree);
     if (failure !== undefined) {
       const message = `Cannot write now: the last ${behind} failed: ${failure.message}`;

@@ -88,6 +88,8 @@ export class TreeState implements Tree {
   pendingBytes = 0;
   /** The version of which a step turned out too large for the disk: of it none is tried again. */
   triedInVain: Version | undefined;
+  /** The version of which a compaction is wanted, and no step fits on the disk. */
+  outOfRoom: Version | undefined;
   /** Until then no compaction is begun in the hope that it fits: one did not. Monotonic ms. */
   hopesFromMs = 0;
   /** By level, where the last compaction ended: the next takes the table after it. */

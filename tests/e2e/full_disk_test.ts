@@ -46,6 +46,18 @@ async function missingMount(): Promise<string | undefined> {
   }
 }
 
+/** Whether a call is taken; if not, it is for want of room. */
+async function taken(server: Server, method: string, message: unknown): Promise<boolean> {
+  const response = await fetch(`${server.url}/pairdb.v1.${method}`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(message),
+  });
+  const { details } = await response.json();
+  if (response.status !== 200) assert.equal(details[0].debug.code, "DISK_FULL");
+  return response.status === 200;
+}
+
 /** Starts the node of a test on its file system. */
 type Start = () => Promise<Server>;
 
@@ -132,6 +144,8 @@ class History {
       // Near the end compactions have no room, and writers who are held back for them wait until time is up.
       if (answer.detail?.code === 2001) continue;
       assert.equal(answer.detail?.code, 2002, answer.message);
+      // The log had it when a compaction took the last room.
+      if (answer.detail.details.outcome === "unknown") continue;
       return answer;
     }
     throw new Error(`${most} puts and no end of the disk`);
@@ -302,11 +316,19 @@ testNeeding(
       // D2: at 95 % puts are refused, deletes taken.
       const [first] = [...history.acknowledged.keys()].filter((name) => name.startsWith("shop"));
       const key = first.split(" ")[1];
-      await callJson(server, "KeyValueService/Delete", { tenantId: "shop", key });
+      while (!await taken(server, "KeyValueService/Delete", { tenantId: "shop", key })) {
+        // A job that finds no room gives up what it has written.
+      }
       history.acknowledged.delete(first);
       assert.equal(await read(server, first), undefined);
+      // A compaction may have filled the disk before: then the log has taken it.
+      const hasReserve = statSize(`${data}/RESERVE`) === MIB;
       filler.fill();
       await server.kill();
+      if (!hasReserve) {
+        await assert.rejects(start(), /its disk is full\. Make a few MiB of room/);
+        filler.remove();
+      }
       // In the room of the reserve it starts, is read, and a tenant dropped. What jobs left unfinished goes too.
       server = await start();
       assert.equal(await read(server, first), undefined);

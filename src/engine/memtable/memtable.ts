@@ -16,8 +16,8 @@
  *
  * References are byte offsets, 4-aligned, 0 for none. The arena starts small and doubles, so that ten
  * thousand small trees cost little; a large one is had whole, and may be that of an earlier memtable, with all
- * that was in it: nothing here relies on memory that nobody has written to. Words are copied as this machine keeps them,
- * which is little-endian wherever Deno runs.
+ * that was in it: nothing here relies on memory that nobody has written to. Words are copied as this
+ * machine keeps them, which is little-endian wherever Deno runs.
  *
  *     entry: 0         4                              8          12           16          20         24
  *            +---------+------------------------------+----------+------------+-----------+----------+----------+

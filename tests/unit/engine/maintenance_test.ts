@@ -234,3 +234,64 @@ Deno.test("a compaction is done at once where somebody asks for it, and a stop l
     await world.clock.runUntil(next.close());
   }
 });
+
+Deno.test("writers do not wait for a compaction that the disk has no room for, and it is made when there is [X17]", async () => {
+  const world = engineWorld();
+  const compaction = {
+    ...SMALL.compaction,
+    l0Slowdown: 4,
+    l0Stop: 6,
+    baseLevelSize: 4 << 20,
+    targetTableSize: 4 << 20,
+  };
+  const options = { ...SMALL, memtableSize: 64 * 1024, compaction };
+  const engine = await world.clock.runUntil(openTestEngine(world, options));
+  const tree = await world.clock.runUntil(engine.createTree("t"));
+  // Bytes that do not compress.
+  const random = new SimRandom(5);
+  const put = (n: number, length: number) => {
+    const key = utf8(`k${String(n).padStart(5, "0")}`);
+    return engine.write([{ tree, kind: KIND_PUT, key, value: random.bytes(length) }]);
+  };
+  const levels = () => engine.stats().tablesPerLevel;
+  const { disk } = world;
+  const limitRoom = () => {
+    disk.capacityBytes = undefined;
+    const { totalBytes, freeBytes } = disk.space("/data");
+    disk.capacityBytes = totalBytes - freeBytes + (1 << 20) + 300_000;
+  };
+  const load = async () => {
+    disk.capacityBytes = undefined;
+    // Not in order: tables that do not overlap would be moved as they are.
+    for (let n = 0; n < 500; n++) await put(n * 157 % 500 * 10, 2000);
+    await engine.flush(tree);
+    await world.clock.sleep(1000);
+  };
+  const touch = async () => {
+    for (let wait = engine.admit(tree); wait; wait = engine.admit(tree, true)) await wait;
+    for (const key of [0, 2500, 4990]) await put(key, 10);
+    await engine.flush(tree);
+    await world.clock.sleep(10);
+  };
+  // As long as there is a level below, a table goes there as it is, without room. In the end each has one.
+  for (let loads = 0; levels().length < 7 || levels()[0] > 0 || levels().includes(0, 1); loads++) {
+    assert.ok(loads < 20, levels().join());
+    await world.clock.runUntil(load());
+    limitRoom();
+    for (let n = 0; n < 4; n++) await world.clock.runUntil(touch());
+    disk.capacityBytes = undefined;
+    await world.clock.runUntil(world.clock.sleep(1000));
+  }
+  await world.clock.runUntil(load());
+  limitRoom();
+  let most = 0;
+  for (let n = 0; n < 12; n++) {
+    await world.clock.runUntil(touch());
+    most = Math.max(most, levels()[0]);
+  }
+  assert.ok(most > compaction.l0Stop, `${most} tables on level 0`);
+  disk.capacityBytes = undefined;
+  await world.clock.runUntil(touch());
+  while (levels()[0] >= compaction.l0Trigger) await world.clock.runUntil(world.clock.sleep(1000));
+  await world.clock.runUntil(engine.close());
+});
