@@ -5,7 +5,8 @@
 export { PairDB } from "./pairdb.ts";
 export type { AdminCalls, TenantCalls } from "./pairdb.ts";
 export { decodeContext, encodeContext } from "./context.ts";
-export type { Fetch } from "./fetch.ts";
+export type { Fetch } from "./platform.ts";
+export type { RetryOptions } from "./retry.ts";
 export type * from "./types.ts";
 export {
   ContextMismatch,

@@ -35,7 +35,8 @@ import {
   toValue,
 } from "./convert.ts";
 import { toPairError } from "./errors.ts";
-import { platformFetch } from "./fetch.ts";
+import { platformFetch } from "./platform.ts";
+import { type Attempt, type CallKind, Retries } from "./retry.ts";
 import { fetchWith, type OwnFetch } from "./tls.ts";
 import type {
   BatchItem,
@@ -51,6 +52,7 @@ import type {
   NodeHealth,
   NodeJobs,
   NodeStatus,
+  OnceOptions,
   PutOptions,
   ScanRange,
   ScanRow,
@@ -71,7 +73,8 @@ import type {
 
 /**
  * A PairDB server. Every method rejects with a PairError, whose `error` and `code` say what to do.
- * Nothing is retried: after Unavailable (2001) a write may or may not have been stored.
+ * A read that fails for a reason that passes is made again ({@link RetryOptions}); so is a write if it was not
+ * applied, or has an idempotency key. After another Unavailable (2001) a write may or may not have been stored.
  *
  * ```ts ignore
  * const db = PairDB.connect("http://127.0.0.1:50052");
@@ -119,7 +122,7 @@ export class PairDB {
       interceptors: options.token === undefined ? [] : [showing(options.token)],
       fetch: own?.fetch ?? plain,
     });
-    return new PairDB(new Calls(baseUrl, options.timeoutMs), transport, own);
+    return new PairDB(new Calls(baseUrl, options), transport, own);
   }
 
   /**
@@ -148,7 +151,7 @@ export class PairDB {
     value: string | Uint8Array,
     options: PutOptions = {},
   ): Promise<Written> {
-    return this.#calls.unary(options, async (call) => {
+    return this.#calls.write(options, async (call) => {
       const answer = await this.#keys.put({
         tenantId: toText(tenant, "tenant id"),
         key: toText(key, "key"),
@@ -165,7 +168,7 @@ export class PairDB {
 
   /** Reads a key. Undefined when it has no value. */
   get(tenant: string, key: string, options: KeyOptions = {}): Promise<Found | undefined> {
-    return this.#calls.unary(options, async (call) => {
+    return this.#calls.read(options, async (call) => {
       const answer = await this.#keys.get({
         tenantId: toText(tenant, "tenant id"),
         key: toText(key, "key"),
@@ -183,7 +186,7 @@ export class PairDB {
    * and what versions there are, without their values. For people who look into a store; it is a real read.
    */
   explain(tenant: string, key: string, options: KeyOptions = {}): Promise<Explanation> {
-    return this.#calls.unary(options, async (call) => {
+    return this.#calls.read(options, async (call) => {
       const answer = await this.#keys.explainGet({
         tenantId: toText(tenant, "tenant id"),
         key: toText(key, "key"),
@@ -195,7 +198,7 @@ export class PairDB {
 
   /** Deletes a key. Deleting what is not there succeeds. */
   delete(tenant: string, key: string, options: WriteOptions = {}): Promise<Deleted> {
-    return this.#calls.unary(options, async (call) => {
+    return this.#calls.write(options, async (call) => {
       const answer = await this.#keys.delete({
         tenantId: toText(tenant, "tenant id"),
         key: toText(key, "key"),
@@ -217,7 +220,7 @@ export class PairDB {
     items: readonly BatchItem[],
     options: BatchPutOptions = {},
   ): Promise<{ readonly results: readonly Written[]; readonly unchanged: number }> {
-    return this.#calls.unary(options, async (call) => {
+    return this.#calls.write(options, async (call) => {
       const answer = await this.#keys.batchPut({
         tenantId: toText(tenant, "tenant id"),
         items: items.map(toItem),
@@ -239,7 +242,7 @@ export class PairDB {
     keys: readonly string[],
     options: KeyOptions = {},
   ): Promise<(Found | undefined)[]> {
-    return this.#calls.unary(options, async (call) => {
+    return this.#calls.read(options, async (call) => {
       const found: (Found | undefined)[] = [];
       do {
         const { items } = await this.#keys.batchGet({
@@ -351,7 +354,7 @@ export class TenantCalls {
 
   /** Makes a tenant. @throws PairError InvalidArgument (1000) when there is one */
   create(tenant: string, options: CallOptions & TenantOptions = {}): Promise<Tenant> {
-    return this.#calls.unary(options, async (call) => {
+    return this.#calls.once(options, async (call) => {
       const request = {
         tenantId: toText(tenant, "tenant id"),
         options: toTenantOptions(options),
@@ -369,7 +372,7 @@ export class TenantCalls {
     changes: TenantOptions,
     options: CallOptions = {},
   ): Promise<Tenant> {
-    return this.#calls.unary(options, async (call) => {
+    return this.#calls.once(options, async (call) => {
       const request = {
         tenantId: toText(tenant, "tenant id"),
         options: toTenantOptions(changes),
@@ -380,14 +383,14 @@ export class TenantCalls {
 
   /** All tenants, in order of their id. */
   list(options: CallOptions = {}): Promise<Tenant[]> {
-    return this.#calls.unary(options, async (call) => {
+    return this.#calls.read(options, async (call) => {
       return (await this.#service.listTenants({}, call)).tenants.map(fromTenant);
     });
   }
 
   /** Removes a tenant with all its data, for good. @throws PairError InvalidTenantID (1004) when there is none */
   drop(tenant: string, options: CallOptions = {}): Promise<void> {
-    return this.#calls.unary(options, async (call) => {
+    return this.#calls.once(options, async (call) => {
       await this.#service.dropTenant({ tenantId: toText(tenant, "tenant id") }, call);
     });
   }
@@ -408,7 +411,7 @@ export class AdminCalls {
 
   /** What the node is and holds. */
   status(options: CallOptions = {}): Promise<NodeStatus> {
-    return this.#calls.unary(options, async (call) => {
+    return this.#calls.read(options, async (call) => {
       const answer = await this.#service.status({}, call);
       return {
         nodeId: answer.nodeId,
@@ -435,7 +438,7 @@ export class AdminCalls {
 
   /** How the node is. */
   health(options: CallOptions = {}): Promise<NodeHealth> {
-    return this.#calls.unary(options, async (call) => {
+    return this.#calls.read(options, async (call) => {
       const answer = await this.#node.healthCheck({}, call);
       return {
         nodeId: answer.nodeId,
@@ -449,7 +452,7 @@ export class AdminCalls {
 
   /** The node's slowest operations of the last minutes, slowest first. */
   slow(query: SlowQuery = {}, options: CallOptions = {}): Promise<readonly SlowOperation[]> {
-    return this.#calls.unary(options, async (call) => {
+    return this.#calls.read(options, async (call) => {
       const { operations } = await this.#service.listSlowOperations({
         tenantId: toText(query.tenant ?? "", "tenant id"),
         withinMs: toInt64(query.withinMs ?? 0, "the time"),
@@ -475,7 +478,7 @@ export class AdminCalls {
 
   /** Writes the memtables of a tenant (or of all) to tables; resolves when they are durable. */
   flush(tenant?: string, options: CallOptions = {}): Promise<void> {
-    return this.#calls.unary(options, async (call) => {
+    return this.#calls.once(options, async (call) => {
       await this.#service.flush({ tenantId: toText(tenant ?? "", "tenant id") }, call);
     });
   }
@@ -485,7 +488,7 @@ export class AdminCalls {
    * when that is done.
    */
   compact(tenant?: string, options: CallOptions & CompactRange = {}): Promise<void> {
-    return this.#calls.unary(options, async (call) => {
+    return this.#calls.once(options, async (call) => {
       await this.#service.compact({
         tenantId: toText(tenant ?? "", "tenant id"),
         start: toText(options.start ?? "", "key"),
@@ -497,7 +500,7 @@ export class AdminCalls {
 
   /** Makes a consistent copy of everything, as of one moment, in the node's data directory. */
   createSnapshot(name: string, options: CallOptions = {}): Promise<SnapshotMade> {
-    return this.#calls.unary(options, async (call) => {
+    return this.#calls.once(options, async (call) => {
       const answer = await this.#service.createSnapshot(
         { name: toText(name, "snapshot's name") },
         call,
@@ -515,14 +518,14 @@ export class AdminCalls {
 
   /** All snapshots of the node, by name. */
   listSnapshots(options: CallOptions = {}): Promise<Snapshot[]> {
-    return this.#calls.unary(options, async (call) => {
+    return this.#calls.read(options, async (call) => {
       return (await this.#service.listSnapshots({}, call)).snapshots.map(fromSnapshot);
     });
   }
 
   /** Reads every byte of a snapshot and compares digests. Damage is an answer, not an error. */
   verifySnapshot(name: string, options: CallOptions = {}): Promise<SnapshotVerified> {
-    return this.#calls.unary(options, async (call) => {
+    return this.#calls.once(options, async (call) => {
       const answer = await this.#service.verifySnapshot(
         { name: toText(name, "snapshot's name") },
         call,
@@ -534,7 +537,7 @@ export class AdminCalls {
 
   /** Deletes a snapshot for good. @throws PairError InvalidArgument (1000) when there is none of that name */
   deleteSnapshot(name: string, options: CallOptions = {}): Promise<void> {
-    return this.#calls.unary(options, async (call) => {
+    return this.#calls.once(options, async (call) => {
       await this.#service.deleteSnapshot({ name: toText(name, "snapshot's name") }, call);
     });
   }
@@ -542,7 +545,7 @@ export class AdminCalls {
   /** What the node does in the background. @param options  `ended`: also the last 32 jobs that are over */
   listJobs(options: CallOptions & { ended?: boolean } = {}): Promise<NodeJobs> {
     const { ended = false, ...rest } = options;
-    return this.#calls.unary(rest, async (call) => {
+    return this.#calls.read(rest, async (call) => {
       const { jobs, scrub } = await this.#service.listJobs({ ended }, call);
       return { jobs: jobs.map(fromJob), scrub: fromScrub(scrub) };
     });
@@ -574,23 +577,44 @@ function mustHaveTenant(answer: { tenant?: TenantMessage | undefined }): Tenant 
   return fromTenant(answer.tenant);
 }
 
-/** What all calls to one server share: the default deadline, and the naming of failures. */
+/** What all calls to one server share: the default deadline, further attempts, and the naming of failures. */
 class Calls {
   readonly url: string;
   #timeoutMs: number | undefined;
+  #retries: Retries;
 
-  constructor(url: string, timeoutMs: number | undefined) {
+  constructor(url: string, { timeoutMs, retry }: ConnectOptions) {
     this.url = url;
     this.#timeoutMs = timeoutMs;
+    this.#retries = new Retries(retry);
   }
 
-  /** Makes one call with the caller's options, and its failure a PairError. */
-  async unary<T>(
-    options: CallOptions,
-    make: (call: { signal?: AbortSignal; timeoutMs?: number }) => Promise<T>,
+  /** Makes a call with the caller's options, and its failure a PairError. */
+  once<T>(options: CallOptions, make: (call: Attempt) => Promise<T>): Promise<T> {
+    return this.#make("once", options, make);
+  }
+
+  /** The same for a call that changes nothing. */
+  read<T>(options: CallOptions, make: (call: Attempt) => Promise<T>): Promise<T> {
+    return this.#make("read", options, make);
+  }
+
+  /** The same for a write. */
+  write<T>(options: OnceOptions, make: (call: Attempt) => Promise<T>): Promise<T> {
+    const kind = options.idempotencyKey === undefined ? "write" : "keyed write";
+    return this.#make(kind, options, make);
+  }
+
+  #make<T>(
+    kind: CallKind,
+    { signal, timeoutMs = this.#timeoutMs }: CallOptions,
+    make: (call: Attempt) => Promise<T>,
   ): Promise<T> {
-    const timeoutMs = options.timeoutMs ?? this.#timeoutMs;
-    return await this.named(options.signal, make({ signal: options.signal, timeoutMs }));
+    return this.#retries.run(
+      kind,
+      { signal, timeoutMs },
+      (attempt) => this.named(signal, make(attempt)),
+    );
   }
 
   /** The answer, or the caller's own abort reason, or a PairError. */

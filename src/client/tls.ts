@@ -6,7 +6,7 @@
  * @module
  */
 import { PairError } from "../model/mod.ts";
-import type { Fetch } from "./fetch.ts";
+import type { Fetch } from "./platform.ts";
 import type { TlsOptions } from "./types.ts";
 
 /** What Deno has beyond the standard. */

@@ -3,7 +3,8 @@
  * @module
  */
 import type { VectorClock } from "../model/mod.ts";
-import type { Fetch } from "./fetch.ts";
+import type { Fetch } from "./platform.ts";
+import type { RetryOptions } from "./retry.ts";
 
 /**
  * What a version has seen. Opaque: pass back what a call gave you, unchanged. `encodeContext` and
@@ -33,6 +34,8 @@ export interface ConnectOptions {
   readonly tls?: TlsOptions | undefined;
   /** Milliseconds that a call without its own `timeoutMs` may take; absent or 0: no limit. Streams have none. */
   readonly timeoutMs?: number | undefined;
+  /** How often calls that fail for a reason that passes are made, and when; absent: as its defaults say. */
+  readonly retry?: RetryOptions | undefined;
 }
 
 /** Certificates, as PEM. */
