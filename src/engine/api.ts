@@ -173,6 +173,8 @@ export interface EngineStats {
   blockCacheMisses: number;
   /** Pieces that reads waited for because the disk is slow; see {@link Engine.read}. */
   coldReads: number;
+  /** How often a read waited for a piece that another was already waiting for: the disk was read once. */
+  coldReadsJoined: number;
   /** The moving average of a table read, in ms. */
   readLatencyMs: number;
   /** Rows in the row cache, and what they count for: key, value and 64 bytes each. */

@@ -9,6 +9,11 @@
  *     fetch those bytes       without blocking, into the attempt's stash
  *     attempt it again        from the start, with the stash: it comes further by one section at least
  *
+ * Who lacks bytes that are being fetched already waits for those: however many ask for one key at once, the
+ * disk is read once. They share nothing else. Files never change, and each attempt looks into the memtables
+ * and tables of its own moment, so a read sees every write that was acknowledged before it began, whosesoever
+ * fetch it waits for.
+ *
  * So nothing below (blocks, indexes, filters, opening a table) knows of waiting, every byte is verified in
  * one place, and a read that has its blocks in memory costs what it always does. What holds the caller's
  * tables and memtables in the meantime is the caller's business.
@@ -80,6 +85,7 @@ export class ColdReads {
   #stash: Stash | undefined;
   readonly #fetching = new Map<string, Promise<Chunk>>();
   #count = 0;
+  #joined = 0;
 
   constructor(disk: Disk, clock: Clock) {
     this.#disk = disk;
@@ -97,6 +103,10 @@ export class ColdReads {
   /** Fetches so far. */
   get count(): number {
     return this.#count;
+  }
+  /** How often somebody waited for a fetch that another had begun. */
+  get joined(): number {
+    return this.#joined;
   }
 
   /** Opens a file whose reads are timed, and stop attempts. */
@@ -129,7 +139,7 @@ export class ColdReads {
     if (fetching === undefined) {
       fetching = this.#fetch(cold, ahead, before).finally(() => this.#fetching.delete(name));
       this.#fetching.set(name, fetching);
-    }
+    } else this.#joined++;
     stash.add(await fetching);
   }
 

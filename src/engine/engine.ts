@@ -856,6 +856,7 @@ class LsmEngine implements Engine {
       blockCacheHits: this.#cache.hits,
       blockCacheMisses: this.#cache.misses,
       coldReads: this.#coldReads.count,
+      coldReadsJoined: this.#coldReads.joined,
       readLatencyMs: this.#coldReads.meanMs,
       rowCacheEntries: rows.entries,
       rowCacheBytes: rows.bytes,

@@ -387,6 +387,7 @@ export class MemoryEngine implements Engine {
       blockCacheHits: 0,
       blockCacheMisses: 0,
       coldReads: 0,
+      coldReadsJoined: 0,
       readLatencyMs: 0,
       rowCacheEntries: 0,
       rowCacheBytes: 0,

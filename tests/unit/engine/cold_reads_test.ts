@@ -111,6 +111,62 @@ Deno.test("read() gives a promise only for what has to come from a slow disk, an
   }
 });
 
+Deno.test("reads of one key that come together read the disk once, and each sees the writes that were acknowledged before it began [B12]", async () => {
+  /** Reads one key often at once, with writes between. @returns what that took of the disk */
+  const run = async (times: number) => {
+    const { world, slow, engine, tree, model } = await slowStore(1, 1 << 20, 0);
+    slow.latencyMs = 10_000;
+    const { key, found } = readCold(engine, tree, model);
+    const reads = [{ found, expected: model.get(key)! }];
+    for (let i = 1; i < times; i++) {
+      if (i % 10 === 0) {
+        const value = `later ${i}`;
+        // Acknowledged while all of them wait.
+        const kind = KIND_MERGE;
+        const stored = engine.write([{ tree, kind, key: utf8(key), value: utf8(value) }]);
+        await world.clock.runUntil(stored);
+        model.set(key, `${model.get(key)},${value}`);
+      }
+      const found = engine.read(tree, utf8(key));
+      assert.ok(found instanceof Promise, `${i} waits`);
+      reads.push({ found, expected: model.get(key)! });
+    }
+    const expected = reads.map(({ expected }) => expected);
+    const values = await world.clock.runUntil(Promise.all(reads.map(({ found }) => found)));
+    assert.deepEqual(values.map(textOf), expected);
+    const { coldReads, coldReadsJoined } = engine.stats();
+    assert.equal(slow.stalls, 0);
+    // Now it is in memory, and nobody waits for anybody.
+    assert.ok(!(engine.read(tree, utf8(key)) instanceof Promise));
+    assert.equal(engine.stats().coldReadsJoined, coldReadsJoined);
+    await world.clock.runUntil(engine.close());
+    return { coldReads, waits: slow.waits, coldReadsJoined };
+  };
+  const one = await run(1);
+  const many = await run(100);
+  assert.deepEqual([many.coldReads, many.waits], [one.coldReads, one.waits]);
+  assert.equal(one.coldReadsJoined, 0);
+  assert.equal(many.coldReadsJoined, 99 * one.coldReads);
+});
+
+Deno.test("reads that wait for one piece fail together when the disk does, and the next one asks it again [B12]", async () => {
+  const { world, slow, engine, tree, model } = await slowStore(1, 1 << 20, 0);
+  const { disk } = world;
+  let failures = 0;
+  disk.hook = ({ op }) => op === "readAtAsync" && failures++ === 0 ? "EIO" : undefined;
+  const { key, found } = readCold(engine, tree, model);
+  const others = Array.from({ length: 5 }, () => engine.read(tree, utf8(key)));
+  const outcomes = await world.clock.runUntil(Promise.allSettled([found, ...others]));
+  for (const outcome of outcomes) {
+    assert.ok(outcome.status === "rejected" && outcome.reason instanceof PairError);
+    assert.equal(outcome.reason.error, "SSTableFailed");
+  }
+  assert.deepEqual([failures, slow.stalls], [1, 0]);
+  const again = await world.clock.runUntil(Promise.resolve(engine.read(tree, utf8(key))));
+  assert.equal(textOf(again), model.get(key));
+  await world.clock.runUntil(engine.close());
+});
+
 Deno.test("timers fire while a read waits for the disk", async () => {
   const { world, engine, tree, model } = await slowStore();
   let fired = 0;
