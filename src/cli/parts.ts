@@ -3,7 +3,7 @@
  * @module
  */
 import type { EngineOptions } from "../engine/mod.ts";
-import type { WatchLimits } from "../node/mod.ts";
+import type { HotKeyLimits, WatchLimits } from "../node/mod.ts";
 import type { PortLimits } from "../rpc/mod.ts";
 import type { Config } from "./config/mod.ts";
 import { parseDayHours } from "./units.ts";
@@ -78,6 +78,11 @@ export function portLimits({ server }: Config): Partial<PortLimits> {
     writeTimeoutMs: server.write_timeout,
     shutdownTimeoutMs: server.shutdown_timeout,
   };
+}
+
+/** How often one key may be named. */
+export function hotKeyLimits({ hot_keys: limits }: Config): HotKeyLimits {
+  return { maxReads: limits.max_reads_per_second, maxWrites: limits.max_writes_per_second };
 }
 
 /** How much of watching there may be. */

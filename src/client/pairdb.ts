@@ -6,6 +6,7 @@ import { type Client, createClient, type Interceptor, type Transport } from "@co
 import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-web";
 import {
   AdminService,
+  type HotKey as HotKeyMessage,
   type Job as JobMessage,
   type Scrub as ScrubMessage,
   type Snapshot as SnapshotMessage,
@@ -47,8 +48,11 @@ import type {
   Deleted,
   Explanation,
   Found,
+  HotKey,
+  HotKeyQuery,
   Job,
   KeyOptions,
+  KeyRate,
   NodeHealth,
   NodeJobs,
   NodeStatus,
@@ -476,6 +480,22 @@ export class AdminCalls {
     });
   }
 
+  /** The keys that are read or written most, hottest first. */
+  hotKeys(query: HotKeyQuery = {}, options: CallOptions = {}): Promise<readonly HotKey[]> {
+    return this.#calls.read(options, async (call) => {
+      const { keys } = await this.#service.listHotKeys({
+        tenantId: toText(query.tenant ?? "", "tenant id"),
+        limit: query.limit ?? 0,
+      }, call);
+      return keys.map(({ tenantId, key, reads, writes }) => ({
+        tenant: tenantId,
+        key,
+        reads: fromKeyRate(reads),
+        writes: fromKeyRate(writes),
+      }));
+    });
+  }
+
   /** Writes the memtables of a tenant (or of all) to tables; resolves when they are durable. */
   flush(tenant?: string, options: CallOptions = {}): Promise<void> {
     return this.#calls.once(options, async (call) => {
@@ -730,6 +750,10 @@ function fromScrub(scrub: ScrubMessage | undefined): Scrub {
       problem,
     })),
   };
+}
+
+function fromKeyRate(rate: HotKeyMessage["reads"]): KeyRate {
+  return { perSecond: rate?.perSecond ?? 0, error: rate?.error ?? 0 };
 }
 
 function fromSnapshot(snapshot: SnapshotMessage | undefined): Snapshot {

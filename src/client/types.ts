@@ -307,7 +307,7 @@ export interface TenantUsage {
   readonly bytesIn: number;
   /** Of values that were read. */
   readonly bytesOut: number;
-  /** Requests that a quota has refused. */
+  /** Requests that a quota, or the limit of a hot key, has refused. */
   readonly refused: number;
 }
 
@@ -394,6 +394,34 @@ export interface SlowOperation {
   readonly source: string;
   /** `ok`, or the status it ended with. */
   readonly code: string;
+}
+
+/** Which of a node's hot keys are asked for. */
+export interface HotKeyQuery {
+  /** Only those of this tenant. Clients have to name one of their own. */
+  readonly tenant?: string;
+  /** At most so many; absent or 0: 10. */
+  readonly limit?: number;
+}
+
+/** How often a key is named, on average over the last ten seconds or so. */
+export interface KeyRate {
+  /** Times a second. */
+  readonly perSecond: number;
+  /** The true rate is not further away than this: surely on a quiet node, on a busy one with 99.7 %. */
+  readonly error: number;
+}
+
+/** A key that is named more often than others. */
+export interface HotKey {
+  /** Its tenant. */
+  readonly tenant: string;
+  /** The key. */
+  readonly key: string;
+  /** Reads, those included that were refused. */
+  readonly reads: KeyRate;
+  /** Writes and deletes, those included that were refused. */
+  readonly writes: KeyRate;
 }
 
 /** A consistent copy of all of a node's data, in its data directory. */

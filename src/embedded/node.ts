@@ -13,6 +13,7 @@ import {
   type CallCounts,
   claimIdentity,
   type DiskThresholds,
+  type HotKeyLimits,
   type IdempotencyLimits,
   openStorageNode,
   readIdentity,
@@ -39,6 +40,8 @@ export interface NodeOptions {
   readonly diskThresholds?: DiskThresholds | undefined;
   /** How much of watching there may be. */
   readonly watch?: WatchLimits | undefined;
+  /** How often one key may be named. */
+  readonly hotKeys?: HotKeyLimits | undefined;
   /** Calls, counted by whoever takes them, for health. */
   readonly calls?: CallCounts | undefined;
 }
@@ -85,6 +88,7 @@ async function open(runtime: Runtime, options: NodeOptions): Promise<StorageNode
       idempotency: options.idempotency,
       diskThresholds: options.diskThresholds,
       watch: options.watch,
+      hotKeys: options.hotKeys,
       calls,
     });
   } catch (error) {

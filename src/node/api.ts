@@ -330,7 +330,7 @@ export interface TenantUsage extends TenantSize {
   readonly bytesIn: number;
   /** Of values that were read. */
   readonly bytesOut: number;
-  /** Requests that a quota has refused. */
+  /** Requests that a quota, or the limit of a hot key, has refused. */
   readonly refused: number;
 }
 
@@ -409,6 +409,31 @@ export interface NodeStatus {
   readonly counters: Readonly<Record<string, number>>;
 }
 
+/** How often a key is named, on average over the last ten seconds or so. */
+export interface KeyRate {
+  readonly perSecond: number;
+  /** The true rate is not further away than this: surely on a quiet node, on a busy one with 99.7 %. */
+  readonly error: number;
+}
+
+/** A key that is named more often than others. */
+export interface HotKey {
+  readonly tenant: string;
+  readonly key: string;
+  /** Reads, those included that were refused. */
+  readonly reads: KeyRate;
+  /** Writes and deletes, those included that were refused. */
+  readonly writes: KeyRate;
+}
+
+/** Which hot keys are asked for. */
+export interface HotKeyQuery {
+  /** Those of one tenant; absent: of all. */
+  readonly tenant?: string | undefined;
+  /** At most so many; absent: 10. */
+  readonly limit?: number | undefined;
+}
+
 /** A consistent copy of all of a node's data, in its data directory. */
 export interface SnapshotInfo {
   /** Names it among the node's. */
@@ -480,7 +505,8 @@ export interface NodeJobs {
 /**
  * One storage node. Limits (key 1 KiB, value 10 MiB, batch 1000 items) are in `src/model/limits.ts`. Where a
  * tenant has used up a quota of its own, what reads or writes its keys throws ResourceExhausted (2008) with the
- * details `reason: quota`, `quota`, `limit` and `retry_after_ms`.
+ * details `reason: quota`, `quota`, `limit` and `retry_after_ms`; where a single key is named more often than
+ * the node lets it be, with `reason: hot_key`, `limit` and `retry_after_ms`.
  */
 export interface StorageNode {
   /** The node's name in clocks. */
@@ -624,6 +650,12 @@ export interface StorageNode {
   createSnapshot(name: string): Promise<SnapshotMade>;
   /** All snapshots, by name. */
   listSnapshots(): readonly SnapshotInfo[];
+  /**
+   * The keys that are read or written most, hottest first. A key that has more than 1/256 of the node's reads or
+   * writes is counted for sure; it is listed once that is more than what sampling may be off by.
+   * @throws PairError InvalidTenantID (1004) when there is no such tenant
+   */
+  hotKeys(query?: HotKeyQuery): readonly HotKey[];
   /** What it does in the background. @param options  `ended`: also the last 32 that are over */
   listJobs(options?: { ended?: boolean }): NodeJobs;
   /**

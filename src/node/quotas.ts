@@ -40,7 +40,7 @@ export interface Charge {
   readonly keys: number;
   /** Of its keys and values. */
   readonly bytes: number;
-  /** What is written, of a put. */
+  /** What is written or deleted; empty for what comes from another node as it is there. */
   readonly items: readonly { readonly key: Uint8Array; readonly value?: Uint8Array | undefined }[];
 }
 
@@ -156,6 +156,11 @@ export class Quotas {
       if (over !== undefined) return this.#whenOver(tree, account, over, used[over]);
     }
     return note(account, bytes, keys);
+  }
+
+  /** Counts a request that was refused elsewhere for what its tenant asks for. */
+  noteRefused(tree: Tree): void {
+    this.#of(tree).refused++;
   }
 
   /** What a tenant uses. */

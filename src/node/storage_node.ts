@@ -25,6 +25,8 @@ import type {
   DeleteInput,
   Explanation,
   Health,
+  HotKey,
+  HotKeyQuery,
   KeyRangeInfo,
   KeyState,
   NodeJobs,
@@ -61,6 +63,7 @@ import {
   type KeyRange,
   type WatchLimits,
 } from "./changes.ts";
+import { DEFAULT_HOT_KEY_LIMITS, type HotKeyLimits, HotKeys } from "./hot_keys/mod.ts";
 import { listJobs } from "./jobs.ts";
 import {
   batchRequest,
@@ -98,6 +101,8 @@ import { WritePath } from "./writes.ts";
 const WRITE_STALL_MS_MAX = 10_000;
 /** A scan that has to keep to its tenant's bandwidth looks again after this long. */
 const SCAN_PAUSE_MS_MAX = 1000;
+/** Hot keys that are listed where nobody says how many. */
+const HOT_KEYS_LISTED = 10;
 
 /** What a node is made of. */
 export interface StorageNodeOptions {
@@ -123,6 +128,8 @@ export interface StorageNodeOptions {
   readonly diskThresholds?: DiskThresholds;
   /** How much of watching there may be; default {@link DEFAULT_WATCH_LIMITS}. */
   readonly watch?: WatchLimits | undefined;
+  /** How often one key may be named; default: any number of times. */
+  readonly hotKeys?: HotKeyLimits | undefined;
   /** Calls, counted by whoever takes them, for health. */
   readonly calls?: CallCounts | undefined;
 }
@@ -147,6 +154,7 @@ class EngineNode implements StorageNode {
   #tenants: Tenants;
   #memory: WriteMemory;
   #quotas: Quotas;
+  readonly #hotKeys: HotKeys;
   #writes: WritePath;
   #changes: Changes;
   readonly #transfers: TransferFigures;
@@ -163,6 +171,12 @@ class EngineNode implements StorageNode {
     this.#engine = engine;
     this.#runtime = runtime;
     this.#quotas = new Quotas(engine, runtime, nodeId);
+    this.#hotKeys = new HotKeys({
+      clock: runtime.clock,
+      random: runtime.random,
+      limits: options.hotKeys ?? DEFAULT_HOT_KEY_LIMITS,
+      refused: (tree) => this.#quotas.noteRefused(tree),
+    });
     this.#tenants = new Tenants(engine, this.#quotas, options.tenantAutoCreate);
     this.#memory = new WriteMemory(engine, options.idempotency ?? DEFAULT_IDEMPOTENCY);
     this.#writes = new WritePath(engine, runtime, nodeId);
@@ -214,6 +228,7 @@ class EngineNode implements StorageNode {
     const bytes = encodeKey(key);
     const tree = this.#tenants.findForUse(tenant);
     if (tree === undefined) return undefined;
+    this.#hotKeys.read(tree, bytes);
     this.#quotas.read(tree, 1);
     return this.#found(tree, getKey(this.#engine, tree, bytes, this.#nowMs()));
   }
@@ -223,6 +238,7 @@ class EngineNode implements StorageNode {
     const bytes = encodeKey(key);
     const tree = this.#tenants.findForUse(tenant);
     if (tree === undefined) return undefined;
+    this.#hotKeys.read(tree, bytes);
     this.#quotas.read(tree, 1);
     const found = readKey(this.#engine, tree, bytes, this.#nowMs());
     return found instanceof Promise
@@ -235,6 +251,7 @@ class EngineNode implements StorageNode {
     const bytes = encodeKey(key);
     const tree = this.#tenants.findForUse(tenant);
     if (tree === undefined) return NO_TREE;
+    this.#hotKeys.read(tree, bytes);
     this.#quotas.read(tree, 1);
     return await explainKey(this.#engine, tree, bytes, this.#nowMs(), this.#runtime.clock);
   }
@@ -248,7 +265,7 @@ class EngineNode implements StorageNode {
     const item = checkDelete(input);
     const idempotencyKey = checkIdempotencyKey(input.idempotencyKey);
     this.#checkCondition(tenant, item);
-    const charge: Charge = { kind: "delete", keys: 1, bytes: item.key.length, items: [] };
+    const charge: Charge = { kind: "delete", keys: 1, bytes: item.key.length, items: [item] };
     const room = estimateWrite(item.key.length);
     if (idempotencyKey !== undefined) {
       // Its tenant is made: there is no other place for what became of it.
@@ -310,6 +327,7 @@ class EngineNode implements StorageNode {
     const encoded = keys.map(encodeKey);
     const tree = this.#tenants.findForUse(tenant);
     if (tree === undefined) return keys.map(() => undefined);
+    this.#hotKeys.readAll(tree, encoded);
     this.#quotas.read(tree, keys.length);
     const maxBytes = options.maxBytes ?? Infinity;
     const results = await readKeys(this.#engine, tree, encoded, this.#nowMs(), maxBytes);
@@ -502,6 +520,13 @@ class EngineNode implements StorageNode {
     return this.#engine.checkpoints();
   }
 
+  hotKeys({ tenant, limit = HOT_KEYS_LISTED }: HotKeyQuery = {}): readonly HotKey[] {
+    const only = this.#treeOf(tenant);
+    // Not those of a tenant that was dropped, and not as those of one that has its name now.
+    const isThere = (tree: Tree) => this.#tenants.find(tree.name) === tree;
+    return this.#hotKeys.list((tree) => only === undefined ? isThere(tree) : tree === only, limit);
+  }
+
   listJobs({ ended = false }: { ended?: boolean } = {}): NodeJobs {
     this.#checkOpen();
     return listJobs(this.#engine, this.#runtime.clock.wallMs(), ended);
@@ -566,6 +591,7 @@ class EngineNode implements StorageNode {
         ...this.#changes.figures,
         ...this.#memory.figures,
         ...this.#transfers.figures,
+        ...this.#hotKeys.figures,
       },
     };
   }
@@ -683,10 +709,17 @@ class EngineNode implements StorageNode {
   ): Promise<T> {
     const tree = this.#tenants.findForUse(tenant);
     if (tree === undefined) return this.#changeLater(tenant, watch, charge, step, absent, beside);
-    this.#quotas.write(tree, charge);
+    this.#charge(tree, charge);
     const admitted = this.#admit(tree, beside, charge, false);
     if (admitted === undefined) return step(tree);
     return this.#changeLater(tenant, watch, charge, step, absent, beside, admitted);
+  }
+
+  /** Charges a write to its keys and to its tenant. */
+  #charge(tree: Tree, charge: Charge): void {
+    if (charge.kind === "put") this.#hotKeys.write(tree, charge.items);
+    else if (charge.kind === "delete") this.#hotKeys.delete(tree, charge.items);
+    this.#quotas.write(tree, charge);
   }
 
   /** Undefined when both trees take writes now, and there is room for this one. */
@@ -728,7 +761,7 @@ class EngineNode implements StorageNode {
         admitted = undefined;
         continue;
       }
-      if (!isCharged) this.#quotas.write(tree, charge);
+      if (!isCharged) this.#charge(tree, charge);
       isCharged = true;
       admitted = this.#admit(tree, beside, charge, heldSinceMs >= 0);
       if (admitted === undefined) return await step(tree);

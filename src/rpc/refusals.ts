@@ -4,7 +4,7 @@
  *
  *     validation   argument, key, key_too_large, value_too_large, tenant, clock, siblings, context, idempotency
  *     guards       disk_full, disk_throttled, memory, write_stall
- *     shares       quota, tenant_queue, watches, limit (whatever else is bounded, as a message's size)
+ *     shares       quota, hot_key, tenant_queue, watches, limit (whatever else is bounded, as a message's size)
  *     callers      unauthenticated, permission
  * @module
  */
@@ -26,6 +26,7 @@ export type Refusal =
   | "memory"
   | "write_stall"
   | "quota"
+  | "hot_key"
   | "tenant_queue"
   | "watches"
   | "limit"
@@ -53,6 +54,7 @@ const BY_REASON: ReadonlyMap<string | undefined, Refusal> = new Map([
   ["memory", "memory"],
   ["write_stall", "write_stall"],
   ["quota", "quota"],
+  ["hot_key", "hot_key"],
   ["tenant_queue", "tenant_queue"],
   ["watches", "watches"],
 ]);

@@ -147,6 +147,10 @@ const GAUGES = [
   "transferStreams",
   "scrubDamagedTables",
   "scrubLate",
+  "hotReadRate",
+  "hotReadShare",
+  "hotWriteRate",
+  "hotWriteShare",
 ];
 
 /** A figure of the engine that the status does not have by itself. */

@@ -29,7 +29,11 @@ const FIGURES: readonly Figure[] = [
   counter("requests", "Keys asked for or written, and scans.", ({ usage }) => usage.requests),
   counter("in_bytes", "Bytes of keys and values written.", ({ usage }) => usage.bytesIn),
   counter("out_bytes", "Bytes of values read.", ({ usage }) => usage.bytesOut),
-  counter("refused", "Requests refused by a quota.", ({ usage }) => usage.refused),
+  counter(
+    "refused",
+    "Requests refused by a quota, or by the limit of a hot key.",
+    ({ usage }) => usage.refused,
+  ),
 ];
 
 /** Samples of what tenants use. */

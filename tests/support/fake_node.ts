@@ -21,6 +21,8 @@ import type {
   CompactInput,
   Explanation,
   Health,
+  HotKey,
+  HotKeyQuery,
   KeyRangeInfo,
   NodeJobs,
   NodeStatus,
@@ -359,6 +361,18 @@ export class FakeNode implements StorageNode {
 
   listSnapshots(): readonly SnapshotInfo[] {
     return [...this.#snapshots.values()];
+  }
+
+  hotKeys({ tenant, limit }: HotKeyQuery = {}): readonly HotKey[] {
+    if (tenant !== undefined) {
+      validateTenant(tenant);
+      if (!this.#tenants.has(tenant)) {
+        throw new PairError("InvalidTenantID", "Cannot list hot keys: there is no such tenant");
+      }
+    }
+    const reads = { perSecond: 120.5, error: 3.25 };
+    const writes = { perSecond: 0, error: 0 };
+    return [{ tenant: tenant ?? "t", key: "ключ", reads, writes }].slice(0, limit);
   }
 
   listJobs(): NodeJobs {

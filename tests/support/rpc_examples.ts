@@ -243,6 +243,11 @@ export const EXAMPLES: readonly Example[] = [
   example(admin.listSnapshots, {}),
   example(admin.verifySnapshot, { name: "monday" }, [unknownSnapshot]),
   example(admin.listJobs, { ended: true }),
+  example(admin.listHotKeys, { tenantId, limit: 3 }, [
+    BAD_TENANT_2,
+    ["one that is not there", { tenantId: "v" }, ErrorCode.INVALID_TENANT_ID],
+    ["a negative limit", { limit: -1 }, ErrorCode.INVALID_ARGUMENT],
+  ]),
   example(admin.deleteSnapshot, { name: "monday" }, [unknownSnapshot]),
   example(admin.listSlowOperations, { tenantId, withinMs: 60_000n, limit: 5 }, [
     ["a negative time", { withinMs: -1n }, ErrorCode.INVALID_ARGUMENT],

@@ -212,6 +212,15 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
     );
   remote(
     program,
+    "hot-keys [tenant]",
+    "Print the keys that are read or written most, hottest first",
+    async (shell, [tenant], flags) => (await import("./hot_keys.ts")).hotKeys(shell, tenant, flags),
+  )
+    .addOption(
+      new Option("--limit <count>", "keys at most").argParser(positiveCount).default(10),
+    );
+  remote(
+    program,
     "jobs",
     "Print what a node does in the background, and how far its scrub is",
     async (shell, _args, flags) => (await import("./jobs.ts")).listJobs(shell, flags),

@@ -25,7 +25,7 @@ import { type Config, resolveConfig, type Setting } from "../config/mod.ts";
 import { isBrokenPipe, stackOf } from "../failure.ts";
 import { readKeyFile } from "../key_file.ts";
 import { absolute } from "../paths.ts";
-import { engineOptions, portLimits, watchLimits } from "../parts.ts";
+import { engineOptions, hotKeyLimits, portLimits, watchLimits } from "../parts.ts";
 import { openSecurity, openTls, type Security, watchTls } from "../security.ts";
 import type { Shell } from "../shell.ts";
 import { VERSION } from "../version.ts";
@@ -97,6 +97,7 @@ async function runNode(
       checkIntervalMs: config.disk.check_interval,
     },
     watch: watchLimits(config),
+    hotKeys: hotKeyLimits(config),
   });
   opened();
   try {

@@ -492,6 +492,18 @@ const tenant = z.strictObject({
   ),
 });
 
+/** Keys that are named more often than is good for the node. */
+const hotKeys = z.strictObject({
+  max_reads_per_second: integer(
+    "Reads of one key in a second; what is more is refused (2008, with a hint when to come again). It holds for keys that have more than 1/256 of the node's reads. 0: no limit.",
+    { default: 0, min: 0, max: 1_000_000_000 },
+  ),
+  max_writes_per_second: integer(
+    "The same of writes. Deletes are not refused.",
+    { default: 0, min: 0, max: 1_000_000_000 },
+  ),
+});
+
 /** Watching keys. */
 const watch = z.strictObject({
   max_watchers: integer("Watches at once; one more is refused (2008).", {
@@ -564,6 +576,7 @@ export const SECTIONS = {
   snapshot: { title: "Snapshots by a schedule", schema: snapshot },
   scrub: { title: "Verifying what is on disk in the background", schema: scrub },
   tenant: { title: "Tenants", schema: tenant },
+  hot_keys: { title: "Keys that everybody wants", schema: hotKeys },
   watch: { title: "Watching keys", schema: watch },
   idempotency: { title: "Writes that clients want applied once", schema: idempotency },
   metrics: { title: "Figures for Prometheus", schema: metrics },
@@ -589,6 +602,7 @@ export const configSchema = z.strictObject({
   snapshot: snapshot.prefault({}),
   scrub: scrub.prefault({}),
   tenant: tenant.prefault({}),
+  hot_keys: hotKeys.prefault({}),
   watch: watch.prefault({}),
   idempotency: idempotency.prefault({}),
   metrics: metrics.prefault({}),

@@ -5,7 +5,8 @@
  *   - Keys and values are for clients of the tenant, and for operators.
  *   - A node's own copies are for nodes alone: an operator's token is in more hands, and a write by
  *     this way chooses its own version. The health report is for operators too; `pairdb health` asks it.
- *   - Tenants as objects, and a node's upkeep, are for operators: their lists tell of all tenants.
+ *   - Tenants as objects, and a node's upkeep, are for operators: their lists tell of all tenants. One
+ *     list has keys: clients see it of their own tenants, each of which they have to name.
  *   - Health is for probes, which have no token. Reflection tells what is in the published proto files,
  *     and nothing of the store.
  * @module
@@ -73,6 +74,7 @@ const ADMIN: Rules<typeof AdminService> = {
   deleteSnapshot: rule(["operator"], "write"),
   listSlowOperations: rule(["operator"], "read", "tenantId"),
   listJobs: rule(["operator"], "read"),
+  listHotKeys: rule(KEYS, "read", "tenantId"),
 };
 
 const HEALTH: Rules<typeof Health> = {

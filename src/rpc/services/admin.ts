@@ -3,7 +3,14 @@
  * @module
  */
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { NodeJob, NodeJobs, SnapshotInfo, StorageNode } from "../../node/mod.ts";
+import {
+  HOT_KEY_WINDOW_MS,
+  type HotKey,
+  type NodeJob,
+  type NodeJobs,
+  type SnapshotInfo,
+  type StorageNode,
+} from "../../node/mod.ts";
 import type { AdminService } from "../../gen/pairdb/v1/admin_pb.ts";
 import { toCount, toSafeCount } from "../convert.ts";
 import type { SlowOperation, SlowOperations } from "../slow_operations.ts";
@@ -87,6 +94,14 @@ export function adminService(
       const { jobs, scrub } = node.listJobs({ ended });
       return { jobs: jobs.map(toJob), scrub: toScrub(scrub) };
     },
+
+    listHotKeys({ tenantId, limit }) {
+      const keys = node.hotKeys({
+        tenant: tenantId === "" ? undefined : tenantId,
+        limit: toSafeCount(limit, "limit") || undefined,
+      });
+      return { keys: keys.map(toHotKey), windowMs: BigInt(HOT_KEY_WINDOW_MS) };
+    },
   };
 }
 
@@ -124,6 +139,10 @@ function toScrub(scrub: NodeJobs["scrub"]) {
       problem,
     })),
   };
+}
+
+function toHotKey({ tenant, key, reads, writes }: HotKey) {
+  return { tenantId: tenant, key, reads, writes };
 }
 
 function toSnapshot(info: SnapshotInfo) {

@@ -42,6 +42,8 @@ const SERVICES: readonly DescService[] = [
 
 /** Whose the calls of a service are, and which of them change nothing. */
 const KEY_READS = ["Get", "ExplainGet", "BatchGet", "Scan", "Watch"];
+/** Upkeep that tells of keys: clients may ask, each of its own tenant. */
+const KEY_UPKEEP = "ListHotKeys";
 const UPKEEP_READS = [
   ...["Status", "ListSnapshots", "VerifySnapshot", "ListTenants"],
   "ListSlowOperations",
@@ -117,6 +119,7 @@ function mayCall({ parent, name }: DescMethod): readonly Kind[] | "anyone" {
       return name === "HealthCheck" ? ["node", "operator", "inspector"] : ["node"];
     case TenantService:
     case AdminService:
+      if (name === KEY_UPKEEP) return ["client", "reader", "operator", "inspector"];
       return UPKEEP_READS.includes(name) ? ["operator", "inspector"] : ["operator"];
     default:
       return "anyone";

@@ -147,6 +147,8 @@ const EDGES: [path: string, least: string, most: string, below: string, above: s
   ["snapshot.interval", "0ms", "8760h", "-1ms", "8761h"],
   ["snapshot.keep", "1", "1000", "0", "1001"],
   ["scrub.interval", "0ms", "8760h", "-1ms", "31536000001ms"],
+  ["hot_keys.max_reads_per_second", "0", "1000000000", "-1", "1000000001"],
+  ["hot_keys.max_writes_per_second", "0", "1000000000", "-1", "1000000001"],
   ["watch.max_watchers", "1", "100000", "0", "100001"],
   ["watch.history_size", "64KiB", "16GiB", "65535", "17179869185"],
   ["watch.linger", "0", "24h", "-1", "86400001"],

@@ -74,6 +74,7 @@ Deno.test("every command has --help and --output", async () => {
     "tenant create",
     "tenant update",
     "jobs",
+    "hot-keys",
     "tenant list",
     "tenant drop",
     "status",

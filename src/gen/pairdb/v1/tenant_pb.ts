@@ -130,7 +130,7 @@ export type TenantUsage = Message<"pairdb.v1.TenantUsage"> & {
   bytesOut: bigint;
 
   /**
-   * Requests that a quota has refused.
+   * Requests that a quota, or the limit of a hot key, has refused.
    *
    * @generated from field: int64 refused = 6;
    */
