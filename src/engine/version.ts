@@ -44,6 +44,11 @@ export class LiveTable {
     return this.#reader !== undefined;
   }
 
+  /** Whether it was closed for good: it must not be acquired any more, and its file is going, or gone. */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
   acquire(): void {
     this.#references++;
   }

@@ -143,7 +143,8 @@ export async function warmUp(
   let count = 0;
   for (const { number, blocks } of warm) {
     const table = tables.get(number);
-    if (table === undefined) continue;
+    // A compaction may have retired it while those before it were read.
+    if (table === undefined || table.isClosed) continue;
     // Or else a compaction that retires the table takes its file away in the middle.
     table.acquire();
     try {

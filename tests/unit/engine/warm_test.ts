@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { checkDirectory, type Engine, KIND_PUT } from "../../../src/engine/mod.ts";
 import { Files } from "../../../src/engine/files.ts";
-import { decodeWarm, encodeWarm, type WarmTable } from "../../../src/engine/warm.ts";
+import type { ColdReads } from "../../../src/engine/cold_reads.ts";
+import type { TableReader } from "../../../src/engine/sstable/mod.ts";
+import { LiveTable } from "../../../src/engine/version.ts";
+import { decodeWarm, encodeWarm, type WarmTable, warmUp } from "../../../src/engine/warm.ts";
 import { utf8 } from "../../../src/model/mod.ts";
 import { SimRandom, type SimRuntime } from "../../../src/runtime/mod.ts";
 import { engineWorld, openTestEngine, SMALL } from "../../support/engine.ts";
@@ -119,6 +122,33 @@ Deno.test("tables that are compacted away while they are warmed are passed over"
   assert.equal(again.stats().blockCacheBytes, 0);
   await world.clock.runUntil(again.close());
   assert.deepEqual(warnings(world), []);
+});
+
+Deno.test("a table that is retired while those before it are warmed is passed over, and its file goes once", async () => {
+  const unused: number[] = [];
+  const read: number[] = [];
+  const tableOf = (number: number) => {
+    const loadBlock = () => read.push(number);
+    const reader = { blocks: 1, loadBlock, close() {} } as unknown as TableReader;
+    const meta = { number } as LiveTable["meta"];
+    const table = new LiveTable(meta, () => reader, (each) => {
+      each.close();
+      unused.push(each.meta.number);
+    });
+    table.acquire();
+    return table;
+  };
+  const tables = new Map([1, 2, 3].map((number) => [number, tableOf(number)]));
+  const warm = [1, 2, 3].map((number) => ({ number, blocks: [0] }));
+  // No block has to be fetched.
+  const cold = { attempt: (_: unknown, body: () => void) => body() } as unknown as ColdReads;
+  const count = await warmUp(warm, tables, cold, () => {
+    if (read.length === 0) tables.get(2)!.release();
+    return true;
+  });
+  assert.equal(count, 2);
+  assert.deepEqual(read, [1, 3]);
+  assert.deepEqual(unused, [2]);
 });
 
 Deno.test("warming stops before it fills the cache", async () => {
