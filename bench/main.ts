@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console -- a bench prints its figures
 /**
- * `deno task bench [engine|server|cache|metrics|abuse] [--count N] [--rounds N] [--sets abc] …`: our figures
- * beside those of the peers that are installed, in one run. Prints a table and keeps it in `bench/results/`.
+ * `deno task bench [engine|server|cache|metrics|abuse|soak] [--count N] [--rounds N] [--sets abc] …`: our
+ * figures beside those of the peers that are installed, in one run. Prints a table and keeps it in `bench/results/`.
  * @module
  */
 import { benchAbuse } from "./abuse.ts";
@@ -10,6 +10,7 @@ import { benchEngine, GROUPS } from "./engine.ts";
 import { benchMetrics } from "./metrics.ts";
 import { save, table } from "./report.ts";
 import { benchServer, SERVER_SETS } from "./server.ts";
+import { benchSoak } from "./soak.ts";
 
 /** The value behind a flag; undefined when the flag is not there. */
 function flag(name: string): string | undefined {
@@ -35,15 +36,19 @@ const isOf = (known: string) => sets === undefined || [...sets].every((set) => k
 const engineSets = "abc";
 const serverSets = Object.keys(SERVER_SETS).join("");
 const groups = (flag("--groups") ?? GROUPS.join()).split(",");
-const FLAGS = ["count", "rounds", "sets", "groups", "seconds", "depths", "beyond", "only"];
+const FLAGS = [
+  ...["count", "rounds", "sets", "groups", "seconds", "depths", "beyond", "only"],
+  ...["minutes", "kills", "seed", "rate", "disk"],
+];
 const known = Deno.args.every((text) => !text.startsWith("--") || FLAGS.includes(text.slice(2))) &&
-  ["all", "engine", "server", "cache", "metrics", "abuse"].includes(what) &&
+  ["all", "engine", "server", "cache", "metrics", "abuse", "soak"].includes(what) &&
   isOf(what === "server" ? serverSets : engineSets) &&
   groups.every((group) => GROUPS.some((known) => known === group));
 if (!known || !(rounds >= 1) || (count !== undefined && !(count >= 1))) {
   console.error(
-    "usage: deno task bench [engine|server|cache|metrics|abuse] [--count N] [--rounds N] [--sets abc] [--groups a,b]\n" +
+    "usage: deno task bench [engine|server|cache|metrics|abuse|soak] [--count N] [--rounds N] [--sets abc] [--groups a,b]\n" +
       "  [--seconds N] [--depths 1,16] [--beyond N] [--only text]\n" +
+      "  soak: [--minutes 60] [--kills 30] [--seed 1] [--rate 3000] [--disk 1024], the disk in MiB\n" +
       "  sets of the engine: a 100 B values, b 1 KiB values, c 100 B values and little memory\n" +
       `  groups of the engine's rows: ${GROUPS.join()}\n` +
       "  sets of the server:\n" +
@@ -87,4 +92,15 @@ if (what === "abuse") {
   if (flag("--only") === undefined) {
     console.log(`kept in ${await save("abuse", rows, notes)}.{json,txt}`);
   }
+}
+if (what === "soak") {
+  const { text, base, passed } = await benchSoak({
+    minutes: whole("--minutes") ?? 60,
+    kills: whole("--kills") ?? 30,
+    seed: whole("--seed") ?? 1,
+    rate: whole("--rate") ?? 3000,
+    diskBytes: (whole("--disk") ?? 1024) * 2 ** 20,
+  });
+  console.log(`${text}\nkept in ${base}.{json,txt,svg}`);
+  Deno.exitCode = passed ? 0 : 1;
 }

@@ -40,8 +40,18 @@ export function table(rows: readonly Row[]): string {
   ).join("\n");
 }
 
-/** Writes a run to `bench/results/`, as JSON and as text. Returns the path without its ending. */
-export async function save(what: string, rows: readonly Row[], notes: string[]): Promise<string> {
+/** Where a run is kept, and what stands above it. */
+export interface Place {
+  readonly day: string;
+  /** The path in `bench/results/` without its ending. */
+  readonly base: string;
+  readonly machine: { readonly cores: number; readonly deno: string; readonly os: string };
+  /** One line for people. */
+  readonly head: string;
+}
+
+/** The place of a run of today. */
+export function placeOf(what: string): Place {
   const day = new Date().toISOString().slice(0, 10);
   const base = new URL(`./results/${day}-${what}`, import.meta.url).pathname;
   const machine = {
@@ -49,11 +59,17 @@ export async function save(what: string, rows: readonly Row[], notes: string[]):
     deno: Deno.version.deno,
     os: `${Deno.build.os} ${Deno.build.arch}`,
   };
+  const head = `${what}, ${day}, ${machine.cores} cores, Deno ${machine.deno}, ${machine.os}`;
+  return { day, base, machine, head };
+}
+
+/** Writes a run to `bench/results/`, as JSON and as text. Returns the path without its ending. */
+export async function save(what: string, rows: readonly Row[], notes: string[]): Promise<string> {
+  const { day, base, machine, head } = placeOf(what);
   await Deno.writeTextFile(
     `${base}.json`,
     JSON.stringify({ day, machine, notes, rows }, null, 2) + "\n",
   );
-  const head = `${what}, ${day}, ${machine.cores} cores, Deno ${machine.deno}, ${machine.os}`;
   await Deno.writeTextFile(`${base}.txt`, `${[head, ...notes].join("\n")}\n\n${table(rows)}\n`);
   return base;
 }
