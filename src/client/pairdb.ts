@@ -575,7 +575,8 @@ export class AdminCalls {
 /** Quotas have the same names here and in messages. */
 const QUOTAS = ["maxBytes", "maxKeys", "maxRequestsPerSecond", "maxBytesPerSecond"] as const;
 
-function toTenantOptions({ compaction, ttlMs, windowMs, compression, ...rest }: TenantOptions) {
+function toTenantOptions(options: TenantOptions) {
+  const { compaction, ttlMs, windowMs, compression, cacheSharePercent, ...rest } = options;
   const quotas: { [K in (typeof QUOTAS)[number]]?: bigint } = {};
   for (const name of QUOTAS) {
     const quota = rest[name];
@@ -584,6 +585,7 @@ function toTenantOptions({ compaction, ttlMs, windowMs, compression, ...rest }: 
   return {
     ...quotas,
     compression,
+    cacheSharePercent,
     compactionStrategy: compaction,
     defaultTtlMs: ttlMs === undefined ? undefined : toInt64(ttlMs, "the time to live"),
     timeWindowMs: windowMs === undefined ? undefined : toInt64(windowMs, "the time window"),
@@ -791,12 +793,14 @@ function fromTenantUsage(usage: NonNullable<TenantMessage["usage"]>): TenantUsag
     bytesIn: fromInt64(usage.bytesIn),
     bytesOut: fromInt64(usage.bytesOut),
     refused: fromInt64(usage.refused),
+    cacheBytes: fromInt64(usage.cacheBytes),
   };
 }
 
 /** Only what the tenant has of its own. */
 function fromTenantOptions(options: TenantMessage["options"]): TenantOptions {
-  const { compactionStrategy, defaultTtlMs, timeWindowMs, compression } = options ?? {};
+  const { compactionStrategy, defaultTtlMs, timeWindowMs, compression, cacheSharePercent } =
+    options ?? {};
   const quotas: { [K in (typeof QUOTAS)[number]]?: number } = {};
   for (const name of QUOTAS) {
     const quota = options?.[name];
@@ -805,6 +809,7 @@ function fromTenantOptions(options: TenantMessage["options"]): TenantOptions {
   return {
     ...quotas,
     ...(compression === undefined ? {} : { compression }),
+    ...(cacheSharePercent === undefined ? {} : { cacheSharePercent }),
     ...(compactionStrategy === undefined ? {} : { compaction: compactionStrategy }),
     ...(defaultTtlMs === undefined ? {} : { ttlMs: fromInt64(defaultTtlMs) }),
     ...(timeWindowMs === undefined ? {} : { windowMs: fromInt64(timeWindowMs) }),

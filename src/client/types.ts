@@ -309,6 +309,8 @@ export interface TenantUsage {
   readonly bytesOut: number;
   /** Requests that a quota, or the limit of a hot key, has refused. */
   readonly refused: number;
+  /** That it holds of the caches now. */
+  readonly cacheBytes: number;
 }
 
 /** What a tenant has of its own; what is absent is as the node's configuration says. */
@@ -321,6 +323,8 @@ export interface TenantOptions {
   readonly windowMs?: number;
   /** `none`, `lz4`, `snappy` or `zstd`, for tables from now on; empty in a change: the node's again. */
   readonly compression?: string;
+  /** Percent of each of the node's caches that it may hold at most, 1 to 100; 0 in a change: as much as there is. */
+  readonly cacheSharePercent?: number;
   // Quotas on each node; 0 in a change: none.
   /** Bytes of keys and values. */
   readonly maxBytes?: number;

@@ -67,6 +67,8 @@ export interface TreeOptions {
   readonly ttlMs?: number | undefined;
   /** How tables that are written from now on are compressed, on every level. */
   readonly compression?: Compression | undefined;
+  /** What it may hold of each cache at most, in percent, 1 to 100; absent: as much as there is. */
+  readonly cacheShare?: number | undefined;
   // What it may use at most; absent: as much as there is. The floors above see to it.
   /** Bytes of keys and values. */
   readonly maxBytes?: number | undefined;
@@ -327,6 +329,8 @@ export interface TreeStats {
   tableBytes: number;
   tables: number;
   tablesPerLevel: number[];
+  /** Bytes in the block cache and the row cache. */
+  cacheBytes: number;
 }
 
 /**

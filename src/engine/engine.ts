@@ -565,6 +565,7 @@ class LsmEngine implements Engine {
       return { options: [{ tree: tree.id, values }] };
     });
     tree.setOptions(values);
+    this.#setCacheShare(tree, tree.options.cacheShare);
     this.#maintenance.schedule(tree);
   }
 
@@ -582,6 +583,7 @@ class LsmEngine implements Engine {
       throw error;
     }
     this.#trees.delete(tree.id);
+    this.#setCacheShare(tree, undefined);
     this.#rows.dropTree(tree.id);
     tree.immutables = [];
     tree.active = tree.active.fresh();
@@ -960,6 +962,7 @@ class LsmEngine implements Engine {
       tableBytes: sum(tables, (table) => table.meta.size),
       tables: tables.length,
       tablesPerLevel: tree.version.levels.map((level) => level.length),
+      cacheBytes: this.#cache.bytesOf(tree.id) + this.#rows.bytesOf(tree.id),
     };
   }
 
@@ -1092,6 +1095,13 @@ class LsmEngine implements Engine {
     this.#trees.set(tree.id, tree);
     this.#byName.set(tree.name, tree);
     tree.followed = this.#followed.has(tree.name);
+    this.#setCacheShare(tree, tree.options.cacheShare);
+  }
+
+  /** Bounds what a tree has of each cache, in percent; undefined: not at all. */
+  #setCacheShare(tree: TreeState, percent: number | undefined): void {
+    this.#cache.setShare(tree.id, percent);
+    this.#rows.setShare(tree.id, percent);
   }
 
   #readable(handle: Tree): TreeState {

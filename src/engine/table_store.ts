@@ -54,7 +54,7 @@ export class TableStore {
     this.#used.set(dir, (this.#used.get(dir) ?? 0) + 1);
     const table = new LiveTable(
       meta,
-      () => new TableReader(this.#coldReads, path, meta.number, this.#cache, key),
+      () => new TableReader(this.#coldReads, path, meta.number, this.#cache, key, treeId),
       (unused) => {
         unused.close();
         if (this.#closed) return;

@@ -6,6 +6,7 @@
  *     window_ms   1 to 2^53 - 1
  *     ttl_ms      0 (for ever) to 2^53 - 1; the engine keeps it for the floors above and does not look at it
  *     compression none | lz4 | snappy | zstd
+ *     cache_share 1 to 100, percent of each cache
  *     max_bytes, max_keys, max_requests, max_bandwidth    1 to 2^53 - 1; as ttl_ms, for the floors above
  *
  * A name that this program does not know is a newer one's: it is kept as it is, and ignored.
@@ -28,6 +29,7 @@ const NAMES = {
   windowMs: "window_ms",
   ttlMs: "ttl_ms",
   compression: "compression",
+  cacheShare: "cache_share",
 } as const;
 /** The same of the limits. */
 const LIMITS = {
@@ -53,6 +55,7 @@ export function changeOptions(stored: StoredOptions, changes: TreeOptions): Stor
   if ("windowMs" in changes) set(NAMES.windowMs, checkMs("windowMs", changes.windowMs, 1));
   if ("ttlMs" in changes) set(NAMES.ttlMs, checkMs("ttlMs", changes.ttlMs, 0));
   if ("compression" in changes) set(NAMES.compression, checkCompression(changes.compression));
+  if ("cacheShare" in changes) set(NAMES.cacheShare, checkShare(changes.cacheShare));
   for (const field of LIMIT_FIELDS) {
     if (field in changes) set(LIMITS[field], checkLimit(field, changes[field]));
   }
@@ -66,11 +69,13 @@ export function readOptions(stored: StoredOptions): TreeOptions {
   const windowMs = stored.get(NAMES.windowMs);
   const ttlMs = stored.get(NAMES.ttlMs);
   const compression = stored.get(NAMES.compression);
+  const cacheShare = stored.get(NAMES.cacheShare);
   try {
     if (strategy !== undefined) options.strategy = checkStrategy(strategy);
     if (windowMs !== undefined) options.windowMs = checkMs("windowMs", Number(windowMs), 1);
     if (ttlMs !== undefined) options.ttlMs = checkMs("ttlMs", Number(ttlMs), 0);
     if (compression !== undefined) options.compression = checkCompression(compression);
+    if (cacheShare !== undefined) options.cacheShare = checkShare(Number(cacheShare));
     for (const field of LIMIT_FIELDS) {
       const limit = stored.get(LIMITS[field]);
       if (limit !== undefined) options[field] = checkLimit(field, Number(limit));
@@ -132,6 +137,15 @@ function checkMs(option: string, value: number | undefined, min: number): number
     "InvalidArgument",
     `Cannot set ${option} to ${value}: it is an integer from ${min} to 2^53 - 1, in ms`,
     { option },
+  );
+}
+
+function checkShare(value: number | undefined): number | undefined {
+  if (value === undefined || (Number.isInteger(value) && value >= 1 && value <= 100)) return value;
+  throw new PairError(
+    "InvalidArgument",
+    `Cannot set cacheShare to ${value}: it is an integer from 1 to 100, in percent`,
+    { option: "cacheShare" },
   );
 }
 

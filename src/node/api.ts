@@ -332,6 +332,8 @@ export interface TenantUsage extends TenantSize {
   readonly bytesOut: number;
   /** Requests that a quota, or the limit of a hot key, has refused. */
   readonly refused: number;
+  /** Bytes that it holds of the caches. */
+  readonly cacheBytes: number;
 }
 
 /** Facts about a tenant. */

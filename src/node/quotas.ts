@@ -163,8 +163,8 @@ export class Quotas {
     this.#of(tree).refused++;
   }
 
-  /** What a tenant uses. */
-  usage(tree: Tree): TenantUsage {
+  /** What a tenant uses of what has a quota. */
+  usage(tree: Tree): Omit<TenantUsage, "cacheBytes"> {
     const account = this.#of(tree);
     const { requests, bytesIn, bytesOut, refused } = account;
     return { ...this.#estimate(tree, account), requests, bytesIn, bytesOut, refused };

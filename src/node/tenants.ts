@@ -111,14 +111,14 @@ export class Tenants {
   }
 
   #describe(tree: Tree): TenantInfo {
-    const { memtableBytes, tableBytes, tables } = this.#engine.treeStats(tree);
+    const { memtableBytes, tableBytes, tables, cacheBytes } = this.#engine.treeStats(tree);
     return {
       tenant: tree.name,
       createdAtMs: tree.createdAtMs,
       bytes: memtableBytes + tableBytes,
       tables,
       options: tree.options,
-      usage: this.#quotas.usage(tree),
+      usage: { ...this.#quotas.usage(tree), cacheBytes },
     };
   }
 }

@@ -26,6 +26,7 @@ const FIGURES: readonly Figure[] = [
   gauge("used_keys", "Keys of a tenant, estimated.", ({ usage }) => usage.keys),
   gauge("max_bytes", "The quota of bytes.", ({ options }) => options.maxBytes),
   gauge("max_keys", "The quota of keys.", ({ options }) => options.maxKeys),
+  gauge("cache_bytes", "Bytes of a tenant in the caches.", ({ usage }) => usage.cacheBytes),
   counter("requests", "Keys asked for or written, and scans.", ({ usage }) => usage.requests),
   counter("in_bytes", "Bytes of keys and values written.", ({ usage }) => usage.bytesIn),
   counter("out_bytes", "Bytes of values read.", ({ usage }) => usage.bytesOut),

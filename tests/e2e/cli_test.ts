@@ -434,7 +434,7 @@ Deno.test("cli: a quota is set, enforced, shown, raised and taken away [B2]", ()
     assert.match(err, /the tenant has used 2 of its 2 keys.*\(code 2008 ResourceExhausted\)\n$/);
     assert.match(
       (await pairdb(url, ["tenant", "list"])).out,
-      /\t\d+ of 1048576\t2 of 2\t3\t20000000\/s\t1\n$/,
+      /\t\d+ of 1048576\t2 of 2\t3\t20000000\/s\t1\t0\n$/,
     );
     const more = [
       "--max-keys",
@@ -445,6 +445,8 @@ Deno.test("cli: a quota is set, enforced, shown, raised and taken away [B2]", ()
       "1000",
       "--compression",
       "zstd",
+      "--cache-share",
+      "25",
     ];
     assert.deepEqual(await pairdb(url, ["tenant", "update", "shop", ...more]), ok("OK\n"));
     assert.equal((await pairdb(url, ["put", "shop", "c", "v"])).code, 0);
@@ -458,11 +460,20 @@ Deno.test("cli: a quota is set, enforced, shown, raised and taken away [B2]", ()
     ]);
     assert.deepEqual([usage.keys, usage.requests, usage.refused], [3, 4, 1]);
     assert.equal(tenant.compression, "zstd");
+    assert.deepEqual([tenant.cache_share_percent, usage.cache_bytes], [25, 0]);
+    assert.match((await pairdb(url, ["tenant", "list"])).out, /\t0 of 25%\n$/);
+    const any = await pairdb(url, ["tenant", "update", "shop", "--cache-share", "0"]);
+    assert.deepEqual(any, ok("OK\n"));
+    assert.match((await pairdb(url, ["tenant", "list"])).out, /\t0\n$/);
+    for (const bad of ["101", "-1", "x"]) {
+      assert.equal((await pairdb(url, ["tenant", "update", "shop", "--cache-share", bad])).code, 2);
+    }
     assert.equal((await pairdb(url, ["tenant", "update", "shop", "--max-keys", "-1"])).code, 2);
     assert.equal((await pairdb(url, ["tenant", "update", "shop", "--max-bytes", "2x"])).code, 2);
     const metrics = await (await fetch(`${url}/metrics`)).text();
     assert.match(metrics, /pairdb_tenant_refused_total\{tenant="shop"\} 1\n/);
     assert.match(metrics, /pairdb_tenant_max_keys\{tenant="shop"\} 3\n/);
+    assert.match(metrics, /pairdb_tenant_cache_bytes\{tenant="shop"\} 0\n/);
   }));
 
 Deno.test("cli: tenants, status, health, flush and compact", () =>

@@ -514,7 +514,15 @@ export class FakeNode implements StorageNode {
       bytes: 0,
       tables: 0,
       options: this.#options.get(tenant) ?? {},
-      usage: { bytes: 2 ** 40, keys: 7, requests: 9, bytesIn: 11, bytesOut: 13, refused: 1 },
+      usage: {
+        bytes: 2 ** 40,
+        keys: 7,
+        requests: 9,
+        bytesIn: 11,
+        bytesOut: 13,
+        refused: 1,
+        cacheBytes: 3,
+      },
     };
   }
 }

@@ -474,6 +474,7 @@ export class MemoryEngine implements Engine {
       tableBytes: 0,
       tables: 0,
       tablesPerLevel: [],
+      cacheBytes: 0,
     };
   }
 

@@ -461,6 +461,10 @@ function tenantOptions(command: Command): Command {
         .choices(["none", "lz4", "snappy", "zstd"]),
     )
     .addOption(
+      new Option("--cache-share <percent>", "of each cache that it may hold, 1 to 100; 0: any")
+        .argParser(anyPercent),
+    )
+    .addOption(
       new Option("--max-bytes <size>", "keys and values that it may have, such as 10GiB; 0: any")
         .argParser(anySize),
     )
@@ -552,6 +556,12 @@ function anyCount(text: string): number {
   const count = /^\d+$/.test(text) ? Number(text) : NaN;
   if (Number.isSafeInteger(count)) return count;
   throw new InvalidArgumentError("It is a whole number.");
+}
+
+function anyPercent(text: string): number {
+  const percent = /^\d{1,3}$/.test(text) ? Number(text) : NaN;
+  if (percent <= 100) return percent;
+  throw new InvalidArgumentError("It is a whole number from 0 to 100.");
 }
 
 function anySize(text: string): number {

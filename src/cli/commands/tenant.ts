@@ -16,6 +16,8 @@ export interface TenantFlags {
   readonly ttl?: number;
   /** In ms. */
   readonly window?: number;
+  /** Percent; 0: no share. */
+  readonly cacheShare?: number;
   /** Bytes; 0: no quota. */
   readonly maxBytes?: number;
   readonly maxKeys?: number;
@@ -51,13 +53,14 @@ export async function updateTenant(
 }
 
 function toOptions(
-  { compaction, compression, ttl, window, ...quotas }: TenantFlags,
+  { compaction, compression, ttl, window, cacheShare, ...quotas }: TenantFlags,
 ): TenantOptions {
   return {
     compaction,
     compression,
     ttlMs: ttl,
     windowMs: window,
+    cacheSharePercent: cacheShare,
     maxBytes: quotas.maxBytes,
     maxKeys: quotas.maxKeys,
     maxRequestsPerSecond: quotas.maxRequests,
@@ -77,6 +80,7 @@ const COLUMNS = [
   "requests",
   "bandwidth",
   "refused",
+  "cache",
 ];
 
 /** What is used, and the quota where there is one: `12 of 100`. */
@@ -84,10 +88,10 @@ function ofLimit(
   used: number | undefined,
   limit: number | undefined,
   format: (value: number) => string,
-  unit = "",
+  formatLimit = format,
 ): string {
   const now = used === undefined ? "" : format(used);
-  return limit === undefined ? now : `${now} of ${format(limit)}${unit}`;
+  return limit === undefined ? now : `${now} of ${formatLimit(limit)}`;
 }
 
 /** Prints all tenants. */
@@ -105,9 +109,10 @@ export async function listTenants(shell: Shell): Promise<number> {
     of.ttlMs ? formatDuration(of.ttlMs) : "",
     ofLimit(of.usage?.bytes, of.maxBytes, size),
     ofLimit(of.usage?.keys, of.maxKeys, String),
-    ofLimit(of.usage?.requests, of.maxRequestsPerSecond, String, "/s"),
+    ofLimit(of.usage?.requests, of.maxRequestsPerSecond, String, (limit) => `${limit}/s`),
     of.maxBytesPerSecond === undefined ? "" : `${size(of.maxBytesPerSecond)}/s`,
     of.usage === undefined ? "" : `${of.usage.refused}`,
+    ofLimit(of.usage?.cacheBytes, of.cacheSharePercent, size, (percent) => `${percent}%`),
   ]);
   const lines = shell.output === "json" ? [] : table(shell.process, COLUMNS, rows);
   print(shell, lines, tenants.map(tenantFields));
@@ -141,6 +146,7 @@ function tenantFields(of: Tenant): Record<string, unknown> {
     default_ttl_ms: ttlMs,
     time_window_ms: windowMs,
     compression: of.compression,
+    cache_share_percent: of.cacheSharePercent,
     max_bytes: of.maxBytes,
     max_keys: of.maxKeys,
     max_requests_per_second: of.maxRequestsPerSecond,
@@ -152,6 +158,7 @@ function tenantFields(of: Tenant): Record<string, unknown> {
       bytes_in: usage.bytesIn,
       bytes_out: usage.bytesOut,
       refused: usage.refused,
+      cache_bytes: usage.cacheBytes,
     },
   };
 }

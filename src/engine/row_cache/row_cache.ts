@@ -26,10 +26,15 @@
  *            +---------+--------+-------+----------+--------+--------+-----------+--------+---------+--------
  *
  * The highest bit of the sequence's eight bytes marks a row that dies some day.
+ *
+ * A tree may have a share, which its rows never exceed: where one more would, it has to be worth more than one
+ * of the tree's own, which a hand of the tree's finds in a list of them (`account.ts`).
  * @module
  */
 import { type EntryKind, KIND_PUT } from "../api.ts";
+import { shareOf } from "../cache_share.ts";
 import { Copies } from "../copies.ts";
+import { Account, Hand } from "./account.ts";
 import { Arena, UNIT_SHIFT } from "./arena.ts";
 import { AHEAD, PERIOD, SAMPLE } from "./rules.ts";
 import { Sketch } from "./sketch.ts";
@@ -80,10 +85,8 @@ export class RowCache {
   /** The tick at which the present period began, and its length. */
   #periodStart = 0;
   #epoch = 0;
-  #meanAge = 1;
-  /** The lowest score that the hand last found, and how often a row was refused by it since. */
-  #bar = -Infinity;
-  #refusals = 0;
+  #hand = new Hand();
+  readonly #accounts = new Map<number, Account>();
   #suspended = false;
 
   /** Whether the value that the last successful `get` gave dies some day. */
@@ -135,8 +138,8 @@ export class RowCache {
     this.#trial = undefined;
     this.#entries = 0;
     this.#bytes = 0;
-    this.#bar = -Infinity;
-    this.#refusals = 0;
+    this.#hand = new Hand();
+    for (const account of this.#accounts.values()) account.clear();
     this.#weights.cleared();
   }
 
@@ -186,10 +189,10 @@ export class RowCache {
     const size = HEADER + key.length + value.length;
     const units = (size + 15) >>> UNIT_SHIFT;
     const bytes = key.length + value.length + ROW_OVERHEAD;
+    const account = this.#account(tree);
     if (
-      this.#suspended || bytes > this.#capacity || units > this.#arena.unitsMax ||
-      key.length > KEY_MAX ||
-      tree > TREE_MAX
+      this.#suspended || bytes > this.#capacity || bytes > account.limit ||
+      units > this.#arena.unitsMax || key.length > KEY_MAX || tree > TREE_MAX
     ) return;
     const hash = rowHash(tree, keyHash);
     const old = this.#find(tree, key, hash);
@@ -197,17 +200,24 @@ export class RowCache {
     if (old !== 0) return;
     this.#advance();
     let count = 1;
+    const over = account.isOver(bytes);
     if (this.#sketch !== undefined) {
       count = this.#sketch.add(hash);
       this.#trial!.access(hash);
-    } else if (this.#bytes + bytes > this.#capacity) {
-      this.#sketch = new Sketch(this.#entries * 2);
-      this.#trial = new Trial(this.#entries);
+    } else if (over || this.#isFull(bytes)) {
+      // As many as there will be when it is full.
+      const rows = Math.floor(this.#entries * this.#capacity / this.#bytes);
+      this.#sketch = new Sketch(rows * 2);
+      this.#trial = new Trial(rows);
     }
-    while (this.#bytes + bytes > this.#capacity) if (!this.#makeWay(count)) return;
-    const position = this.#take(units);
+    while (account.isOver(bytes) || (over && account.rows > 0 && this.#isFull(bytes))) {
+      if (!this.#makeWay(count, account)) return;
+    }
+    while (this.#isFull(bytes)) if (!this.#makeWay(count)) return;
+    // Where there is no hole for it, others' rows may have to go: not for one that has its share.
+    const position = over && account.rows > 0 ? this.#arena.take(units) : this.#take(units);
     if (position === 0) return;
-    this.#insert(position, tree, key, hash, seq, value, mortal, count);
+    this.#insert(position, account, key, hash, seq, value, mortal, count);
   }
 
   /**
@@ -232,12 +242,16 @@ export class RowCache {
     const w = (position & this.#arena.mask) << 2;
     const fits = HEADER + key.length + value.length <= this.#arena.units(position) << UNIT_SHIFT;
     const grown = value.length - words[w + 4];
-    // A row that outgrows its cell, or the cache, comes back with the next read.
-    if (kind !== KIND_PUT || !fits || this.#bytes + grown > this.#capacity) {
+    const account = this.#account(tree);
+    // A row that outgrows its cell, the cache, or its tree's share, comes back with the next read.
+    if (
+      kind !== KIND_PUT || !fits || this.#isFull(grown) || account.isOver(grown)
+    ) {
       this.#remove(position, true);
       return;
     }
     this.#bytes += grown;
+    account.bytes += grown;
     words[w + 4] = value.length;
     putSeq(words, w, seq);
     if (isMortal?.(value)) words[w + 6] |= MORTAL;
@@ -266,7 +280,64 @@ export class RowCache {
         at = arena.cellAfter(at);
       }
     }
+    this.#accounts.delete(tree);
   }
+
+  /** Bytes that rows of a tree take, as {@link RowCacheStats} counts them. */
+  bytesOf(tree: number): number {
+    return this.#accounts.get(tree)?.bytes ?? 0;
+  }
+
+  /**
+   * Bounds what a tree has, from now on; what is over goes at once. Looks at every row where the tree had no share.
+   * @param percent  of the capacity; undefined: as much as there is
+   */
+  setShare(tree: number, percent: number | undefined): void {
+    if (percent === undefined && !this.#accounts.has(tree)) return;
+    const account = this.#account(tree);
+    account.limit = shareOf(this.#capacity, percent);
+    if (percent === undefined) return account.unlist();
+    if (!account.isListed) this.#list(account);
+    while (account.isOver(0)) this.#makeWay(Infinity, account);
+  }
+
+  // ---- accounts
+
+  #account(tree: number): Account {
+    let account = this.#accounts.get(tree);
+    if (account === undefined) this.#accounts.set(tree, account = new Account(tree));
+    return account;
+  }
+
+  /** Lists the rows of a tree. */
+  #list(account: Account): void {
+    const arena = this.#arena;
+    account.list();
+    for (let segment = 0; segment < arena.words.length; segment++) {
+      for (let at = arena.firstCell(segment); at !== 0; at = arena.cellAfter(at)) {
+        if (arena.isRow(at)) this.#note(account, at, segment);
+      }
+    }
+  }
+
+  /** Lists a row if it is the tree's. */
+  #note(account: Account, position: number, segment: number): void {
+    const words = this.#arena.words[segment];
+    const w = (position & this.#arena.mask) << 2;
+    if (words[w + 2] === account.tree) account.add(position, words[w + 1], this.#isRowOf);
+  }
+
+  /** Whether what was listed is a row of the tree yet. */
+  readonly #isRowOf = (tree: number, position: number, hash: number): boolean => {
+    const buckets = this.#shards[hash >>> 24];
+    const mask = buckets.length - 2;
+    for (let at = (hash << 1) & mask; buckets[at] !== 0; at = (at + 2) & mask) {
+      if (buckets[at] !== position || buckets[at + 1] !== hash) continue;
+      const words = this.#arena.words[position >>> this.#arena.shift];
+      return words[((position & this.#arena.mask) << 2) + 2] === tree;
+    }
+    return false;
+  };
 
   // ---- which rows stay
 
@@ -302,40 +373,49 @@ export class RowCache {
     return (this.#epoch + (this.#sketch?.swept(hash) ? 1 : 0)) & 0xff;
   }
 
-  /** Evicts one row if it is worth less than one with `count` accesses that wants to come in. */
-  #makeWay(count: number): boolean {
+  /** Whether there is no room for so many bytes more. */
+  #isFull(bytes: number): boolean {
+    return this.#bytes + bytes > this.#capacity;
+  }
+
+  /**
+   * Evicts one row if it is worth less than one with `count` accesses that wants to come in.
+   * @param of  only a row of this tree, which has some; absent: any
+   */
+  #makeWay(count: number, of?: Account): boolean {
     const weights = this.#weights.now(this.#tick, this.#entries);
-    const recent = this.#trial!.recencyWins;
+    const recent = this.#trial?.recencyWins ?? false;
     const frequency = weights.frequency * (recent ? MINOR : 1);
     const recency = weights.recency * (recent ? 1 : MINOR);
     const score = frequency * (count - AHEAD);
+    const hand = of?.hand ?? this.#hand;
     // Looking at rows costs more than all the rest: most that come in vain need not move the hand.
-    if (!recent && score <= this.#bar && ++this.#refusals < REFUSALS_MAX) return false;
-    this.#refusals = 0;
+    if (!recent && score <= hand.bar && ++hand.refusals < REFUSALS_MAX) return false;
+    hand.refusals = 0;
     const arena = this.#arena;
     let victim = 0;
     let lowest = Infinity;
     let ages = 0;
     let seen = 0;
     for (; seen < SAMPLE; seen++) {
-      const position = arena.nextRow();
+      const position = of === undefined ? arena.nextRow() : of.next(this.#isRowOf);
       if (position === 0) break;
       const words = arena.words[position >>> arena.shift];
       const w = (position & arena.mask) << 2;
       const age = (this.#tick - words[w + 7]) >>> 0;
       ages += age;
       const worth = frequency * agedCount(words[w + 3], this.#epochOf(words[w + 1])) -
-        recency * age / this.#meanAge;
+        recency * age / hand.meanAge;
       if (worth < lowest) {
         lowest = worth;
         victim = position;
       }
     }
     if (victim === 0) return false;
-    this.#meanAge = Math.max(1, this.#meanAge + (ages / seen - this.#meanAge) / 64);
-    this.#bar = lowest;
+    hand.meanAge = Math.max(1, hand.meanAge + (ages / seen - hand.meanAge) / 64);
+    hand.bar = lowest;
     if (!recent && score <= lowest) return false;
-    this.#bar = -Infinity;
+    hand.bar = -Infinity;
     this.#remove(victim, true);
     return true;
   }
@@ -344,7 +424,7 @@ export class RowCache {
 
   #insert(
     position: number,
-    tree: number,
+    account: Account,
     key: Uint8Array,
     hash: number,
     seq: number,
@@ -360,7 +440,7 @@ export class RowCache {
     const words = this.#arena.words[segment];
     const w = (position & this.#arena.mask) << 2;
     words[w + 1] = hash;
-    words[w + 2] = tree;
+    words[w + 2] = account.tree;
     words[w + 3] = packMeta(key.length, count, this.#epochOf(hash));
     words[w + 4] = value.length;
     putSeq(words, w, seq);
@@ -372,6 +452,9 @@ export class RowCache {
     bytes.set(value, start + key.length);
     this.#entries++;
     this.#bytes += key.length + value.length + ROW_OVERHEAD;
+    account.bytes += key.length + value.length + ROW_OVERHEAD;
+    account.rows++;
+    if (account.isListed) account.add(position, hash, this.#isRowOf);
     this.#weights.added();
   }
 
@@ -383,7 +466,11 @@ export class RowCache {
     this.#dropBucket(position, hash);
     this.#sketch?.raise(hash, agedCount(words[w + 3], this.#epochOf(words[w + 1])));
     this.#entries--;
-    this.#bytes -= (words[w + 3] & KEY_MAX) + words[w + 4] + ROW_OVERHEAD;
+    const bytes = (words[w + 3] & KEY_MAX) + words[w + 4] + ROW_OVERHEAD;
+    this.#bytes -= bytes;
+    const account = this.#account(words[w + 2]);
+    account.bytes -= bytes;
+    account.rows--;
     this.#weights.removed(this.#tick, words[w + 7]);
     if (give) this.#arena.give(position);
   }
@@ -416,6 +503,8 @@ export class RowCache {
         ((to & arena.mask) << 2) + 1,
       );
       this.#moveBucket(at, to, words[from + 1]);
+      const account = this.#account(words[from + 2]);
+      if (account.isListed) account.add(to, words[from + 1], this.#isRowOf);
     }
     arena.restore(segment);
   }

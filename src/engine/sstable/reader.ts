@@ -155,6 +155,7 @@ export class TableReader {
   /**
    * @param cache  keeps blocks; without one every read goes to the file
    * @param key    of a sealed table
+   * @param tree   whose share of the cache the blocks count for
    * @throws PairError CorruptedData or ChecksumFailed with file and offset, InvalidArgument for a newer
    *   format or a sealed table without its key; SSTableFailed when the disk fails
    */
@@ -164,6 +165,7 @@ export class TableReader {
     number: number,
     cache?: BlockCache,
     key?: TableKey,
+    tree?: number,
   ) {
     this.number = number;
     this.path = path;
@@ -193,7 +195,7 @@ export class TableReader {
       throw error;
     }
     this.#cache = cache;
-    this.#cached = cache?.register(this.blocks + this.partitions);
+    this.#cached = cache?.register(this.blocks + this.partitions, tree);
     this.#probe = new TableCursor(this, false);
   }
 

@@ -59,7 +59,7 @@ function fromTenant(info: TenantInfo): MessageInitShape<typeof TenantSchema> {
 }
 
 function fromUsage(usage: TenantUsage): MessageInitShape<typeof TenantUsageSchema> {
-  const { bytes, keys, requests, bytesIn, bytesOut, refused } = usage;
+  const { bytes, keys, requests, bytesIn, bytesOut, refused, cacheBytes } = usage;
   return {
     bytes: BigInt(bytes),
     keys: BigInt(keys),
@@ -67,12 +67,14 @@ function fromUsage(usage: TenantUsage): MessageInitShape<typeof TenantUsageSchem
     bytesIn: BigInt(bytesIn),
     bytesOut: BigInt(bytesOut),
     refused: BigInt(refused),
+    cacheBytes: BigInt(cacheBytes),
   };
 }
 
 /** What is absent stays absent, so that it stays as it is; the empty value goes back to the node's own. */
 function toOptions(message: MessageTenantOptions | undefined): TenantOptions {
-  const { compactionStrategy, defaultTtlMs, timeWindowMs, compression } = message ?? {};
+  const { compactionStrategy, defaultTtlMs, timeWindowMs, compression, cacheSharePercent } =
+    message ?? {};
   const limits: Record<string, number | undefined> = {};
   for (const [name, [field, label]] of LIMITS) {
     const limit = message?.[field];
@@ -81,6 +83,7 @@ function toOptions(message: MessageTenantOptions | undefined): TenantOptions {
   return {
     ...limits,
     ...(compression === undefined ? {} : { compression: toCompression(compression) }),
+    ...(cacheSharePercent === undefined ? {} : { cacheShare: cacheSharePercent || undefined }),
     ...(compactionStrategy === undefined ? {} : { strategy: toStrategy(compactionStrategy) }),
     ...(defaultTtlMs === undefined ? {} : { ttlMs: toCount(defaultTtlMs, "default_ttl_ms") }),
     ...(timeWindowMs === undefined
@@ -100,7 +103,7 @@ function toCompression(name: string): TenantOptions["compression"] {
 }
 
 function fromOptions(options: TenantOptions): MessageInitShape<typeof TenantOptionsSchema> {
-  const { strategy, ttlMs, windowMs, compression } = options;
+  const { strategy, ttlMs, windowMs, compression, cacheShare } = options;
   const limits: Partial<Record<LimitField, bigint>> = {};
   for (const [name, [field]] of LIMITS) {
     const limit = options[name];
@@ -109,6 +112,7 @@ function fromOptions(options: TenantOptions): MessageInitShape<typeof TenantOpti
   return {
     ...limits,
     compression,
+    cacheSharePercent: cacheShare,
     compactionStrategy: strategy,
     defaultTtlMs: ttlMs === undefined ? undefined : BigInt(ttlMs),
     timeWindowMs: windowMs === undefined ? undefined : BigInt(windowMs),

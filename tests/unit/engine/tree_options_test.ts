@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { COMPACTION_STRATEGIES, KIND_PUT, type TreeOptions } from "../../../src/engine/mod.ts";
 import { changeOptions, NO_OPTIONS, readOptions } from "../../../src/engine/tree_options.ts";
 import { fromUtf8, PairError, utf8 } from "../../../src/model/mod.ts";
-import { engineWorld, openTestEngine } from "../../support/engine.ts";
+import { engineWorld, openTestEngine, SMALL } from "../../support/engine.ts";
 
 Deno.test("a tree's options outlive restarts, and go back to the engine's own", async () => {
   const world = engineWorld();
@@ -39,6 +39,7 @@ Deno.test("options are checked at their edges, and nothing changes when they are
     { windowMs: max },
     ...(["none", "lz4", "snappy", "zstd", undefined] as const)
       .map((compression) => ({ compression })),
+    ...[1, 100, undefined].map((cacheShare) => ({ cacheShare })),
     ...(["maxBytes", "maxKeys", "maxRequests", "maxBandwidth"] as const)
       .flatMap((name) => [{ [name]: 1 }, { [name]: max }, { [name]: undefined }]),
     ...COMPACTION_STRATEGIES.map((strategy) => ({ strategy })),
@@ -57,6 +58,9 @@ Deno.test("options are checked at their edges, and nothing changes when they are
     { ttlMs: NaN },
     { windowMs: 0 },
     { compression: "brotli" },
+    { cacheShare: 0 },
+    { cacheShare: 101 },
+    { cacheShare: 2.5 },
     { maxBytes: 0 },
     { maxKeys: -1 },
     { maxRequests: 0.5 },
@@ -80,7 +84,12 @@ Deno.test("an option of a newer program is kept and ignored; a damaged one is an
   assert.deepEqual(readOptions(stored), { ttlMs: 3 });
   assert.equal(changeOptions(stored, { ttlMs: undefined }).get("colour"), "blue");
   assert.deepEqual(readOptions(NO_OPTIONS), {});
-  for (const [name, value] of [["ttl_ms", "x"], ["window_ms", "0"], ["strategy", "best"]]) {
+  for (
+    const [name, value] of [["ttl_ms", "x"], ["cache_share", "200"], ["window_ms", "0"], [
+      "strategy",
+      "best",
+    ]]
+  ) {
     assert.throws(() => readOptions(new Map([[name, value]])), /Cannot read a tree's options/);
   }
 });
@@ -134,5 +143,35 @@ Deno.test("tables are compressed as their tree says from then on, and those befo
   await engine.compact(plain);
   assert.ok(engine.treeStats(plain).tableBytes < before / 2);
   assert.equal(engine.get(plain, utf8("k1"))!.length, 100);
+  await engine.close();
+});
+
+Deno.test("a tree keeps to its share of the caches: from its making, after a change, and after a restart [T3]", async () => {
+  const world = engineWorld();
+  const caches = { ...SMALL, blockCacheSize: 64 * 1024, rowCacheSize: 64 * 1024 };
+  let engine = await openTestEngine(world, caches);
+  let tree = await engine.createTree("small", { options: { cacheShare: 10 } });
+  const read = () => {
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < 1000; i++) assert.ok(engine.get(tree, utf8(`k${i}`)));
+    }
+    return engine.treeStats(tree).cacheBytes;
+  };
+  for (let i = 0; i < 1000; i++) {
+    await engine.write([{ tree, kind: KIND_PUT, key: utf8(`k${i}`), value: new Uint8Array(90) }]);
+  }
+  await engine.flush(tree);
+  const small = read();
+  assert.ok(small > 0 && small <= 2 * 6553, `${small} bytes`);
+  await engine.close();
+  engine = await openTestEngine(world, caches);
+  tree = engine.tree("small")!;
+  assert.ok(read() <= 2 * 6553);
+  await engine.setTreeOptions(tree, { cacheShare: undefined });
+  assert.ok(read() > 50_000);
+  await engine.setTreeOptions(tree, { cacheShare: 5 });
+  assert.ok(engine.treeStats(tree).cacheBytes <= 2 * 3276);
+  await engine.dropTree(tree);
+  assert.deepEqual([engine.stats().blockCacheBytes, engine.stats().rowCacheBytes], [0, 0]);
   await engine.close();
 });

@@ -87,7 +87,8 @@ Deno.test("a creation that fails fails its writers, and the next write tries aga
 Deno.test("createTenant() describes it, and refuses one that exists (1000, detail reason)", async () => {
   const { node, world } = testNode();
   const createdAtMs = world.clock.wallMs();
-  const usage = { bytes: 0, keys: 0, requests: 0, bytesIn: 0, bytesOut: 0, refused: 0 };
+  const counted = { requests: 0, bytesIn: 0, bytesOut: 0, refused: 0 };
+  const usage = { bytes: 0, keys: 0, ...counted, cacheBytes: 0 };
   const described = { tenant: "t", createdAtMs, bytes: 0, tables: 0, options: {}, usage };
   assert.deepEqual(await node.createTenant("t"), described);
   await assert.rejects(node.createTenant("t"), {

@@ -9,7 +9,7 @@ function info(i: number, maxKeys?: number): TenantInfo {
     bytes: 0,
     tables: 0,
     options: maxKeys === undefined ? {} : { maxKeys },
-    usage: { bytes: i, keys: 1, requests: 2, bytesIn: 3, bytesOut: 4, refused: 5 },
+    usage: { bytes: i, keys: 1, requests: 2, bytesIn: 3, bytesOut: 4, refused: 5, cacheBytes: 6 },
   };
 }
 
@@ -24,6 +24,7 @@ Deno.test("tenantSamples() tells what each tenant uses, and its quotas where it 
   assert.equal(valueOf(tenants, "max_keys", "t1"), 7);
   assert.equal(valueOf(tenants, "max_keys", "t2"), undefined);
   assert.equal(valueOf(tenants, "refused_total", "t1"), 5);
+  assert.equal(valueOf(tenants, "cache_bytes", "t1"), 6);
   assert.deepEqual(tenantSamples({ listTenants: () => [] }), []);
 });
 

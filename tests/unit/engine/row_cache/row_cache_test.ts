@@ -210,3 +210,88 @@ Deno.test("hit ratio over all traces is no worse than W-TinyLFU's", () => {
   }
   assert.ok(ours > theirs - 0.01, `${ours}, not ${theirs}`);
 });
+
+Deno.test("a tree never has more rows than its share, and makes room with its own [T3]", () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const random = new SimRandom(seed);
+    const capacity = [20_000, 100_000][seed % 2];
+    const cache = cacheOf(capacity);
+    const shares = new Map<number, number>();
+    const limitOf = (tree: number) => Math.floor(capacity * (shares.get(tree) ?? 1e9) / 100);
+    const keys = Array.from({ length: 400 }, (_, i) => utf8(`k${i}`));
+    let dropped = 0;
+    const largest = random.below(2) === 0 ? 80 : capacity / 200;
+    for (let step = 0; step < 6000; step++) {
+      const tree = 1 + random.below(3);
+      const key = keys[random.below(random.below(2) === 0 ? 400 : 20)];
+      const value = new Uint8Array(random.below(largest));
+      const choice = random.below(400);
+      const before = [1, 2, 3].map((tree) => cache.bytesOf(tree));
+      if (choice === 0) {
+        shares.set(tree, 1 + random.below(60));
+        cache.setShare(tree, shares.get(tree));
+      } else if (choice === 1) {
+        cache.setShare(tree, undefined);
+        shares.delete(tree);
+      } else if (choice === 2) {
+        cache.dropTree(tree);
+        shares.delete(tree);
+        dropped++;
+        assert.equal(cache.bytesOf(tree), 0);
+      } else if (choice === 3) {
+        cache.suspended = true;
+        assert.deepEqual([1, 2, 3].map((tree) => cache.bytesOf(tree)), [0, 0, 0]);
+        cache.suspended = false;
+      } else if (choice < 40) {
+        const kind = random.below(4) === 0 ? KIND_DELETE : KIND_PUT;
+        cache.write(tree, key, hashOf(key), step, kind, value);
+      } else if (cache.get(tree, key, hashOf(key), step) === undefined) {
+        const bytes = key.length + value.length + ROW_OVERHEAD;
+        const wasOver = before[tree - 1] + bytes > limitOf(tree);
+        cache.fill(tree, key, hashOf(key), step, value);
+        const took = [1, 2, 3].some((other) =>
+          other !== tree && cache.bytesOf(other) < before[other - 1]
+        );
+        if (wasOver && took) {
+          assert.ok(cache.bytesOf(tree) <= bytes, `seed ${seed}, step ${step}: others made room`);
+        }
+      }
+      let sum = 0;
+      for (const tree of [1, 2, 3]) {
+        const own = cache.bytesOf(tree);
+        assert.ok(own <= limitOf(tree), `seed ${seed}, step ${step}: ${own} of ${limitOf(tree)}`);
+        sum += own;
+      }
+      assert.equal(cache.stats.bytes, sum);
+    }
+    assert.ok(dropped > 0);
+  }
+});
+
+Deno.test("within its share a tree keeps the rows that are asked for most, whatever else it reads [T3]", () => {
+  const cache = cacheOf(1_000_000);
+  cache.setShare(1, 5);
+  const random = new SimRandom(3);
+  const value = new Uint8Array(30);
+  const ask = (tree: number, name: string) => {
+    const key = utf8(name);
+    const found = cache.get(tree, key, hashOf(key), 1) !== undefined;
+    if (!found) cache.fill(tree, key, hashOf(key), 1, value);
+    return found;
+  };
+  for (let i = 0; i < 1000; i++) ask(2, `other${i}`);
+  let [hits, asked] = [0, 0];
+  for (let i = 0; i < 60_000; i++) {
+    // 300 rows fit: half of all reads are of 200, the rest are read once.
+    if (i % 2 === 0) ask(1, `once${i}`);
+    else {
+      const found = ask(1, `hot${random.below(200)}`);
+      if (i > 30_000) {
+        asked++;
+        if (found) hits++;
+      }
+    }
+  }
+  assert.ok(hits / asked > 0.9, `${hits} of ${asked}`);
+  for (let i = 0; i < 1000; i++) assert.ok(ask(2, `other${i}`));
+});

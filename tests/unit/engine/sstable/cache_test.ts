@@ -164,3 +164,82 @@ Deno.test("a smaller capacity gives up the buffers that lie ready", () => {
   cache.capacity = 10_000;
   assert.ok(cache.memory.bytes <= 10_000);
 });
+
+Deno.test("a tree never has more than its share, and makes room with its own blocks [T3]", () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const random = new SimRandom(seed);
+    let capacity = 20_000;
+    const cache = new BlockCache(capacity);
+    const shares = new Map<number, number>();
+    const tables: { tree: number; blocks: CachedBlocks }[] = [];
+    const bytesOf = (of: (tree: number) => boolean) =>
+      tables.filter(({ tree }) => of(tree)).flatMap(({ blocks }) => blocks.blocks)
+        .reduce((sum, block) => sum + (block?.length ?? 0), 0);
+    const largest = random.below(2) === 0 ? 300 : 4000;
+    for (let step = 0; step < 3000; step++) {
+      const choice = random.below(200);
+      const tree = 1 + random.below(3);
+      if (choice === 0) {
+        const percent = 1 + random.below(100);
+        cache.setShare(tree, percent);
+        shares.set(tree, percent);
+      } else if (choice === 1) {
+        cache.setShare(tree, undefined);
+        shares.delete(tree);
+      } else if (choice === 2) cache.capacity = capacity = 5000 + random.below(20_000);
+      else if (choice < 10 || tables.length === 0) {
+        tables.push({ tree, blocks: cache.register(50, tree) });
+      } else if (choice < 14) {
+        cache.forget(tables.splice(random.below(tables.length), 1)[0].blocks);
+      } else {
+        const { tree, blocks } = tables[random.below(tables.length)];
+        const index = random.below(50);
+        const limit = (shares.get(tree) ?? Infinity) * capacity / 100;
+        if (cache.get(blocks, index) === undefined) {
+          const size = 1 + random.below(largest);
+          const own = bytesOf((other) => other === tree);
+          const others = bytesOf((other) => other !== tree);
+          cache.put(blocks, index, new Uint8Array(size));
+          if (own + size > limit && bytesOf((other) => other !== tree) !== others) {
+            assert.equal(cache.bytesOf(tree), size, `seed ${seed}, step ${step}: others made room`);
+          }
+        }
+      }
+      let sum = 0;
+      for (const tree of [1, 2, 3]) {
+        const own = bytesOf((other) => other === tree);
+        assert.equal(cache.bytesOf(tree), own);
+        const limit = (shares.get(tree) ?? Infinity) * capacity / 100;
+        assert.ok(own <= limit, `seed ${seed}, step ${step}: ${own} bytes of ${limit}`);
+        sum += own;
+      }
+      assert.equal(cache.bytes, sum);
+      assert.ok(sum <= capacity);
+    }
+  }
+});
+
+Deno.test("a share is of the capacity as it is, and ends at once [T3]", () => {
+  const cache = new BlockCache(1000);
+  const [a, b] = [cache.register(20, 1), cache.register(20, 2)];
+  const fill = () => {
+    for (let i = 0; i < 20; i++) {
+      for (const table of [a, b]) {
+        if (cache.get(table, i) === undefined) cache.put(table, i, new Uint8Array(40));
+      }
+    }
+  };
+  cache.setShare(1, 20);
+  fill();
+  assert.deepEqual([cache.bytesOf(1), cache.bytesOf(2)], [200, 800]);
+  // A walk finds no room either.
+  assert.deepEqual([cache.admits(a, 19, 40), cache.admits(a, 19, 40)], [false, false]);
+  cache.setShare(1, 10);
+  assert.deepEqual([cache.bytesOf(1), cache.bytesOf(2)], [80, 800]);
+  cache.capacity = 500;
+  assert.ok(cache.bytesOf(1) <= 50);
+  cache.capacity = 2000;
+  cache.setShare(1, undefined);
+  fill();
+  assert.deepEqual([cache.bytesOf(1), cache.bytesOf(2)], [800, 800]);
+});
