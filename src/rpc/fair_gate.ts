@@ -10,7 +10,8 @@
  *               a a a a a a b a a        a b a c  (1 ms)
  *               within its quantum: at once, unless some of its own wait
  *
- * So whoever asks for little is served at once, and one tenant with twenty times its share waits for itself.
+ * So whoever asks for little is served at once, and one tenant with twenty times its share waits for itself. A
+ * stream asks again for each of its messages ({@link FairGate.piece}): it may last for days.
  * It ends when a turn is short, or of one tenant, and nothing waits.
  * @module
  */
@@ -24,6 +25,8 @@ const LONG_TURN_MS = 4;
 const LOOK_EVERY = 32;
 /** What a tenant may begin in a turn, in units of cost: about as many small calls. */
 export const QUANTUM = 16;
+/** What a stream costs at most for each of its messages. */
+export const PIECE = QUANTUM;
 /** How long the queues are served before sockets have their turn, ms. */
 const SLICE_MS = 1;
 /** Bytes of values that cost as much as a call. */
@@ -102,6 +105,27 @@ export class FairGate {
   }
 
   /**
+   * Begins a call, at once or when it is its tenant's turn.
+   * @throws PairError ResourceExhausted (2008) as {@link later}
+   */
+  run<T>(
+    tenant: string,
+    cost: number,
+    call: () => T | Promise<T>,
+    caller: Caller | undefined,
+  ): T | Promise<T> {
+    return this.isOpen(tenant, cost) ? call() : this.later(tenant, cost, call, caller);
+  }
+
+  /**
+   * Resolves when it is its tenant's turn for the next piece of a stream that has begun; undefined: it may be done at
+   * once. Never refused: such streams are few, and each waits for one piece.
+   */
+  piece(tenant: string, cost: number): Promise<void> | undefined {
+    return this.isOpen(tenant, cost) ? undefined : this.#wait(tenant, cost, () => {}, undefined);
+  }
+
+  /**
    * Begins a call when it is its tenant's turn; one whose caller has gone is never begun.
    * @throws PairError ResourceExhausted (2008) when too many of the tenant's wait
    */
@@ -119,6 +143,25 @@ export class FairGate {
         { reason: "tenant_queue", limit: this.#waitingMax, retry_after_ms: RETRY_MS },
       );
     }
+    return this.#wait(tenant, cost, call, caller);
+  }
+
+  /** Fails what waits, and stops looking. */
+  close(): void {
+    this.#cancel?.();
+    this.#cancel = () => {};
+    this.#isBusy = false;
+    for (let next = this.#queue.next(); next !== undefined; next = this.#queue.next()) {
+      next.fail(new PairError("Unavailable", "Cannot serve the request: the server is closing"));
+    }
+  }
+
+  #wait<T>(
+    tenant: string,
+    cost: number,
+    call: () => T | Promise<T>,
+    caller: Caller | undefined,
+  ): Promise<T> {
     this.waited++;
     return new Promise<T>((resolve, reject) => {
       const begin = () => {
@@ -131,16 +174,6 @@ export class FairGate {
       };
       this.#queue.push(tenant, { begin, fail: reject }, cost);
     });
-  }
-
-  /** Fails what waits, and stops looking. */
-  close(): void {
-    this.#cancel?.();
-    this.#cancel = () => {};
-    this.#isBusy = false;
-    for (let next = this.#queue.next(); next !== undefined; next = this.#queue.next()) {
-      next.fail(new PairError("Unavailable", "Cannot serve the request: the server is closing"));
-    }
   }
 
   /** Looks how long a turn takes, from here on. */

@@ -112,8 +112,8 @@ export function createRoutes(options: RouterOptions): ReadonlyMap<string, Route>
   const keyValue = keyValueMethods(node, fair);
   for (const { methods } of SERVICES) methods.forEach(ruleOf);
   return routesOf([
-    bind(KeyValueService, keyValueService(keyValue, node, clock, readiness)),
-    bind(StorageNodeService, storageNodeService(node, clock)),
+    bind(KeyValueService, keyValueService(keyValue, node, clock, readiness, fair)),
+    bind(StorageNodeService, storageNodeService(node, clock, fair)),
     bind(TenantService, tenantService(node)),
     bind(AdminService, adminService(node, pipeline.slow)),
     bind(Health, healthService(readiness, names, clock)),

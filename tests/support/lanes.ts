@@ -8,6 +8,7 @@ import { type DescMessage, type DescMethodUnary, fromBinary } from "@bufbuild/pr
 import { createHandlerContext, type HandlerContext } from "@connectrpc/connect";
 import { KeyValueService } from "../../src/gen/pairdb/v1/kv_pb.ts";
 import { PairError } from "../../src/model/mod.ts";
+import { FairGate } from "../../src/rpc/fair_gate.ts";
 import type { KeyValueMethods } from "../../src/rpc/methods/mod.ts";
 import { Readiness } from "../../src/rpc/readiness.ts";
 import { keyValueService } from "../../src/rpc/services/mod.ts";
@@ -79,6 +80,7 @@ export class LongLane {
       node,
       new SimClock(),
       readiness,
+      new FairGate(new SimClock(), 0),
     );
   }
 

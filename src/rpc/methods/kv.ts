@@ -16,7 +16,7 @@ import {
   type WriteWatch,
 } from "../../node/mod.ts";
 import { checkConsistency } from "../convert.ts";
-import { type Caller, costOf, type FairGate, QUANTUM } from "../fair_gate.ts";
+import { type Caller, costOf, type FairGate } from "../fair_gate.ts";
 
 /** What every call has. */
 interface Call {
@@ -78,8 +78,6 @@ export interface KeyValueMethods {
   delete(call: DeleteCall, watch?: WriteWatch): Promise<DeleteResult>;
   batchPut(call: BatchPutCall, watch?: WriteWatch): Promise<BatchPutResult>;
   batchGet(call: BatchGetCall, caller?: Caller): Promise<BatchGetResult>;
-  /** Resolves when a scan of a tenant may begin; undefined: it may at once. */
-  mayScan(tenant: string): Promise<void> | undefined;
 }
 
 /** About how many bytes the values of a batch have. */
@@ -91,9 +89,6 @@ export function batchBytes({ results }: BatchGetResult): number {
 
 /** An answer to BatchGet is cut off before its values exceed this; see kv.proto. */
 const BATCH_GET_BYTES = 16 * 1024 * 1024;
-
-/** A scan costs as much as so many calls, until its first message. */
-const SCAN_COST = QUANTUM;
 
 /** Binds the methods to a node. @param fair  says which call may begin, and when */
 export function keyValueMethods(node: StorageNode, fair: FairGate): KeyValueMethods {
@@ -146,11 +141,6 @@ export function keyValueMethods(node: StorageNode, fair: FairGate): KeyValueMeth
       const cost = Math.max(1, costOf(items.length, bytes));
       const put = () => node.batchPut(tenant, items, { skipUnchanged, idempotencyKey }, watch);
       return fair.isOpen(tenant, cost) ? put() : fair.later(tenant, cost, put, watch);
-    },
-
-    mayScan(tenant) {
-      if (fair.isOpen(tenant, SCAN_COST)) return undefined;
-      return fair.later(tenant, SCAN_COST, () => {}, undefined);
     },
 
     async batchGet(call, caller) {

@@ -24,6 +24,7 @@ import {
   type ScanResponseSchema,
 } from "../../gen/pairdb/v1/kv_pb.ts";
 import { checkConsistency, fromClock, fromEntry, fromState, toClock, toCount } from "../convert.ts";
+import { type FairGate, PIECE } from "../fair_gate.ts";
 import { batchBytes, type KeyValueMethods } from "../methods/mod.ts";
 import { watchKey } from "../outcomes.ts";
 import type { Readiness } from "../readiness.ts";
@@ -44,12 +45,14 @@ type ScanAnswer = MessageInitShape<typeof ScanResponseSchema>;
  * Binds the service to its methods, and its streams to a node.
  * @param clock      paces long scans
  * @param readiness  ends watches when the port closes
+ * @param fair       says when a stream may go on
  */
 export function keyValueService(
   methods: KeyValueMethods,
   node: StorageNode,
   clock: Clock,
   readiness: Readiness,
+  fair: FairGate,
 ): Required<ServiceImpl<typeof KeyValueService>> {
   return {
     async put({ tenantId, consistency, idempotencyKey, ...item }, { values }) {
@@ -96,11 +99,11 @@ export function keyValueService(
 
     async *scan(request, context) {
       checkConsistency(request.consistency);
-      await methods.mayScan(request.tenantId);
+      await fair.run(request.tenantId, PIECE, () => {}, undefined);
       context.signal.throwIfAborted();
-      yield* scan(node, clock, request, context);
+      yield* scan(node, clock, fair, request, context);
     },
-    watch: (request, context) => watch(node, readiness, request, context),
+    watch: (request, context) => watch(node, readiness, fair, request, context),
   };
 }
 
@@ -188,6 +191,7 @@ function readNext(items: ReturnType<StorageNode["scan"]>, keysOnly: boolean): Re
 async function* scan(
   node: StorageNode,
   clock: Clock,
+  fair: FairGate,
   request: ScanRequest,
   context: HandlerContext,
 ): AsyncGenerator<ScanAnswer> {
@@ -212,6 +216,7 @@ async function* scan(
       if (bytes > SCAN_BATCH_BYTES) {
         isSeen = true;
         yield { entries };
+        await fair.piece(request.tenantId, PIECE);
         context.signal.throwIfAborted();
         const next = bytes;
         entries = [];
@@ -231,6 +236,7 @@ async function* scan(
       if (full && entries.length > 0) {
         isSeen = true;
         yield { entries };
+        await fair.piece(request.tenantId, PIECE);
         context.signal.throwIfAborted();
         entries = [];
         bytes = 0;

@@ -9,32 +9,36 @@ import { type ReadResult, type StorageNode, valueBytes } from "../../node/mod.ts
 import type { Clock } from "../../runtime/mod.ts";
 import type { StorageNodeService } from "../../gen/pairdb/v1/storage_node_pb.ts";
 import { answerName, readInTurn, turnKey } from "../answer_room.ts";
+import { costOf, type FairGate, PIECE } from "../fair_gate.ts";
 import { watchKey } from "../outcomes.ts";
 import { fromClock, fromState, toClock, toCount } from "../convert.ts";
 import { fromBatch, fromKeyRange, toRange, toTransferEntries } from "../transfer.ts";
 
-/** Binds the service to a node. @param clock  stamps health reports */
+/**
+ * Binds the service to a node.
+ * @param clock  stamps health reports
+ * @param fair   says which call may begin, and when
+ */
 export function storageNodeService(
   node: StorageNode,
   clock: Clock,
+  fair: FairGate,
 ): Partial<ServiceImpl<typeof StorageNodeService>> {
   return {
     async write({ tenantId, key, value, vectorClock }, { values }) {
       const watch = values.get(watchKey);
       const version = toClock(vectorClock);
-      const written = version === undefined
-        ? await node.put(tenantId, { key, value }, watch)
-        : await node.applyReplica(
-          tenantId,
-          { key, value, deleted: false, clock: version },
-          "write",
-          watch,
-        );
+      const write = () => {
+        if (version === undefined) return node.put(tenantId, { key, value }, watch);
+        const copy = { key, value, deleted: false, clock: version };
+        return node.applyReplica(tenantId, copy, "write", watch);
+      };
+      const written = await fair.run(tenantId, costOf(1, value?.length ?? 0), write, watch);
       return { success: true, vectorClock: fromClock(written.clock) };
     },
 
     async read({ tenantId, key }, { values }) {
-      const read = () => node.read(tenantId, key);
+      const read = () => fair.run(tenantId, 1, () => node.read(tenantId, key), undefined);
       const bytesOf = (found: ReadResult | undefined) =>
         found === undefined ? 0 : valueBytes(found);
       const name = answerName(tenantId, key);
@@ -48,14 +52,12 @@ export function storageNodeService(
     async delete({ tenantId, key, vectorClock }, { values }) {
       const watch = values.get(watchKey);
       const version = toClock(vectorClock);
-      const written = version === undefined
-        ? await node.delete(tenantId, { key }, watch)
-        : await node.applyReplica(
-          tenantId,
-          { key, value: undefined, deleted: true, clock: version },
-          "delete",
-          watch,
-        );
+      const remove = () => {
+        if (version === undefined) return node.delete(tenantId, { key }, watch);
+        const copy = { key, value: undefined, deleted: true, clock: version };
+        return node.applyReplica(tenantId, copy, "delete", watch);
+      };
+      const written = await fair.run(tenantId, 1, remove, watch);
       return { success: true, vectorClock: fromClock(written.clock) };
     },
 
@@ -65,19 +67,20 @@ export function storageNodeService(
         throw new PairError("InvalidArgument", "Cannot repair: the vector clock is missing");
       }
       const timestampMs = toCount(timestamp, "timestamp") || undefined;
-      await node.applyReplica(
-        tenantId,
-        { key, value, deleted, clock: version, timestampMs },
-        "repair",
-        values.get(watchKey),
-      );
+      const watch = values.get(watchKey);
+      const copy = { key, value, deleted, clock: version, timestampMs };
+      const repair = () => node.applyReplica(tenantId, copy, "repair", watch);
+      await fair.run(tenantId, costOf(1, value?.length ?? 0), repair, watch);
       return { success: true };
     },
 
     async replicateData({ tenantId, entries, checksum }, { values }) {
       const taken = toTransferEntries(entries, tenantId);
       const watch = values.get(watchKey);
-      return { success: true, ...await node.replicate(tenantId, taken, checksum, watch) };
+      const replicate = () => node.replicate(tenantId, taken, checksum, watch);
+      const bytes = entries.reduce((sum, { value }) => sum + (value?.length ?? 0), 0);
+      const cost = Math.max(1, costOf(entries.length, bytes));
+      return { success: true, ...await fair.run(tenantId, cost, replicate, watch) };
     },
 
     // Each message waits until the one before it was taken by the connection, and a client that goes away
@@ -85,7 +88,12 @@ export function storageNodeService(
     async *streamKeys(request, { signal }) {
       const { tenantId, resumeAfter, batchBytes } = request;
       const input = { ...toRange(request), resumeAfter, batchBytes };
-      for await (const batch of node.streamKeys(tenantId, input, signal)) yield fromBatch(batch);
+      await fair.run(tenantId, PIECE, () => {}, undefined);
+      signal.throwIfAborted();
+      for await (const batch of node.streamKeys(tenantId, input, signal)) {
+        yield fromBatch(batch);
+        await fair.piece(tenantId, PIECE);
+      }
     },
 
     async getKeyRange(request, { signal }) {

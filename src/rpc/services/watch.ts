@@ -14,6 +14,7 @@ import {
 } from "../../gen/pairdb/v1/kv_pb.ts";
 import { turnKey } from "../answer_room.ts";
 import { fromClock, fromState, toCount } from "../convert.ts";
+import { costOf, type FairGate, PIECE } from "../fair_gate.ts";
 import type { Readiness } from "../readiness.ts";
 
 const TYPES = {
@@ -27,11 +28,13 @@ const TYPES = {
 /**
  * Streams the events of a watch. Each message waits until the one before it was taken by the connection: what
  * comes meanwhile waits in the node's history, where a client that is too slow is overrun. When the port closes
- * the stream ends at once, so that its client goes on elsewhere.
+ * the stream ends at once, so that its client goes on elsewhere. On a busy node what has come waits for the
+ * tenant's turn before it is made a message.
  */
 export async function* watch(
   node: StorageNode,
   readiness: Readiness,
+  fair: FairGate,
   request: WatchRequest,
   context: HandlerContext,
 ): AsyncGenerator<MessageInitShape<typeof WatchResponseSchema>> {
@@ -44,8 +47,12 @@ export async function* watch(
   const input = { ...bounds, token: resumeToken, progressMs: toCount(progressMs, "progress_ms") };
   const turn = context.values.get(turnKey);
   try {
+    await fair.run(tenantId, 1, () => {}, undefined);
+    signal.throwIfAborted();
     for await (const events of node.watch(tenantId, input, signal)) {
       const bytes = keysOnly ? 0 : events.reduce((sum, event) => sum + sizeOf(event), 0);
+      await fair.piece(tenantId, Math.min(PIECE, costOf(events.length, bytes)));
+      signal.throwIfAborted();
       // It is in memory already, so it does not have to be read again when it is its turn.
       if (turn !== undefined && !turn.take(bytes)) await turn.hold(bytes);
       yield { events: events.map((event) => fromEvent(event, !keysOnly)) };

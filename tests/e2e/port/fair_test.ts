@@ -6,21 +6,39 @@ import assert from "node:assert/strict";
 import { create, type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import { ErrorDetailSchema } from "../../../src/gen/pairdb/v1/common_pb.ts";
 import { KeyValueService } from "../../../src/gen/pairdb/v1/kv_pb.ts";
+import { StorageNodeService } from "../../../src/gen/pairdb/v1/storage_node_pb.ts";
 import { QUANTUM } from "../../../src/rpc/fair_gate.ts";
 import { type Clock, denoClock } from "../../../src/runtime/mod.ts";
 import { Http2Peer } from "../../support/http2_by_hand.ts";
 import { callJson, type TestPort, until, withPort } from "../../support/port.ts";
+import { transferOf } from "../../support/transfer.ts";
 import { bodyOf, callBy, type Outcome, type Way, waysOf } from "../../support/ways.ts";
 
-const { put, get, batchPut, batchGet, delete: remove, scan } = KeyValueService.method;
+const { put, get, explainGet, batchPut, batchGet, delete: remove, scan } = KeyValueService.method;
+const storage = StorageNodeService.method;
 const value = Uint8Array.of(7);
+const vectorClock = { entries: [{ coordinatorNodeId: "n0", logicalTimestamp: 1n }] };
+const copy = {
+  clock: { entries: [{ node: "n0", counter: 1 }], dots: [] },
+  dot: { node: "n0", counter: 1 },
+  value,
+  timestampMs: 7,
+  expiresAtMs: 0,
+};
 const CALLS: readonly (readonly [DescMethod, Record<string, unknown>])[] = [
   [put, { tenantId: "t", key: "k", value }],
   [batchPut, { tenantId: "t", items: [{ key: "k", value }] }],
   [get, { tenantId: "t", key: "k" }],
   [batchGet, { tenantId: "t", keys: ["k"] }],
   [remove, { tenantId: "t", key: "k" }],
+  [explainGet, { tenantId: "t", key: "k" }],
   [scan, { tenantId: "t" }],
+  [storage.write, { tenantId: "t", key: "k", value }],
+  [storage.read, { tenantId: "t", key: "k" }],
+  [storage.delete, { tenantId: "t", key: "k" }],
+  [storage.repair, { tenantId: "t", key: "k", value, vectorClock }],
+  [storage.replicateData, { tenantId: "t", ...transferOf([{ key: "k", version: copy }]) }],
+  [storage.streamKeys, { tenantId: "t" }],
 ];
 
 /** A clock whose turns a test ends. */
@@ -77,9 +95,13 @@ async function call(
   }
 }
 
+function nameOf({ name, parent }: DescMethod): string {
+  return parent === KeyValueService ? name : `${parent.name}.${name}`;
+}
+
 for (const each of CALLS) {
   const [method] = each;
-  Deno.test(`fair: ${method.name} waits for its tenant's turn on a busy node, every way [B2]`, async () => {
+  Deno.test(`fair: ${nameOf(method)} waits for its tenant's turn on a busy node, every way [B2]`, async () => {
     for (const way of waysOf(method)) {
       const turns = new TurnClock();
       await withPort(async (it) => {
@@ -98,7 +120,7 @@ for (const each of CALLS) {
     }
   });
 
-  Deno.test(`fair: ${method.name} that too many of its tenant's wait before is 2008, every way [B2]`, async () => {
+  Deno.test(`fair: ${nameOf(method)} that too many of its tenant's wait before is 2008, every way [B2]`, async () => {
     for (const way of waysOf(method)) {
       const turns = new TurnClock();
       await withPort(async (it) => {
@@ -115,6 +137,30 @@ for (const each of CALLS) {
     }
   });
 }
+
+Deno.test("fair: Watch waits for its tenant's turn to begin, and is refused where too many wait [B2]", async () => {
+  for (const tenantWaitingCalls of [1, 0]) {
+    const turns = new TurnClock();
+    await withPort(async (it) => {
+      await makeBusy(it, turns);
+      const abort = new AbortController();
+      const begins = fetch(`${it.port.url}/v1/tenants/t/watch`, { signal: abort.signal });
+      if (tenantWaitingCalls === 0) {
+        const answer = await begins;
+        assert.equal(answer.status, 429);
+        assert.match(await answer.text(), /tenant_queue/);
+        return;
+      }
+      while (await metric(it, "pairdb_fair_waiting") === 0);
+      turns.endLongTurn();
+      const answer = await begins;
+      assert.equal(answer.status, 200);
+      const { value: first } = await answer.body!.getReader().read();
+      assert.match(new TextDecoder().decode(first), /progress/i);
+      abort.abort();
+    }, { clock: turns.clock, limits: { tenantWaitingCalls } });
+  }
+});
 
 Deno.test("fair: a call whose client goes while it waits is never begun [B2]", async () => {
   const turns = new TurnClock();

@@ -225,6 +225,20 @@ Deno.test("FairGate: calls that wait are bounded for each tenant (2008), and fai
   assert.deepEqual([gate.waiting, loop.isIdle], [0, true]);
 });
 
+Deno.test("FairGate: a piece of a stream waits for its turn, and is not refused [B2]", async () => {
+  const { gate, loop } = busyGate();
+  assert.equal(gate.piece("a", QUANTUM), undefined);
+  const waiting = Array.from({ length: WAITING_MAX }, () => gate.later("a", 1, () => {}, alive));
+  let isDone = false;
+  const piece = gate.piece("a", QUANTUM)!.then(() => isDone = true);
+  assert.equal(gate.refused, 0);
+  loop.endTurn();
+  await Promise.all(waiting);
+  loop.endTurn();
+  await piece;
+  assert.ok(isDone);
+});
+
 Deno.test("costOf: a call for each key, and one for each 4 KiB", () => {
   assert.deepEqual([costOf(1, 0), costOf(1, 4095), costOf(1, 4096), costOf(3, 10_000)], [
     1,
