@@ -6,7 +6,7 @@ import type { EngineOptions } from "../engine/mod.ts";
 import type { HotKeyLimits, WatchLimits } from "../node/mod.ts";
 import type { PortLimits } from "../rpc/mod.ts";
 import type { Config } from "./config/mod.ts";
-import { parseDayHours } from "./units.ts";
+import { parseQuietHours } from "./units.ts";
 
 /**
  * What the engine is opened with.
@@ -60,7 +60,11 @@ export function engineOptions(config: Config, key?: Uint8Array): EngineOptions {
     memoryBudget: config.memory.budget,
     maxOpenFiles: storage.max_open_files,
     reserve: config.disk.reserve,
-    scrub: { intervalMs: scrub.interval, quietHours: parseDayHours(scrub.quiet_hours) },
+    scrub: { intervalMs: scrub.interval },
+    quiet: {
+      hours: parseQuietHours(config.background.quiet_hours),
+      transferShare: config.background.quiet_rate,
+    },
     guards: {
       throttle: compaction.throttle * 1_000_000,
       pendingSlowdown: compaction.pending_slowdown,

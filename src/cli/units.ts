@@ -49,18 +49,36 @@ export function parseSize(text: string | number): number | undefined {
   return parts === null ? undefined : whole(Number(parts[1]) * BYTES_PER[parts[2]]);
 }
 
+const WEEKDAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+const DAY = `(?:${WEEKDAYS.join("|")})`;
+const DAYS = `${DAY}(?:-${DAY})?(?:,${DAY}(?:-${DAY})?)*`;
+const TIME = "(?:[01]\\d|2[0-3]):[0-5]\\d";
+/** What {@link parseQuietHours} reads, or nothing. */
+export const QUIET_HOURS = new RegExp(`^(?:(?:(${DAYS}) )?(${TIME})-(${TIME}))?$`);
+
 /**
- * Hours of the day such as `22:00-06:30`, in ms since midnight.
+ * Hours of the day, and days of the week where they are not for all, such as `mon-fri 22:00-06:30`: in ms since
+ * midnight, and with 0 for Monday.
  * @returns undefined when there are none
  */
-export function parseDayHours(text: string): { fromMs: number; toMs: number } | undefined {
-  const found = /^(\d\d):(\d\d)-(\d\d):(\d\d)$/.exec(text);
-  if (found === null) return undefined;
-  const [fromHour, fromMinute, toHour, toMinute] = found.slice(1).map(Number);
-  return {
-    fromMs: (fromHour * 60 + fromMinute) * 60_000,
-    toMs: (toHour * 60 + toMinute) * 60_000,
-  };
+export function parseQuietHours(
+  text: string,
+): { fromMs: number; toMs: number; days?: readonly number[] } | undefined {
+  const [, days, from, to] = QUIET_HOURS.exec(text) ?? [];
+  if (from === undefined) return undefined;
+  const hours = { fromMs: parseTime(from), toMs: parseTime(to) };
+  return days === undefined ? hours : { ...hours, days: days.split(",").flatMap(parseDays) };
+}
+
+function parseTime(text: string): number {
+  const [hours, minutes] = text.split(":").map(Number);
+  return (hours * 60 + minutes) * 60_000;
+}
+
+/** A day, or one to another, which may be over the end of the week. */
+function parseDays(text: string): number[] {
+  const [from, to = from] = text.split("-").map((day) => WEEKDAYS.indexOf(day));
+  return Array.from({ length: (to - from + 7) % 7 + 1 }, (_, i) => (from + i) % 7);
 }
 
 /** The duration with the largest unit that divides it. */

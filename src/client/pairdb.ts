@@ -566,8 +566,12 @@ export class AdminCalls {
   listJobs(options: CallOptions & { ended?: boolean } = {}): Promise<NodeJobs> {
     const { ended = false, ...rest } = options;
     return this.#calls.read(rest, async (call) => {
-      const { jobs, scrub } = await this.#service.listJobs({ ended }, call);
-      return { jobs: jobs.map(fromJob), scrub: fromScrub(scrub) };
+      const { jobs, scrub, quietUntil } = await this.#service.listJobs({ ended }, call);
+      return {
+        jobs: jobs.map(fromJob),
+        scrub: fromScrub(scrub),
+        quietUntilMs: fromInt64(quietUntil) || undefined,
+      };
     });
   }
 }

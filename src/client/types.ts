@@ -534,6 +534,8 @@ export interface NodeJobs {
   readonly jobs: readonly Job[];
   /** How far its scrub is. */
   readonly scrub: Scrub;
+  /** When the quiet hours that it is are over, ms since 1970; undefined: it is none. In them work that can wait rests. */
+  readonly quietUntilMs: number | undefined;
 }
 
 /** What a node is and holds. */

@@ -525,6 +525,8 @@ export interface Engine {
   jobs(options?: { ended?: boolean }): readonly JobInfo[];
   /** How far the scrub is, and what it has found. */
   scrub(): ScrubStatus;
+  /** When the quiet hours that it is are over, wall ms since 1970; undefined: it is none. */
+  quietUntilMs(): number | undefined;
   /**
    * Begins background work of the floors above; end it.
    * @param bytes  that it has to go through, estimated; absent: nobody knows

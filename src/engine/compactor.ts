@@ -39,6 +39,7 @@ import {
   type MaintenanceEvents,
   type MaintenanceParts,
 } from "./maintenance_parts.ts";
+import { quietUntilMs } from "./quiet_hours.ts";
 import type { Retries } from "./retries.ts";
 import { tableTimes } from "./table_jobs.ts";
 import type { RunningCompaction, TreeState } from "./tree.ts";
@@ -253,12 +254,16 @@ export class Compactor {
   }
 
   #pickState(tree: TreeState): PickState {
-    const { runtime, snapshots } = this.#parts;
+    const { runtime, snapshots, options } = this.#parts;
+    const nowMs = runtime.clock.wallMs();
+    const isQuiet = quietUntilMs(options.quiet.hours, nowMs) !== undefined;
     return {
       lastKeys: tree.lastCompacted,
-      nowMs: runtime.clock.wallMs(),
+      nowMs,
       purgeBeforeMs: this.#parts.purgeBeforeMs(),
       oldestSnapshot: snapshots()[0] ?? Infinity,
+      // A disk that fills up needs the room.
+      defersDead: isQuiet && !this.#room().isTight,
     };
   }
 

@@ -64,6 +64,7 @@ import { DEFAULT_ENGINE_OPTIONS, type EngineOptions, withinBudget } from "./opti
 import { PurgeClock } from "./purge_clock.ts";
 import { Reads } from "./reads.ts";
 import { recover } from "./recovery.ts";
+import { quietUntilMs } from "./quiet_hours.ts";
 import { Removals } from "./removals.ts";
 import { Reserve } from "./reserve.ts";
 import { LiveCursor, liveRange } from "./scan.ts";
@@ -291,6 +292,7 @@ class LsmEngine implements Engine {
       runtime: this.#runtime,
       files,
       options: this.#options.scrub,
+      quietHours: this.#options.quiet.hours,
       key,
       manifest: this.#manifest,
       trees: this.#trees,
@@ -915,6 +917,10 @@ class LsmEngine implements Engine {
 
   scrub(): ScrubStatus {
     return this.#scrubber.status();
+  }
+
+  quietUntilMs(): number | undefined {
+    return quietUntilMs(this.#options.quiet.hours, this.#runtime.clock.wallMs());
   }
 
   activity(kind: "transfer", tree: Tree, bytes?: number): Activity {

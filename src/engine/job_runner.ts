@@ -17,6 +17,8 @@ import type { TableJob, TableJobResult } from "./compaction/mod.ts";
 import { rowOf } from "./disk_failure.ts";
 import { tablePath } from "./files.ts";
 import { JobMonitor } from "./job_monitor.ts";
+import type { EngineOptions } from "./options.ts";
+import { type QuietHours, quietUntilMs, restMs } from "./quiet_hours.ts";
 import type { Throttle } from "./throttle.ts";
 
 /** Jobs that are over and can still be seen. */
@@ -25,6 +27,7 @@ const ENDED_KEPT = 32;
 /** What jobs are run with; see `MaintenanceParts`. */
 export interface JobParts {
   readonly runtime: Runtime;
+  readonly options: Pick<EngineOptions, "quiet">;
   readonly noted: (error: unknown) => unknown;
   readonly relieveDescriptors: () => void;
   readonly remove: (path: string) => void;
@@ -68,6 +71,8 @@ export class Job implements Activity {
   #begun = false;
   #over = false;
   #pays = false;
+  /** When it last went on, monotonic ms. */
+  #sinceMs: number;
   #monitor: JobMonitor | undefined;
 
   /**
@@ -90,6 +95,7 @@ export class Job implements Activity {
     this.#givenUp = givenUp;
     this.#ended = ended;
     this.#startedAtMs = parts.runtime.clock.wallMs();
+    this.#sinceMs = parts.runtime.clock.monotonicMs();
   }
 
   /** Bytes that it has gone through. */
@@ -156,7 +162,20 @@ export class Job implements Activity {
       this.#pays = true;
       this.#throttle.jobStarted();
     }
-    return this.#throttle.draw(bytes);
+    const drawn = this.#throttle.draw(bytes);
+    const { hours } = this.#parts.options.quiet;
+    return hours === undefined ? drawn : this.#makeWay(hours, drawn);
+  }
+
+  /** In quiet hours it works for a share of its time. */
+  async #makeWay(hours: QuietHours, drawn: Promise<void> | undefined): Promise<void> {
+    const { clock } = this.#parts.runtime;
+    await drawn;
+    if (quietUntilMs(hours, clock.wallMs()) !== undefined) {
+      const workedMs = clock.monotonicMs() - this.#sinceMs;
+      await clock.sleep(restMs(workedMs, this.#parts.options.quiet.transferShare), this.#givenUp);
+    }
+    this.#sinceMs = clock.monotonicMs();
   }
 
   end(error?: unknown): void {

@@ -56,13 +56,7 @@ export {
   type GuardOptions,
 } from "./options.ts";
 export type { SharedMemtable } from "./memtable/mod.ts";
-export type {
-  QuietHours,
-  ScrubJob,
-  ScrubOptions,
-  ScrubPosition,
-  ScrubTarget,
-} from "./scrub/mod.ts";
+export type { ScrubJob, ScrubOptions, ScrubPosition, ScrubTarget } from "./scrub/mod.ts";
 export { type ReadLayer, type ReadStep, ReadSteps } from "./read_steps.ts";
 export type { RowCacheWeights } from "./row_cache/mod.ts";
 export type {
@@ -74,3 +68,4 @@ export type {
   TableProperties,
 } from "./sstable/mod.ts";
 export type { ArchiveOptions, LogOptions, SyncMode } from "./wal/mod.ts";
+export { type QuietHours, type QuietOptions, quietUntilMs } from "./quiet_hours.ts";

@@ -3,6 +3,7 @@
  * database and the tests all start from {@link DEFAULT_ENGINE_OPTIONS}.
  * @module
  */
+import type { QuietOptions } from "./quiet_hours.ts";
 import { DEFAULT_WEIGHTS, type RowCacheWeights } from "./row_cache/mod.ts";
 import type { ScrubOptions } from "./scrub/mod.ts";
 import type { LevelTableOptions } from "./sstable/mod.ts";
@@ -82,6 +83,8 @@ export interface EngineOptions {
   readonly encryption?: { readonly key: Uint8Array } | undefined;
   readonly guards: GuardOptions;
   readonly scrub: ScrubOptions;
+  /** When work in the background that can wait makes way. */
+  readonly quiet: QuietOptions;
   /**
    * Memory of memtables, block cache and row cache together; 0: what they may have each, in sum, and two
    * memtables. Less than that makes each of them smaller in proportion.
@@ -137,7 +140,8 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   memoryBudget: 0,
   maxOpenFiles: 1000,
   reserve: 0,
-  scrub: { intervalMs: 168 * 3_600_000, quietHours: undefined },
+  scrub: { intervalMs: 168 * 3_600_000 },
+  quiet: { hours: undefined, transferShare: 0.25 },
   guards: { throttle: 0, pendingSlowdown: 64 * 2 ** 30, pendingStop: 256 * 2 ** 30 },
 };
 

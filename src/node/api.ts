@@ -501,6 +501,8 @@ export interface DamagedTable {
 export interface NodeJobs {
   /** Those that are not over, then those that are, the newest first. */
   readonly jobs: readonly NodeJob[];
+  /** When the quiet hours that it is are over, wall ms since 1970; undefined: it is none. */
+  readonly quietUntilMs: number | undefined;
   readonly scrub: Omit<ScrubStatus, "damaged"> & { readonly damaged: readonly DamagedTable[] };
 }
 

@@ -8,7 +8,7 @@ import type { NodeJob, NodeJobs } from "./api.ts";
 
 /** All jobs. @param nowMs  wall time */
 export function listJobs(
-  engine: Pick<Engine, "trees" | "jobs" | "scrub">,
+  engine: Pick<Engine, "trees" | "jobs" | "scrub" | "quietUntilMs">,
   nowMs: number,
   ended: boolean,
 ): NodeJobs {
@@ -17,6 +17,7 @@ export function listJobs(
   const { damaged, ...scrub } = engine.scrub();
   return {
     jobs: jobs.map((job) => describe(job, names, nowMs)),
+    quietUntilMs: engine.quietUntilMs(),
     scrub: {
       ...scrub,
       damaged: damaged.map(({ tree, ...table }) => ({ ...table, tenant: names.get(tree) ?? "" })),

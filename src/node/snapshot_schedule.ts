@@ -4,10 +4,11 @@
  *     auto-20270102T030405Z      named by the second at which it was asked for, UTC
  *
  * The next one is due an interval after the newest there is, so that a restart neither skips one nor makes
- * one too many. One that fails, or meets another that is being made, is tried again a minute later. Only
+ * one too many. One that is due in quiet hours waits until they are over. One that fails, or meets another that is being made, is tried again a minute later. Only
  * snapshots with such names are deleted, and only once a newer one is there: what people have made is theirs.
  * @module
  */
+import { type QuietHours, quietUntilMs } from "../engine/mod.ts";
 import type { Cancel, Clock, Log } from "../runtime/mod.ts";
 import type { SnapshotInfo, StorageNode } from "./api.ts";
 
@@ -17,10 +18,13 @@ export interface SnapshotSchedule {
   readonly intervalMs: number;
   /** How many stay; at least 1. */
   readonly keep: number;
+  /** When none is begun. */
+  readonly quietHours?: QuietHours | undefined;
 }
 
 /** The pause after one that failed, in ms; no longer than the interval. */
 const RETRY_MS = 60_000;
+const LOOK_MS = 3_600_000;
 const NAME = /^auto-\d{8}T\d{6}Z$/;
 
 type Snapshots = Pick<StorageNode, "createSnapshot" | "listSnapshots" | "deleteSnapshot">;
@@ -75,10 +79,17 @@ export class ScheduledSnapshots {
     const dueMs = this.#clock.monotonicMs() + delayMs;
     this.#cancel = this.#clock.after(delayMs, () => {
       // A timer that was asked for more than it can wait fires early.
-      const leftMs = dueMs - this.#clock.monotonicMs();
+      const leftMs = Math.max(dueMs - this.#clock.monotonicMs(), this.#quietMs());
       if (leftMs > 0) this.#wait(leftMs);
       else this.#making = this.#make();
     });
+  }
+
+  /** How long quiet hours go on, in ms; looked at again after an hour, since clocks are set. */
+  #quietMs(): number {
+    const nowMs = this.#clock.wallMs();
+    const untilMs = quietUntilMs(this.#schedule.quietHours, nowMs) ?? nowMs;
+    return Math.min(LOOK_MS, untilMs - nowMs);
   }
 
   async #make(): Promise<void> {

@@ -103,6 +103,7 @@ Deno.test("a flipped byte of a table of a running node is found by the scrub, an
     const told = JSON.parse(jobs.out);
     assert.deepEqual(told.scrub.damaged.map(({ file }: { file: string }) => file), [table]);
     assert.equal(told.scrub.interval_ms, 4000);
+    assert.equal(told.quiet_until_ms, null);
 
     // Put right, from a copy.
     assert.equal(await server.stop(), 0);
@@ -118,6 +119,20 @@ Deno.test("a flipped byte of a table of a running node is found by the scrub, an
       jobsNow,
       (jobs) => jobs.some(({ kind, state }) => kind === "scrub" && state === "completed"),
     );
+    assert.equal(await server.stop(), 0);
+  });
+});
+
+Deno.test("jobs: a node in its quiet hours says until when they are [B6]", async () => {
+  await withDirectory(async (data) => {
+    // From an hour ago to in two hours: now, whenever this runs.
+    const time = (hours: number) => new Date(Date.now() + hours * 3_600_000);
+    const until = time(2);
+    const text = `${time(-1).toISOString().slice(11, 16)}-${until.toISOString().slice(11, 16)}`;
+    const args = ["--set", `background.quiet_hours=${text}`];
+    const server = await Server.start({ data, args });
+    const jobs = await runProgram("jobs", "--output", "json", "--server", server.url);
+    assert.equal(JSON.parse(jobs.out).quiet_until_ms, until.setUTCSeconds(0, 0));
     assert.equal(await server.stop(), 0);
   });
 });

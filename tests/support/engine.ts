@@ -55,7 +55,8 @@ const OPERATORS: readonly MergeOperator[] = [appendOperator, mortalOperator, rec
 export const SMALL: EngineOptions = {
   ...DEFAULT_ENGINE_OPTIONS,
   // Its tests say when.
-  scrub: { intervalMs: 0, quietHours: undefined },
+  scrub: { intervalMs: 0 },
+  quiet: { hours: undefined, transferShare: 1 },
   memtableSize: 2048,
   table: { ...DEFAULT_ENGINE_OPTIONS.table, blockSize: 256, falsePositives: 0.05 },
   blockCacheSize: 4096,

@@ -393,6 +393,7 @@ export class FakeNode implements StorageNode {
         etaMs: 4000,
         error: undefined,
       }],
+      quietUntilMs: 1_767_229_200_000,
       scrub: {
         intervalMs: 604_800_000,
         running: true,

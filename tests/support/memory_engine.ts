@@ -439,6 +439,10 @@ export class MemoryEngine implements Engine {
   /** What its scrub has found. */
   damaged: ScrubDamage[] = [];
 
+  quietUntilMs(): number | undefined {
+    return undefined;
+  }
+
   scrub(): ScrubStatus {
     return {
       intervalMs: 0,

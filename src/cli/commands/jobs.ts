@@ -15,14 +15,16 @@ export interface JobsFlags {
 
 /** Prints a node's jobs. */
 export async function listJobs(shell: Shell, { ended = false }: JobsFlags): Promise<number> {
-  const { jobs, scrub } = await (await connect(shell)).admin.listJobs({ ended });
+  const { jobs, scrub, quietUntilMs } = await (await connect(shell)).admin.listJobs({ ended });
   const headings = ["id", "job", "tenant", "state", "levels", "done", "rate", "left", "error"];
   const forPeople = shell.process.isTerminal("stdout");
   const lines = shell.output === "json" ? [] : table(shell.process, headings, jobs.map(row));
   // Other programs read rows, and nothing else.
-  print(shell, [...(jobs.length > 0 ? lines : []), ...(forPeople ? told(scrub) : [])], {
+  const more = forPeople ? [...told(scrub), ...toldQuiet(quietUntilMs)] : [];
+  print(shell, [...(jobs.length > 0 ? lines : []), ...more], {
     jobs: jobs.map(jobFields),
     scrub: scrubFields(scrub),
+    quiet_until_ms: quietUntilMs ?? null,
   });
   return 0;
 }
@@ -63,6 +65,11 @@ function told(scrub: Scrub): string[] {
     `DAMAGED  ${oneLine(file)} (${oneLine(tenant)}): ${oneLine(problem)}`
   );
   return [`scrub: ${state}`, ...damaged];
+}
+
+function toldQuiet(untilMs: number | undefined): string[] {
+  if (untilMs === undefined) return [];
+  return [`quiet hours until ${time(untilMs)}: what can wait rests`];
 }
 
 function time(ms: number): string {

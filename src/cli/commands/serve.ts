@@ -28,6 +28,7 @@ import { absolute } from "../paths.ts";
 import { engineOptions, hotKeyLimits, portLimits, watchLimits } from "../parts.ts";
 import { openSecurity, openTls, type Security, watchTls } from "../security.ts";
 import type { Shell } from "../shell.ts";
+import { parseQuietHours } from "../units.ts";
 import { VERSION } from "../version.ts";
 import { type ConfigFlags, settingsOf } from "./config.ts";
 
@@ -108,6 +109,7 @@ async function runNode(
     const snapshots = new ScheduledSnapshots(node, runtime, {
       intervalMs: config.snapshot.interval,
       keep: config.snapshot.keep,
+      quietHours: parseQuietHours(config.background.quiet_hours),
     });
     try {
       watchTls(process, config, reloader, (credentials) => port.renewTls(credentials));

@@ -9,6 +9,7 @@
 import { z } from "zod";
 import { isLoopback } from "../../web/mod.ts";
 import { NODE_NAME } from "../node_name.ts";
+import { QUIET_HOURS } from "../units.ts";
 import {
   choice,
   choiceList,
@@ -474,13 +475,22 @@ const scrub = z.strictObject({
     "Time within which every table and log segment is read and verified. It reads all data once in three quarters of this, spread over a quarter. 0ms: never.",
     { default: "168h", min: "0ms", max: "8760h" },
   ),
+});
+
+/** Work in the background as a whole. */
+const background = z.strictObject({
   quiet_hours: text(
-    "Hours of the day, in UTC, in which it rests, such as 08:00-18:00; empty: none. Where it is late for them it hurries after them.",
+    "Hours of the day, in UTC, on all days or on some, in which what can wait makes way: the scrub, snapshots by the schedule, and compactions that only drop what is dead rest, transfers to other nodes are slow. Empty: none.",
     {
       default: "",
-      pattern: /^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$/,
-      expects: "two times of the day with a hyphen, such as 22:00-06:30, or empty",
+      pattern: QUIET_HOURS,
+      expects:
+        "two times of the day with a hyphen, after days of the week where it is not for all, such as 22:00-06:30 or mon-fri,sun 08:00-18:00, or empty",
     },
+  ),
+  quiet_rate: number(
+    "The share of its usual rate that a transfer to another node has in quiet hours.",
+    { default: 0.25, min: 0.01, max: 1 },
   ),
 });
 
@@ -575,6 +585,7 @@ export const SECTIONS = {
   compaction: { title: "Merging tables in the background", schema: compaction },
   snapshot: { title: "Snapshots by a schedule", schema: snapshot },
   scrub: { title: "Verifying what is on disk in the background", schema: scrub },
+  background: { title: "Work in the background as a whole", schema: background },
   tenant: { title: "Tenants", schema: tenant },
   hot_keys: { title: "Keys that everybody wants", schema: hotKeys },
   watch: { title: "Watching keys", schema: watch },
@@ -601,6 +612,7 @@ export const configSchema = z.strictObject({
   compaction: compaction.prefault({}),
   snapshot: snapshot.prefault({}),
   scrub: scrub.prefault({}),
+  background: background.prefault({}),
   tenant: tenant.prefault({}),
   hot_keys: hotKeys.prefault({}),
   watch: watch.prefault({}),

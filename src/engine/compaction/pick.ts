@@ -23,7 +23,9 @@ export function pickCompaction(
   options: CompactionOptions,
   busy: Busy = IDLE,
 ): CompactionPlan | undefined {
-  return pickShape(levels, state, options, busy) ?? pickDead(levels, state, options, busy);
+  const shape = pickShape(levels, state, options, busy);
+  if (shape !== undefined || state.defersDead) return shape;
+  return pickDead(levels, state, options, busy);
 }
 
 function pickShape(

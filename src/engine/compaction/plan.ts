@@ -79,6 +79,8 @@ export interface PickState {
   readonly purgeBeforeMs: number;
   /** The lowest pinned sequence; Infinity when there is none. */
   readonly oldestSnapshot: number;
+  /** What is only to be dropped can wait. */
+  readonly defersDead?: boolean;
 }
 
 /** A state of nothing: no history, no dead, no snapshots. */

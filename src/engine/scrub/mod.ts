@@ -3,7 +3,6 @@
  * one in a worker, `state.ts` keeps how far it is.
  * @module
  */
-export type { QuietHours } from "./pace.ts";
 export { Scrubber, type ScrubOptions, type ScrubParts } from "./scrubber.ts";
 export { loadScrub, SCRUB_FORMAT } from "./state.ts";
 export { runScrubJob, type ScrubJob, type ScrubPosition, type ScrubTarget } from "./verify.ts";

@@ -1,5 +1,5 @@
 /**
- * When a scrub goes on: rounds, pace and quiet hours, as values.
+ * When a scrub goes on: rounds and pace, as values.
  *
  *     interval    |<-------------------- 7 d -------------------->|
  *     rounds      |== round ==|                       |== round ==|
@@ -10,6 +10,7 @@
  * and so does it from the moment that a file was made, a round beginning just then without it.
  * @module
  */
+import { awakeShare, type QuietHours } from "../quiet_hours.ts";
 
 /** The share of the interval from the beginning of one round to that of the next. */
 const PERIOD_SHARE = 3 / 4;
@@ -19,14 +20,6 @@ const ROUND_SHARE = 1 / 4;
 const HURRY_SHARE = 1 / 10;
 /** It reads at least so many bytes a second: a small store is done in a moment. */
 const RATE_MIN = 1 << 20;
-const DAY_MS = 86_400_000;
-
-/** Hours of the day, in ms since midnight, UTC. */
-export interface QuietHours {
-  readonly fromMs: number;
-  /** Before `fromMs` when they go on past midnight. */
-  readonly toMs: number;
-}
 
 /** When the next round is due, ms since 1970. A clock that was set back makes it due now. */
 export function nextRoundMs(startedAtMs: number, intervalMs: number, nowMs: number): number {
@@ -37,14 +30,6 @@ export function nextRoundMs(startedAtMs: number, intervalMs: number, nowMs: numb
 /** When a round has to be over. */
 export function deadlineMs(startedAtMs: number, intervalMs: number): number {
   return startedAtMs + intervalMs * ROUND_SHARE;
-}
-
-/** Whether it is quiet hours. */
-export function isQuiet(quiet: QuietHours | undefined, nowMs: number): boolean {
-  if (quiet === undefined) return false;
-  const { fromMs, toMs } = quiet;
-  const at = nowMs % DAY_MS;
-  return fromMs <= toMs ? at >= fromMs && at < toMs : at >= fromMs || at < toMs;
 }
 
 /** What a part of a round has done, and what is left. */
@@ -69,11 +54,4 @@ export function pauseMs(
   const within = Math.min(roundMs, Math.max(leftMs, roundMs * HURRY_SHARE));
   const msPerByte = within * awakeShare(quiet) / Math.max(1, left + bytes);
   return Math.max(0, bytes * Math.min(msPerByte, 1000 / RATE_MIN) - spentMs);
-}
-
-/** The share of a day that is not quiet. */
-function awakeShare(quiet: QuietHours | undefined): number {
-  if (quiet === undefined) return 1;
-  const ms = (quiet.toMs - quiet.fromMs + DAY_MS) % DAY_MS;
-  return 1 - ms / DAY_MS;
 }

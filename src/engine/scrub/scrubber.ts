@@ -23,9 +23,10 @@ import { type Files, parseArchivedName } from "../files.ts";
 import { type Job, type Jobs, planOf, reason, restoreError } from "../job_runner.ts";
 import type { Manifest } from "../manifest/mod.ts";
 import { isDamage } from "../maintenance_parts.ts";
+import { type QuietHours, quietUntilMs } from "../quiet_hours.ts";
 import type { TreeState } from "../tree.ts";
 import { type Log, predecessorOf } from "../wal/mod.ts";
-import { deadlineMs, isQuiet, nextRoundMs, pauseMs, type QuietHours } from "./pace.ts";
+import { deadlineMs, nextRoundMs, pauseMs } from "./pace.ts";
 import { loadScrub, NEVER, saveScrub, type ScrubState } from "./state.ts";
 import { beginningOf, type ScrubJob, type ScrubPosition, type ScrubTarget } from "./verify.ts";
 
@@ -48,8 +49,6 @@ const ATTEMPTS = 3;
 export interface ScrubOptions {
   /** Every file is verified within this time; 0: none is. */
   readonly intervalMs: number;
-  /** When it rests. */
-  readonly quietHours: QuietHours | undefined;
 }
 
 /** What a scrubber is made with. */
@@ -57,6 +56,8 @@ export interface ScrubParts {
   readonly runtime: Runtime;
   readonly files: Files;
   readonly options: ScrubOptions;
+  /** When it rests. */
+  readonly quietHours: QuietHours | undefined;
   readonly key: Uint8Array | undefined;
   readonly manifest: Manifest;
   readonly trees: ReadonlyMap<number, TreeState>;
@@ -185,14 +186,16 @@ export class Scrubber {
 
   /** Does one part, or waits for the next. */
   async #step(): Promise<void> {
-    const { runtime, options } = this.#parts;
+    const { runtime, options, quietHours } = this.#parts;
     const nowMs = runtime.clock.wallMs();
     if (this.#end === 0) {
       const waitMs = nextRoundMs(this.#startedAtMs, options.intervalMs, nowMs) - nowMs;
       if (waitMs > 0) return await this.#sleep(waitMs);
       this.#begin(nowMs);
     }
-    this.#holds = isQuiet(options.quietHours, nowMs) ? "quiet hours" : this.#parts.holds();
+    this.#holds = quietUntilMs(quietHours, nowMs) === undefined
+      ? this.#parts.holds()
+      : "quiet hours";
     if (this.#holds !== undefined) return await this.#sleep(HOLD_MS);
     const { throttle } = this.#parts.jobs;
     const leftMs = deadlineMs(this.#startedAtMs, options.intervalMs) - nowMs;
@@ -207,7 +210,7 @@ export class Scrubber {
     this.#job.bytes = this.#job.bytesDone + left;
     const spentMs = runtime.clock.monotonicMs() - startedMs;
     await this.#sleep(
-      pauseMs({ bytes, spentMs, left, leftMs }, options.intervalMs, options.quietHours),
+      pauseMs({ bytes, spentMs, left, leftMs }, options.intervalMs, quietHours),
     );
   }
 

@@ -91,8 +91,12 @@ export function adminService(
     },
 
     listJobs({ ended }) {
-      const { jobs, scrub } = node.listJobs({ ended });
-      return { jobs: jobs.map(toJob), scrub: toScrub(scrub) };
+      const { jobs, scrub, quietUntilMs = 0 } = node.listJobs({ ended });
+      return {
+        jobs: jobs.map(toJob),
+        scrub: toScrub(scrub),
+        quietUntil: BigInt(Math.ceil(quietUntilMs)),
+      };
     },
 
     listHotKeys({ tenantId, limit }) {

@@ -3,8 +3,8 @@ import fc from "fast-check";
 import {
   formatDuration,
   formatSize,
-  parseDayHours,
   parseDuration,
+  parseQuietHours,
   parseSize,
   roughDuration,
   roughSize,
@@ -73,8 +73,16 @@ Deno.test("rough figures are short", () => {
   assert.equal(roughDuration(90_061_000), "1d 1h");
 });
 
-Deno.test("parseDayHours() reads hours of the day, also past midnight; nothing else", () => {
-  assert.deepEqual(parseDayHours("08:00-18:30"), { fromMs: 28_800_000, toMs: 66_600_000 });
-  assert.deepEqual(parseDayHours("22:00-06:00"), { fromMs: 79_200_000, toMs: 21_600_000 });
-  assert.equal(parseDayHours(""), undefined);
+Deno.test("parseQuietHours() reads hours of the day, also past midnight, and days; nothing else", () => {
+  assert.deepEqual(parseQuietHours("08:00-18:30"), { fromMs: 28_800_000, toMs: 66_600_000 });
+  assert.deepEqual(parseQuietHours("22:00-06:00"), { fromMs: 79_200_000, toMs: 21_600_000 });
+  const days = (text: string) => parseQuietHours(`${text} 08:00-18:00`)?.days;
+  assert.deepEqual(days("mon-fri"), [0, 1, 2, 3, 4]);
+  assert.deepEqual(days("sat-mon,wed"), [5, 6, 0, 2]);
+  assert.deepEqual(days("sun"), [6]);
+  for (
+    const bad of ["", "mon", "8-18", "24:00-01:00", "08:00-18:00 mon", "mon - fri 08:00-18:00"]
+  ) {
+    assert.equal(parseQuietHours(bad), undefined, bad);
+  }
 });

@@ -100,7 +100,7 @@ for (const flushMs of [0, 10_000]) {
 for (const type of ["files", "scrub", "compact"] as const) {
   Deno.test(`a stop waits for no ${type} job beyond the limit [W3]`, async () => {
     const world = slowWorld(type, FOR_EVER_MS);
-    const scrub = { intervalMs: type === "scrub" ? 1000 : 0, quietHours: undefined };
+    const scrub = { intervalMs: type === "scrub" ? 1000 : 0 };
     const engine = await world.clock.runUntil(openTestEngine(world, { ...OPTIONS, scrub }));
     await write(world, engine);
     await world.clock.runUntil(engine.flush());

@@ -86,7 +86,7 @@ Deno.test("explain: on the real engine a read is told from memtable to table to 
   const world = engineWorld();
   const engine = await openTestEngine(world, {
     ...DEFAULT_ENGINE_OPTIONS,
-    scrub: { intervalMs: 0, quietHours: undefined },
+    scrub: { intervalMs: 0 },
   });
   const node = openStorageNode({
     engine,

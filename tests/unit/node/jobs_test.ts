@@ -42,12 +42,14 @@ function of(
     trees: () => [{ id: 3, name: "shop" } as Tree],
     jobs: ({ ended = false } = {}) => ended ? over : active,
     scrub: () => SCRUB,
+    quietUntilMs: () => 13_000,
   };
   return listJobs(engine, nowMs, ended);
 }
 
 Deno.test("listJobs() tells tenant, rate and the time that is left [E47]", () => {
   const [job] = of([JOB]).jobs;
+  assert.equal(of([JOB]).quietUntilMs, 13_000);
   assert.deepEqual([job.tenant, job.rate, job.etaMs], ["shop", 500, 6000]);
   const whole = of([{ ...JOB, tree: undefined }]).jobs[0];
   assert.equal(whole.tenant, undefined);

@@ -73,6 +73,30 @@ Deno.test("a schedule makes a snapshot each interval over restarts, keeps the ne
   await node.close();
 });
 
+Deno.test("a scheduled snapshot that is due in quiet hours is made after them [B6]", async () => {
+  const world = engineWorld({ startWallMs: Date.UTC(2026, 4, 4, 7, 59) });
+  const node = await open(world);
+  const quietHours = { fromMs: 8 * HOUR, toMs: 11 * HOUR };
+  const schedule = new ScheduledSnapshots(node, world, { intervalMs: HOUR, keep: 7, quietHours });
+  await node.put("t", { key: "k", value: bytes("1") });
+  schedule.start();
+  await world.clock.advance(1000);
+  assert.equal(node.listSnapshots().length, 1);
+  // Made by hand they do not wait.
+  await world.clock.advance(2 * HOUR);
+  await world.clock.runUntil(node.createSnapshot("by-hand"));
+  assert.equal(node.listSnapshots().length, 2);
+  await world.clock.advance(HOUR + 2 * 60_000);
+  const made = node.listSnapshots().at(-1)!;
+  assert.equal(node.listSnapshots().length, 3);
+  assert.ok(
+    node.listSnapshots().some(({ createdAtMs }) => createdAtMs >= Date.UTC(2026, 4, 4, 11)),
+  );
+  assert.ok(made.name.length > 0);
+  await schedule.stop();
+  await node.close();
+});
+
 Deno.test("a scheduled snapshot that fails is told of and tried again, and deletes none", async () => {
   const world = engineWorld();
   const node = await open(world);

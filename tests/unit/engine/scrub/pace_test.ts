@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { deadlineMs, isQuiet, nextRoundMs, pauseMs } from "../../../../src/engine/scrub/pace.ts";
+import { deadlineMs, nextRoundMs, pauseMs } from "../../../../src/engine/scrub/pace.ts";
 
 const HOUR = 3_600_000;
 
@@ -44,24 +44,4 @@ Deno.test("pauseMs(): parts are spread over what is left of the round, and a lat
 Deno.test("pauseMs(): a small store is done in a moment", () => {
   const part = { bytes: 4096, spentMs: 0, left: 4096, leftMs: 100 * HOUR };
   assert.equal(pauseMs(part, 400 * HOUR, undefined), 4096 / 2 ** 20 * 1000);
-});
-
-Deno.test("isQuiet(): hours of the day in UTC, also past midnight", () => {
-  const at = (hour: number) => Date.UTC(2026, 4, 3, hour);
-  const day = { fromMs: 8 * HOUR, toMs: 18 * HOUR };
-  assert.deepEqual([7, 8, 17, 18].map((hour) => isQuiet(day, at(hour))), [
-    false,
-    true,
-    true,
-    false,
-  ]);
-  const night = { fromMs: 22 * HOUR, toMs: 6 * HOUR };
-  assert.deepEqual([21, 22, 0, 5, 6].map((hour) => isQuiet(night, at(hour))), [
-    false,
-    true,
-    true,
-    true,
-    false,
-  ]);
-  assert.equal(isQuiet(undefined, at(0)), false);
 });

@@ -26,7 +26,7 @@ const FILES = new Files("/data");
 const INTERVAL_MS = 400_000;
 const OPTIONS: EngineOptions = {
   ...SMALL,
-  scrub: { intervalMs: INTERVAL_MS, quietHours: undefined },
+  scrub: { intervalMs: INTERVAL_MS },
 };
 /** Longer than what a start waits and the round of a small store takes. */
 const ROUND_MS = 40_000;
@@ -70,7 +70,7 @@ async function fill(world: SimRuntime, engine: Engine, tree: Tree, from: number,
 async function store(world: SimRuntime): Promise<Map<string, string>> {
   const options = {
     ...OPTIONS,
-    scrub: { intervalMs: 0, quietHours: undefined },
+    scrub: { intervalMs: 0 },
     log: { ...SMALL.log, archive: true, segmentSize: 1000 },
   };
   const engine = await open(world, options);
@@ -300,7 +300,7 @@ Deno.test("an archived segment that is damaged is kept aside, also by its last b
 
 Deno.test("under writes, compactions, drops and restarts nothing is reported that is well [B6]", async () => {
   const world = engineWorld({ delays: true, seed: 21 });
-  const options = { ...withArchive, scrub: { intervalMs: 2000, quietHours: undefined } };
+  const options = { ...withArchive, scrub: { intervalMs: 2000 } };
   const random = new SimRandom(5);
   let engine = await open(world, options);
   let files = 0;
@@ -374,7 +374,7 @@ Deno.test("it rests in quiet hours, says so, and goes on after them [B6]", async
   await store(world);
   const options = {
     ...OPTIONS,
-    scrub: { intervalMs: INTERVAL_MS, quietHours: { fromMs: 8 * 3_600_000, toMs: 9 * 3_600_000 } },
+    quiet: { hours: { fromMs: 8 * 3_600_000, toMs: 9 * 3_600_000 }, transferShare: 1 },
   };
   await world.clock.advance(Date.UTC(2026, 4, 3, 8) - world.clock.wallMs());
   const engine = await open(world, options);
@@ -424,7 +424,7 @@ Deno.test("a SCRUB that is damaged is a round that begins anew; an interval of 0
   await world.clock.advance(ROUND_MS);
   assert.equal(engine.stats().scrubRounds, 1);
   await world.clock.runUntil(engine.close());
-  engine = await open(world, { ...OPTIONS, scrub: { intervalMs: 0, quietHours: undefined } });
+  engine = await open(world, { ...OPTIONS, scrub: { intervalMs: 0 } });
   await world.clock.advance(10 * INTERVAL_MS);
   assert.equal(engine.stats().scrubRounds, 1);
   assert.equal(engine.scrub().nextAtMs, undefined);
