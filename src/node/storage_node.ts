@@ -681,14 +681,18 @@ class EngineNode implements StorageNode {
     const found = known && this.#memory.find(known, request, nowMs);
     if (found !== undefined) return await this.#memory.replay(found, watch);
     this.#disk.admit(charge.kind === "delete" ? "delete" : "put", room);
+    // In the step of the first look there is no need of another.
+    let isSameStep = true;
     const run = async (tree: Tree): Promise<WriteOutcome> => {
-      const again = this.#memory.find(tree, request, nowMs);
+      const again = isSameStep ? undefined : this.#memory.find(tree, request, nowMs);
       if (again !== undefined) return await this.#memory.replay(again, watch);
       const once = this.#memory.once(tree, request, nowMs);
       await step(tree, once);
       return once.outcome!;
     };
-    return await this.#change(tenant, watch, charge, run, undefined, this.#memory.tree);
+    const written = this.#change(tenant, watch, charge, run, undefined, this.#memory.tree);
+    isSameStep = false;
+    return await written;
   }
 
   /**

@@ -29,7 +29,7 @@ import {
   type ScanRange,
   type Tree,
 } from "../../engine/mod.ts";
-import { PairError } from "../../model/mod.ts";
+import { ByteWriter, PairError } from "../../model/mod.ts";
 import type { WriteWatch } from "../api.ts";
 import {
   decodeOutcome,
@@ -117,6 +117,8 @@ export class WriteMemory {
   #tree: Tree | undefined;
   #opening: Promise<void> | undefined;
   readonly #rows = new Map<number, Row>();
+  /** For one record after the other. */
+  readonly #writer = new ByteWriter();
   #added = 0;
   #replayed = 0;
   #refused = 0;
@@ -267,11 +269,11 @@ export class WriteMemory {
     const place: PlaceRecord = { weight, timeMs, key };
     // Behind the deletes: among them may be the one of an outcome that this key had long ago.
     mutations.push(
-      put(tree, placeKey(tenant, position), encodePlace(place)),
+      put(tree, placeKey(tenant, position), encodePlace(place, this.#writer)),
       put(
         tree,
         outcomeKey(tenant, key),
-        encodeOutcome({ position, weight, timeMs, digest, outcome }),
+        encodeOutcome({ position, weight, timeMs, digest, outcome }, this.#writer),
       ),
     );
     const settle = () => {

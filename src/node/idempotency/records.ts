@@ -58,7 +58,7 @@ const PLACE = 1;
 
 /** Everything of one tenant's tree begins with this. */
 export function tenantPrefix(tree: number): Uint8Array {
-  return Uint8Array.of(tree >>> 24, tree >>> 16, tree >>> 8, tree);
+  return putBigEndian(new Uint8Array(4), 0, tree);
 }
 
 /** The tree that a key belongs to. */
@@ -68,26 +68,36 @@ export function treeOfKey(key: Uint8Array): number {
 
 /** Where an outcome lies. */
 export function outcomeKey(tree: number, key: Uint8Array): Uint8Array {
-  return new ByteWriter(5 + key.length).raw(tenantPrefix(tree)).u8(OUTCOME).raw(key).view();
+  const bytes = putBigEndian(new Uint8Array(5 + key.length), 0, tree);
+  bytes[4] = OUTCOME;
+  bytes.set(key, 5);
+  return bytes;
 }
 
 /** All places of a tenant begin with this. */
 export function placePrefix(tree: number): Uint8Array {
-  return Uint8Array.of(...tenantPrefix(tree), PLACE);
+  const bytes = putBigEndian(new Uint8Array(5), 0, tree);
+  bytes[4] = PLACE;
+  return bytes;
 }
 
 /** Where a place lies. */
 export function placeKey(tree: number, position: number): Uint8Array {
   const high = Math.floor(position / 2 ** 32);
-  return Uint8Array.of(
-    ...placePrefix(tree),
-    high >>> 8,
-    high,
-    position >>> 24,
-    position >>> 16,
-    position >>> 8,
-    position,
-  );
+  const bytes = putBigEndian(new Uint8Array(11), 0, tree);
+  bytes[4] = PLACE;
+  bytes[5] = high >>> 8;
+  bytes[6] = high;
+  return putBigEndian(bytes, 7, position);
+}
+
+/** Writes the lowest 32 bits of a number. */
+function putBigEndian(bytes: Uint8Array, at: number, value: number): Uint8Array {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
+  return bytes;
 }
 
 /** The position in a place's key. */
@@ -97,16 +107,17 @@ export function positionOfKey(key: Uint8Array): number {
   return position;
 }
 
-/** The bytes of an outcome. */
-export function encodeOutcome(record: OutcomeRecord): Uint8Array {
+/** The bytes of an outcome. @param writer  what it holds is forgotten */
+export function encodeOutcome(record: OutcomeRecord, writer = new ByteWriter()): Uint8Array {
   const { position, weight, timeMs, digest, outcome } = record;
   const nodes = new Map<string, number>();
   for (const { clock } of outcome.results) {
-    for (const { node } of [...clock.entries, ...clock.dots]) {
-      if (!nodes.has(node)) nodes.set(node, nodes.size);
+    for (const events of [clock.entries, clock.dots]) {
+      for (const { node } of events) if (!nodes.has(node)) nodes.set(node, nodes.size);
     }
   }
-  const writer = new ByteWriter().u8(FORMAT).varint(position).varint(weight).varint(timeMs);
+  writer.reset();
+  writer.u8(FORMAT).varint(position).varint(weight).varint(timeMs);
   writer.raw(digest).u8(outcome.existed ? 1 : 0).varint(outcome.unchanged).varint(nodes.size);
   for (const node of nodes.keys()) writer.text(node);
   writer.varint(outcome.results.length);
@@ -158,9 +169,13 @@ function countOf(reader: ByteReader): number {
   return count;
 }
 
-/** The bytes of a place. */
-export function encodePlace({ weight, timeMs, key }: PlaceRecord): Uint8Array {
-  return new ByteWriter().u8(FORMAT).varint(weight).varint(timeMs).raw(key).finish();
+/** The bytes of a place. @param writer  what it holds is forgotten */
+export function encodePlace(
+  { weight, timeMs, key }: PlaceRecord,
+  writer = new ByteWriter(),
+): Uint8Array {
+  writer.reset();
+  return writer.u8(FORMAT).varint(weight).varint(timeMs).raw(key).finish();
 }
 
 /** @throws PairError CorruptedData (2007) when these are no such bytes */

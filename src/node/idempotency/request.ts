@@ -13,6 +13,7 @@ import {
   MAX_IDEMPOTENCY_KEY_BYTES,
   MIN_IDEMPOTENCY_KEY_BYTES,
   PairError,
+  putU32,
   tokenOf,
   utf8,
   type VectorClock,
@@ -30,6 +31,8 @@ export interface KeyedRequest {
 const PUT = 1;
 const DELETE = 2;
 const BATCH_PUT = 3;
+/** Of a put without a context, about, beside its key. */
+const PUT_BYTES = 48;
 
 /** @throws PairError InvalidArgument (1000) when a key is given that is none */
 export function checkIdempotencyKey(key: string | undefined): Uint8Array | undefined {
@@ -54,7 +57,7 @@ export function putRequest(
   item: CheckedPut,
   ttlMs: number | undefined,
 ): KeyedRequest {
-  const writer = new ByteWriter().u8(PUT);
+  const writer = new ByteWriter(item.key.length + PUT_BYTES).u8(PUT);
   writePut(writer, item, ttlMs);
   return requestOf(key, writer);
 }
@@ -106,8 +109,10 @@ function writeClock(writer: ByteWriter, { entries, dots }: VectorClock): void {
 }
 
 function digestOf(bytes: Uint8Array): Uint8Array {
-  const [a, b, c, d] = tokenOf(bytes);
-  return new ByteWriter(16).u32(a).u32(b).u32(c).u32(d).finish();
+  const token = tokenOf(bytes);
+  const digest = new Uint8Array(16);
+  for (let i = 0; i < token.length; i++) putU32(digest, i * 4, token[i]);
+  return digest;
 }
 
 function badKey(why: string, bytes?: number): PairError {
