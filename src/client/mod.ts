@@ -9,9 +9,11 @@ export type { Fetch } from "./platform.ts";
 export type { RetryOptions } from "./retry.ts";
 export type * from "./types.ts";
 export {
+  type ClockEntry,
   ContextMismatch,
   type ErrorDetails,
   type ErrorName,
   ERRORS,
   PairError,
+  type VectorClock,
 } from "../model/mod.ts";

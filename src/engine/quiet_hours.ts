@@ -19,8 +19,9 @@ const REST_MS_MAX = 1000;
 
 /** Hours of the day, in ms since midnight, UTC. */
 export interface QuietHours {
+  /** When they begin. */
   readonly fromMs: number;
-  /** Before `fromMs` when they go on past midnight. */
+  /** When they end; before `fromMs` when they go on past midnight. */
   readonly toMs: number;
   /** Days on which they begin, 0 for Monday to 6; absent: all. */
   readonly days?: readonly number[] | undefined;
@@ -28,6 +29,7 @@ export interface QuietHours {
 
 /** What makes way in the background, and when. */
 export interface QuietOptions {
+  /** Undefined: never. */
   readonly hours: QuietHours | undefined;
   /** The share of its time that a transfer works in them, above 0 and up to 1. */
   readonly transferShare: number;

@@ -57,7 +57,10 @@ export class Throttle {
   /** Those who wait on this thread, in the order in which they came. */
   #waiting: { readonly place: number; readonly resolve: () => void }[] = [];
 
-  /** @param bytesPerSecond  0: no limit */
+  /**
+   * A budget with nothing saved up.
+   * @param bytesPerSecond  0: no limit
+   */
   constructor(clock: Clock, bytesPerSecond: number) {
     this.#clock = clock;
     this.#paidMs = clock.monotonicMs();
@@ -69,6 +72,7 @@ export class Throttle {
     return this.#words[RATE] * 1024;
   }
 
+  /** @param bytesPerSecond  0: no limit */
   set rate(bytesPerSecond: number) {
     Atomics.store(this.#words, RATE, Math.min(2 ** 30, Math.ceil(bytesPerSecond / 1024)));
     // Who waits for the old rate looks at the new one.
@@ -109,6 +113,7 @@ export class Throttle {
     return this.#words[BEHIND] !== 0;
   }
 
+  /** Tells jobs so, those under way too. */
   set behind(are: boolean) {
     Atomics.store(this.#words, BEHIND, are ? 1 : 0);
   }
@@ -119,6 +124,7 @@ export class Throttle {
     this.#schedule();
   }
 
+  /** A job is over: the last one wakes who waits for a payment that will not come. */
   jobEnded(): void {
     if (--this.#jobs > 0) return;
     this.#cancel?.();
@@ -211,7 +217,10 @@ export class Rests {
   #left = 0;
   #bytes = 0;
 
-  /** @param shared  of a {@link Throttle} */
+  /**
+   * Of one job.
+   * @param shared  of a {@link Throttle}
+   */
   constructor(shared: SharedArrayBuffer) {
     this.#words = new Int32Array(shared);
   }

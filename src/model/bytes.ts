@@ -114,7 +114,10 @@ export class ByteWriter {
   #buffer: Uint8Array<ArrayBuffer>;
   #length = 0;
 
-  /** @param start  bytes to start with, or the memory to write into as long as it suffices */
+  /**
+   * Begins with nothing written.
+   * @param start  bytes to start with, or the memory to write into as long as it suffices
+   */
   constructor(start: number | Uint8Array<ArrayBuffer> = 256) {
     this.#buffer = typeof start === "number" ? new Uint8Array(start) : start;
   }
@@ -213,7 +216,10 @@ export class ByteReader {
   #end: number;
   #what: string;
 
-  /** @param what  names the thing being read, for the error */
+  /**
+   * Reads from `start` up to `end`.
+   * @param what  names the thing being read, for the error
+   */
   constructor(bytes: Uint8Array, what: string, start = 0, end = bytes.length) {
     this.#bytes = bytes;
     this.#what = what;

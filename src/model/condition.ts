@@ -17,6 +17,7 @@ import { isLive, joinVersions, type Version } from "./version.ts";
 /** A key that is not as a conditional write wants it. */
 export class ContextMismatch extends PairError {
   /**
+   * Makes the error of one write.
    * @param present  the key's context as it is
    * @param facts    more details: `item`, the place of the write in its batch, from 0
    */

@@ -33,10 +33,12 @@ export type ErrorDetails = Readonly<Record<string, string | number | boolean>>;
 
 /** A failure with a row in the table. */
 export class PairError extends Error {
+  /** As of every error: its class. */
   override name = "PairError";
   /** The row's number. */
   readonly code: number;
   /**
+   * Makes one of a row.
    * @param error    the row
    * @param message  for people: the action, a colon, the state
    */

@@ -38,7 +38,10 @@ export class OwnStates {
   /** Where the reading of a state has got to. */
   #at = 0;
 
-  /** @param blocks  memory for the states that are made */
+  /**
+   * Makes and reads states of one node.
+   * @param blocks  memory for the states that are made
+   */
   constructor(node: string, blocks: Blocks) {
     this.#node = node;
     this.#name = utf8(node);

@@ -17,7 +17,9 @@ export type Token = Uint32Array;
 
 /** Tokens above `start` up to and with `end`, going around where `end` is not above `start`. */
 export interface TokenRange {
+  /** Exclusive. */
   readonly start: Token;
+  /** Inclusive. */
   readonly end: Token;
 }
 
