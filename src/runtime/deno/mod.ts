@@ -10,6 +10,7 @@ export { denoProcess } from "./process.ts";
 export * from "./random.ts";
 export * from "./runtime.ts";
 export * from "./serve_worker.ts";
+export { denoSharedCache } from "./shared_cache/mod.ts";
 export * from "./tracer.ts";
 export * from "./usage.ts";
 export * from "./workers.ts";
