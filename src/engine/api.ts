@@ -94,7 +94,7 @@ export interface Tree {
 
 /** Where a read found its answer. Filled by {@link Engine.get} when one is handed in. */
 export interface ReadTrace {
-  source: "cache" | "memtable" | "sstable" | "none";
+  source: "cache" | "memtable" | "shared_cache" | "sstable" | "none";
   /** Takes down each step, for those who ask; absent: nobody does, and it costs nothing. */
   readonly steps?: ReadSteps | undefined;
 }
@@ -188,6 +188,29 @@ export interface EngineStats {
   /** Reads that came to the row cache, past the memtables. */
   rowCacheHits: number;
   rowCacheMisses: number;
+  /** Reads of clients by the layer that had the newest entry of their key, and those that found none. */
+  readsFromMemtable: number;
+  readsFromRowCache: number;
+  readsFromSharedCache: number;
+  readsFromTables: number;
+  readsOfNothing: number;
+  /** Shared caches that are configured: 1 or 0; and how many of them answer. */
+  sharedCaches: number;
+  sharedCacheUp: number;
+  /** Reads that asked the shared cache: that it answered; to which it gave nothing; what could not be proved true. */
+  sharedCacheHits: number;
+  sharedCacheMisses: number;
+  sharedCacheUnproven: number;
+  /** Reads that would have asked it, had it not been down or busy. */
+  sharedCacheSkipped: number;
+  /** Calls of it that failed, and that took too long. */
+  sharedCacheErrors: number;
+  sharedCacheTimeouts: number;
+  /** Rows that were given to it, and those that were not since it was down or the queue full. */
+  sharedCacheKept: number;
+  sharedCacheDropped: number;
+  /** Bytes of rows that wait to be given to it. */
+  sharedCacheQueuedBytes: number;
   checksumFailures: number;
   /** Groups written to the log, and the records in them. */
   walGroups: number;
@@ -321,6 +344,14 @@ export interface Activity {
   advance(bytes: number): Promise<void> | undefined;
   /** It is over. Later calls do nothing. @param error  what it failed with; absent: it went well */
   end(error?: unknown): void;
+}
+
+/** What became of a change to the caches; see {@link Engine.uncache}. */
+export interface Recached {
+  /** Keys of the range that had a value. */
+  readonly keys: number;
+  /** Whether the shared cache did all of it; undefined: there is none. */
+  readonly shared: boolean | undefined;
 }
 
 /** Figures of one tree. */
@@ -520,6 +551,13 @@ export interface Engine {
   verifyCheckpoint(name: string): Promise<Verified>;
   /** Deletes a checkpoint, for good. @throws PairError InvalidArgument when there is none of that name */
   deleteCheckpoint(name: string): Promise<void>;
+  /**
+   * Drops rows of a range from the row cache and the shared cache. No read depends on it: a row that is no
+   * longer true is not answered with in any case.
+   */
+  uncache(tree: Tree, range: ScanRange): Promise<Recached>;
+  /** Puts the rows of a range into the shared cache, at the pace at which it takes them. */
+  cache(tree: Tree, range: ScanRange): Promise<Recached>;
   stats(): EngineStats;
   /** Background jobs that are not over; with `ended`, the last 32 that are, the newest first. */
   jobs(options?: { ended?: boolean }): readonly JobInfo[];

@@ -27,12 +27,14 @@ import {
   type JobInfo,
   type JobKind,
   KIND_DELETE,
+  KIND_PUT,
   type LogWatch,
   type MergeOperator,
   type Mutation,
   type OriginTag,
   type RangeEstimate,
   type ReadTrace,
+  type Recached,
   type RecoveryReport,
   type ScanCursor,
   type ScanRange,
@@ -69,6 +71,7 @@ import { Removals } from "./removals.ts";
 import { Reserve } from "./reserve.ts";
 import { LiveCursor, liveRange } from "./scan.ts";
 import { Scrubber } from "./scrub/mod.ts";
+import { SecondLevel } from "./second_level/mod.ts";
 import { Arenas } from "./memtable/mod.ts";
 import { RowCache } from "./row_cache/mod.ts";
 import { BlockCache, checkTableOptions } from "./sstable/mod.ts";
@@ -79,6 +82,10 @@ import { type LiveTable, Version } from "./version.ts";
 import { HeapWatch } from "./heap_watch.ts";
 import { loadWarm, saveWarm, warmUp } from "./warm.ts";
 import { Log } from "./wal/mod.ts";
+
+/** Rows that are taken out of the caches, or put there, at once, and about how many bytes of them. */
+const ROWS_AT_ONCE = 256;
+const BYTES_AT_ONCE = 1 << 20;
 
 /** How often every tree is looked at, in ms (docs/rows.md: E46). */
 const TICK_MS = 30_000;
@@ -136,6 +143,7 @@ class LsmEngine implements Engine {
   readonly #tables: TableStore;
   #checkpoints!: Checkpoints;
   #scrubber!: Scrubber;
+  readonly #second: SecondLevel | undefined;
   readonly #coldReads: ColdReads;
   readonly #reads: Reads;
   #lock: DiskLock | undefined;
@@ -187,7 +195,8 @@ class LsmEngine implements Engine {
     this.#purgeClock = new PurgeClock(runtime.clock);
     this.#cache = new BlockCache(options.blockCacheSize);
     this.#coldReads = new ColdReads(this.#pool, runtime.clock);
-    this.#reads = new Reads(this.#coldReads, this.#note);
+    this.#second = options.secondLevel && new SecondLevel(options.secondLevel, runtime);
+    this.#reads = new Reads(this.#coldReads, this.#second, this.#note);
     const key = options.encryption?.key;
     const isTree = (id: number) => this.#trees.has(id);
     this.#removals = new Removals(this.#runtime);
@@ -411,6 +420,7 @@ class LsmEngine implements Engine {
     this.#makeRoom = () => this.#reserve.release();
     // Before anything is compacted: a damaged table must not be.
     this.#scrubber.start();
+    this.#second?.start();
     this.#maintenance.relieve();
     this.#tick();
     this.#reserve.keep();
@@ -673,6 +683,7 @@ class LsmEngine implements Engine {
       const value = kind === KIND_DELETE ? NONE : mutations[i].value;
       tree.active.insert(firstSeq + i, kind, key, value);
       if (!this.#rows.empty) tree.writeRow(firstSeq + i, kind, key, value);
+      this.#second?.noteWrite(tree.id, key, firstSeq + i);
       if (tree.followed) this.follower?.wrote(handle, firstSeq + i, kind, key, value);
     }
     for (const { tree } of needs) {
@@ -683,7 +694,21 @@ class LsmEngine implements Engine {
       this.#sinceRelief = 0;
       this.#maintenance.relieve();
     }
-    return done;
+    const share = this.#second && this.#shareWrites(this.#second, mutations, firstSeq);
+    return share === undefined ? done : done.then(share);
+  }
+
+  /** What is to be called when the batch is visible, so that it gets into the second level; undefined: nothing. */
+  #shareWrites(
+    second: SecondLevel,
+    mutations: readonly Mutation[],
+    firstSeq: number,
+  ): (() => Promise<void>) | undefined {
+    if (!second.takesWrites) return undefined;
+    const puts = mutations.flatMap(({ tree, kind, key, value }, i) =>
+      kind === KIND_PUT ? [{ tree: this.#state(tree), key, value, sequence: firstSeq + i }] : []
+    );
+    return second.writing(puts);
   }
 
   get(
@@ -825,6 +850,61 @@ class LsmEngine implements Engine {
     await this.#checkpoints.delete(name);
   }
 
+  async uncache(handle: Tree, range: ScanRange): Promise<Recached> {
+    const tree = this.#readable(handle);
+    const second = this.#second;
+    let reached = true;
+    const keys = await this.#eachRows(handle, range, async (rows) => {
+      for (const { key } of rows) tree.dropRow(key);
+      const forgotten = await second?.forget(tree, rows.map(({ key }) => key));
+      if (forgotten === false) reached = false;
+    });
+    return { keys, shared: second && reached };
+  }
+
+  async cache(handle: Tree, range: ScanRange): Promise<Recached> {
+    const tree = this.#readable(handle);
+    const second = this.#second;
+    if (second === undefined) return { keys: 0, shared: undefined };
+    const droppedBefore = second.stats().dropped;
+    const keys = await this.#eachRows(handle, range, async (rows, seq) => {
+      await Promise.all(rows.map(({ key, value }) => second.keep(tree, key, seq, value)));
+    });
+    return { keys, shared: second.stats().dropped === droppedBefore };
+  }
+
+  /** Goes through the live keys of a range, some at a time. @returns how many there are */
+  async #eachRows(
+    tree: Tree,
+    range: ScanRange,
+    take: (rows: { key: Uint8Array; value: Uint8Array }[], seq: number) => Promise<void>,
+  ): Promise<number> {
+    const snapshot = this.snapshot();
+    const cursor = this.scan(tree, range, snapshot);
+    let count = 0;
+    try {
+      let rows: { key: Uint8Array; value: Uint8Array }[] = [];
+      let bytes = 0;
+      for (;;) {
+        await cursor.ready();
+        const more = cursor.next();
+        if (rows.length > 0 && (!more || rows.length === ROWS_AT_ONCE || bytes > BYTES_AT_ONCE)) {
+          await take(rows, snapshot.sequence);
+          this.#checkOpen();
+          rows = [];
+          bytes = 0;
+        }
+        if (!more) return count;
+        count++;
+        bytes += cursor.value.length;
+        rows.push({ key: cursor.key.slice(), value: cursor.value.slice() });
+      }
+    } finally {
+      cursor.close();
+      snapshot.release();
+    }
+  }
+
   stats(): EngineStats {
     const checkpoints = this.#checkpoints.stats();
     const trees = [...this.#trees.values()].map((tree) => this.treeStats(tree));
@@ -839,6 +919,8 @@ class LsmEngine implements Engine {
     const { flusher, compactor, counts, jobs } = this.#maintenance;
     const workers = this.#runtime.workers.stats();
     const scrub = this.#scrubber.status();
+    const { answered } = this.#reads;
+    const second = this.#second?.stats();
     return {
       lastSequence: this.#lastSeq,
       walBytes: log.bytes,
@@ -868,6 +950,22 @@ class LsmEngine implements Engine {
       rowCacheUse: rows.capacity === 0 ? 0 : rows.bytes / rows.capacity,
       rowCacheHits: rows.hits,
       rowCacheMisses: rows.misses,
+      readsFromMemtable: answered.memtable,
+      readsFromRowCache: answered.cache,
+      readsFromSharedCache: answered.shared_cache,
+      readsFromTables: answered.sstable,
+      readsOfNothing: answered.none,
+      sharedCaches: second === undefined ? 0 : 1,
+      sharedCacheUp: second?.up === true ? 1 : 0,
+      sharedCacheHits: second?.hits ?? 0,
+      sharedCacheMisses: second?.misses ?? 0,
+      sharedCacheUnproven: second?.unproven ?? 0,
+      sharedCacheSkipped: second?.skipped ?? 0,
+      sharedCacheErrors: second?.errors ?? 0,
+      sharedCacheTimeouts: second?.timeouts ?? 0,
+      sharedCacheKept: second?.kept ?? 0,
+      sharedCacheDropped: second?.dropped ?? 0,
+      sharedCacheQueuedBytes: second?.queuedBytes ?? 0,
       checksumFailures: this.#checksumFailures,
       walGroups: log.groups,
       walRecords: log.records,
@@ -1091,6 +1189,7 @@ class LsmEngine implements Engine {
 
   /** Closes tables and gives the directory back. */
   #release(): void {
+    this.#second?.close();
     for (const tree of this.#trees.values()) {
       for (const table of tree.version.tables()) table.close();
     }

@@ -59,6 +59,11 @@ export type { SharedMemtable } from "./memtable/mod.ts";
 export type { ScrubJob, ScrubOptions, ScrubPosition, ScrubTarget } from "./scrub/mod.ts";
 export { type ReadLayer, type ReadStep, ReadSteps } from "./read_steps.ts";
 export type { RowCacheWeights } from "./row_cache/mod.ts";
+export {
+  SECOND_LEVEL_MODES,
+  type SecondLevelMode,
+  type SecondLevelOptions,
+} from "./second_level/mod.ts";
 export type {
   Compression,
   FinishedTable,

@@ -6,6 +6,7 @@
 import type { QuietOptions } from "./quiet_hours.ts";
 import { DEFAULT_WEIGHTS, type RowCacheWeights } from "./row_cache/mod.ts";
 import type { ScrubOptions } from "./scrub/mod.ts";
+import type { SecondLevelOptions } from "./second_level/mod.ts";
 import type { LevelTableOptions } from "./sstable/mod.ts";
 import type { LogOptions } from "./wal/mod.ts";
 
@@ -78,6 +79,8 @@ export interface EngineOptions {
   readonly rowCacheSize: number;
   /** What a row must be like to stay. */
   readonly rowCache: RowCacheWeights;
+  /** A cache that other processes use too, between the row cache and the disk; undefined: none. */
+  readonly secondLevel?: SecondLevelOptions | undefined;
   readonly compaction: CompactionOptions;
   /** Encryption at rest: a key of 32 bytes. What is written from now on is encrypted; undefined: nothing is. */
   readonly encryption?: { readonly key: Uint8Array } | undefined;

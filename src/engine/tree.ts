@@ -65,7 +65,7 @@ export class TreeState implements Tree {
   active: Memtable;
   readonly #rows: RowCache;
   readonly #copies = new Copies();
-  readonly #isMortal = (value: Uint8Array) => this.#deadSince(value) > 0;
+  readonly #isMortal = (value: Uint8Array) => this.deadSince(value) > 0;
   /** Frozen memtables, newest first. */
   immutables: Memtable[] = [];
   version: Version;
@@ -248,7 +248,7 @@ export class TreeState implements Tree {
     steps?.enter("row_cache");
     const row = this.#rows.get(this.id, key, hash1, seq);
     if (row !== undefined) {
-      if (!this.#rows.foundMortal || this.#deadSince(row) > this.purgedBeforeMs) {
+      if (!this.#rows.foundMortal || this.deadSince(row) > this.purgedBeforeMs) {
         if (trace !== undefined) trace.source = "cache";
         steps?.took(row.length);
         return row;
@@ -257,7 +257,7 @@ export class TreeState implements Tree {
     }
     const value = this.#readTables(levels, key, hash1, seq, search);
     if (value !== undefined && this.#isNewest(key, seq)) {
-      const deadSince = this.#deadSince(value);
+      const deadSince = this.deadSince(value);
       // What a compaction may have purged only the tables can tell.
       if (deadSince === 0 || deadSince > this.purgedBeforeMs) {
         this.#rows.fill(this.id, key, hash1, search.seq, value, deadSince > 0);
@@ -272,8 +272,20 @@ export class TreeState implements Tree {
     this.#rows.write(this.id, key, hash, seq, kind, value, this.#isMortal);
   }
 
+  /** Takes a row into the cache that came from the second level: nothing was written to its key after `seq`. */
+  keepRow(key: Uint8Array, seq: number, value: Uint8Array): void {
+    if (this.dropped) return;
+    const hash = filterHash1(key, 0, key.length);
+    this.#rows.fill(this.id, key, hash, seq, value, this.#isMortal(value));
+  }
+
+  /** Drops a row from the cache. */
+  dropRow(key: Uint8Array): void {
+    this.#rows.drop(this.id, key, filterHash1(key, 0, key.length));
+  }
+
   /** The wall ms from which on nothing in a value lives; 0: something lives for ever. */
-  #deadSince(value: Uint8Array): number {
+  deadSince(value: Uint8Array): number {
     return this.operator?.deadSince?.(value, 0, value.length) ?? 0;
   }
 

@@ -205,6 +205,15 @@ export const NO_KEYS: Scan = Object.freeze({
   },
 });
 
+/** What clients are told, by where the engine found it: a cache is a cache. */
+const SOURCES = {
+  memtable: "memtable",
+  cache: "cache",
+  shared_cache: "cache",
+  sstable: "sstable",
+  none: "memtable",
+} as const;
+
 function viewResult(
   bytes: Uint8Array | undefined,
   trace: ReadTrace,
@@ -212,7 +221,7 @@ function viewResult(
 ): ReadResult | undefined {
   if (bytes === undefined) return undefined;
   const state = viewState(decodeVersions(bytes), nowMs);
-  return state && { ...state, source: trace.source === "none" ? "memtable" : trace.source };
+  return state && { ...state, source: SOURCES[trace.source] };
 }
 
 /** Bytes of a key's values: of the winner, and again of all versions when there are several. */

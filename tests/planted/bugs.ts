@@ -55,6 +55,8 @@ export const SUITES = {
   tables: { file: "tests/unit/engine/sstable/table_kinds_test.ts" },
   once: { file: "tests/crash/idempotency_crash_test.ts" },
   remembered: { file: "tests/unit/node/idempotency/memory_test.ts" },
+  second: { file: "tests/oracle/second_level_test.ts" },
+  answers: { file: "tests/unit/engine/second_level/second_level_test.ts" },
   conditions: { file: "tests/unit/node/condition_test.ts" },
 } satisfies Record<string, Suite>;
 
@@ -780,5 +782,53 @@ export const BUGS: readonly Bug[] = [
     replace: `    const seen = this.#engine.get(tree, key);
     if (ifContext && !meetsCondition(versionsOf(seen), context, timestampMs)) {`,
     foundBy: "conditions",
+  },
+
+  // ---- the second level
+  {
+    name: "believe the shared cache though the key was written since",
+    breaks: "reads go back to what was overwritten or deleted",
+    file: "src/engine/second_level/last_writes.ts",
+    find: "return this.#sequences[slotOf(tree, keyHash)] > sequence;",
+    replace: "return false;",
+    foundBy: "second",
+  },
+  {
+    name: "keep a row of the shared cache without asking again",
+    breaks: "a write between the answer and the row cache is lost to readers",
+    file: "src/engine/reads.ts",
+    find: "if (second!.isNewest(tree, key, row.sequence)) tree.keepRow",
+    replace: "tree.keepRow",
+    foundBy: "answers",
+  },
+  {
+    name: "answer a reader of an older moment from the shared cache",
+    breaks: "a snapshot shows what was written after it",
+    file: "src/engine/second_level/second_level.ts",
+    find: "row.sequence > sequence || ",
+    replace: "",
+    foundBy: "second",
+  },
+  {
+    name: "bind rows of the shared cache to nothing",
+    breaks: "a key has another key's value",
+    file: "src/engine/second_level/entry.ts",
+    find: "const text = this.#cipher.open(entry.subarray(1, HEAD), entry.subarray(HEAD), bound);",
+    replace: "const text = this.#cipher.open(entry.subarray(1, HEAD), entry.subarray(HEAD));",
+    also: {
+      find: "const sealed = this.#cipher.seal(nonce, text, bound);",
+      replace: "const sealed = this.#cipher.seal(nonce, text);",
+    },
+    foundBy: "second",
+  },
+  {
+    name: "go on with the rows of the start before",
+    breaks:
+      "what was written before the start is not known any more, and its old rows are believed",
+    file: "src/engine/second_level/entry.ts",
+    find: "new Cipher(random.bytes(KEY_BYTES))",
+    replace: "new Cipher(new Uint8Array(KEY_BYTES))",
+    also: { find: "random.bytes(8).toHex()", replace: "new Uint8Array(8).toHex()" },
+    foundBy: "second",
   },
 ];

@@ -25,6 +25,7 @@ import {
   type OriginTag,
   type RangeEstimate,
   type ReadTrace,
+  type Recached,
   type RecoveryReport,
   type ScanCursor,
   type ScanRange,
@@ -363,6 +364,14 @@ export class MemoryEngine implements Engine {
     });
   }
 
+  uncache(): Promise<Recached> {
+    return Promise.resolve({ keys: 0, shared: undefined });
+  }
+
+  cache(): Promise<Recached> {
+    return Promise.resolve({ keys: 0, shared: undefined });
+  }
+
   stats(): EngineStats {
     let memtableBytes = 0;
     for (const tree of this.#trees.values()) memtableBytes += tree.bytes;
@@ -395,6 +404,22 @@ export class MemoryEngine implements Engine {
       rowCacheUse: 0,
       rowCacheHits: 0,
       rowCacheMisses: 0,
+      readsFromMemtable: 0,
+      readsFromRowCache: 0,
+      readsFromSharedCache: 0,
+      readsFromTables: 0,
+      readsOfNothing: 0,
+      sharedCaches: 0,
+      sharedCacheUp: 0,
+      sharedCacheHits: 0,
+      sharedCacheMisses: 0,
+      sharedCacheUnproven: 0,
+      sharedCacheSkipped: 0,
+      sharedCacheErrors: 0,
+      sharedCacheTimeouts: 0,
+      sharedCacheKept: 0,
+      sharedCacheDropped: 0,
+      sharedCacheQueuedBytes: 0,
       checksumFailures: 0,
       walGroups: this.log.length,
       walRecords: this.log.reduce((sum, { kinds }) => sum + kinds.length, 0),

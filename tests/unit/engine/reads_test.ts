@@ -122,7 +122,7 @@ Deno.test("of more data than memory the hot part is read from memory, the rest f
   await world.clock.advance(60_000);
   const trace: ReadTrace = { source: "none" };
   const sources = (from: number, to: number) => {
-    const count = { cache: 0, memtable: 0, sstable: 0, none: 0 };
+    const count = { cache: 0, memtable: 0, shared_cache: 0, sstable: 0, none: 0 };
     for (let n = from; n < to; n++) {
       const value = engine.get(tree, utf8(key(n)), { trace });
       assert.equal(value && fromUtf8(value), `${n}`.repeat(20));
