@@ -42,6 +42,8 @@ import { fetchWith, type OwnFetch } from "./tls.ts";
 import type {
   BatchItem,
   BatchPutOptions,
+  CacheChange,
+  CacheRange,
   CallOptions,
   CompactRange,
   ConnectOptions,
@@ -436,6 +438,14 @@ export class AdminCalls {
         lastSequence: fromInt64(answer.lastSequence),
         snapshots: answer.snapshots,
         snapshotBytes: fromInt64(answer.snapshotBytes),
+        sharedCache: answer.sharedCache,
+        reads: {
+          memtable: fromInt64(answer.reads?.memtable ?? 0n),
+          rowCache: fromInt64(answer.reads?.rowCache ?? 0n),
+          sharedCache: fromInt64(answer.reads?.sharedCache ?? 0n),
+          tables: fromInt64(answer.reads?.tables ?? 0n),
+          nothing: fromInt64(answer.reads?.nothing ?? 0n),
+        },
       };
     });
   }
@@ -518,6 +528,25 @@ export class AdminCalls {
     });
   }
 
+  /** Takes a tenant's keys out of the node's caches. No read needs it. */
+  invalidateCache(
+    tenant: string,
+    options: CallOptions & CacheRange = {},
+  ): Promise<CacheChange> {
+    return this.#calls.once(options, async (call) => {
+      const answer = await this.#service.invalidateCache(toCacheRange(tenant, options), call);
+      return { keys: fromInt64(answer.keys), sharedCache: answer.sharedCache };
+    });
+  }
+
+  /** Puts a tenant's keys into the shared cache. */
+  fillCache(tenant: string, options: CallOptions & CacheRange = {}): Promise<CacheChange> {
+    return this.#calls.once(options, async (call) => {
+      const answer = await this.#service.fillCache(toCacheRange(tenant, options), call);
+      return { keys: fromInt64(answer.keys), sharedCache: answer.sharedCache };
+    });
+  }
+
   /** Makes a consistent copy of everything, as of one moment, in the node's data directory. */
   createSnapshot(name: string, options: CallOptions = {}): Promise<SnapshotMade> {
     return this.#calls.once(options, async (call) => {
@@ -593,6 +622,14 @@ function toTenantOptions(options: TenantOptions) {
     compactionStrategy: compaction,
     defaultTtlMs: ttlMs === undefined ? undefined : toInt64(ttlMs, "the time to live"),
     timeWindowMs: windowMs === undefined ? undefined : toInt64(windowMs, "the time window"),
+  };
+}
+
+function toCacheRange(tenant: string, { key = "", prefix = "" }: CacheRange) {
+  return {
+    tenantId: toText(tenant, "tenant id"),
+    key: toText(key, "key"),
+    prefix: toText(prefix, "key"),
   };
 }
 

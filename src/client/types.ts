@@ -336,6 +336,22 @@ export interface TenantOptions {
   readonly maxBytesPerSecond?: number;
 }
 
+/** Which of a tenant's keys: one, those with a prefix, or without either all. */
+export interface CacheRange {
+  /** One key; not together with a prefix. */
+  readonly key?: string;
+  /** Keys that begin with it. */
+  readonly prefix?: string;
+}
+
+/** What became of a change to a node's caches. */
+export interface CacheChange {
+  /** Keys in the range that have a value. */
+  readonly keys: number;
+  /** `none`: no shared cache is configured; `done`; `failed`: it was not reached, or did not take all. */
+  readonly sharedCache: string;
+}
+
 /** What of a tenant is compacted. */
 export interface CompactRange {
   /** The first key, inclusive. */
@@ -576,4 +592,15 @@ export interface NodeStatus {
   readonly snapshots: number;
   /** Bytes of files that only they still hold: what deleting all of them would free. */
   readonly snapshotBytes: number;
+  /** The shared cache: `none`, `up` or `down`. */
+  readonly sharedCache: string;
+  /** Reads since the node opened, by the layer that answered them. */
+  readonly reads: {
+    readonly memtable: number;
+    readonly rowCache: number;
+    readonly sharedCache: number;
+    readonly tables: number;
+    /** There was no such key. */
+    readonly nothing: number;
+  };
 }

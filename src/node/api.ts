@@ -314,6 +314,22 @@ export interface CompactInput {
   readonly purge?: boolean;
 }
 
+/** Which of a tenant's keys: one, those with a prefix, or without either all. */
+export interface CacheRange {
+  /** 1 to 1024 bytes; empty or absent: not one. */
+  readonly key?: string | undefined;
+  /** Empty or absent: no bound. */
+  readonly prefix?: string | undefined;
+}
+
+/** What became of a change to the caches. */
+export interface CacheChange {
+  /** Keys in the range that have a value. */
+  readonly keys: number;
+  /** `none`: no shared cache is configured; `done`; `failed`: it was not reached, or did not take all. */
+  readonly shared: "none" | "done" | "failed";
+}
+
 /** How much a tenant has. */
 export interface TenantSize {
   /** Of keys and values, before compression. */
@@ -645,6 +661,15 @@ export interface StorageNode {
   flush(tenant?: string): Promise<void>;
   /** Flushes, then merges tables of a tenant, or of each, to one level: all, or those with keys of a range. */
   compact(tenant?: string, input?: CompactInput): Promise<void>;
+  /**
+   * Takes a tenant's keys out of the row cache and the shared cache. No read needs it: a value that is no longer
+   * true is not answered with in any case.
+   * @throws PairError InvalidTenantID (1004) when there is none, InvalidArgument (1000) for a key together with a
+   *   prefix, InvalidKey (1005) for a key that is none
+   */
+  invalidateCache(tenant: string, range?: CacheRange): Promise<CacheChange>;
+  /** Puts a tenant's keys into the shared cache. @throws PairError as {@link StorageNode.invalidateCache} */
+  fillCache(tenant: string, range?: CacheRange): Promise<CacheChange>;
   /**
    * Makes a consistent copy of everything, as of one moment, while writes go on. Durable and whole when
    * the promise resolves.

@@ -3,7 +3,7 @@
  * on to the read path (`reads.ts`) or the write path (`writes.ts`).
  * @module
  */
-import type { CloseOptions, Engine, Tree } from "../engine/mod.ts";
+import type { CloseOptions, Engine, Recached, ScanRange, Tree } from "../engine/mod.ts";
 import {
   clockSize,
   compareBytes,
@@ -21,6 +21,8 @@ import {
 import { DiskError, type Runtime } from "../runtime/mod.ts";
 import type {
   BatchPutOptions,
+  CacheChange,
+  CacheRange,
   CompactInput,
   DeleteInput,
   Explanation,
@@ -509,6 +511,16 @@ class EngineNode implements StorageNode {
     await this.#engine.compact(tree, { start, end, purge: input.purge });
   }
 
+  async invalidateCache(tenant: string, range: CacheRange = {}): Promise<CacheChange> {
+    const bounds = boundsOfCache(range);
+    return cacheChange(await this.#engine.uncache(this.#treeOf(tenant)!, bounds));
+  }
+
+  async fillCache(tenant: string, range: CacheRange = {}): Promise<CacheChange> {
+    const bounds = boundsOfCache(range);
+    return cacheChange(await this.#engine.cache(this.#treeOf(tenant)!, bounds));
+  }
+
   async createSnapshot(name: string): Promise<SnapshotMade> {
     this.#checkOpen();
     const { incarnation = "" } = this.#options;
@@ -801,6 +813,21 @@ function boundsOf(
     start: later(encodeBound(input.start, "the start"), prefix),
     end: earlier(encodeBound(input.end, "the end"), prefix && prefixEnd(prefix)),
   };
+}
+
+/** @throws PairError InvalidArgument for a key together with a prefix; of a bound that is none */
+function boundsOfCache({ key = "", prefix = "" }: CacheRange): ScanRange {
+  if (key === "") return boundsOf({ prefix });
+  if (prefix !== "") {
+    throw new PairError("InvalidArgument", "Cannot take a key and a prefix: give one of them");
+  }
+  const start = encodeKey(key);
+  // The first key behind it.
+  return { start, end: Uint8Array.of(...start, 0) };
+}
+
+function cacheChange({ keys, shared }: Recached): CacheChange {
+  return { keys, shared: shared === undefined ? "none" : shared ? "done" : "failed" };
 }
 
 /** The same, or one key's own. */

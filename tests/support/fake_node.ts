@@ -18,6 +18,8 @@ import { validateTenant } from "../../src/model/mod.ts";
 import { valueBytes } from "../../src/node/mod.ts";
 import { checkTransfer, checkWatch } from "../../src/node/validate.ts";
 import type {
+  CacheChange,
+  CacheRange,
   CompactInput,
   Explanation,
   Health,
@@ -328,6 +330,22 @@ export class FakeNode implements StorageNode {
     const range = start || end ? ` ${start ?? ""}..${end ?? ""}` : "";
     this.maintenance.push(`compact ${tenant ?? "all"}${range}${purge ? " purge" : ""}`);
     return Promise.resolve();
+  }
+
+  invalidateCache(tenant: string, range: CacheRange = {}): Promise<CacheChange> {
+    return this.#changeCache(tenant, range);
+  }
+
+  fillCache(tenant: string, range: CacheRange = {}): Promise<CacheChange> {
+    return this.#changeCache(tenant, range);
+  }
+
+  async #changeCache(tenant: string, { key, prefix }: CacheRange): Promise<CacheChange> {
+    validateTenant(tenant);
+    const rows = this.#tenants.get(tenant);
+    if (rows === undefined) throw new PairError("InvalidTenantID", `There is no tenant ${tenant}`);
+    if (key && prefix) throw new PairError("InvalidArgument", "a key and a prefix");
+    return await Promise.resolve({ keys: rows.size, shared: "none" });
   }
 
   createSnapshot(name: string): Promise<SnapshotMade> {

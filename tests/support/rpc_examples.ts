@@ -237,6 +237,14 @@ export const EXAMPLES: readonly Example[] = [
   example(admin.status, {}),
   example(admin.flush, { tenantId }),
   example(admin.compact, { tenantId, start: "a", end: "z", purge: true }),
+  example(admin.invalidateCache, { tenantId, prefix: "a" }, [
+    ["one that is not there", { tenantId: "v" }, ErrorCode.INVALID_TENANT_ID],
+    ["a key and a prefix", { key: "k" }, ErrorCode.INVALID_ARGUMENT],
+  ]),
+  example(admin.fillCache, { tenantId, prefix: "a" }, [
+    ["one that is not there", { tenantId: "v" }, ErrorCode.INVALID_TENANT_ID],
+    ["a key and a prefix", { key: "k" }, ErrorCode.INVALID_ARGUMENT],
+  ]),
   example(admin.createSnapshot, { name: "tuesday" }, [
     ["one that is there", { name: "monday" }, ErrorCode.INVALID_ARGUMENT, "already_exists"],
   ]),

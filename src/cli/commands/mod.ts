@@ -268,6 +268,25 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
       "--purge",
       "drop what is deleted or expired by now, without waiting for the grace time",
     );
+  const cache = program.command("cache").description("The caches of a node");
+  for (
+    const [verb, words] of [
+      ["invalidate", "Take a tenant's keys out of the row cache and the shared cache"],
+      ["fill", "Put a tenant's keys into the shared cache"],
+    ] as const
+  ) {
+    unhurried(
+      remote(
+        cache,
+        `${verb} <tenant>`,
+        words,
+        async (shell, [tenant], flags) =>
+          (await import("./cache.ts")).changeCache(shell, verb, tenant, flags),
+      ),
+    )
+      .option("--key <key>", "only this key")
+      .option("--prefix <prefix>", "only keys that begin with it");
+  }
   const snapshot = unhurried(
     remote(
       program,

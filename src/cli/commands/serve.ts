@@ -26,6 +26,7 @@ import { isBrokenPipe, stackOf } from "../failure.ts";
 import { readKeyFile } from "../key_file.ts";
 import { absolute } from "../paths.ts";
 import { engineOptions, hotKeyLimits, portLimits, watchLimits } from "../parts.ts";
+import { openSharedCache } from "../shared_cache.ts";
 import { openSecurity, openTls, type Security, watchTls } from "../security.ts";
 import type { Shell } from "../shell.ts";
 import { parseQuietHours } from "../units.ts";
@@ -86,7 +87,10 @@ async function runNode(
     dataDir: absolute(process, config.storage.data_dir),
     nodeId: config.server.node_id || undefined,
     version: VERSION,
-    engine: engineOptions(config, key),
+    engine: {
+      ...engineOptions(config, key),
+      secondLevel: await openSharedCache(process, config, runtime.log),
+    },
     tenantAutoCreate: config.tenant.auto_create,
     idempotency: {
       maxWrites: config.idempotency.max_writes,

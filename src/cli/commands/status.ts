@@ -2,6 +2,7 @@
  * `pairdb status`: what a node is and holds.
  * @module
  */
+import type { NodeStatus } from "../../client/mod.ts";
 import { connect, print, type Shell } from "../shell.ts";
 import { oneLine } from "../text.ts";
 import { roughDuration, roughSize } from "../units.ts";
@@ -24,6 +25,8 @@ export async function status(shell: Shell): Promise<number> {
     ["disk", `${roughSize(node.diskFreeBytes)} free of ${roughSize(node.diskTotalBytes)}`],
     ["snapshots", `${node.snapshots}, holding ${roughSize(node.snapshotBytes)} of their own`],
     ["sequence", `${node.lastSequence}`],
+    ["reads", sharesOf(node.reads)],
+    ["shared", node.sharedCache],
   ];
   const lines = facts.map(([name, value]) => `${name.padEnd(10)} ${oneLine(value)}`);
   print(shell, lines, {
@@ -45,6 +48,25 @@ export async function status(shell: Shell): Promise<number> {
     snapshots: node.snapshots,
     snapshot_bytes: node.snapshotBytes,
     last_sequence: node.lastSequence,
+    reads: {
+      memtable: node.reads.memtable,
+      row_cache: node.reads.rowCache,
+      shared_cache: node.reads.sharedCache,
+      tables: node.reads.tables,
+      nothing: node.reads.nothing,
+    },
+    shared_cache: node.sharedCache,
   });
   return 0;
+}
+
+/** Shares of reads by the layer that answered them. */
+function sharesOf(
+  { memtable, rowCache, sharedCache, tables, nothing }: NodeStatus["reads"],
+): string {
+  const all = memtable + rowCache + sharedCache + tables + nothing;
+  if (all === 0) return "none";
+  const share = (count: number) => `${Math.round((count / all) * 1000) / 10} %`;
+  return `${all}: memtables ${share(memtable)}, row cache ${share(rowCache)}, ` +
+    `shared cache ${share(sharedCache)}, tables ${share(tables)}, nothing ${share(nothing)}`;
 }

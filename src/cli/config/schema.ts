@@ -364,6 +364,71 @@ const cache = z.strictObject({
   }),
 });
 
+/** A cache that other processes use too. */
+const sharedCache = z.strictObject({
+  kind: choice(
+    "Which cache stands between the row cache and the disk. What it answers is believed only when it is proved true; it lasts as long as the process.",
+    ["none", "redis", "memcached"],
+    "none",
+  ),
+  url: text(
+    "Where it is: redis://HOST:PORT/DB or memcache://HOST:PORT; rediss:// and memcaches:// speak TLS.",
+    {
+      default: "",
+      pattern:
+        /^$|^(rediss?|memcaches?):\/\/([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(\/\d{0,5})?$/,
+      expects: "a URL without user and password, such as redis://127.0.0.1:6379",
+    },
+  ),
+  user: text("User to log in as, at Redis. Empty: its default user.", {
+    default: "",
+    pattern: /^[!-~]{0,128}$/,
+    expects: "up to 128 characters of ASCII without spaces",
+  }),
+  password_file: path(
+    "File that holds the password for Redis, and a line feed if one likes. Empty: none.",
+  ),
+  ca_file: path(
+    "File of the CAs in PEM that may have signed the cache's certificate. Empty: the system's.",
+  ),
+  mode: choice(
+    "What gets into it. read_through: what reads find on the disk; write_through: that, and what is written, before the answer; write_behind: the same, behind the answer; cache_aside: only what pairdb cache fill puts there.",
+    ["read_through", "write_through", "write_behind", "cache_aside"],
+    "read_through",
+  ),
+  ask: choice(
+    "Which reads ask it. slow_disk: those that go to the disk while that is slow, taking more than half a millisecond on average; always: all that go to the disk.",
+    ["slow_disk", "always"],
+    "slow_disk",
+  ),
+  ttl: duration("Time that it keeps a value.", { default: "1h", min: "1s", max: "720h" }),
+  max_value_size: size(
+    "Larger values stay out, counted with their versions. Memcached itself takes no more than 1MiB, which is 768KiB here.",
+    { default: "64KiB", min: "1", max: "10MiB" },
+  ),
+  timeout: duration(
+    "Time that a read, or a writer with write_through, waits for it. After five calls in a row that took longer it is left alone for a while.",
+    { default: "10ms", min: "1ms", max: "1s" },
+  ),
+  queue_size: size("Memory for values on their way there. What does not fit is left out.", {
+    default: "8MiB",
+    min: "64KiB",
+    max: "1GiB",
+  }),
+}).superRefine(({ kind, url, user, password_file }, context) => {
+  const issue = (path: string, message: string) =>
+    context.addIssue({ code: "custom", path: [path], message });
+  if (kind === "redis" && !url.startsWith("redis")) {
+    issue("url", "must be a redis:// or rediss:// URL for the kind redis");
+  }
+  if (kind !== "memcached") return;
+  if (!url.startsWith("memcache")) {
+    issue("url", "must be a memcache:// or memcaches:// URL for the kind memcached");
+  }
+  if (user !== "") issue("user", "is for Redis alone");
+  if (password_file !== "") issue("password_file", "is for Redis alone");
+});
+
 /** Merging tables in the background. */
 const compaction = z.strictObject({
   strategy: choice(
@@ -582,6 +647,7 @@ export const SECTIONS = {
     schema: sstable,
   },
   cache: { title: "Memory for reads", schema: cache },
+  shared_cache: { title: "A shared cache behind that: Redis or Memcached", schema: sharedCache },
   compaction: { title: "Merging tables in the background", schema: compaction },
   snapshot: { title: "Snapshots by a schedule", schema: snapshot },
   scrub: { title: "Verifying what is on disk in the background", schema: scrub },
@@ -609,6 +675,7 @@ export const configSchema = z.strictObject({
   mem_table: memTable.prefault({}),
   sstable: sstable.prefault({}),
   cache: cache.prefault({}),
+  shared_cache: sharedCache.prefault({}),
   compaction: compaction.prefault({}),
   snapshot: snapshot.prefault({}),
   scrub: scrub.prefault({}),

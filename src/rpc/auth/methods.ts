@@ -68,6 +68,8 @@ const ADMIN: Rules<typeof AdminService> = {
   status: rule(["operator"], "read"),
   flush: rule(["operator"], "write", "tenantId"),
   compact: rule(["operator"], "write", "tenantId"),
+  invalidateCache: rule(["operator"], "write", "tenantId"),
+  fillCache: rule(["operator"], "write", "tenantId"),
   createSnapshot: rule(["operator"], "write"),
   listSnapshots: rule(["operator"], "read"),
   verifySnapshot: rule(["operator"], "read"),

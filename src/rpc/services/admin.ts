@@ -8,6 +8,7 @@ import {
   type HotKey,
   type NodeJob,
   type NodeJobs,
+  type NodeStatus,
   type SnapshotInfo,
   type StorageNode,
 } from "../../node/mod.ts";
@@ -42,6 +43,7 @@ export function adminService(
         lastSequence: BigInt(status.lastSequence),
         snapshots: status.snapshots,
         snapshotBytes: BigInt(status.snapshotBytes),
+        ...layersOf(status),
       };
     },
 
@@ -53,6 +55,16 @@ export function adminService(
     async compact({ tenantId, start, end, purge }) {
       await node.compact(tenantId === "" ? undefined : tenantId, { start, end, purge });
       return {};
+    },
+
+    async invalidateCache({ tenantId, key, prefix }) {
+      const { keys, shared } = await node.invalidateCache(tenantId, { key, prefix });
+      return { keys: BigInt(keys), sharedCache: shared };
+    },
+
+    async fillCache({ tenantId, key, prefix }) {
+      const { keys, shared } = await node.fillCache(tenantId, { key, prefix });
+      return { keys: BigInt(keys), sharedCache: shared };
     },
 
     async createSnapshot({ name }) {
@@ -105,6 +117,21 @@ export function adminService(
         limit: toSafeCount(limit, "limit") || undefined,
       });
       return { keys: keys.map(toHotKey), windowMs: BigInt(HOT_KEY_WINDOW_MS) };
+    },
+  };
+}
+
+/** The shared cache, and what was read from where. */
+function layersOf({ counters }: NodeStatus) {
+  const count = (name: string) => BigInt(counters[name] ?? 0);
+  return {
+    sharedCache: !counters.sharedCaches ? "none" : counters.sharedCacheUp ? "up" : "down",
+    reads: {
+      memtable: count("readsFromMemtable"),
+      rowCache: count("readsFromRowCache"),
+      sharedCache: count("readsFromSharedCache"),
+      tables: count("readsFromTables"),
+      nothing: count("readsOfNothing"),
     },
   };
 }

@@ -41,6 +41,7 @@ const WAITING = new Set([
     "updateTenant",
   ],
   ...["dropTenant", "flush", "compact", "createSnapshot", "verifySnapshot", "deleteSnapshot"],
+  ...["invalidateCache", "fillCache"],
 ]);
 
 /** A node whose methods never answer. */

@@ -133,6 +133,10 @@ const EDGES: [path: string, least: string, most: string, below: string, above: s
   ["cache.frequency_weight", "0", "1", "-0.1", "1.1"],
   ["cache.recency_weight", "0", "1", "-0.1", "1.1"],
   ["cache.adaptive_window", "1s", "24h", "999ms", "25h"],
+  ["shared_cache.ttl", "1s", "720h", "999ms", "721h"],
+  ["shared_cache.max_value_size", "1", "10MiB", "0", "10485761"],
+  ["shared_cache.timeout", "1ms", "1s", "0ms", "1001ms"],
+  ["shared_cache.queue_size", "64KiB", "1GiB", "65535", "1073741825"],
   ["compaction.window", "1s", "8760h", "999ms", "31536000001ms"],
   ["compaction.tombstone_grace", "0ms", "8760h", "-1ms", "31536000001ms"],
   ["compaction.l0_trigger", "1", "8", "0", "1001"],
@@ -209,6 +213,12 @@ Deno.test("options that are words refuse other words", () => {
     "background.quiet_hours=mon",
     "background.quiet_hours=monday 08:00-18:00",
     "background.quiet_hours=mon-fri, 08:00-18:00",
+    "shared_cache.kind=valkey",
+    "shared_cache.url=http://127.0.0.1:6379",
+    "shared_cache.url=redis://me:secret@127.0.0.1",
+    "shared_cache.user=a b",
+    "shared_cache.mode=write",
+    "shared_cache.ask=never",
     "tenant.auto_create=yes",
     "metrics.enabled=1",
     "logging.level=trace",
@@ -230,6 +240,22 @@ Deno.test("bounds between options are checked", () => {
     message,
     "p.yaml:2:3: compaction.l0_stop: must be above compaction.l0_slowdown",
   );
+});
+
+Deno.test("a shared cache needs the URL of its kind, and only Redis knows users", () => {
+  const set = (...lines: string[]) =>
+    fromFile(`shared_cache:\n${lines.map((line) => `  ${line}\n`).join("")}`);
+  const message = refusal(() => set("kind: redis"));
+  assert.equal(
+    message,
+    "shared_cache.url: must be a redis:// or rediss:// URL for the kind redis",
+  );
+  refusal(() => set("kind: redis", "url: memcache://127.0.0.1"));
+  refusal(() => set("kind: memcached", "url: redis://127.0.0.1"));
+  refusal(() => set("kind: memcached", "url: memcache://127.0.0.1", "password_file: /p"));
+  refusal(() => set("kind: memcached", "url: memcache://127.0.0.1", "user: me"));
+  set("kind: memcached", "url: memcaches://[::1]:11211");
+  set("kind: redis", "url: rediss://cache.example.org:6380/2", "user: me", "password_file: /p");
 });
 
 Deno.test("an address for other machines needs it written out who may call", () => {

@@ -80,6 +80,8 @@ Deno.test("every command has --help and --output", async () => {
     "status",
     "flush",
     "compact",
+    "cache invalidate",
+    "cache fill",
     "snapshot",
     "snapshot list",
     "snapshot verify",

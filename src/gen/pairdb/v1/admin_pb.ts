@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pairdb/v1/admin.proto.
  */
 export const file_pairdb_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChVwYWlyZGIvdjEvYWRtaW4ucHJvdG8SCXBhaXJkYi52MSIPCg1TdGF0dXNSZXF1ZXN0Iv4CCg5TdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGc3RhdHVzGAMgASgJEg8KB3JlYXNvbnMYBCADKAkSEQoJdXB0aW1lX21zGAUgASgDEhAKCGRhdGFfZGlyGAYgASgJEg8KB3RlbmFudHMYByABKAUSFgoObWVtdGFibGVfYnl0ZXMYCCABKAMSEQoJd2FsX2J5dGVzGAkgASgDEhQKDHdhbF9zZWdtZW50cxgKIAEoBRITCgt0YWJsZV9ieXRlcxgLIAEoAxIOCgZ0YWJsZXMYDCABKAUSGAoQdGFibGVzX3Blcl9sZXZlbBgNIAMoBRIYChBkaXNrX3RvdGFsX2J5dGVzGA4gASgDEhcKD2Rpc2tfZnJlZV9ieXRlcxgPIAEoAxIVCg1sYXN0X3NlcXVlbmNlGBAgASgDEhEKCXNuYXBzaG90cxgRIAEoBRIWCg5zbmFwc2hvdF9ieXRlcxgSIAEoAyIhCgxGbHVzaFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJIg8KDUZsdXNoUmVzcG9uc2UiTgoOQ29tcGFjdFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEg0KBXN0YXJ0GAIgASgJEgsKA2VuZBgDIAEoCRINCgVwdXJnZRgEIAEoCCIRCg9Db21wYWN0UmVzcG9uc2UiiwEKCFNuYXBzaG90EgwKBG5hbWUYASABKAkSCwoDZGlyGAIgASgJEg8KB25vZGVfaWQYAyABKAkSEAoIc2VxdWVuY2UYBCABKAMSEgoKY3JlYXRlZF9hdBgFIAEoAxINCgVmaWxlcxgGIAEoBRINCgVieXRlcxgHIAEoAxIPCgdwcm9ibGVtGAggASgJIiUKFUNyZWF0ZVNuYXBzaG90UmVxdWVzdBIMCgRuYW1lGAEgASgJIqoBChZDcmVhdGVTbmFwc2hvdFJlc3BvbnNlEiUKCHNuYXBzaG90GAEgASgLMhMucGFpcmRiLnYxLlNuYXBzaG90EhQKDGxpbmtlZF9maWxlcxgCIAEoBRIUCgxjb3BpZWRfYnl0ZXMYAyABKAMSFgoOZGlnZXN0ZWRfYnl0ZXMYBCABKAMSEQoJcGlubmVkX21zGAUgASgBEhIKCmVsYXBzZWRfbXMYBiABKAEiFgoUTGlzdFNuYXBzaG90c1JlcXVlc3QiPwoVTGlzdFNuYXBzaG90c1Jlc3BvbnNlEiYKCXNuYXBzaG90cxgBIAMoCzITLnBhaXJkYi52MS5TbmFwc2hvdCIlChVWZXJpZnlTbmFwc2hvdFJlcXVlc3QSDAoEbmFtZRgBIAEoCSIwCg9TbmFwc2hvdFByb2JsZW0SDAoEZmlsZRgBIAEoCRIPCgdwcm9ibGVtGAIgASgJIm0KFlZlcmlmeVNuYXBzaG90UmVzcG9uc2USJQoIc25hcHNob3QYASABKAsyEy5wYWlyZGIudjEuU25hcHNob3QSLAoIcHJvYmxlbXMYAiADKAsyGi5wYWlyZGIudjEuU25hcHNob3RQcm9ibGVtIiUKFURlbGV0ZVNuYXBzaG90UmVxdWVzdBIMCgRuYW1lGAEgASgJIhgKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2UiUAoZTGlzdFNsb3dPcGVyYXRpb25zUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSEQoJd2l0aGluX21zGAIgASgDEg0KBWxpbWl0GAMgASgFIvMBCg1TbG93T3BlcmF0aW9uEhEKCW9wZXJhdGlvbhgBIAEoCRIOCgZtZXRob2QYAiABKAkSEQoJdGVuYW50X2lkGAMgASgJEgsKA2tleRgEIAEoCRIPCgdrZXlfY3V0GAUgASgIEhAKCGtleV9oYXNoGAYgASgJEgwKBGtleXMYByABKAUSFQoNcmVxdWVzdF9ieXRlcxgIIAEoAxISCgpzdGFydGVkX2F0GAkgASgDEhIKCmVsYXBzZWRfbXMYCiABKAESEQoJd2FpdGVkX21zGAsgASgBEg4KBnNvdXJjZRgMIAEoCRIMCgRjb2RlGA0gASgJIl4KGkxpc3RTbG93T3BlcmF0aW9uc1Jlc3BvbnNlEiwKCm9wZXJhdGlvbnMYASADKAsyGC5wYWlyZGIudjEuU2xvd09wZXJhdGlvbhISCgpzbG93X3RvdGFsGAIgASgDIiAKD0xpc3RKb2JzUmVxdWVzdBINCgVlbmRlZBgBIAEoCCKLAgoDSm9iEgoKAmlkGAEgASgDEgwKBGtpbmQYAiABKAkSEQoJdGVuYW50X2lkGAMgASgJEg0KBXN0YXRlGAQgASgJEg0KBWxldmVsGAUgASgFEhQKDG91dHB1dF9sZXZlbBgGIAEoBRIOCgZpbnB1dHMYByADKAMSEgoKc3RhcnRlZF9hdBgIIAEoAxIQCghlbmRlZF9hdBgJIAEoAxISCgVieXRlcxgKIAEoA0gAiAEBEhIKCmJ5dGVzX2RvbmUYCyABKAMSDAoEcmF0ZRgMIAEoARITCgZldGFfbXMYDSABKANIAYgBARINCgVlcnJvchgOIAEoCUIICgZfYnl0ZXNCCQoHX2V0YV9tcyJACgxEYW1hZ2VkVGFibGUSDAoEZmlsZRgBIAEoCRIRCgl0ZW5hbnRfaWQYAiABKAkSDwoHcHJvYmxlbRgDIAEoCSKtAQoFU2NydWISEwoLaW50ZXJ2YWxfbXMYASABKAMSDwoHcnVubmluZxgCIAEoCBISCgpzdGFydGVkX2F0GAMgASgDEg8KB25leHRfYXQYBCABKAMSDAoEbGF0ZRgFIAEoCBIRCgl3YWl0c19mb3IYBiABKAkSDgoGcm91bmRzGAcgASgDEigKB2RhbWFnZWQYCCADKAsyFy5wYWlyZGIudjEuRGFtYWdlZFRhYmxlImYKEExpc3RKb2JzUmVzcG9uc2USHAoEam9icxgBIAMoCzIOLnBhaXJkYi52MS5Kb2ISHwoFc2NydWIYAiABKAsyEC5wYWlyZGIudjEuU2NydWISEwoLcXVpZXRfdW50aWwYAyABKAMiNgoSTGlzdEhvdEtleXNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRINCgVsaW1pdBgCIAEoBSIsCgdLZXlSYXRlEhIKCnBlcl9zZWNvbmQYASABKAESDQoFZXJyb3IYAiABKAEibwoGSG90S2V5EhEKCXRlbmFudF9pZBgBIAEoCRILCgNrZXkYAiABKAkSIQoFcmVhZHMYAyABKAsyEi5wYWlyZGIudjEuS2V5UmF0ZRIiCgZ3cml0ZXMYBCABKAsyEi5wYWlyZGIudjEuS2V5UmF0ZSJJChNMaXN0SG90S2V5c1Jlc3BvbnNlEh8KBGtleXMYASADKAsyES5wYWlyZGIudjEuSG90S2V5EhEKCXdpbmRvd19tcxgCIAEoAzK4BgoMQWRtaW5TZXJ2aWNlEkIKBlN0YXR1cxIYLnBhaXJkYi52MS5TdGF0dXNSZXF1ZXN0GhkucGFpcmRiLnYxLlN0YXR1c1Jlc3BvbnNlIgOQAgESOgoFRmx1c2gSFy5wYWlyZGIudjEuRmx1c2hSZXF1ZXN0GhgucGFpcmRiLnYxLkZsdXNoUmVzcG9uc2USQAoHQ29tcGFjdBIZLnBhaXJkYi52MS5Db21wYWN0UmVxdWVzdBoaLnBhaXJkYi52MS5Db21wYWN0UmVzcG9uc2USVQoOQ3JlYXRlU25hcHNob3QSIC5wYWlyZGIudjEuQ3JlYXRlU25hcHNob3RSZXF1ZXN0GiEucGFpcmRiLnYxLkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USVwoNTGlzdFNuYXBzaG90cxIfLnBhaXJkYi52MS5MaXN0U25hcHNob3RzUmVxdWVzdBogLnBhaXJkYi52MS5MaXN0U25hcHNob3RzUmVzcG9uc2UiA5ACARJaCg5WZXJpZnlTbmFwc2hvdBIgLnBhaXJkYi52MS5WZXJpZnlTbmFwc2hvdFJlcXVlc3QaIS5wYWlyZGIudjEuVmVyaWZ5U25hcHNob3RSZXNwb25zZSIDkAIBElUKDkRlbGV0ZVNuYXBzaG90EiAucGFpcmRiLnYxLkRlbGV0ZVNuYXBzaG90UmVxdWVzdBohLnBhaXJkYi52MS5EZWxldGVTbmFwc2hvdFJlc3BvbnNlEmYKEkxpc3RTbG93T3BlcmF0aW9ucxIkLnBhaXJkYi52MS5MaXN0U2xvd09wZXJhdGlvbnNSZXF1ZXN0GiUucGFpcmRiLnYxLkxpc3RTbG93T3BlcmF0aW9uc1Jlc3BvbnNlIgOQAgESSAoITGlzdEpvYnMSGi5wYWlyZGIudjEuTGlzdEpvYnNSZXF1ZXN0GhsucGFpcmRiLnYxLkxpc3RKb2JzUmVzcG9uc2UiA5ACARJRCgtMaXN0SG90S2V5cxIdLnBhaXJkYi52MS5MaXN0SG90S2V5c1JlcXVlc3QaHi5wYWlyZGIudjEuTGlzdEhvdEtleXNSZXNwb25zZSIDkAIBYgZwcm90bzM");
+  fileDesc("ChVwYWlyZGIvdjEvYWRtaW4ucHJvdG8SCXBhaXJkYi52MSIPCg1TdGF0dXNSZXF1ZXN0IroDCg5TdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGc3RhdHVzGAMgASgJEg8KB3JlYXNvbnMYBCADKAkSEQoJdXB0aW1lX21zGAUgASgDEhAKCGRhdGFfZGlyGAYgASgJEg8KB3RlbmFudHMYByABKAUSFgoObWVtdGFibGVfYnl0ZXMYCCABKAMSEQoJd2FsX2J5dGVzGAkgASgDEhQKDHdhbF9zZWdtZW50cxgKIAEoBRITCgt0YWJsZV9ieXRlcxgLIAEoAxIOCgZ0YWJsZXMYDCABKAUSGAoQdGFibGVzX3Blcl9sZXZlbBgNIAMoBRIYChBkaXNrX3RvdGFsX2J5dGVzGA4gASgDEhcKD2Rpc2tfZnJlZV9ieXRlcxgPIAEoAxIVCg1sYXN0X3NlcXVlbmNlGBAgASgDEhEKCXNuYXBzaG90cxgRIAEoBRIWCg5zbmFwc2hvdF9ieXRlcxgSIAEoAxIUCgxzaGFyZWRfY2FjaGUYEyABKAkSJAoFcmVhZHMYFCABKAsyFS5wYWlyZGIudjEuTGF5ZXJSZWFkcyJoCgpMYXllclJlYWRzEhAKCG1lbXRhYmxlGAEgASgDEhEKCXJvd19jYWNoZRgCIAEoAxIUCgxzaGFyZWRfY2FjaGUYAyABKAMSDgoGdGFibGVzGAQgASgDEg8KB25vdGhpbmcYBSABKAMiIQoMRmx1c2hSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCSIPCg1GbHVzaFJlc3BvbnNlIk4KDkNvbXBhY3RSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRINCgVzdGFydBgCIAEoCRILCgNlbmQYAyABKAkSDQoFcHVyZ2UYBCABKAgiEQoPQ29tcGFjdFJlc3BvbnNlIkgKFkludmFsaWRhdGVDYWNoZVJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRIOCgZwcmVmaXgYAyABKAkiPQoXSW52YWxpZGF0ZUNhY2hlUmVzcG9uc2USDAoEa2V5cxgBIAEoAxIUCgxzaGFyZWRfY2FjaGUYAiABKAkiQgoQRmlsbENhY2hlUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSCwoDa2V5GAIgASgJEg4KBnByZWZpeBgDIAEoCSI3ChFGaWxsQ2FjaGVSZXNwb25zZRIMCgRrZXlzGAEgASgDEhQKDHNoYXJlZF9jYWNoZRgCIAEoCSKLAQoIU25hcHNob3QSDAoEbmFtZRgBIAEoCRILCgNkaXIYAiABKAkSDwoHbm9kZV9pZBgDIAEoCRIQCghzZXF1ZW5jZRgEIAEoAxISCgpjcmVhdGVkX2F0GAUgASgDEg0KBWZpbGVzGAYgASgFEg0KBWJ5dGVzGAcgASgDEg8KB3Byb2JsZW0YCCABKAkiJQoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0EgwKBG5hbWUYASABKAkiqgEKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USJQoIc25hcHNob3QYASABKAsyEy5wYWlyZGIudjEuU25hcHNob3QSFAoMbGlua2VkX2ZpbGVzGAIgASgFEhQKDGNvcGllZF9ieXRlcxgDIAEoAxIWCg5kaWdlc3RlZF9ieXRlcxgEIAEoAxIRCglwaW5uZWRfbXMYBSABKAESEgoKZWxhcHNlZF9tcxgGIAEoASIWChRMaXN0U25hcHNob3RzUmVxdWVzdCI/ChVMaXN0U25hcHNob3RzUmVzcG9uc2USJgoJc25hcHNob3RzGAEgAygLMhMucGFpcmRiLnYxLlNuYXBzaG90IiUKFVZlcmlmeVNuYXBzaG90UmVxdWVzdBIMCgRuYW1lGAEgASgJIjAKD1NuYXBzaG90UHJvYmxlbRIMCgRmaWxlGAEgASgJEg8KB3Byb2JsZW0YAiABKAkibQoWVmVyaWZ5U25hcHNob3RSZXNwb25zZRIlCghzbmFwc2hvdBgBIAEoCzITLnBhaXJkYi52MS5TbmFwc2hvdBIsCghwcm9ibGVtcxgCIAMoCzIaLnBhaXJkYi52MS5TbmFwc2hvdFByb2JsZW0iJQoVRGVsZXRlU25hcHNob3RSZXF1ZXN0EgwKBG5hbWUYASABKAkiGAoWRGVsZXRlU25hcHNob3RSZXNwb25zZSJQChlMaXN0U2xvd09wZXJhdGlvbnNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIRCgl3aXRoaW5fbXMYAiABKAMSDQoFbGltaXQYAyABKAUi8wEKDVNsb3dPcGVyYXRpb24SEQoJb3BlcmF0aW9uGAEgASgJEg4KBm1ldGhvZBgCIAEoCRIRCgl0ZW5hbnRfaWQYAyABKAkSCwoDa2V5GAQgASgJEg8KB2tleV9jdXQYBSABKAgSEAoIa2V5X2hhc2gYBiABKAkSDAoEa2V5cxgHIAEoBRIVCg1yZXF1ZXN0X2J5dGVzGAggASgDEhIKCnN0YXJ0ZWRfYXQYCSABKAMSEgoKZWxhcHNlZF9tcxgKIAEoARIRCgl3YWl0ZWRfbXMYCyABKAESDgoGc291cmNlGAwgASgJEgwKBGNvZGUYDSABKAkiXgoaTGlzdFNsb3dPcGVyYXRpb25zUmVzcG9uc2USLAoKb3BlcmF0aW9ucxgBIAMoCzIYLnBhaXJkYi52MS5TbG93T3BlcmF0aW9uEhIKCnNsb3dfdG90YWwYAiABKAMiIAoPTGlzdEpvYnNSZXF1ZXN0Eg0KBWVuZGVkGAEgASgIIosCCgNKb2ISCgoCaWQYASABKAMSDAoEa2luZBgCIAEoCRIRCgl0ZW5hbnRfaWQYAyABKAkSDQoFc3RhdGUYBCABKAkSDQoFbGV2ZWwYBSABKAUSFAoMb3V0cHV0X2xldmVsGAYgASgFEg4KBmlucHV0cxgHIAMoAxISCgpzdGFydGVkX2F0GAggASgDEhAKCGVuZGVkX2F0GAkgASgDEhIKBWJ5dGVzGAogASgDSACIAQESEgoKYnl0ZXNfZG9uZRgLIAEoAxIMCgRyYXRlGAwgASgBEhMKBmV0YV9tcxgNIAEoA0gBiAEBEg0KBWVycm9yGA4gASgJQggKBl9ieXRlc0IJCgdfZXRhX21zIkAKDERhbWFnZWRUYWJsZRIMCgRmaWxlGAEgASgJEhEKCXRlbmFudF9pZBgCIAEoCRIPCgdwcm9ibGVtGAMgASgJIq0BCgVTY3J1YhITCgtpbnRlcnZhbF9tcxgBIAEoAxIPCgdydW5uaW5nGAIgASgIEhIKCnN0YXJ0ZWRfYXQYAyABKAMSDwoHbmV4dF9hdBgEIAEoAxIMCgRsYXRlGAUgASgIEhEKCXdhaXRzX2ZvchgGIAEoCRIOCgZyb3VuZHMYByABKAMSKAoHZGFtYWdlZBgIIAMoCzIXLnBhaXJkYi52MS5EYW1hZ2VkVGFibGUiZgoQTGlzdEpvYnNSZXNwb25zZRIcCgRqb2JzGAEgAygLMg4ucGFpcmRiLnYxLkpvYhIfCgVzY3J1YhgCIAEoCzIQLnBhaXJkYi52MS5TY3J1YhITCgtxdWlldF91bnRpbBgDIAEoAyI2ChJMaXN0SG90S2V5c1JlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEg0KBWxpbWl0GAIgASgFIiwKB0tleVJhdGUSEgoKcGVyX3NlY29uZBgBIAEoARINCgVlcnJvchgCIAEoASJvCgZIb3RLZXkSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRIhCgVyZWFkcxgDIAEoCzISLnBhaXJkYi52MS5LZXlSYXRlEiIKBndyaXRlcxgEIAEoCzISLnBhaXJkYi52MS5LZXlSYXRlIkkKE0xpc3RIb3RLZXlzUmVzcG9uc2USHwoEa2V5cxgBIAMoCzIRLnBhaXJkYi52MS5Ib3RLZXkSEQoJd2luZG93X21zGAIgASgDMtoHCgxBZG1pblNlcnZpY2USQgoGU3RhdHVzEhgucGFpcmRiLnYxLlN0YXR1c1JlcXVlc3QaGS5wYWlyZGIudjEuU3RhdHVzUmVzcG9uc2UiA5ACARI6CgVGbHVzaBIXLnBhaXJkYi52MS5GbHVzaFJlcXVlc3QaGC5wYWlyZGIudjEuRmx1c2hSZXNwb25zZRJACgdDb21wYWN0EhkucGFpcmRiLnYxLkNvbXBhY3RSZXF1ZXN0GhoucGFpcmRiLnYxLkNvbXBhY3RSZXNwb25zZRJYCg9JbnZhbGlkYXRlQ2FjaGUSIS5wYWlyZGIudjEuSW52YWxpZGF0ZUNhY2hlUmVxdWVzdBoiLnBhaXJkYi52MS5JbnZhbGlkYXRlQ2FjaGVSZXNwb25zZRJGCglGaWxsQ2FjaGUSGy5wYWlyZGIudjEuRmlsbENhY2hlUmVxdWVzdBocLnBhaXJkYi52MS5GaWxsQ2FjaGVSZXNwb25zZRJVCg5DcmVhdGVTbmFwc2hvdBIgLnBhaXJkYi52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaIS5wYWlyZGIudjEuQ3JlYXRlU25hcHNob3RSZXNwb25zZRJXCg1MaXN0U25hcHNob3RzEh8ucGFpcmRiLnYxLkxpc3RTbmFwc2hvdHNSZXF1ZXN0GiAucGFpcmRiLnYxLkxpc3RTbmFwc2hvdHNSZXNwb25zZSIDkAIBEloKDlZlcmlmeVNuYXBzaG90EiAucGFpcmRiLnYxLlZlcmlmeVNuYXBzaG90UmVxdWVzdBohLnBhaXJkYi52MS5WZXJpZnlTbmFwc2hvdFJlc3BvbnNlIgOQAgESVQoORGVsZXRlU25hcHNob3QSIC5wYWlyZGIudjEuRGVsZXRlU25hcHNob3RSZXF1ZXN0GiEucGFpcmRiLnYxLkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USZgoSTGlzdFNsb3dPcGVyYXRpb25zEiQucGFpcmRiLnYxLkxpc3RTbG93T3BlcmF0aW9uc1JlcXVlc3QaJS5wYWlyZGIudjEuTGlzdFNsb3dPcGVyYXRpb25zUmVzcG9uc2UiA5ACARJICghMaXN0Sm9icxIaLnBhaXJkYi52MS5MaXN0Sm9ic1JlcXVlc3QaGy5wYWlyZGIudjEuTGlzdEpvYnNSZXNwb25zZSIDkAIBElEKC0xpc3RIb3RLZXlzEh0ucGFpcmRiLnYxLkxpc3RIb3RLZXlzUmVxdWVzdBoeLnBhaXJkYi52MS5MaXN0SG90S2V5c1Jlc3BvbnNlIgOQAgFiBnByb3RvMw");
 
 /**
  * @generated from message pairdb.v1.StatusRequest
@@ -128,6 +128,20 @@ export type StatusResponse = Message<"pairdb.v1.StatusResponse"> & {
    * @generated from field: int64 snapshot_bytes = 18;
    */
   snapshotBytes: bigint;
+
+  /**
+   * "none", "up" or "down".
+   *
+   * @generated from field: string shared_cache = 19;
+   */
+  sharedCache: string;
+
+  /**
+   * Reads since the node opened, by the layer that answered them.
+   *
+   * @generated from field: pairdb.v1.LayerReads reads = 20;
+   */
+  reads?: LayerReads | undefined;
 };
 
 /**
@@ -136,6 +150,45 @@ export type StatusResponse = Message<"pairdb.v1.StatusResponse"> & {
  */
 export const StatusResponseSchema: GenMessage<StatusResponse> = /*@__PURE__*/
   messageDesc(file_pairdb_v1_admin, 1);
+
+/**
+ * @generated from message pairdb.v1.LayerReads
+ */
+export type LayerReads = Message<"pairdb.v1.LayerReads"> & {
+  /**
+   * @generated from field: int64 memtable = 1;
+   */
+  memtable: bigint;
+
+  /**
+   * @generated from field: int64 row_cache = 2;
+   */
+  rowCache: bigint;
+
+  /**
+   * @generated from field: int64 shared_cache = 3;
+   */
+  sharedCache: bigint;
+
+  /**
+   * @generated from field: int64 tables = 4;
+   */
+  tables: bigint;
+
+  /**
+   * There was no such key.
+   *
+   * @generated from field: int64 nothing = 5;
+   */
+  nothing: bigint;
+};
+
+/**
+ * Describes the message pairdb.v1.LayerReads.
+ * Use `create(LayerReadsSchema)` to create a new message.
+ */
+export const LayerReadsSchema: GenMessage<LayerReads> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 2);
 
 /**
  * @generated from message pairdb.v1.FlushRequest
@@ -154,7 +207,7 @@ export type FlushRequest = Message<"pairdb.v1.FlushRequest"> & {
  * Use `create(FlushRequestSchema)` to create a new message.
  */
 export const FlushRequestSchema: GenMessage<FlushRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 2);
+  messageDesc(file_pairdb_v1_admin, 3);
 
 /**
  * @generated from message pairdb.v1.FlushResponse
@@ -167,7 +220,7 @@ export type FlushResponse = Message<"pairdb.v1.FlushResponse"> & {
  * Use `create(FlushResponseSchema)` to create a new message.
  */
 export const FlushResponseSchema: GenMessage<FlushResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 3);
+  messageDesc(file_pairdb_v1_admin, 4);
 
 /**
  * @generated from message pairdb.v1.CompactRequest
@@ -207,7 +260,7 @@ export type CompactRequest = Message<"pairdb.v1.CompactRequest"> & {
  * Use `create(CompactRequestSchema)` to create a new message.
  */
 export const CompactRequestSchema: GenMessage<CompactRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 4);
+  messageDesc(file_pairdb_v1_admin, 5);
 
 /**
  * @generated from message pairdb.v1.CompactResponse
@@ -220,7 +273,122 @@ export type CompactResponse = Message<"pairdb.v1.CompactResponse"> & {
  * Use `create(CompactResponseSchema)` to create a new message.
  */
 export const CompactResponseSchema: GenMessage<CompactResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 5);
+  messageDesc(file_pairdb_v1_admin, 6);
+
+/**
+ * @generated from message pairdb.v1.InvalidateCacheRequest
+ */
+export type InvalidateCacheRequest = Message<"pairdb.v1.InvalidateCacheRequest"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * One key; empty: those with the prefix.
+   *
+   * @generated from field: string key = 2;
+   */
+  key: string;
+
+  /**
+   * Empty, and no key: all of the tenant's keys.
+   *
+   * @generated from field: string prefix = 3;
+   */
+  prefix: string;
+};
+
+/**
+ * Describes the message pairdb.v1.InvalidateCacheRequest.
+ * Use `create(InvalidateCacheRequestSchema)` to create a new message.
+ */
+export const InvalidateCacheRequestSchema: GenMessage<InvalidateCacheRequest> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 7);
+
+/**
+ * @generated from message pairdb.v1.InvalidateCacheResponse
+ */
+export type InvalidateCacheResponse = Message<"pairdb.v1.InvalidateCacheResponse"> & {
+  /**
+   * Keys in the range that have a value.
+   *
+   * @generated from field: int64 keys = 1;
+   */
+  keys: bigint;
+
+  /**
+   * "none": no shared cache is configured; "done"; "failed": it was not reached.
+   *
+   * @generated from field: string shared_cache = 2;
+   */
+  sharedCache: string;
+};
+
+/**
+ * Describes the message pairdb.v1.InvalidateCacheResponse.
+ * Use `create(InvalidateCacheResponseSchema)` to create a new message.
+ */
+export const InvalidateCacheResponseSchema: GenMessage<InvalidateCacheResponse> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 8);
+
+/**
+ * @generated from message pairdb.v1.FillCacheRequest
+ */
+export type FillCacheRequest = Message<"pairdb.v1.FillCacheRequest"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * One key; empty: those with the prefix.
+   *
+   * @generated from field: string key = 2;
+   */
+  key: string;
+
+  /**
+   * Empty, and no key: all of the tenant's keys.
+   *
+   * @generated from field: string prefix = 3;
+   */
+  prefix: string;
+};
+
+/**
+ * Describes the message pairdb.v1.FillCacheRequest.
+ * Use `create(FillCacheRequestSchema)` to create a new message.
+ */
+export const FillCacheRequestSchema: GenMessage<FillCacheRequest> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 9);
+
+/**
+ * @generated from message pairdb.v1.FillCacheResponse
+ */
+export type FillCacheResponse = Message<"pairdb.v1.FillCacheResponse"> & {
+  /**
+   * Keys in the range that have a value.
+   *
+   * @generated from field: int64 keys = 1;
+   */
+  keys: bigint;
+
+  /**
+   * "none": no shared cache is configured; "done": it has taken all but those that are larger than
+   * shared_cache.max_value_size; "failed": it has not.
+   *
+   * @generated from field: string shared_cache = 2;
+   */
+  sharedCache: string;
+};
+
+/**
+ * Describes the message pairdb.v1.FillCacheResponse.
+ * Use `create(FillCacheResponseSchema)` to create a new message.
+ */
+export const FillCacheResponseSchema: GenMessage<FillCacheResponse> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 10);
 
 /**
  * @generated from message pairdb.v1.Snapshot
@@ -284,7 +452,7 @@ export type Snapshot = Message<"pairdb.v1.Snapshot"> & {
  * Use `create(SnapshotSchema)` to create a new message.
  */
 export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 6);
+  messageDesc(file_pairdb_v1_admin, 11);
 
 /**
  * @generated from message pairdb.v1.CreateSnapshotRequest
@@ -303,7 +471,7 @@ export type CreateSnapshotRequest = Message<"pairdb.v1.CreateSnapshotRequest"> &
  * Use `create(CreateSnapshotRequestSchema)` to create a new message.
  */
 export const CreateSnapshotRequestSchema: GenMessage<CreateSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 7);
+  messageDesc(file_pairdb_v1_admin, 12);
 
 /**
  * @generated from message pairdb.v1.CreateSnapshotResponse
@@ -353,7 +521,7 @@ export type CreateSnapshotResponse = Message<"pairdb.v1.CreateSnapshotResponse">
  * Use `create(CreateSnapshotResponseSchema)` to create a new message.
  */
 export const CreateSnapshotResponseSchema: GenMessage<CreateSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 8);
+  messageDesc(file_pairdb_v1_admin, 13);
 
 /**
  * @generated from message pairdb.v1.ListSnapshotsRequest
@@ -366,7 +534,7 @@ export type ListSnapshotsRequest = Message<"pairdb.v1.ListSnapshotsRequest"> & {
  * Use `create(ListSnapshotsRequestSchema)` to create a new message.
  */
 export const ListSnapshotsRequestSchema: GenMessage<ListSnapshotsRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 9);
+  messageDesc(file_pairdb_v1_admin, 14);
 
 /**
  * @generated from message pairdb.v1.ListSnapshotsResponse
@@ -385,7 +553,7 @@ export type ListSnapshotsResponse = Message<"pairdb.v1.ListSnapshotsResponse"> &
  * Use `create(ListSnapshotsResponseSchema)` to create a new message.
  */
 export const ListSnapshotsResponseSchema: GenMessage<ListSnapshotsResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 10);
+  messageDesc(file_pairdb_v1_admin, 15);
 
 /**
  * @generated from message pairdb.v1.VerifySnapshotRequest
@@ -402,7 +570,7 @@ export type VerifySnapshotRequest = Message<"pairdb.v1.VerifySnapshotRequest"> &
  * Use `create(VerifySnapshotRequestSchema)` to create a new message.
  */
 export const VerifySnapshotRequestSchema: GenMessage<VerifySnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 11);
+  messageDesc(file_pairdb_v1_admin, 16);
 
 /**
  * @generated from message pairdb.v1.SnapshotProblem
@@ -424,7 +592,7 @@ export type SnapshotProblem = Message<"pairdb.v1.SnapshotProblem"> & {
  * Use `create(SnapshotProblemSchema)` to create a new message.
  */
 export const SnapshotProblemSchema: GenMessage<SnapshotProblem> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 12);
+  messageDesc(file_pairdb_v1_admin, 17);
 
 /**
  * @generated from message pairdb.v1.VerifySnapshotResponse
@@ -448,7 +616,7 @@ export type VerifySnapshotResponse = Message<"pairdb.v1.VerifySnapshotResponse">
  * Use `create(VerifySnapshotResponseSchema)` to create a new message.
  */
 export const VerifySnapshotResponseSchema: GenMessage<VerifySnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 13);
+  messageDesc(file_pairdb_v1_admin, 18);
 
 /**
  * @generated from message pairdb.v1.DeleteSnapshotRequest
@@ -465,7 +633,7 @@ export type DeleteSnapshotRequest = Message<"pairdb.v1.DeleteSnapshotRequest"> &
  * Use `create(DeleteSnapshotRequestSchema)` to create a new message.
  */
 export const DeleteSnapshotRequestSchema: GenMessage<DeleteSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 14);
+  messageDesc(file_pairdb_v1_admin, 19);
 
 /**
  * @generated from message pairdb.v1.DeleteSnapshotResponse
@@ -478,7 +646,7 @@ export type DeleteSnapshotResponse = Message<"pairdb.v1.DeleteSnapshotResponse">
  * Use `create(DeleteSnapshotResponseSchema)` to create a new message.
  */
 export const DeleteSnapshotResponseSchema: GenMessage<DeleteSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 15);
+  messageDesc(file_pairdb_v1_admin, 20);
 
 /**
  * @generated from message pairdb.v1.ListSlowOperationsRequest
@@ -511,7 +679,7 @@ export type ListSlowOperationsRequest = Message<"pairdb.v1.ListSlowOperationsReq
  * Use `create(ListSlowOperationsRequestSchema)` to create a new message.
  */
 export const ListSlowOperationsRequestSchema: GenMessage<ListSlowOperationsRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 16);
+  messageDesc(file_pairdb_v1_admin, 21);
 
 /**
  * @generated from message pairdb.v1.SlowOperation
@@ -612,7 +780,7 @@ export type SlowOperation = Message<"pairdb.v1.SlowOperation"> & {
  * Use `create(SlowOperationSchema)` to create a new message.
  */
 export const SlowOperationSchema: GenMessage<SlowOperation> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 17);
+  messageDesc(file_pairdb_v1_admin, 22);
 
 /**
  * @generated from message pairdb.v1.ListSlowOperationsResponse
@@ -636,7 +804,7 @@ export type ListSlowOperationsResponse = Message<"pairdb.v1.ListSlowOperationsRe
  * Use `create(ListSlowOperationsResponseSchema)` to create a new message.
  */
 export const ListSlowOperationsResponseSchema: GenMessage<ListSlowOperationsResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 18);
+  messageDesc(file_pairdb_v1_admin, 23);
 
 /**
  * @generated from message pairdb.v1.ListJobsRequest
@@ -655,7 +823,7 @@ export type ListJobsRequest = Message<"pairdb.v1.ListJobsRequest"> & {
  * Use `create(ListJobsRequestSchema)` to create a new message.
  */
 export const ListJobsRequestSchema: GenMessage<ListJobsRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 19);
+  messageDesc(file_pairdb_v1_admin, 24);
 
 /**
  * @generated from message pairdb.v1.Job
@@ -763,7 +931,7 @@ export type Job = Message<"pairdb.v1.Job"> & {
  * Use `create(JobSchema)` to create a new message.
  */
 export const JobSchema: GenMessage<Job> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 20);
+  messageDesc(file_pairdb_v1_admin, 25);
 
 /**
  * @generated from message pairdb.v1.DamagedTable
@@ -790,7 +958,7 @@ export type DamagedTable = Message<"pairdb.v1.DamagedTable"> & {
  * Use `create(DamagedTableSchema)` to create a new message.
  */
 export const DamagedTableSchema: GenMessage<DamagedTable> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 21);
+  messageDesc(file_pairdb_v1_admin, 26);
 
 /**
  * How far the scrub is, which verifies every file again and again.
@@ -860,7 +1028,7 @@ export type Scrub = Message<"pairdb.v1.Scrub"> & {
  * Use `create(ScrubSchema)` to create a new message.
  */
 export const ScrubSchema: GenMessage<Scrub> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 22);
+  messageDesc(file_pairdb_v1_admin, 27);
 
 /**
  * @generated from message pairdb.v1.ListJobsResponse
@@ -891,7 +1059,7 @@ export type ListJobsResponse = Message<"pairdb.v1.ListJobsResponse"> & {
  * Use `create(ListJobsResponseSchema)` to create a new message.
  */
 export const ListJobsResponseSchema: GenMessage<ListJobsResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 23);
+  messageDesc(file_pairdb_v1_admin, 28);
 
 /**
  * @generated from message pairdb.v1.ListHotKeysRequest
@@ -917,7 +1085,7 @@ export type ListHotKeysRequest = Message<"pairdb.v1.ListHotKeysRequest"> & {
  * Use `create(ListHotKeysRequestSchema)` to create a new message.
  */
 export const ListHotKeysRequestSchema: GenMessage<ListHotKeysRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 24);
+  messageDesc(file_pairdb_v1_admin, 29);
 
 /**
  * How often a key is named.
@@ -943,7 +1111,7 @@ export type KeyRate = Message<"pairdb.v1.KeyRate"> & {
  * Use `create(KeyRateSchema)` to create a new message.
  */
 export const KeyRateSchema: GenMessage<KeyRate> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 25);
+  messageDesc(file_pairdb_v1_admin, 30);
 
 /**
  * @generated from message pairdb.v1.HotKey
@@ -979,7 +1147,7 @@ export type HotKey = Message<"pairdb.v1.HotKey"> & {
  * Use `create(HotKeySchema)` to create a new message.
  */
 export const HotKeySchema: GenMessage<HotKey> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 26);
+  messageDesc(file_pairdb_v1_admin, 31);
 
 /**
  * @generated from message pairdb.v1.ListHotKeysResponse
@@ -1005,7 +1173,7 @@ export type ListHotKeysResponse = Message<"pairdb.v1.ListHotKeysResponse"> & {
  * Use `create(ListHotKeysResponseSchema)` to create a new message.
  */
 export const ListHotKeysResponseSchema: GenMessage<ListHotKeysResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_admin, 27);
+  messageDesc(file_pairdb_v1_admin, 32);
 
 /**
  * For operators of one node.
@@ -1043,6 +1211,27 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof CompactRequestSchema;
     output: typeof CompactResponseSchema;
+  },
+  /**
+   * Takes a tenant's keys out of the row cache and the shared cache. No read needs it: a value that is no
+   * longer true is not answered with in any case.
+   *
+   * @generated from rpc pairdb.v1.AdminService.InvalidateCache
+   */
+  invalidateCache: {
+    methodKind: "unary";
+    input: typeof InvalidateCacheRequestSchema;
+    output: typeof InvalidateCacheResponseSchema;
+  },
+  /**
+   * Puts a tenant's keys into the shared cache, as they are now: the way in with shared_cache.mode cache_aside.
+   *
+   * @generated from rpc pairdb.v1.AdminService.FillCache
+   */
+  fillCache: {
+    methodKind: "unary";
+    input: typeof FillCacheRequestSchema;
+    output: typeof FillCacheResponseSchema;
   },
   /**
    * Makes a consistent copy of everything, as of one moment, in the node's data directory. Writes go on
