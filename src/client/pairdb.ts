@@ -609,7 +609,8 @@ export class AdminCalls {
 const QUOTAS = ["maxBytes", "maxKeys", "maxRequestsPerSecond", "maxBytesPerSecond"] as const;
 
 function toTenantOptions(options: TenantOptions) {
-  const { compaction, ttlMs, windowMs, compression, cacheSharePercent, ...rest } = options;
+  const { compaction, ttlMs, windowMs, compression, cacheSharePercent, conflictStrategy, ...rest } =
+    options;
   const quotas: { [K in (typeof QUOTAS)[number]]?: bigint } = {};
   for (const name of QUOTAS) {
     const quota = rest[name];
@@ -619,6 +620,7 @@ function toTenantOptions(options: TenantOptions) {
     ...quotas,
     compression,
     cacheSharePercent,
+    conflictStrategy,
     compactionStrategy: compaction,
     defaultTtlMs: ttlMs === undefined ? undefined : toInt64(ttlMs, "the time to live"),
     timeWindowMs: windowMs === undefined ? undefined : toInt64(windowMs, "the time window"),
@@ -840,8 +842,14 @@ function fromTenantUsage(usage: NonNullable<TenantMessage["usage"]>): TenantUsag
 
 /** Only what the tenant has of its own. */
 function fromTenantOptions(options: TenantMessage["options"]): TenantOptions {
-  const { compactionStrategy, defaultTtlMs, timeWindowMs, compression, cacheSharePercent } =
-    options ?? {};
+  const {
+    compactionStrategy,
+    defaultTtlMs,
+    timeWindowMs,
+    compression,
+    cacheSharePercent,
+    conflictStrategy,
+  } = options ?? {};
   const quotas: { [K in (typeof QUOTAS)[number]]?: number } = {};
   for (const name of QUOTAS) {
     const quota = options?.[name];
@@ -851,6 +859,7 @@ function fromTenantOptions(options: TenantMessage["options"]): TenantOptions {
     ...quotas,
     ...(compression === undefined ? {} : { compression }),
     ...(cacheSharePercent === undefined ? {} : { cacheSharePercent }),
+    ...(conflictStrategy === undefined ? {} : { conflictStrategy }),
     ...(compactionStrategy === undefined ? {} : { compaction: compactionStrategy }),
     ...(defaultTtlMs === undefined ? {} : { ttlMs: fromInt64(defaultTtlMs) }),
     ...(timeWindowMs === undefined ? {} : { windowMs: fromInt64(timeWindowMs) }),

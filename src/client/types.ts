@@ -325,6 +325,11 @@ export interface TenantOptions {
   readonly compression?: string;
   /** Percent of each of the node's caches that it may hold at most, 1 to 100; 0 in a change: as much as there is. */
   readonly cacheSharePercent?: number;
+  /**
+   * What becomes of concurrent versions: `vector_clock`, which is meant where it is absent, `lww`, or
+   * `merge:counter`, `merge:gset`, `merge:orset`, `merge:map`, `merge:max`, `merge:min`. It cannot be changed.
+   */
+  readonly conflictStrategy?: string;
   // Quotas on each node; 0 in a change: none.
   /** Bytes of keys and values. */
   readonly maxBytes?: number;

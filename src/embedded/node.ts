@@ -8,7 +8,7 @@ import {
   type EngineOptions,
   openEngine,
 } from "../engine/mod.ts";
-import { PairError, reconcileOperator } from "../model/mod.ts";
+import { PairError, VERSION_OPERATORS } from "../model/mod.ts";
 import {
   type CallCounts,
   claimIdentity,
@@ -67,7 +67,7 @@ async function open(runtime: Runtime, options: NodeOptions): Promise<StorageNode
     runtime,
     dataDir,
     options.engine ?? DEFAULT_ENGINE_OPTIONS,
-    [reconcileOperator],
+    VERSION_OPERATORS,
   );
   try {
     // Under another id the node's clocks would begin again, and its new writes pass for old ones.

@@ -3,8 +3,8 @@
  * @module
  */
 import { type EngineJob, runEngineJob } from "../engine/mod.ts";
-import { reconcileOperator } from "../model/mod.ts";
+import { VERSION_OPERATORS } from "../model/mod.ts";
 import { denoDisk, serveWorker } from "../runtime/mod.ts";
 
 const disk = denoDisk();
-serveWorker((job) => runEngineJob(disk, [reconcileOperator], job as EngineJob, true));
+serveWorker((job) => runEngineJob(disk, VERSION_OPERATORS, job as EngineJob, true));

@@ -3,7 +3,7 @@
  * @module
  */
 import { type EngineJob, runEngineJob } from "../engine/mod.ts";
-import { reconcileOperator } from "../model/mod.ts";
+import { VERSION_OPERATORS } from "../model/mod.ts";
 import {
   denoRuntime,
   denoWorkers,
@@ -32,7 +32,7 @@ export function machine(options: { workers: number; queue?: number; log?: Log })
 export function memory(): Runtime {
   const disk = new SimDisk();
   const workers = new SimWorkers({
-    handler: (job) => runEngineJob(disk, [reconcileOperator], job as EngineJob),
+    handler: (job) => runEngineJob(disk, VERSION_OPERATORS, job as EngineJob),
   });
   return { ...denoRuntime({ workers }), disk };
 }

@@ -69,6 +69,8 @@ export interface TreeOptions {
   readonly compression?: Compression | undefined;
   /** What it may hold of each cache at most, in percent, 1 to 100; absent: as much as there is. */
   readonly cacheShare?: number | undefined;
+  /** What becomes of concurrent versions; a tree keeps it for life. The floors above apply it. */
+  readonly conflictStrategy?: string | undefined;
   // What it may use at most; absent: as much as there is. The floors above see to it.
   /** Bytes of keys and values. */
   readonly maxBytes?: number | undefined;

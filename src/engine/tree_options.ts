@@ -7,6 +7,7 @@
  *     ttl_ms      0 (for ever) to 2^53 - 1; the engine keeps it for the floors above and does not look at it
  *     compression none | lz4 | snappy | zstd
  *     cache_share 1 to 100, percent of each cache
+ *     conflict_strategy   a name, 1 to 128 of a-z 0-9 _ - . : and at first a letter; as ttl_ms
  *     max_bytes, max_keys, max_requests, max_bandwidth    1 to 2^53 - 1; as ttl_ms, for the floors above
  *
  * A name that this program does not know is a newer one's: it is kept as it is, and ignored.
@@ -30,6 +31,7 @@ const NAMES = {
   ttlMs: "ttl_ms",
   compression: "compression",
   cacheShare: "cache_share",
+  conflictStrategy: "conflict_strategy",
 } as const;
 /** The same of the limits. */
 const LIMITS = {
@@ -38,6 +40,7 @@ const LIMITS = {
   maxRequests: "max_requests",
   maxBandwidth: "max_bandwidth",
 } as const;
+const CONFLICTS = /^[a-z][a-z0-9_.:-]{0,127}$/;
 const LIMIT_FIELDS = Object.keys(LIMITS) as (keyof typeof LIMITS)[];
 
 /**
@@ -56,6 +59,9 @@ export function changeOptions(stored: StoredOptions, changes: TreeOptions): Stor
   if ("ttlMs" in changes) set(NAMES.ttlMs, checkMs("ttlMs", changes.ttlMs, 0));
   if ("compression" in changes) set(NAMES.compression, checkCompression(changes.compression));
   if ("cacheShare" in changes) set(NAMES.cacheShare, checkShare(changes.cacheShare));
+  if ("conflictStrategy" in changes) {
+    set(NAMES.conflictStrategy, checkConflicts(changes.conflictStrategy));
+  }
   for (const field of LIMIT_FIELDS) {
     if (field in changes) set(LIMITS[field], checkLimit(field, changes[field]));
   }
@@ -70,12 +76,14 @@ export function readOptions(stored: StoredOptions): TreeOptions {
   const ttlMs = stored.get(NAMES.ttlMs);
   const compression = stored.get(NAMES.compression);
   const cacheShare = stored.get(NAMES.cacheShare);
+  const conflictStrategy = stored.get(NAMES.conflictStrategy);
   try {
     if (strategy !== undefined) options.strategy = checkStrategy(strategy);
     if (windowMs !== undefined) options.windowMs = checkMs("windowMs", Number(windowMs), 1);
     if (ttlMs !== undefined) options.ttlMs = checkMs("ttlMs", Number(ttlMs), 0);
     if (compression !== undefined) options.compression = checkCompression(compression);
     if (cacheShare !== undefined) options.cacheShare = checkShare(Number(cacheShare));
+    if (conflictStrategy !== undefined) options.conflictStrategy = checkConflicts(conflictStrategy);
     for (const field of LIMIT_FIELDS) {
       const limit = stored.get(LIMITS[field]);
       if (limit !== undefined) options[field] = checkLimit(field, Number(limit));
@@ -114,6 +122,16 @@ function checkStrategy(value: string | undefined): TreeOptions["strategy"] {
 
 function checkCompression(value: string | undefined): TreeOptions["compression"] {
   return checkName("compression", "the compression", COMPRESSIONS, value);
+}
+
+/** Which names there are is for the floors above to say. */
+function checkConflicts(value: string | undefined): string | undefined {
+  if (value === undefined || CONFLICTS.test(value)) return value;
+  throw new PairError(
+    "InvalidArgument",
+    "Cannot set the conflict strategy: its name is 1 to 128 of a-z, 0-9, _, -, . and :",
+    { option: "conflictStrategy" },
+  );
 }
 
 function checkName<T extends string>(

@@ -10,7 +10,8 @@
  */
 import { ByteReader } from "./bytes.ts";
 import { MAX_COUNTER } from "./limits.ts";
-import { DELETE, DOTS, EXPIRES, FORMAT, OWN } from "./version_codec.ts";
+import { latestOf } from "./version.ts";
+import { decodeVersions, DELETE, DOTS, EXPIRES, FORMAT, OWN } from "./version_codec.ts";
 
 /**
  * A state with a larger counter is never dropped: writes of all keys go on above the largest floor, and
@@ -31,6 +32,20 @@ export function deadSince(bytes: Uint8Array, start: number, end: number): number
   }
   const death = readDeath(bytes, start, end);
   return death.floor > FLOOR_MAX ? 0 : death.sinceMs;
+}
+
+/**
+ * The same where only the latest version counts: a state is dead when that is, whatever else it holds.
+ */
+export function latestDeadSince(bytes: Uint8Array, start: number, end: number): number {
+  if (bytes[start + 1] === 1) return deadSince(bytes, start, end);
+  try {
+    const latest = latestOf(decodeVersions(bytes.subarray(start, end)));
+    if (counterFloor(bytes, start, end) > FLOOR_MAX) return 0;
+    return latest.value === undefined ? latest.timestampMs : latest.expiresAtMs;
+  } catch {
+    return 0; // As below.
+  }
 }
 
 /** The largest counter in a state's clocks; 0 when it cannot be read. */

@@ -42,3 +42,6 @@ export const MIN_IDEMPOTENCY_KEY_BYTES = 16;
 
 /** The same, at most. */
 export const MAX_IDEMPOTENCY_KEY_BYTES = 64;
+
+/** Elements of a set, or fields of a map, of one key: each write of it takes all of them in hand. */
+export const MAX_ELEMENTS = 10_000;

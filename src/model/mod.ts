@@ -5,6 +5,7 @@
 export * from "./bytes.ts";
 export * from "./clock.ts";
 export * from "./condition.ts";
+export * from "./conflict/mod.ts";
 export * from "./crc32c.ts";
 export * from "./errors.ts";
 export * from "./hash.ts";

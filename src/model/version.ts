@@ -22,6 +22,7 @@ import {
   EMPTY_CLOCK,
   includes,
   joinClocks,
+  maxCounter,
   orderClocks,
   type VectorClock,
 } from "./clock.ts";
@@ -46,14 +47,50 @@ export function isLive(version: Version, nowMs: number): boolean {
 }
 
 /**
+ * Whether a version with a value is what a delete has left, where values are merged (`conflict/merging.ts`): it
+ * has expired in the moment it was made, whatever a clock says.
+ */
+export function isRest({ value, timestampMs, expiresAtMs }: Version): boolean {
+  return value !== undefined && expiresAtMs !== 0 && expiresAtMs <= timestampMs;
+}
+
+/**
  * The canonical order: the latest first. Total, and blind to arrival, so that every node shows the
- * same winner: timestamp, clock, delete before value, value bytes, the earlier expiry, own event.
+ * same winner: timestamp, clock, what a delete has left, delete before value, value bytes, the earlier expiry,
+ * own event.
  * @returns 0 only for versions that are alike in everything
  */
 export function orderVersions(a: Version, b: Version): number {
   if (a.timestampMs !== b.timestampMs) return b.timestampMs - a.timestampMs;
-  return orderClocks(b.clock, a.clock) || orderValues(a.value, b.value) ||
-    orderExpiries(a.expiresAtMs, b.expiresAtMs) || orderDots(a.dot, b.dot);
+  return orderClocks(b.clock, a.clock) || Number(isRest(b)) - Number(isRest(a)) ||
+    orderValues(a.value, b.value) || orderExpiries(a.expiresAtMs, b.expiresAtMs) ||
+    orderDots(a.dot, b.dot);
+}
+
+/**
+ * The latest of several versions, for who wants only one: by timestamp, then by the id of the node that made it,
+ * as far as clocks tell, then by the canonical order. As blind to arrival as that.
+ * @param versions  at least one, in canonical order
+ */
+export function latestOf(versions: readonly Version[]): Version {
+  return versions.reduce((a, b) => {
+    if (a.timestampMs !== b.timestampMs) return a.timestampMs > b.timestampMs ? a : b;
+    return orderMakers(a.clock, b.clock) < 0 ? b : a;
+  });
+}
+
+/**
+ * Of two versions that had seen the same, the one that the larger node id made comes out larger: only its clock
+ * has that event. A version's own event would say it of all, but not every copy of a version has that.
+ */
+function orderMakers(a: VectorClock, b: VectorClock): number {
+  const events = [...a.entries, ...a.dots, ...b.entries, ...b.dots];
+  const nodes = new Set(events.map(({ node }) => node));
+  for (const node of [...nodes].sort().reverse()) {
+    const order = maxCounter(a, node) - maxCounter(b, node);
+    if (order !== 0) return order;
+  }
+  return 0;
 }
 
 function orderValues(a: Uint8Array | undefined, b: Uint8Array | undefined): number {

@@ -88,8 +88,15 @@ export function coordinateWrite(
   return { versions, written };
 }
 
-/** The node's next event: counters only ever grow, or a replica would take the write for an old one. */
-function nextDot(
+/**
+ * The event that a write of a client becomes: counters only ever grow, or a replica would take the write for an
+ * old one.
+ * @param local    as for {@link coordinateWrite}
+ * @param context  of the write
+ * @param purged   the largest counter of any state that the node has dropped; 0: none
+ * @throws PairError InvalidArgument (1000) as {@link coordinateWrite} does
+ */
+export function nextDot(
   local: readonly Version[],
   node: string,
   context: VectorClock | undefined,

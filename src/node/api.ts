@@ -533,17 +533,22 @@ export interface StorageNode {
   readonly nodeId: string;
   /**
    * Stores a value: with a context it replaces what that has seen and stays beside the rest, without one
-   * it replaces all that the node has.
-   * @throws PairError ResourceExhausted (2008) beyond 100 concurrent versions, 64 MiB of them, or 1000
+   * it replaces all that the node has. With a conflict strategy of the tenant's own that does what it says.
+   * @throws PairError InvalidArgument (1000) with the detail `reason: operation`, or ValueTooLarge (1003), where
+   *   that cannot take the value; ResourceExhausted (2008) beyond 100 concurrent versions, 64 MiB of them, or 1000
    *   entries in the clock
    */
   put(tenant: string, input: PutInput & WriteOptions, watch?: WriteWatch): Promise<WriteResult>;
   /** Undefined when the key has no live value (absent, deleted, expired, or the tenant does not exist and auto_create is on). */
   get(tenant: string, key: Key): ReadResult | undefined;
-  /** The same, for callers that can wait: a promise when the key has to come from a slow disk. */
+  /**
+   * The same, for callers that can wait: a promise when the key has to come from a slow disk.
+   * @param options  `asStored`: every version as nodes hand it on, whatever the tenant's conflict strategy shows
+   */
   read(
     tenant: string,
     key: Key,
+    options?: { asStored?: boolean },
   ): ReadResult | undefined | Promise<ReadResult | undefined>;
   /**
    * Reads a key as {@link read} does, and says how. The read is a real one: it counts against the tenant's
@@ -647,7 +652,7 @@ export interface StorageNode {
   createTenant(tenant: string, options?: TenantOptions): Promise<TenantInfo>;
   /**
    * Changes options of a tenant while it is in use. A default time to live holds for values written from
-   * then on.
+   * then on; the conflict strategy stays as it is.
    * @param changes  fields that are left out stay; one that is undefined goes back to the node's own
    * @throws PairError InvalidTenantID (1004) when there is none, InvalidArgument (1000) for an option that
    *   has no such value

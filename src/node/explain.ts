@@ -3,9 +3,17 @@
  * @module
  */
 import { type Engine, ReadSteps, type ReadTrace, type Tree } from "../engine/mod.ts";
-import { decodeVersions, EMPTY_CLOCK, isLive, joinVersions, type Version } from "../model/mod.ts";
+import {
+  decodeVersions,
+  EMPTY_CLOCK,
+  isLive,
+  isRest,
+  joinVersions,
+  type Version,
+} from "../model/mod.ts";
 import type { Clock } from "../runtime/mod.ts";
 import type { ExplainedVersion, Explanation } from "./api.ts";
+import { strategyOf } from "./reads.ts";
 
 /** Of a key of a tenant that is not there. */
 export const NO_TREE: Explanation = Object.freeze({
@@ -41,8 +49,9 @@ export async function explainKey(
   const versions = bytes === undefined ? [] : decodeVersions(bytes);
   const durationUs = (clock.monotonicMs() - startMs) * 1000;
   const explained = versions.map((version) => explainVersion(version, nowMs));
+  const shown = strategyOf(tree)?.resolve(versions, nowMs);
   return {
-    state: stateOf(explained),
+    state: stateOf(shown?.map((version) => explainVersion(version, nowMs)) ?? explained),
     source: trace.source,
     steps: steps.list,
     waits: steps.waits,
@@ -55,7 +64,8 @@ export async function explainKey(
 
 function explainVersion(version: Version, nowMs: number): ExplainedVersion {
   const { value, clock, dot, timestampMs, expiresAtMs } = version;
-  const state = value === undefined ? "deleted" : isLive(version, nowMs) ? "value" : "expired";
+  const isDelete = value === undefined || isRest(version);
+  const state = isDelete ? "deleted" : isLive(version, nowMs) ? "value" : "expired";
   return { state, valueBytes: value?.length ?? 0, clock, dot, timestampMs, expiresAtMs };
 }
 

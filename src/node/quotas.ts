@@ -232,7 +232,9 @@ export class Quotas {
     for (const { key, value } of items) {
       const before = this.#engine.getPending(tree, key);
       const size = key.length + this.#versionBytes + (value?.length ?? 0);
-      bytes += Math.max(0, size - (before === undefined ? 0 : key.length + before.length));
+      // Where values are merged, what is written comes to what is there.
+      const grows = before === undefined || tree.options.conflictStrategy !== undefined;
+      bytes += grows ? size : Math.max(0, size - key.length - before.length);
       // One that was deleted is new again.
       const isThere = before !== undefined && isAlive(before, nowMs);
       if (!isThere) keys++;

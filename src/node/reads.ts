@@ -1,10 +1,13 @@
 /**
  * The read path: what clients see of keys. Versions that another has seen are never stored, so a read
- * shows all that is there, except that deletes and expired values do not count as values.
+ * shows all that is there, except that deletes and expired values do not count as values. Where the tenant has
+ * a conflict strategy of its own, it shows the one version that this makes of them.
  * @module
  */
 import type { Engine, ReadTrace, ScanCursor, ScanRange, Tree } from "../engine/mod.ts";
 import {
+  type ConflictStrategy,
+  conflictStrategy,
   decodeKey,
   decodeVersions,
   isLive,
@@ -13,6 +16,12 @@ import {
   type Version,
 } from "../model/mod.ts";
 import type { KeyState, ReadResult, Scan, ScanItem, VersionView } from "./api.ts";
+
+/** How a tenant deals with concurrent versions; undefined: by showing them, which costs nothing. */
+export function strategyOf(tree: Tree): ConflictStrategy | undefined {
+  const name = tree.options.conflictStrategy;
+  return name === undefined ? undefined : conflictStrategy(name);
+}
 
 /** Keys that are read at once, so that the cut by size comes before memory is gone. */
 const BATCH_SLICE = 16;
@@ -29,20 +38,24 @@ export function getKey(
   nowMs: number,
 ): ReadResult | undefined {
   const trace: ReadTrace = { source: "none" };
-  return viewResult(engine.get(tree, key, { trace }), trace, nowMs);
+  return viewResult(engine.get(tree, key, { trace }), trace, nowMs, strategyOf(tree));
 }
 
-/** The same; a promise when the key has to come from a slow disk. */
+/**
+ * The same; a promise when the key has to come from a slow disk.
+ * @param strategy  undefined: show versions as they are stored
+ */
 export function readKey(
   engine: Engine,
   tree: Tree,
   key: Uint8Array,
   nowMs: number,
+  strategy: ConflictStrategy | undefined,
 ): ReadResult | undefined | Promise<ReadResult | undefined> {
   const trace: ReadTrace = { source: "none" };
   const bytes = engine.read(tree, key, { trace });
-  if (!(bytes instanceof Promise)) return viewResult(bytes, trace, nowMs);
-  return bytes.then((value) => viewResult(value, trace, nowMs));
+  if (!(bytes instanceof Promise)) return viewResult(bytes, trace, nowMs, strategy);
+  return bytes.then((value) => viewResult(value, trace, nowMs, strategy));
 }
 
 /**
@@ -57,6 +70,7 @@ export async function readKeys(
   maxBytes: number,
 ): Promise<(ReadResult | undefined)[]> {
   const snapshot = engine.snapshot();
+  const strategy = strategyOf(tree);
   const results: (ReadResult | undefined)[] = [];
   let bytes = 0;
   try {
@@ -66,7 +80,7 @@ export async function readKeys(
       const found = engine.readMany(tree, slice, { snapshot, traces });
       const values = found instanceof Promise ? await found : found;
       for (const [i, value] of values.entries()) {
-        const result = viewResult(value, traces[i], nowMs);
+        const result = viewResult(value, traces[i], nowMs, strategy);
         if (result !== undefined) bytes += valueBytes(result);
         if (bytes > maxBytes && results.length > 0) return results;
         results.push(result);
@@ -91,6 +105,7 @@ export class KeyScan implements Scan {
   readonly #open: () => ScanCursor;
   readonly #nowMs: number;
   readonly #pace: ScanPace;
+  readonly #strategy: ConflictStrategy | undefined;
   #left: number;
   #cursor: ScanCursor | undefined;
   /** What was found while somebody waited for it. */
@@ -109,6 +124,7 @@ export class KeyScan implements Scan {
     this.#left = limit;
     this.#nowMs = nowMs;
     this.#pace = pace;
+    this.#strategy = strategyOf(tree);
   }
 
   next(): IteratorResult<ScanItem> {
@@ -171,7 +187,8 @@ export class KeyScan implements Scan {
     this.#cursor ??= this.#open();
     if (this.#left === 0 || !this.#cursor.next()) return this.return();
     // Copied: the cursor's bytes are good until its next step, an item for as long as it is kept.
-    const result = viewState(decodeVersions(this.#cursor.value.slice()), this.#nowMs);
+    const state = this.#cursor.value.slice();
+    const result = viewState(versionsIn(state, this.#strategy, this.#nowMs), this.#nowMs);
     if (result === undefined) return undefined;
     this.#left--;
     this.#pace.found(result);
@@ -218,9 +235,10 @@ function viewResult(
   bytes: Uint8Array | undefined,
   trace: ReadTrace,
   nowMs: number,
+  strategy: ConflictStrategy | undefined,
 ): ReadResult | undefined {
   if (bytes === undefined) return undefined;
-  const state = viewState(decodeVersions(bytes), nowMs);
+  const state = viewState(versionsIn(bytes, strategy, nowMs), nowMs);
   return state && { ...state, source: SOURCES[trace.source] };
 }
 
@@ -246,8 +264,12 @@ export interface ChangeView {
 }
 
 /** @param bytes  versions, encoded; undefined: none. They are kept. */
-export function viewChange(bytes: Uint8Array | undefined, nowMs: number): ChangeView {
-  const versions = bytes === undefined ? [] : decodeVersions(bytes);
+export function viewChange(
+  bytes: Uint8Array | undefined,
+  nowMs: number,
+  strategy: ConflictStrategy | undefined,
+): ChangeView {
+  const versions = bytes === undefined ? [] : versionsIn(bytes, strategy, nowMs);
   const state = viewState(versions, nowMs);
   const shown = versions.find((version) => isLive(version, nowMs)) ?? versions.at(0);
   return {
@@ -256,6 +278,16 @@ export function viewChange(bytes: Uint8Array | undefined, nowMs: number): Change
     timestampMs: shown?.timestampMs ?? 0,
     expiresAtMs: state === undefined ? 0 : shown!.expiresAtMs,
   };
+}
+
+/** The versions of a key that its tenant's clients see. */
+function versionsIn(
+  state: Uint8Array,
+  strategy: ConflictStrategy | undefined,
+  nowMs: number,
+): readonly Version[] {
+  const versions = decodeVersions(state);
+  return strategy === undefined ? versions : strategy.resolve(versions, nowMs);
 }
 
 /** What of a key's versions, in canonical order, is shown; undefined when none has a value. */

@@ -80,7 +80,7 @@ import {
   type WriteOutcome,
 } from "./idempotency/mod.ts";
 import { type Charge, Quotas } from "./quotas.ts";
-import { getKey, KeyScan, NO_KEYS, readKey, readKeys, valueBytes } from "./reads.ts";
+import { getKey, KeyScan, NO_KEYS, readKey, readKeys, strategyOf, valueBytes } from "./reads.ts";
 import type { CallCounts } from "./load.ts";
 import { Tenants } from "./tenants.ts";
 import { countRange, estimateRange, streamRange, type TransferParts } from "./transfer.ts";
@@ -235,14 +235,19 @@ class EngineNode implements StorageNode {
     return this.#found(tree, getKey(this.#engine, tree, bytes, this.#nowMs()));
   }
 
-  read(tenant: string, key: Key): ReadResult | undefined | Promise<ReadResult | undefined> {
+  read(
+    tenant: string,
+    key: Key,
+    { asStored = false }: { asStored?: boolean } = {},
+  ): ReadResult | undefined | Promise<ReadResult | undefined> {
     this.#checkUse(tenant);
     const bytes = encodeKey(key);
     const tree = this.#tenants.findForUse(tenant);
     if (tree === undefined) return undefined;
     this.#hotKeys.read(tree, bytes);
     this.#quotas.read(tree, 1);
-    const found = readKey(this.#engine, tree, bytes, this.#nowMs());
+    const strategy = asStored ? undefined : strategyOf(tree);
+    const found = readKey(this.#engine, tree, bytes, this.#nowMs(), strategy);
     return found instanceof Promise
       ? found.then((result) => this.#found(tree, result))
       : this.#found(tree, found);
@@ -371,6 +376,10 @@ class EngineNode implements StorageNode {
       changes: this.#changes,
       clock: this.#runtime.clock,
       tree: () => this.#tenants.findForUse(tenant),
+      strategy: () => {
+        const tree = this.#tenants.find(tenant);
+        return tree && strategyOf(tree);
+      },
       nowMs: () => this.#nowMs(),
       charge: (bytes: number) => {
         const tree = this.#tenants.find(tenant);

@@ -1,13 +1,14 @@
 /**
  * Tenants: each has a tree of its own in the engine, named by its id, whose merge operator reconciles
- * versions.
+ * versions. How it deals with concurrent ones is chosen when it is made, and stays: what is stored is of that
+ * kind.
  *
  * A tenant that is being created or dropped is not there yet, or not there any more: nobody finds it
  * until the change is durable, and whoever wants to change it waits.
  * @module
  */
 import type { Engine, Tree } from "../engine/mod.ts";
-import { PairError, reconcileOperator } from "../model/mod.ts";
+import { conflictStrategy, operatorOf, PairError, VECTOR_CLOCK } from "../model/mod.ts";
 import type { TenantInfo, TenantOptions } from "./api.ts";
 import { isHiddenTree } from "./idempotency/mod.ts";
 import type { Quotas } from "./quotas.ts";
@@ -71,7 +72,7 @@ export class Tenants {
   async update(tenant: string, changes: TenantOptions): Promise<TenantInfo> {
     while (this.#changing.has(tenant)) await this.#changing.get(tenant); // as in create
     const tree = this.mustFind(tenant);
-    await this.#engine.setTreeOptions(tree, changes);
+    await this.#engine.setTreeOptions(tree, withoutStrategy(tree, changes));
     return this.#describe(tree);
   }
 
@@ -92,9 +93,14 @@ export class Tenants {
   }
 
   #create(tenant: string, options: TenantOptions = {}): Promise<Tree> {
+    const strategy = conflictStrategy(options.conflictStrategy);
+    const mergeOperator = operatorOf(strategy);
+    const { conflictStrategy: _, ...others } = options;
+    // The default is not written down, as in tenants of older programs.
+    const own = strategy === undefined ? others : { ...others, conflictStrategy: strategy.name };
     return this.#change(
       tenant,
-      () => this.#engine.createTree(tenant, { mergeOperator: reconcileOperator.name, options }),
+      () => this.#engine.createTree(tenant, { mergeOperator, options: own }),
     );
   }
 
@@ -121,4 +127,16 @@ export class Tenants {
       usage: { ...this.#quotas.usage(tree), cacheBytes },
     };
   }
+}
+
+/** Changes of a tenant, of which the conflict strategy is none. @throws PairError InvalidArgument (1000) */
+function withoutStrategy(tree: Tree, changes: TenantOptions): TenantOptions {
+  const { conflictStrategy: wanted, ...others } = changes;
+  const present = tree.options.conflictStrategy ?? VECTOR_CLOCK;
+  if (wanted === undefined || wanted === present) return others;
+  throw new PairError(
+    "InvalidArgument",
+    "Cannot change the conflict strategy: a tenant keeps the one that it was created with",
+    { option: "conflictStrategy", present },
+  );
 }

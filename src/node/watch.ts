@@ -14,7 +14,15 @@
  * @module
  */
 import type { Engine, Tree } from "../engine/mod.ts";
-import { compareBytes, decodeKey, EMPTY_CLOCK, getU32, PairError, putU32 } from "../model/mod.ts";
+import {
+  compareBytes,
+  type ConflictStrategy,
+  decodeKey,
+  EMPTY_CLOCK,
+  getU32,
+  PairError,
+  putU32,
+} from "../model/mod.ts";
 import type { Clock } from "../runtime/mod.ts";
 import type { WatchEvent } from "./api.ts";
 import { type Change, type Changes, covers, type Feed, type KeyRange } from "./changes.ts";
@@ -57,6 +65,8 @@ export interface WatchParts {
   readonly clock: Clock;
   /** The tenant's tree; undefined while there is none. @throws PairError when there has to be one */
   readonly tree: () => Tree | undefined;
+  /** How the tenant deals with concurrent versions, as of now. */
+  readonly strategy: () => ConflictStrategy | undefined;
   /** The time that decides what has expired. */
   readonly nowMs: () => number;
   /** Charges values that are given out to the tenant. */
@@ -156,7 +166,7 @@ interface Step {
 
 /** Events of the changes behind a position, as many as go out together. */
 function takeEvents(
-  { changes, nowMs }: WatchParts,
+  { changes, nowMs, strategy }: WatchParts,
   feed: Feed,
   position: number,
   range: WatchRange,
@@ -164,6 +174,7 @@ function takeEvents(
   const { visible } = changes;
   const events: WatchEvent[] = [];
   const now = nowMs();
+  const resolves = strategy();
   let bytes = 0;
   let place = feed.placeAfter(position);
   const last = Math.min(feed.end, place + STEP_CHANGES);
@@ -171,7 +182,7 @@ function takeEvents(
     const change = feed.at(place);
     if (change.sequence > visible) break;
     if (covers(range, change.key)) {
-      const event = eventOf(change, now, feed);
+      const event = eventOf(change, now, feed, resolves);
       const size = bytesOf(event);
       const isFull = bytes + size > BATCH_BYTES || events.length >= BATCH_EVENTS;
       if (events.length > 0 && isFull) return { events, position, isLast: false };
@@ -197,6 +208,7 @@ async function* initialEvents(
   if (tree === undefined || isEmpty) return;
   const cursor = engine.scan(tree, { start, end });
   const now = nowMs();
+  const resolves = parts.strategy();
   let events: WatchEvent[] = [];
   let bytes = 0;
   let sliceMs = clock.monotonicMs();
@@ -211,7 +223,7 @@ async function* initialEvents(
       }
       if (!cursor.next()) break;
       // Copied: the cursor's bytes are good until its next step.
-      const view = viewChange(cursor.value.slice(), now);
+      const view = viewChange(cursor.value.slice(), now, resolves);
       if (view.state === undefined) continue;
       const key = decodeKey(cursor.key);
       const event: WatchEvent = { type: "initial", key, ...view, token: "", reason: "" };
@@ -243,8 +255,13 @@ function give(
   return events;
 }
 
-function eventOf({ sequence, key, state }: Change, nowMs: number, feed: Feed): WatchEvent {
-  const view = viewChange(state, nowMs);
+function eventOf(
+  { sequence, key, state }: Change,
+  nowMs: number,
+  feed: Feed,
+  strategy: ConflictStrategy | undefined,
+): WatchEvent {
+  const view = viewChange(state, nowMs, strategy);
   return {
     type: view.state === undefined ? "delete" : "put",
     key: decodeKey(key),

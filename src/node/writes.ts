@@ -32,6 +32,7 @@ import {
   EMPTY_CLOCK,
   encodeVersions,
   isLive,
+  isRest,
   joinVersions,
   MAX_COUNTER,
   meetsCondition,
@@ -45,10 +46,17 @@ import {
 } from "../model/mod.ts";
 import type { Runtime } from "../runtime/mod.ts";
 import type { WriteResult, WriteWatch } from "./api.ts";
+import { strategyOf } from "./reads.ts";
 import type { Once } from "./idempotency/mod.ts";
 import type { CheckedDelete, CheckedKey, CheckedPut, CheckedReplica } from "./validate.ts";
 
 const NOTHING_ELSE = Object.freeze({ existed: false, unchanged: 0 });
+
+/** What a write makes of a key. */
+interface Made extends OwnWrite {
+  /** The new version's stamp; undefined: the one that it was given. */
+  readonly timestampMs?: number;
+}
 
 /** A key of a batch, as the batch has made it so far. */
 interface BatchRow {
@@ -97,7 +105,7 @@ export class WritePath {
   ): Promise<WriteResult> {
     const timestampMs = this.stamp();
     const before = this.#engine.getPending(tree, key);
-    if (ifContext && !meetsCondition(versionsOf(before), context, timestampMs)) {
+    if (ifContext && !meetsCondition(shownOf(tree, before, timestampMs), context, timestampMs)) {
       return this.#refuse(tree, key, before);
     }
     const made = this.#coordinate(tree, before, {
@@ -106,7 +114,7 @@ export class WritePath {
       timestampMs,
       expiresAtMs: expiresAtMs ?? defaultExpiry(tree, timestampMs),
     });
-    const result = { clock: made.clock, timestampMs };
+    const result = { clock: made.clock, timestampMs: made.timestampMs ?? timestampMs };
     const mutations = [putState(tree, key, made.state)];
     const stored = once === undefined
       ? this.#engine.write(mutations, "write", watch)
@@ -123,7 +131,7 @@ export class WritePath {
   ): Promise<WriteResult & { existed: boolean }> {
     const timestampMs = this.stamp();
     const before = this.#engine.getPending(tree, key);
-    const local = versionsOf(before);
+    const local = shownOf(tree, before, timestampMs);
     if (ifContext && !meetsCondition(local, context, timestampMs)) {
       return await this.#refuse(tree, key, before);
     }
@@ -138,7 +146,7 @@ export class WritePath {
     const tombstone = { context, value: undefined, timestampMs, expiresAtMs: 0 };
     const made = this.#coordinate(tree, before, tombstone);
     const mutations = [putState(tree, key, made.state)];
-    const result = { clock: made.clock, timestampMs };
+    const result = { clock: made.clock, timestampMs: made.timestampMs ?? timestampMs };
     if (once === undefined) await this.#engine.write(mutations, "delete", watch);
     else {
       await once.write(mutations, "delete", { ...NOTHING_ELSE, existed, results: [result] }, watch);
@@ -168,7 +176,8 @@ export class WritePath {
       const row = this.#batchRow(rows, tree, item.key);
       if (item.ifContext) {
         if (row.state !== row.before) throw secondOfKey(i);
-        if (!meetsCondition(versionsOf(row.before), item.context, timestampMs)) {
+        const local = shownOf(tree, row.before, timestampMs);
+        if (!meetsCondition(local, item.context, timestampMs)) {
           return await this.#refuse(tree, row.key, row.before, i);
         }
       }
@@ -183,7 +192,7 @@ export class WritePath {
       const made = this.#coordinate(tree, row.state, { context, value, timestampMs, expiresAtMs });
       if (row.state === row.before) changed.push(row);
       row.state = made.state;
-      results.push({ clock: made.clock, timestampMs });
+      results.push({ clock: made.clock, timestampMs: made.timestampMs ?? timestampMs });
     }
     const mutations = changed.map(({ key, state }) => putState(tree, key, state!));
     if (once !== undefined) {
@@ -202,8 +211,10 @@ export class WritePath {
     const { key } = replica;
     const before = this.#engine.getPending(tree, key);
     const local = versionsOf(before);
-    checkPlausible(replica.clock, local, this.stamp() + CLOCK_SKEW_MS);
+    const nowMs = this.stamp();
+    checkPlausible(replica.clock, local, nowMs + CLOCK_SKEW_MS);
     const version = this.#replicaVersion(replica, local);
+    strategyOf(tree)?.checkVersion(version, nowMs);
     const versions = mergeVersions(local, [version]);
     const result = { clock: joinVersions(versions), timestampMs: version.timestampMs };
     const addsNothing = versions === local;
@@ -225,7 +236,9 @@ export class WritePath {
    */
   async replicate(tree: Tree, keys: readonly CheckedKey[], watch?: WriteWatch): Promise<number> {
     let applied = 0;
-    const latestMs = this.stamp() + CLOCK_SKEW_MS;
+    const nowMs = this.stamp();
+    const latestMs = nowMs + CLOCK_SKEW_MS;
+    const strategy = strategyOf(tree);
     const mutations: Mutation[] = [];
     for (const { key, versions } of keys) {
       const before = this.#engine.getPending(tree, key);
@@ -233,6 +246,7 @@ export class WritePath {
       let merged = local;
       for (const version of versions) {
         checkPlausible(version.clock, local, latestMs);
+        strategy?.checkVersion(version, nowMs);
         const next = mergeVersions(merged, [version]);
         if (next !== merged) applied++;
         merged = next;
@@ -282,15 +296,24 @@ export class WritePath {
     tree: Tree,
     before: Uint8Array | undefined,
     write: Omit<ClientWrite, "purgeFloor">,
-  ): OwnWrite {
+  ): Made {
     const whole = { ...write, purgeFloor: tree.purgeFloor };
-    const followed = this.#own.follow(before, whole);
-    if (followed !== undefined) return followed;
+    const strategy = strategyOf(tree);
+    if (strategy === undefined) {
+      const followed = this.#own.follow(before, whole);
+      if (followed !== undefined) return followed;
+    }
     const local = versionsOf(before);
     if (write.context !== undefined) checkPlausible(write.context, local, write.timestampMs);
-    const { versions, written } = coordinateWrite(local, this.#nodeId, whole);
+    const { versions, written } = strategy === undefined
+      ? coordinateWrite(local, this.#nodeId, whole)
+      : strategy.coordinate(local, this.#nodeId, whole);
     this.#warnOfSiblings(tree, local.length, versions.length);
-    return { state: encodeVersions(versions, this.#blocks), clock: written.clock };
+    return {
+      state: encodeVersions(versions, this.#blocks),
+      clock: written.clock,
+      timestampMs: written.timestampMs,
+    };
   }
 
   /** Once each time that a key gets there, not for every write of it. */
@@ -315,7 +338,7 @@ export class WritePath {
   /** The version that is here already, where an item changes nothing. */
   #unchanged(tree: Tree, row: BatchRow, item: CheckedPut): Version | undefined {
     const expires = (item.expiresAtMs ?? tree.options.ttlMs ?? 0) !== 0;
-    const versions = versionsOf(row.state);
+    const versions = shownOf(tree, row.state, this.#lastStampMs);
     if (versions.length !== 1 || expires) return undefined;
     const [version] = versions;
     if (version.expiresAtMs !== 0 || !isSame(version.value, item.value)) return undefined;
@@ -324,11 +347,15 @@ export class WritePath {
     return rests ? version : undefined;
   }
 
-  /** A sender that leaves out the timestamp and repeats itself means the version that is here already. */
+  /**
+   * A sender that leaves out the timestamp and repeats itself means the version that is here already; one that
+   * knows of a delete only that it is one, the same with what the delete has left.
+   */
   #replicaVersion(replica: CheckedReplica, local: readonly Version[]): Version {
     const { value, clock } = replica;
-    const timestampMs = replica.timestampMs ??
-      local.find((version) => isSameWrite(version, replica))?.timestampMs ?? this.stamp();
+    const same = local.find((version) => isSameWrite(version, replica));
+    if (same !== undefined && isRest(same)) return same;
+    const timestampMs = replica.timestampMs ?? same?.timestampMs ?? this.stamp();
     return { clock, dot: undefined, value, timestampMs, expiresAtMs: 0 };
   }
 }
@@ -350,6 +377,16 @@ function versionsOf(state: Uint8Array | undefined): readonly Version[] {
   return state === undefined ? [] : decodeVersions(state);
 }
 
+/** The same, as clients see them. */
+function shownOf(
+  tree: Tree,
+  state: Uint8Array | undefined,
+  nowMs: number,
+): readonly Version[] {
+  const versions = versionsOf(state);
+  return strategyOf(tree)?.resolve(versions, nowMs) ?? versions;
+}
+
 /** When a value without a time to live of its own expires: as the tenant says, 0 for never. */
 function defaultExpiry(tree: Tree, nowMs: number): number {
   const ttlMs = tree.options.ttlMs ?? 0;
@@ -357,7 +394,8 @@ function defaultExpiry(tree: Tree, nowMs: number): number {
 }
 
 function isSameWrite(version: Version, { clock, value }: CheckedReplica): boolean {
-  return compareClocks(version.clock, clock) === "equal" && isSame(version.value, value);
+  if (compareClocks(version.clock, clock) !== "equal") return false;
+  return isSame(version.value, value) || (value === undefined && isRest(version));
 }
 
 function isSame(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {

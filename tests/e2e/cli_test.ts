@@ -485,11 +485,14 @@ Deno.test("cli: tenants, status, health, flush and compact", () =>
     );
     assert.match(
       (await pairdb(url, ["tenant", "list"])).out,
-      /^shop\t\d{4}-.*Z\t\d+\t0\t\t\t0\t0\t0\t\t0\n$/,
+      /^shop\t\d{4}-.*Z\t\d+\t0\t\t\t\t0\t0\t0\t\t0\t0\n$/,
     );
     const options = ["--compaction", "hybrid", "--ttl", "7d"];
     assert.deepEqual(await pairdb(url, ["tenant", "update", "shop", ...options]), ok("OK\n"));
-    assert.match((await pairdb(url, ["tenant", "list"])).out, /\t0\thybrid\t168h\t0\t0\t0\t\t0\n$/);
+    assert.match(
+      (await pairdb(url, ["tenant", "list"])).out,
+      /\t0\thybrid\t\t168h\t0\t0\t0\t\t0\t0\n$/,
+    );
     assert.deepEqual(await pairdb(url, ["tenant", "update", "shop", "--ttl", "0"]), ok("OK\n"));
     assert.equal((await pairdb(url, ["tenant", "update", "shop"])).code, 2);
     assert.equal((await pairdb(url, ["tenant", "update", "shop", "--compaction", "best"])).code, 2);
@@ -506,6 +509,14 @@ Deno.test("cli: tenants, status, health, flush and compact", () =>
     const [tenant] = JSON.parse((await pairdb(url, ["tenant", "list", "--output", "json"])).out);
     assert.equal(tenant.tables, 1);
     assert.deepEqual([tenant.compaction, tenant.default_ttl_ms], ["hybrid", 0]);
+    assert.equal(tenant.conflict_strategy, "vector_clock");
+    const counter = ["tenant", "create", "counts", "--conflict-strategy"];
+    assert.match((await pairdb(url, [...counter, "merge:none"])).err, /\(code 1000 /);
+    assert.deepEqual(await pairdb(url, [...counter, "merge:counter"]), ok("OK\n"));
+    assert.match((await pairdb(url, ["tenant", "list"])).out, /^counts\t.*\tmerge:counter\t/);
+    assert.equal((await pairdb(url, ["put", "counts", "k", "+2"])).code, 0);
+    assert.equal((await pairdb(url, ["put", "counts", "k", "-3"])).code, 0);
+    assert.equal((await pairdb(url, ["get", "counts", "k"])).out, "-1\n");
     const status = JSON.parse((await pairdb(url, ["status", "--output", "json"])).out);
     assert.equal(status.status, "healthy");
     assert.equal(status.data_dir, data);

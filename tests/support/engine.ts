@@ -13,7 +13,7 @@ import {
   runEngineJob,
 } from "../../src/engine/mod.ts";
 import { isPaid } from "../../src/engine/throttle.ts";
-import { fromUtf8, reconcileOperator, utf8 } from "../../src/model/mod.ts";
+import { fromUtf8, utf8, VERSION_OPERATORS } from "../../src/model/mod.ts";
 import {
   type Runtime,
   type SimRuntime,
@@ -49,7 +49,7 @@ function isDead(value: Uint8Array, start: number): boolean {
 }
 
 /** What engines of tests and their workers know. */
-const OPERATORS: readonly MergeOperator[] = [appendOperator, mortalOperator, reconcileOperator];
+const OPERATORS: readonly MergeOperator[] = [appendOperator, mortalOperator, ...VERSION_OPERATORS];
 
 /** Everything small: a few dozen writes flush, a few flushes compact. */
 export const SMALL: EngineOptions = {

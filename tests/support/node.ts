@@ -3,7 +3,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { PairError, reconcileOperator } from "../../src/model/mod.ts";
+import { PairError, VERSION_OPERATORS } from "../../src/model/mod.ts";
 import { openStorageNode, type StorageNode, type StorageNodeOptions } from "../../src/node/mod.ts";
 import { type SimRuntime, simRuntime } from "../../src/runtime/mod.ts";
 import { MemoryEngine, type MemoryEngineOptions } from "./memory_engine.ts";
@@ -23,7 +23,7 @@ export function testNode(
   const world = simRuntime();
   world.disk.makeDir("/data");
   const engine = new MemoryEngine({
-    operators: [reconcileOperator],
+    operators: VERSION_OPERATORS,
     wallMs: () => world.clock.wallMs(),
     ...engineOptions,
   });

@@ -231,7 +231,13 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
     shell,
     [tenant],
     flags,
-  ) => (await import("./tenant.ts")).createTenant(shell, tenant, flags)));
+  ) => (await import("./tenant.ts")).createTenant(shell, tenant, flags)))
+    .addOption(
+      new Option(
+        "--conflict-strategy <name>",
+        "what becomes of concurrent versions, for good: vector_clock (default), lww, merge:counter, merge:gset, merge:orset, merge:map, merge:max or merge:min",
+      ),
+    );
   tenantOptions(remote(tenant, "update <tenant>", "Change options of a tenant in use", async (
     shell,
     [tenant],

@@ -12,6 +12,7 @@ import { formatDuration, roughSize } from "../units.ts";
 export interface TenantFlags {
   readonly compaction?: string;
   readonly compression?: string;
+  readonly conflictStrategy?: string;
   /** In ms. */
   readonly ttl?: number;
   /** In ms. */
@@ -33,7 +34,13 @@ export async function createTenant(
   flags: TenantFlags,
 ): Promise<number> {
   const db = await connect(shell);
-  print(shell, "OK", tenantFields(await db.tenants.create(tenant, toOptions(flags))));
+  const created = await db.tenants.create(tenant, toOptions(flags));
+  if (created.conflictStrategy === "lww") {
+    shell.process.err(
+      "warning: with lww, of writes that nodes take at once all but the latest are lost\n",
+    );
+  }
+  print(shell, "OK", tenantFields(created));
   return 0;
 }
 
@@ -53,11 +60,12 @@ export async function updateTenant(
 }
 
 function toOptions(
-  { compaction, compression, ttl, window, cacheShare, ...quotas }: TenantFlags,
+  { compaction, compression, conflictStrategy, ttl, window, cacheShare, ...quotas }: TenantFlags,
 ): TenantOptions {
   return {
     compaction,
     compression,
+    conflictStrategy,
     ttlMs: ttl,
     windowMs: window,
     cacheSharePercent: cacheShare,
@@ -74,6 +82,7 @@ const COLUMNS = [
   "size",
   "tables",
   "compaction",
+  "conflicts",
   "ttl",
   "bytes",
   "keys",
@@ -106,6 +115,7 @@ export async function listTenants(shell: Shell): Promise<number> {
     size(of.bytes),
     `${of.tables}`,
     of.compaction ?? "",
+    of.conflictStrategy ?? "",
     of.ttlMs ? formatDuration(of.ttlMs) : "",
     ofLimit(of.usage?.bytes, of.maxBytes, size),
     ofLimit(of.usage?.keys, of.maxKeys, String),
@@ -147,6 +157,7 @@ function tenantFields(of: Tenant): Record<string, unknown> {
     time_window_ms: windowMs,
     compression: of.compression,
     cache_share_percent: of.cacheSharePercent,
+    conflict_strategy: of.conflictStrategy ?? "vector_clock",
     max_bytes: of.maxBytes,
     max_keys: of.maxKeys,
     max_requests_per_second: of.maxRequestsPerSecond,

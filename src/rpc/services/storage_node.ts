@@ -38,7 +38,9 @@ export function storageNodeService(
     },
 
     async read({ tenantId, key }, { values }) {
-      const read = () => fair.run(tenantId, 1, () => node.read(tenantId, key), undefined);
+      // Between nodes versions are as they are stored: what clients see of them cannot be merged.
+      const stored = () => node.read(tenantId, key, { asStored: true });
+      const read = () => fair.run(tenantId, 1, stored, undefined);
       const bytesOf = (found: ReadResult | undefined) =>
         found === undefined ? 0 : valueBytes(found);
       const name = answerName(tenantId, key);

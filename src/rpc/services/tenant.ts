@@ -73,8 +73,14 @@ function fromUsage(usage: TenantUsage): MessageInitShape<typeof TenantUsageSchem
 
 /** What is absent stays absent, so that it stays as it is; the empty value goes back to the node's own. */
 function toOptions(message: MessageTenantOptions | undefined): TenantOptions {
-  const { compactionStrategy, defaultTtlMs, timeWindowMs, compression, cacheSharePercent } =
-    message ?? {};
+  const {
+    compactionStrategy,
+    defaultTtlMs,
+    timeWindowMs,
+    compression,
+    cacheSharePercent,
+    conflictStrategy,
+  } = message ?? {};
   const limits: Record<string, number | undefined> = {};
   for (const [name, [field, label]] of LIMITS) {
     const limit = message?.[field];
@@ -84,6 +90,7 @@ function toOptions(message: MessageTenantOptions | undefined): TenantOptions {
     ...limits,
     ...(compression === undefined ? {} : { compression: toCompression(compression) }),
     ...(cacheSharePercent === undefined ? {} : { cacheShare: cacheSharePercent || undefined }),
+    ...(conflictStrategy ? { conflictStrategy } : {}),
     ...(compactionStrategy === undefined ? {} : { strategy: toStrategy(compactionStrategy) }),
     ...(defaultTtlMs === undefined ? {} : { ttlMs: toCount(defaultTtlMs, "default_ttl_ms") }),
     ...(timeWindowMs === undefined
@@ -103,7 +110,7 @@ function toCompression(name: string): TenantOptions["compression"] {
 }
 
 function fromOptions(options: TenantOptions): MessageInitShape<typeof TenantOptionsSchema> {
-  const { strategy, ttlMs, windowMs, compression, cacheShare } = options;
+  const { strategy, ttlMs, windowMs, compression, cacheShare, conflictStrategy } = options;
   const limits: Partial<Record<LimitField, bigint>> = {};
   for (const [name, [field]] of LIMITS) {
     const limit = options[name];
@@ -113,6 +120,7 @@ function fromOptions(options: TenantOptions): MessageInitShape<typeof TenantOpti
     ...limits,
     compression,
     cacheSharePercent: cacheShare,
+    conflictStrategy,
     compactionStrategy: strategy,
     defaultTtlMs: ttlMs === undefined ? undefined : BigInt(ttlMs),
     timeWindowMs: windowMs === undefined ? undefined : BigInt(windowMs),

@@ -1,0 +1,71 @@
+/**
+ * Conflict strategies: what a tenant wants done about concurrent versions of a key.
+ * @module
+ */
+import { PairError } from "../errors.ts";
+import { reconcileOperator } from "../reconcile.ts";
+import { Counter } from "./counter.ts";
+import { LAST_WRITE_WINS } from "./lww.ts";
+import { FieldMap } from "./map.ts";
+import { type DataType, TypedMerge } from "./merging.ts";
+import { Extreme } from "./extreme.ts";
+import { ElementSet } from "./set.ts";
+import type { ConflictStrategy } from "./types.ts";
+
+export { HLC_SKEW_MS, hybridStamp } from "./hlc.ts";
+export {
+  type DataType,
+  FunctionMerge,
+  type Inspected,
+  TypedMerge,
+  type WriteEvent,
+} from "./merging.ts";
+export type { ConflictStrategy, ForeignVersion, MergeFunction } from "./types.ts";
+
+/** The default: concurrent versions are siblings, and all are shown. It has no {@link ConflictStrategy}. */
+export const VECTOR_CLOCK = "vector_clock";
+
+/** The data types that are built in. */
+export const DATA_TYPES: readonly DataType[] = Object.freeze([
+  new Counter(),
+  new ElementSet("gset"),
+  new ElementSet("orset"),
+  new FieldMap(),
+  new Extreme("max"),
+  new Extreme("min"),
+]);
+
+const STRATEGIES: readonly ConflictStrategy[] = Object.freeze([
+  LAST_WRITE_WINS,
+  ...DATA_TYPES.map((type) => Object.freeze(new TypedMerge(type))),
+]);
+
+/** The names of all that is built in, the default first. */
+export const CONFLICT_STRATEGIES: readonly string[] = Object.freeze([
+  VECTOR_CLOCK,
+  ...STRATEGIES.map(({ name }) => name),
+]);
+
+/**
+ * A tenant's strategy by its name.
+ * @param name  undefined: the default
+ * @returns undefined for the default, which shows versions as they are and writes by the write rule
+ * @throws PairError InvalidArgument (1000) when there is none of the name
+ */
+export function conflictStrategy(name: string | undefined): ConflictStrategy | undefined {
+  if (name === undefined || name === VECTOR_CLOCK) return undefined;
+  const found = STRATEGIES.find((strategy) => strategy.name === name);
+  if (found !== undefined) return found;
+  throw new PairError(
+    "InvalidArgument",
+    `Cannot use the conflict strategy ${JSON.stringify(name.slice(0, 64))}: it is one of ${
+      CONFLICT_STRATEGIES.join(", ")
+    }`,
+    { option: "conflictStrategy" },
+  );
+}
+
+/** The merge operator of a strategy's trees. */
+export function operatorOf(strategy: ConflictStrategy | undefined): string {
+  return strategy === undefined ? reconcileOperator.name : strategy.operator;
+}
