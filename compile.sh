@@ -32,7 +32,8 @@ else
 fi
 
 # What the program may do. It starts no other programs and loads no native code.
-readonly PERMISSIONS=(--no-prompt --allow-net --allow-read --allow-write --allow-env --allow-sys)
+# Workers can be given less than that, for merge functions, which is an option that Deno calls unstable.
+readonly PERMISSIONS=(--no-prompt --unstable-worker-options --allow-net --allow-read --allow-write --allow-env --allow-sys)
 # Array buffers are most of a node's memory, and the cache and memtable sizes bound them. By default V8
 # collects the whole heap, 20 ms of it, each time they have grown by a tenth: several times a second. Here it
 # waits until they, or the rest, have doubled.

@@ -13,6 +13,7 @@ export * from "./network.ts";
 export * from "./process.ts";
 export * from "./random.ts";
 export * from "./runtime.ts";
+export * from "./sandbox.ts";
 export * from "./shared_cache.ts";
 export * from "./tracer.ts";
 export * from "./usage.ts";

@@ -8,6 +8,7 @@ export * from "./log.ts";
 export * from "./network.ts";
 export * from "./random.ts";
 export * from "./runtime.ts";
+export * from "./sandbox.ts";
 export * from "./shared_cache.ts";
 export * from "./usage.ts";
 export * from "./workers.ts";
