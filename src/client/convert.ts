@@ -47,7 +47,13 @@ export function toValue(value: string | Uint8Array): Uint8Array {
   throw new PairError("InvalidArgument", "Cannot take the value: it is not well-formed Unicode");
 }
 
-type TextKind = "key" | "tenant id" | "snapshot's name" | "idempotency key";
+type TextKind =
+  | "key"
+  | "tenant id"
+  | "snapshot's name"
+  | "function's name"
+  | "function's source"
+  | "idempotency key";
 
 /** An idempotency key as it goes into a message. */
 export function toKey(key: string | undefined): string | undefined {

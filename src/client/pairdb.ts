@@ -8,6 +8,7 @@ import {
   AdminService,
   type HotKey as HotKeyMessage,
   type Job as JobMessage,
+  type MergeFunction as FunctionMessage,
   type Scrub as ScrubMessage,
   type Snapshot as SnapshotMessage,
 } from "../gen/pairdb/v1/admin_pb.ts";
@@ -55,6 +56,7 @@ import type {
   Job,
   KeyOptions,
   KeyRate,
+  MergeFunctionInfo,
   NodeHealth,
   NodeJobs,
   NodeStatus,
@@ -603,6 +605,42 @@ export class AdminCalls {
       };
     });
   }
+
+  /**
+   * Registers a function of the application that merges concurrent values, for tenants with `merge:<name>`.
+   * @param source   TypeScript or JavaScript whose default export is `(a: Uint8Array, b: Uint8Array) => Uint8Array`
+   * @param options  `samples`: values of the application to try it on, at most 8 of 64 KiB
+   * @throws PairError InvalidArgument (1000), with the detail `law`, when it is none that can merge
+   */
+  registerMergeFunction(
+    name: string,
+    source: string,
+    options: CallOptions & { samples?: readonly Uint8Array[] } = {},
+  ): Promise<MergeFunctionInfo> {
+    const { samples = [], ...rest } = options;
+    return this.#calls.once(rest, async (call) => {
+      const answer = await this.#service.registerMergeFunction({
+        name: toText(name, "function's name"),
+        source: toText(source, "function's source"),
+        samples: [...samples],
+      }, call);
+      return fromFunction(answer.function);
+    });
+  }
+
+  /** All functions that are registered, by name. */
+  listMergeFunctions(options: CallOptions = {}): Promise<MergeFunctionInfo[]> {
+    return this.#calls.read(options, async (call) => {
+      return (await this.#service.listMergeFunctions({}, call)).functions.map(fromFunction);
+    });
+  }
+
+  /** Forgets a function. @throws PairError InvalidArgument (1000) while a tenant has it */
+  removeMergeFunction(name: string, options: CallOptions = {}): Promise<void> {
+    return this.#calls.once(options, async (call) => {
+      await this.#service.removeMergeFunction({ name: toText(name, "function's name") }, call);
+    });
+  }
 }
 
 /** Quotas have the same names here and in messages. */
@@ -774,6 +812,14 @@ function fromJob(job: JobMessage): Job {
     etaMs: job.etaMs === undefined ? undefined : fromInt64(job.etaMs),
     error: job.error,
   };
+}
+
+function fromFunction(message: FunctionMessage | undefined): MergeFunctionInfo {
+  if (message === undefined) {
+    throw new PairError("Internal", "Cannot read the answer: it has no merge function");
+  }
+  const { name, digest, bytes, registeredAt, tenants } = message;
+  return { name, digest, bytes, registeredAtMs: fromInt64(registeredAt), tenants };
 }
 
 function fromScrub(scrub: ScrubMessage | undefined): Scrub {

@@ -549,6 +549,20 @@ export interface Scrub {
   }[];
 }
 
+/** A function of the application that merges concurrent values. */
+export interface MergeFunctionInfo {
+  /** As in `merge:<name>`. */
+  readonly name: string;
+  /** SHA-256 of its source, in hex. */
+  readonly digest: string;
+  /** Of the source. */
+  readonly bytes: number;
+  /** Milliseconds since 1970. */
+  readonly registeredAtMs: number;
+  /** How many tenants were created with it. */
+  readonly tenants: number;
+}
+
 /** What a node does in the background. */
 export interface NodeJobs {
   /** Those that are not over, then those that are, the newest first. */

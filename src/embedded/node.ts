@@ -20,7 +20,7 @@ import {
   type StorageNode,
   type WatchLimits,
 } from "../node/mod.ts";
-import type { Runtime } from "../runtime/mod.ts";
+import type { Runtime, Sandbox } from "../runtime/mod.ts";
 
 /** How a node is opened. */
 export interface NodeOptions {
@@ -44,6 +44,8 @@ export interface NodeOptions {
   readonly hotKeys?: HotKeyLimits | undefined;
   /** Calls, counted by whoever takes them, for health. */
   readonly calls?: CallCounts | undefined;
+  /** Where merge functions of the application run; its owner closes it, after the node. */
+  readonly sandbox?: Sandbox | undefined;
 }
 
 /**
@@ -90,6 +92,7 @@ async function open(runtime: Runtime, options: NodeOptions): Promise<StorageNode
       watch: options.watch,
       hotKeys: options.hotKeys,
       calls,
+      sandbox: options.sandbox,
     });
   } catch (error) {
     await engine.close();

@@ -304,6 +304,20 @@ export interface KeyRangeInfo {
 /** What a tenant has of its own; see {@link TreeOptions}. */
 export type TenantOptions = TreeOptions;
 
+/** A function of the application that merges concurrent values, of tenants with `merge:<name>`. */
+export interface MergeFunctionInfo {
+  /** As in `merge:<name>`. */
+  readonly name: string;
+  /** SHA-256 of its source, in hex. */
+  readonly digest: string;
+  /** Of the source. */
+  readonly bytes: number;
+  /** Wall time, ms since 1970. */
+  readonly registeredAtMs: number;
+  /** How many tenants were created with it. */
+  readonly tenants: number;
+}
+
 /** What of a tenant is compacted. */
 export interface CompactInput {
   /** The first key, inclusive; empty: no bound. */
@@ -539,10 +553,14 @@ export interface StorageNode {
    *   entries in the clock
    */
   put(tenant: string, input: PutInput & WriteOptions, watch?: WriteWatch): Promise<WriteResult>;
-  /** Undefined when the key has no live value (absent, deleted, expired, or the tenant does not exist and auto_create is on). */
+  /**
+   * Undefined when the key has no live value (absent, deleted, expired, or the tenant does not exist and
+   * auto_create is on). A merge function of the application is not asked: its tenants' siblings are shown.
+   */
   get(tenant: string, key: Key): ReadResult | undefined;
   /**
-   * The same, for callers that can wait: a promise when the key has to come from a slow disk.
+   * The same, for callers that can wait: a promise when the key has to come from a slow disk, or from a merge
+   * function.
    * @param options  `asStored`: every version as nodes hand it on, whatever the tenant's conflict strategy shows
    */
   read(
@@ -662,6 +680,29 @@ export interface StorageNode {
   listTenants(): readonly TenantInfo[];
   /** Removes a tenant with all its data, at once and for good. @throws PairError InvalidTenantID (1004) */
   dropTenant(tenant: string): Promise<void>;
+  /**
+   * Registers a function of the application, once it has been tried: it must give the same each time, and be
+   * commutative, associative and idempotent. What is there under the name with the same source stays.
+   * @param name     1 to 64 of a-z, 0-9, _, . and -, a letter first
+   * @param source   TypeScript or JavaScript, at most 64 KiB: a module whose default export is a function of two
+   *   Uint8Arrays that returns one
+   * @param samples  at most 8 values of the application, of 64 KiB each, to try it on beside generated ones
+   * @throws PairError InvalidArgument (1000) with the details `reason: merge_function` and `law`, when it does
+   *   not hold, or `reason: already_exists`, when the name has another source; ResourceExhausted (2008) beyond 64;
+   *   Unavailable (2001) where there is no sandbox to run it in
+   */
+  registerMergeFunction(
+    name: string,
+    source: string,
+    samples?: readonly Uint8Array[],
+  ): Promise<MergeFunctionInfo>;
+  /** All of them, by name. */
+  listMergeFunctions(): readonly MergeFunctionInfo[];
+  /**
+   * Forgets one.
+   * @throws PairError InvalidArgument (1000) with the detail `reason: not_found`, or `in_use` while a tenant has it
+   */
+  removeMergeFunction(name: string): Promise<void>;
   /** Writes the memtables of a tenant, or of all, to tables; durable when the promise resolves. */
   flush(tenant?: string): Promise<void>;
   /** Flushes, then merges tables of a tenant, or of each, to one level: all, or those with keys of a range. */

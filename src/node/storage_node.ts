@@ -18,7 +18,7 @@ import {
   validateNodeId,
   validateTenant,
 } from "../model/mod.ts";
-import { DiskError, type Runtime } from "../runtime/mod.ts";
+import { DiskError, type Runtime, type Sandbox } from "../runtime/mod.ts";
 import type {
   BatchPutOptions,
   CacheChange,
@@ -31,6 +31,7 @@ import type {
   HotKeyQuery,
   KeyRangeInfo,
   KeyState,
+  MergeFunctionInfo,
   NodeJobs,
   NodeStatus,
   PutInput,
@@ -79,6 +80,7 @@ import {
   WriteMemory,
   type WriteOutcome,
 } from "./idempotency/mod.ts";
+import { MergedScan, MergeFunctions } from "./merge/mod.ts";
 import { type Charge, Quotas } from "./quotas.ts";
 import { getKey, KeyScan, NO_KEYS, readKey, readKeys, strategyOf, valueBytes } from "./reads.ts";
 import type { CallCounts } from "./load.ts";
@@ -128,6 +130,8 @@ export interface StorageNodeOptions {
   readonly idempotency?: IdempotencyLimits | undefined;
   /** When a filling disk makes the node degraded; default {@link DEFAULT_DISK_THRESHOLDS}. */
   readonly diskThresholds?: DiskThresholds;
+  /** Where merge functions run; without one, none is registered, and their tenants' siblings are shown. Its owner closes it. */
+  readonly sandbox?: Sandbox | undefined;
   /** How much of watching there may be; default {@link DEFAULT_WATCH_LIMITS}. */
   readonly watch?: WatchLimits | undefined;
   /** How often one key may be named; default: any number of times. */
@@ -154,6 +158,7 @@ class EngineNode implements StorageNode {
   #engine: Engine;
   #runtime: Runtime;
   #tenants: Tenants;
+  readonly #functions: MergeFunctions;
   #memory: WriteMemory;
   #quotas: Quotas;
   readonly #hotKeys: HotKeys;
@@ -179,7 +184,8 @@ class EngineNode implements StorageNode {
       limits: options.hotKeys ?? DEFAULT_HOT_KEY_LIMITS,
       refused: (tree) => this.#quotas.noteRefused(tree),
     });
-    this.#tenants = new Tenants(engine, this.#quotas, options.tenantAutoCreate);
+    this.#functions = new MergeFunctions(engine, runtime, options.sandbox);
+    this.#tenants = new Tenants(engine, this.#quotas, this.#functions, options.tenantAutoCreate);
     this.#memory = new WriteMemory(engine, options.idempotency ?? DEFAULT_IDEMPOTENCY);
     this.#writes = new WritePath(engine, runtime, nodeId);
     this.#transfers = new TransferFigures(runtime.clock);
@@ -248,9 +254,8 @@ class EngineNode implements StorageNode {
     this.#quotas.read(tree, 1);
     const strategy = asStored ? undefined : strategyOf(tree);
     const found = readKey(this.#engine, tree, bytes, this.#nowMs(), strategy);
-    return found instanceof Promise
-      ? found.then((result) => this.#found(tree, result))
-      : this.#found(tree, found);
+    if (found instanceof Promise) return found.then((result) => this.#show(tree, result, asStored));
+    return this.#show(tree, found, asStored);
   }
 
   async explain(tenant: string, key: Key): Promise<Explanation> {
@@ -339,7 +344,10 @@ class EngineNode implements StorageNode {
     const maxBytes = options.maxBytes ?? Infinity;
     const results = await readKeys(this.#engine, tree, encoded, this.#nowMs(), maxBytes);
     for (const result of results) this.#found(tree, result);
-    return results;
+    if (!this.#functions.folds(tree)) return results;
+    const merged: (ReadResult | undefined)[] = [];
+    for (const result of results) merged.push(await this.#merged(tree, result));
+    return merged;
   }
 
   scan(tenant: string, input: ScanInput): Scan {
@@ -352,13 +360,14 @@ class EngineNode implements StorageNode {
     if (tree === undefined || isEmpty) return NO_KEYS;
     const range = { start, end, reverse: input.reverse };
     const { clock } = this.#runtime;
-    return new KeyScan(this.#engine, tree, range, limit, this.#nowMs(), {
+    const scan = new KeyScan(this.#engine, tree, range, limit, this.#nowMs(), {
       found: (result) => this.#found(tree, result),
       pause: () => {
         const pauseMs = this.#quotas.pauseMs(tree);
         return pauseMs === 0 ? undefined : clock.sleep(Math.min(pauseMs, SCAN_PAUSE_MS_MAX));
       },
     });
+    return this.#functions.folds(tree) ? new MergedScan(scan, tree, this.#functions) : scan;
   }
 
   watch(
@@ -506,6 +515,29 @@ class EngineNode implements StorageNode {
     }
   }
 
+  async registerMergeFunction(
+    name: string,
+    source: string,
+    samples: readonly Uint8Array[] = [],
+  ): Promise<MergeFunctionInfo> {
+    this.#checkOpen();
+    const admit = (bytes: number) => {
+      this.#checkOpen();
+      this.#disk.admit("put", estimateWrite(bytes));
+    };
+    return await this.#functions.register(name, source, samples, admit);
+  }
+
+  listMergeFunctions(): readonly MergeFunctionInfo[] {
+    this.#checkOpen();
+    return this.#functions.list();
+  }
+
+  async removeMergeFunction(name: string): Promise<void> {
+    this.#checkOpen();
+    await this.#functions.remove(name);
+  }
+
   async flush(tenant?: string): Promise<void> {
     await this.#engine.flush(this.#treeOf(tenant));
   }
@@ -611,6 +643,7 @@ class EngineNode implements StorageNode {
         diskRefused: this.#disk.refused,
         ...this.#changes.figures,
         ...this.#memory.figures,
+        ...this.#functions.figures,
         ...this.#transfers.figures,
         ...this.#hotKeys.figures,
       },
@@ -620,6 +653,7 @@ class EngineNode implements StorageNode {
   close(options?: CloseOptions): Promise<void> {
     if (this.#closing === undefined) {
       this.#changes.close(new PairError("Unavailable", "The watch ended: the node is closing"));
+      this.#functions.close();
       this.#closing = this.#quotas.close().then(() => this.#engine.close(options));
     }
     return this.#closing;
@@ -648,6 +682,28 @@ class EngineNode implements StorageNode {
     if (this.#tenants.findForUse(tenant) === undefined) {
       throw new ContextMismatch(EMPTY_CLOCK, item === undefined ? {} : { item });
     }
+  }
+
+  #show(
+    tree: Tree,
+    result: ReadResult | undefined,
+    asStored: boolean,
+  ): ReadResult | undefined | Promise<ReadResult> {
+    this.#found(tree, result);
+    return asStored ? result : this.#merged(tree, result);
+  }
+
+  /** What clients see of a key of a tenant that may have a merge function of its own. */
+  #merged(
+    tree: Tree,
+    result: ReadResult | undefined,
+  ): ReadResult | undefined | Promise<ReadResult> {
+    const folded = result && this.#functions.fold(tree, result);
+    if (folded === undefined) return result;
+    const { source } = result!;
+    return folded instanceof Promise
+      ? folded.then((state) => ({ ...state, source }))
+      : { ...folded, source };
   }
 
   /** Charges what a read has found, and gives it back. */

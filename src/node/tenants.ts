@@ -11,20 +11,23 @@ import type { Engine, Tree } from "../engine/mod.ts";
 import { conflictStrategy, operatorOf, PairError, VECTOR_CLOCK } from "../model/mod.ts";
 import type { TenantInfo, TenantOptions } from "./api.ts";
 import { isHiddenTree } from "./idempotency/mod.ts";
+import type { MergeFunctions } from "./merge/mod.ts";
 import type { Quotas } from "./quotas.ts";
 
 /** The tenants of one node. Ids are valid when they get here. */
 export class Tenants {
   #engine: Engine;
   #quotas: Quotas;
+  #functions: MergeFunctions;
   #autoCreate: boolean;
   /** Creations and drops under way, by tenant; they never reject. */
   #changing = new Map<string, Promise<void>>();
 
   /** @param autoCreate  whether a first write makes its tenant */
-  constructor(engine: Engine, quotas: Quotas, autoCreate: boolean) {
+  constructor(engine: Engine, quotas: Quotas, functions: MergeFunctions, autoCreate: boolean) {
     this.#engine = engine;
     this.#quotas = quotas;
+    this.#functions = functions;
     this.#autoCreate = autoCreate;
   }
 
@@ -93,14 +96,18 @@ export class Tenants {
   }
 
   #create(tenant: string, options: TenantOptions = {}): Promise<Tree> {
-    const strategy = conflictStrategy(options.conflictStrategy);
-    const mergeOperator = operatorOf(strategy);
-    const { conflictStrategy: _, ...others } = options;
+    const { conflictStrategy: name, ...others } = options;
+    const mergeOperator = operatorOf(conflictStrategy(name));
     // The default is not written down, as in tenants of older programs.
-    const own = strategy === undefined ? others : { ...others, conflictStrategy: strategy.name };
+    const isDefault = name === undefined || name === VECTOR_CLOCK;
+    const own = isDefault ? others : { ...others, conflictStrategy: name };
     return this.#change(
       tenant,
-      () => this.#engine.createTree(tenant, { mergeOperator, options: own }),
+      () =>
+        this.#functions.holding(
+          name,
+          () => this.#engine.createTree(tenant, { mergeOperator, options: own }),
+        ),
     );
   }
 

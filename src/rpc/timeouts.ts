@@ -15,6 +15,7 @@ import type { PortLimits } from "./limits.ts";
 const SLOW: ReadonlySet<DescMethod> = new Set<DescMethod>([
   AdminService.method.flush,
   AdminService.method.compact,
+  AdminService.method.registerMergeFunction,
   TenantService.method.dropTenant,
   StorageNodeService.method.getKeyRange,
 ]);

@@ -84,7 +84,7 @@ export interface Sandbox {
   close(): void;
 }
 
-/** @throws SandboxError `source` when it is too long */
+/** Refuses a source that is too long. @throws SandboxError `source` */
 export function checkSandboxSource(source: string): void {
   const length = new TextEncoder().encode(source).length;
   if (length <= MAX_SANDBOX_SOURCE) return;

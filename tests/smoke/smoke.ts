@@ -182,6 +182,27 @@ async function fill(url: string): Promise<void> {
   await succeed(["compact", "--server", url]);
 }
 
+const UNION = `export default function merge(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const read = (bytes: Uint8Array): string[] => JSON.parse(new TextDecoder().decode(bytes));
+  const all = [...new Set([...read(a), ...read(b)])].sort();
+  return new TextEncoder().encode(JSON.stringify(all));
+}`;
+
+/** A merge function in TypeScript: with the parser of types and the sandbox, or not at all. */
+async function mergeByFunction(url: string): Promise<void> {
+  const tenantId = "merged";
+  await call(url, "AdminService/RegisterMergeFunction", { name: "union", source: UNION });
+  const options = { conflictStrategy: "merge:union" };
+  await call(url, "TenantService/CreateTenant", { tenantId, options });
+  const put = (value: string, vectorClock?: unknown) =>
+    call(url, "KeyValueService/Put", { tenantId, key: "k", value: base64(value), vectorClock });
+  const { vectorClock } = await put("[]");
+  await put('["b"]', vectorClock);
+  await put('["a"]', vectorClock);
+  const { value } = await call(url, "KeyValueService/Get", { tenantId, key: "k" });
+  assert.equal(value, base64('["a","b"]'));
+}
+
 /** What was written is there, by the CLI and by HTTP. */
 async function readBack(url: string): Promise<void> {
   const env = { PAIRDB_SERVER: url };
@@ -225,6 +246,8 @@ try {
   await fill(second.url);
   await readBack(second.url);
   say(`${BATCHES * BATCH} records written, flushed, compacted and read back`);
+  await mergeByFunction(second.url);
+  say("a merge function in TypeScript was registered and asked");
   assert.equal((await second.stop("SIGTERM")).code, 0, `after SIGTERM:\n${second.log}`);
   say("SIGTERM: exit code 0");
 

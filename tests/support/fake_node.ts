@@ -26,6 +26,7 @@ import type {
   HotKey,
   HotKeyQuery,
   KeyRangeInfo,
+  MergeFunctionInfo,
   NodeJobs,
   NodeStatus,
   PutInput,
@@ -393,6 +394,29 @@ export class FakeNode implements StorageNode {
     return [{ tenant: tenant ?? "t", key: "ключ", reads, writes }].slice(0, limit);
   }
 
+  registerMergeFunction(name: string, source: string): Promise<MergeFunctionInfo> {
+    this.#fail();
+    if (name === "theirs") {
+      throw new PairError("InvalidArgument", "Cannot register the merge function: it is there", {
+        reason: "already_exists",
+      });
+    }
+    return Promise.resolve({ ...THEIRS, name, bytes: source.length });
+  }
+
+  listMergeFunctions(): readonly MergeFunctionInfo[] {
+    this.#fail();
+    return [THEIRS];
+  }
+
+  removeMergeFunction(name: string): Promise<void> {
+    this.#fail();
+    if (name === "theirs") return Promise.resolve();
+    throw new PairError("InvalidArgument", "Cannot remove the merge function: there is none", {
+      reason: "not_found",
+    });
+  }
+
   listJobs(): NodeJobs {
     return {
       jobs: [{
@@ -574,6 +598,14 @@ function checkSums(entries: readonly TransferEntry[]) {
   totals.keys = new Set(entries.map(({ key }) => key)).size;
   return { checksum: totals.checksum, totals };
 }
+
+const THEIRS: MergeFunctionInfo = Object.freeze({
+  name: "theirs",
+  digest: "00".repeat(32),
+  bytes: 7,
+  registeredAtMs: 1_700_000_000_000,
+  tenants: 3,
+});
 
 function noSnapshot(): PairError {
   return new PairError("InvalidArgument", "Cannot find the snapshot: there is none", {

@@ -256,6 +256,18 @@ export const EXAMPLES: readonly Example[] = [
     ["one that is not there", { tenantId: "v" }, ErrorCode.INVALID_TENANT_ID],
     ["a negative limit", { limit: -1 }, ErrorCode.INVALID_ARGUMENT],
   ]),
+  example(admin.registerMergeFunction, { name: "ours", source: "export default (a) => a" }, [
+    [
+      "a name that has another source",
+      { name: "theirs" },
+      ErrorCode.INVALID_ARGUMENT,
+      "already_exists",
+    ],
+  ]),
+  example(admin.listMergeFunctions, {}),
+  example(admin.removeMergeFunction, { name: "theirs" }, [
+    ["one that is not there", { name: "nobodys" }, ErrorCode.INVALID_ARGUMENT],
+  ]),
   example(admin.deleteSnapshot, { name: "monday" }, [unknownSnapshot]),
   example(admin.listSlowOperations, { tenantId, withinMs: 60_000n, limit: 5 }, [
     ["a negative time", { withinMs: -1n }, ErrorCode.INVALID_ARGUMENT],

@@ -235,7 +235,7 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
     .addOption(
       new Option(
         "--conflict-strategy <name>",
-        "what becomes of concurrent versions, for good: vector_clock (default), lww, merge:counter, merge:gset, merge:orset, merge:map, merge:max or merge:min",
+        "what becomes of concurrent versions, for good: vector_clock (default), lww, merge:counter, merge:gset, merge:orset, merge:map, merge:max, merge:min, or merge: and a merge function",
       ),
     );
   tenantOptions(remote(tenant, "update <tenant>", "Change options of a tenant in use", async (
@@ -255,6 +255,29 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
     flags,
   ) => (await import("./tenant.ts")).dropTenant(shell, tenant, flags))
     .option("--yes", "do not ask");
+  const mergeFunction = program.command("merge-function").description(
+    "Functions of the application that merge concurrent values",
+  );
+  unhurried(remote(
+    mergeFunction,
+    "register <name> <file>",
+    "Try a function in TypeScript or JavaScript, and keep it for tenants with merge:<name>",
+    async (shell, [name, file], flags) =>
+      (await import("./merge_function.ts")).registerMergeFunction(shell, name, file, flags),
+  ))
+    .option("--sample <file...>", "files with values of the application, to try it on; at most 8");
+  remote(
+    mergeFunction,
+    "list",
+    "Print the functions that are registered",
+    async (shell) => (await import("./merge_function.ts")).listMergeFunctions(shell),
+  );
+  remote(
+    mergeFunction,
+    "remove <name>",
+    "Forget a function that no tenant has",
+    async (shell, [name]) => (await import("./merge_function.ts")).removeMergeFunction(shell, name),
+  );
   unhurried(
     remote(
       program,

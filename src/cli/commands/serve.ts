@@ -16,10 +16,12 @@ import { openPort, type Port } from "../../rpc/mod.ts";
 import {
   createLog,
   denoClock,
+  denoSandbox,
   denoTracer,
   type Log,
   type Process,
   type Runtime,
+  type Sandbox,
 } from "../../runtime/mod.ts";
 import { type Config, resolveConfig, type Setting } from "../config/mod.ts";
 import { isBrokenPipe, stackOf } from "../failure.ts";
@@ -62,11 +64,13 @@ export async function serve(shell: Shell, flags: ServeFlags): Promise<number> {
     queue: config.compaction.queue,
     log,
   });
+  const sandbox = denoSandbox();
   try {
-    await runNode(process, config, runtime, terminated, keyFile?.key);
+    await runNode(process, config, runtime, sandbox, terminated, keyFile?.key);
     log.info("stopped");
     return 0;
   } finally {
+    sandbox.close();
     await runtime.workers.close();
     terminated.stop();
     stopWatching();
@@ -77,12 +81,14 @@ async function runNode(
   process: Process,
   config: Config,
   runtime: Runtime,
+  sandbox: Sandbox,
   { signalled, opened }: Termination,
   key: Uint8Array | undefined,
 ): Promise<void> {
   const calls = new CallCounter();
   const node = await openNode(runtime, {
     calls,
+    sandbox,
     // People elsewhere are told of paths of this node.
     dataDir: absolute(process, config.storage.data_dir),
     nodeId: config.server.node_id || undefined,

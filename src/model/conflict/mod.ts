@@ -46,14 +46,34 @@ export const CONFLICT_STRATEGIES: readonly string[] = Object.freeze([
   ...STRATEGIES.map(({ name }) => name),
 ]);
 
+/** What strategies that merge begin with. */
+const MERGE = "merge:";
+
+/** Whether `merge:<name>` is built in. */
+export function builtInMerge(name: string): boolean {
+  return CONFLICT_STRATEGIES.includes(`${MERGE}${name}`);
+}
+
+/**
+ * The name of the application's function that a strategy is; undefined: it is another one.
+ * @param strategy  undefined: the default
+ */
+export function mergeFunctionOf(strategy: string | undefined): string | undefined {
+  if (strategy === undefined || !strategy.startsWith(MERGE)) return undefined;
+  const name = strategy.slice(MERGE.length);
+  return builtInMerge(name) ? undefined : name;
+}
+
 /**
  * A tenant's strategy by its name.
  * @param name  undefined: the default
- * @returns undefined for the default, which shows versions as they are and writes by the write rule
+ * @returns undefined for the default, which shows versions as they are and writes by the write rule; and for
+ *   a function of the application, which the node asks about what that shows
  * @throws PairError InvalidArgument (1000) when there is none of the name
  */
 export function conflictStrategy(name: string | undefined): ConflictStrategy | undefined {
   if (name === undefined || name === VECTOR_CLOCK) return undefined;
+  if (mergeFunctionOf(name) !== undefined) return undefined;
   const found = STRATEGIES.find((strategy) => strategy.name === name);
   if (found !== undefined) return found;
   throw new PairError(

@@ -77,6 +77,9 @@ const ADMIN: Rules<typeof AdminService> = {
   listSlowOperations: rule(["operator"], "read", "tenantId"),
   listJobs: rule(["operator"], "read"),
   listHotKeys: rule(KEYS, "read", "tenantId"),
+  registerMergeFunction: rule(["operator"], "write"),
+  listMergeFunctions: rule(["operator"], "read"),
+  removeMergeFunction: rule(["operator"], "write"),
 };
 
 const HEALTH: Rules<typeof Health> = {

@@ -6,6 +6,7 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import {
   HOT_KEY_WINDOW_MS,
   type HotKey,
+  type MergeFunctionInfo,
   type NodeJob,
   type NodeJobs,
   type NodeStatus,
@@ -118,6 +119,19 @@ export function adminService(
       });
       return { keys: keys.map(toHotKey), windowMs: BigInt(HOT_KEY_WINDOW_MS) };
     },
+
+    async registerMergeFunction({ name, source, samples }) {
+      return { function: toFunction(await node.registerMergeFunction(name, source, samples)) };
+    },
+
+    listMergeFunctions() {
+      return { functions: node.listMergeFunctions().map(toFunction) };
+    },
+
+    async removeMergeFunction({ name }) {
+      await node.removeMergeFunction(name);
+      return {};
+    },
   };
 }
 
@@ -134,6 +148,10 @@ function layersOf({ counters }: NodeStatus) {
       nothing: count("readsOfNothing"),
     },
   };
+}
+
+function toFunction({ registeredAtMs, ...info }: MergeFunctionInfo) {
+  return { ...info, registeredAt: BigInt(registeredAtMs) };
 }
 
 function toJob(job: NodeJob) {

@@ -48,6 +48,7 @@ const UPKEEP_READS = [
   ...["Status", "ListSnapshots", "VerifySnapshot", "ListTenants"],
   "ListSlowOperations",
   "ListJobs",
+  "ListMergeFunctions",
 ];
 
 const CA = new TestCa("ours");

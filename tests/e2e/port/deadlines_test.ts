@@ -40,6 +40,7 @@ const WAITING = new Set([
     "createTenant",
     "updateTenant",
   ],
+  ...["registerMergeFunction", "removeMergeFunction"],
   ...["dropTenant", "flush", "compact", "createSnapshot", "verifySnapshot", "deleteSnapshot"],
   ...["invalidateCache", "fillCache"],
 ]);
@@ -66,6 +67,7 @@ const HANGING = EXAMPLES.filter(({ method, usesNode }) =>
   ![
     ...["HealthCheck", "ListTenants", "Status", "ListSnapshots", "ListJobs", "ListHotKeys"],
     "Check",
+    "ListMergeFunctions",
   ].includes(method.name)
 );
 

@@ -112,7 +112,7 @@ const HOSTILE: Record<string, [body: string, expected: RegExp]> = {
   "is well": [`return new Uint8Array([97])`, /^a$/],
 };
 
-Deno.test("foreign code reaches nothing, hurts nobody, and is told why", () =>
+Deno.test("foreign code reaches nothing, hurts nobody, and is told why [B13]", () =>
   inSandbox(async (sandbox) => {
     const cases = Object.entries(HOSTILE).map(([name, [body]]) =>
       `${JSON.stringify(name)}: (a, b) => { ${body} }`

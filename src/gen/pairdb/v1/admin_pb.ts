@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pairdb/v1/admin.proto.
  */
 export const file_pairdb_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChVwYWlyZGIvdjEvYWRtaW4ucHJvdG8SCXBhaXJkYi52MSIPCg1TdGF0dXNSZXF1ZXN0IroDCg5TdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGc3RhdHVzGAMgASgJEg8KB3JlYXNvbnMYBCADKAkSEQoJdXB0aW1lX21zGAUgASgDEhAKCGRhdGFfZGlyGAYgASgJEg8KB3RlbmFudHMYByABKAUSFgoObWVtdGFibGVfYnl0ZXMYCCABKAMSEQoJd2FsX2J5dGVzGAkgASgDEhQKDHdhbF9zZWdtZW50cxgKIAEoBRITCgt0YWJsZV9ieXRlcxgLIAEoAxIOCgZ0YWJsZXMYDCABKAUSGAoQdGFibGVzX3Blcl9sZXZlbBgNIAMoBRIYChBkaXNrX3RvdGFsX2J5dGVzGA4gASgDEhcKD2Rpc2tfZnJlZV9ieXRlcxgPIAEoAxIVCg1sYXN0X3NlcXVlbmNlGBAgASgDEhEKCXNuYXBzaG90cxgRIAEoBRIWCg5zbmFwc2hvdF9ieXRlcxgSIAEoAxIUCgxzaGFyZWRfY2FjaGUYEyABKAkSJAoFcmVhZHMYFCABKAsyFS5wYWlyZGIudjEuTGF5ZXJSZWFkcyJoCgpMYXllclJlYWRzEhAKCG1lbXRhYmxlGAEgASgDEhEKCXJvd19jYWNoZRgCIAEoAxIUCgxzaGFyZWRfY2FjaGUYAyABKAMSDgoGdGFibGVzGAQgASgDEg8KB25vdGhpbmcYBSABKAMiIQoMRmx1c2hSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCSIPCg1GbHVzaFJlc3BvbnNlIk4KDkNvbXBhY3RSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRINCgVzdGFydBgCIAEoCRILCgNlbmQYAyABKAkSDQoFcHVyZ2UYBCABKAgiEQoPQ29tcGFjdFJlc3BvbnNlIkgKFkludmFsaWRhdGVDYWNoZVJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRIOCgZwcmVmaXgYAyABKAkiPQoXSW52YWxpZGF0ZUNhY2hlUmVzcG9uc2USDAoEa2V5cxgBIAEoAxIUCgxzaGFyZWRfY2FjaGUYAiABKAkiQgoQRmlsbENhY2hlUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSCwoDa2V5GAIgASgJEg4KBnByZWZpeBgDIAEoCSI3ChFGaWxsQ2FjaGVSZXNwb25zZRIMCgRrZXlzGAEgASgDEhQKDHNoYXJlZF9jYWNoZRgCIAEoCSKLAQoIU25hcHNob3QSDAoEbmFtZRgBIAEoCRILCgNkaXIYAiABKAkSDwoHbm9kZV9pZBgDIAEoCRIQCghzZXF1ZW5jZRgEIAEoAxISCgpjcmVhdGVkX2F0GAUgASgDEg0KBWZpbGVzGAYgASgFEg0KBWJ5dGVzGAcgASgDEg8KB3Byb2JsZW0YCCABKAkiJQoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0EgwKBG5hbWUYASABKAkiqgEKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USJQoIc25hcHNob3QYASABKAsyEy5wYWlyZGIudjEuU25hcHNob3QSFAoMbGlua2VkX2ZpbGVzGAIgASgFEhQKDGNvcGllZF9ieXRlcxgDIAEoAxIWCg5kaWdlc3RlZF9ieXRlcxgEIAEoAxIRCglwaW5uZWRfbXMYBSABKAESEgoKZWxhcHNlZF9tcxgGIAEoASIWChRMaXN0U25hcHNob3RzUmVxdWVzdCI/ChVMaXN0U25hcHNob3RzUmVzcG9uc2USJgoJc25hcHNob3RzGAEgAygLMhMucGFpcmRiLnYxLlNuYXBzaG90IiUKFVZlcmlmeVNuYXBzaG90UmVxdWVzdBIMCgRuYW1lGAEgASgJIjAKD1NuYXBzaG90UHJvYmxlbRIMCgRmaWxlGAEgASgJEg8KB3Byb2JsZW0YAiABKAkibQoWVmVyaWZ5U25hcHNob3RSZXNwb25zZRIlCghzbmFwc2hvdBgBIAEoCzITLnBhaXJkYi52MS5TbmFwc2hvdBIsCghwcm9ibGVtcxgCIAMoCzIaLnBhaXJkYi52MS5TbmFwc2hvdFByb2JsZW0iJQoVRGVsZXRlU25hcHNob3RSZXF1ZXN0EgwKBG5hbWUYASABKAkiGAoWRGVsZXRlU25hcHNob3RSZXNwb25zZSJQChlMaXN0U2xvd09wZXJhdGlvbnNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIRCgl3aXRoaW5fbXMYAiABKAMSDQoFbGltaXQYAyABKAUi8wEKDVNsb3dPcGVyYXRpb24SEQoJb3BlcmF0aW9uGAEgASgJEg4KBm1ldGhvZBgCIAEoCRIRCgl0ZW5hbnRfaWQYAyABKAkSCwoDa2V5GAQgASgJEg8KB2tleV9jdXQYBSABKAgSEAoIa2V5X2hhc2gYBiABKAkSDAoEa2V5cxgHIAEoBRIVCg1yZXF1ZXN0X2J5dGVzGAggASgDEhIKCnN0YXJ0ZWRfYXQYCSABKAMSEgoKZWxhcHNlZF9tcxgKIAEoARIRCgl3YWl0ZWRfbXMYCyABKAESDgoGc291cmNlGAwgASgJEgwKBGNvZGUYDSABKAkiXgoaTGlzdFNsb3dPcGVyYXRpb25zUmVzcG9uc2USLAoKb3BlcmF0aW9ucxgBIAMoCzIYLnBhaXJkYi52MS5TbG93T3BlcmF0aW9uEhIKCnNsb3dfdG90YWwYAiABKAMiIAoPTGlzdEpvYnNSZXF1ZXN0Eg0KBWVuZGVkGAEgASgIIosCCgNKb2ISCgoCaWQYASABKAMSDAoEa2luZBgCIAEoCRIRCgl0ZW5hbnRfaWQYAyABKAkSDQoFc3RhdGUYBCABKAkSDQoFbGV2ZWwYBSABKAUSFAoMb3V0cHV0X2xldmVsGAYgASgFEg4KBmlucHV0cxgHIAMoAxISCgpzdGFydGVkX2F0GAggASgDEhAKCGVuZGVkX2F0GAkgASgDEhIKBWJ5dGVzGAogASgDSACIAQESEgoKYnl0ZXNfZG9uZRgLIAEoAxIMCgRyYXRlGAwgASgBEhMKBmV0YV9tcxgNIAEoA0gBiAEBEg0KBWVycm9yGA4gASgJQggKBl9ieXRlc0IJCgdfZXRhX21zIkAKDERhbWFnZWRUYWJsZRIMCgRmaWxlGAEgASgJEhEKCXRlbmFudF9pZBgCIAEoCRIPCgdwcm9ibGVtGAMgASgJIq0BCgVTY3J1YhITCgtpbnRlcnZhbF9tcxgBIAEoAxIPCgdydW5uaW5nGAIgASgIEhIKCnN0YXJ0ZWRfYXQYAyABKAMSDwoHbmV4dF9hdBgEIAEoAxIMCgRsYXRlGAUgASgIEhEKCXdhaXRzX2ZvchgGIAEoCRIOCgZyb3VuZHMYByABKAMSKAoHZGFtYWdlZBgIIAMoCzIXLnBhaXJkYi52MS5EYW1hZ2VkVGFibGUiZgoQTGlzdEpvYnNSZXNwb25zZRIcCgRqb2JzGAEgAygLMg4ucGFpcmRiLnYxLkpvYhIfCgVzY3J1YhgCIAEoCzIQLnBhaXJkYi52MS5TY3J1YhITCgtxdWlldF91bnRpbBgDIAEoAyI2ChJMaXN0SG90S2V5c1JlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEg0KBWxpbWl0GAIgASgFIiwKB0tleVJhdGUSEgoKcGVyX3NlY29uZBgBIAEoARINCgVlcnJvchgCIAEoASJvCgZIb3RLZXkSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRIhCgVyZWFkcxgDIAEoCzISLnBhaXJkYi52MS5LZXlSYXRlEiIKBndyaXRlcxgEIAEoCzISLnBhaXJkYi52MS5LZXlSYXRlIkkKE0xpc3RIb3RLZXlzUmVzcG9uc2USHwoEa2V5cxgBIAMoCzIRLnBhaXJkYi52MS5Ib3RLZXkSEQoJd2luZG93X21zGAIgASgDMtoHCgxBZG1pblNlcnZpY2USQgoGU3RhdHVzEhgucGFpcmRiLnYxLlN0YXR1c1JlcXVlc3QaGS5wYWlyZGIudjEuU3RhdHVzUmVzcG9uc2UiA5ACARI6CgVGbHVzaBIXLnBhaXJkYi52MS5GbHVzaFJlcXVlc3QaGC5wYWlyZGIudjEuRmx1c2hSZXNwb25zZRJACgdDb21wYWN0EhkucGFpcmRiLnYxLkNvbXBhY3RSZXF1ZXN0GhoucGFpcmRiLnYxLkNvbXBhY3RSZXNwb25zZRJYCg9JbnZhbGlkYXRlQ2FjaGUSIS5wYWlyZGIudjEuSW52YWxpZGF0ZUNhY2hlUmVxdWVzdBoiLnBhaXJkYi52MS5JbnZhbGlkYXRlQ2FjaGVSZXNwb25zZRJGCglGaWxsQ2FjaGUSGy5wYWlyZGIudjEuRmlsbENhY2hlUmVxdWVzdBocLnBhaXJkYi52MS5GaWxsQ2FjaGVSZXNwb25zZRJVCg5DcmVhdGVTbmFwc2hvdBIgLnBhaXJkYi52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaIS5wYWlyZGIudjEuQ3JlYXRlU25hcHNob3RSZXNwb25zZRJXCg1MaXN0U25hcHNob3RzEh8ucGFpcmRiLnYxLkxpc3RTbmFwc2hvdHNSZXF1ZXN0GiAucGFpcmRiLnYxLkxpc3RTbmFwc2hvdHNSZXNwb25zZSIDkAIBEloKDlZlcmlmeVNuYXBzaG90EiAucGFpcmRiLnYxLlZlcmlmeVNuYXBzaG90UmVxdWVzdBohLnBhaXJkYi52MS5WZXJpZnlTbmFwc2hvdFJlc3BvbnNlIgOQAgESVQoORGVsZXRlU25hcHNob3QSIC5wYWlyZGIudjEuRGVsZXRlU25hcHNob3RSZXF1ZXN0GiEucGFpcmRiLnYxLkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USZgoSTGlzdFNsb3dPcGVyYXRpb25zEiQucGFpcmRiLnYxLkxpc3RTbG93T3BlcmF0aW9uc1JlcXVlc3QaJS5wYWlyZGIudjEuTGlzdFNsb3dPcGVyYXRpb25zUmVzcG9uc2UiA5ACARJICghMaXN0Sm9icxIaLnBhaXJkYi52MS5MaXN0Sm9ic1JlcXVlc3QaGy5wYWlyZGIudjEuTGlzdEpvYnNSZXNwb25zZSIDkAIBElEKC0xpc3RIb3RLZXlzEh0ucGFpcmRiLnYxLkxpc3RIb3RLZXlzUmVxdWVzdBoeLnBhaXJkYi52MS5MaXN0SG90S2V5c1Jlc3BvbnNlIgOQAgFiBnByb3RvMw");
+  fileDesc("ChVwYWlyZGIvdjEvYWRtaW4ucHJvdG8SCXBhaXJkYi52MSIPCg1TdGF0dXNSZXF1ZXN0IroDCg5TdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGc3RhdHVzGAMgASgJEg8KB3JlYXNvbnMYBCADKAkSEQoJdXB0aW1lX21zGAUgASgDEhAKCGRhdGFfZGlyGAYgASgJEg8KB3RlbmFudHMYByABKAUSFgoObWVtdGFibGVfYnl0ZXMYCCABKAMSEQoJd2FsX2J5dGVzGAkgASgDEhQKDHdhbF9zZWdtZW50cxgKIAEoBRITCgt0YWJsZV9ieXRlcxgLIAEoAxIOCgZ0YWJsZXMYDCABKAUSGAoQdGFibGVzX3Blcl9sZXZlbBgNIAMoBRIYChBkaXNrX3RvdGFsX2J5dGVzGA4gASgDEhcKD2Rpc2tfZnJlZV9ieXRlcxgPIAEoAxIVCg1sYXN0X3NlcXVlbmNlGBAgASgDEhEKCXNuYXBzaG90cxgRIAEoBRIWCg5zbmFwc2hvdF9ieXRlcxgSIAEoAxIUCgxzaGFyZWRfY2FjaGUYEyABKAkSJAoFcmVhZHMYFCABKAsyFS5wYWlyZGIudjEuTGF5ZXJSZWFkcyJoCgpMYXllclJlYWRzEhAKCG1lbXRhYmxlGAEgASgDEhEKCXJvd19jYWNoZRgCIAEoAxIUCgxzaGFyZWRfY2FjaGUYAyABKAMSDgoGdGFibGVzGAQgASgDEg8KB25vdGhpbmcYBSABKAMiIQoMRmx1c2hSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCSIPCg1GbHVzaFJlc3BvbnNlIk4KDkNvbXBhY3RSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRINCgVzdGFydBgCIAEoCRILCgNlbmQYAyABKAkSDQoFcHVyZ2UYBCABKAgiEQoPQ29tcGFjdFJlc3BvbnNlIkgKFkludmFsaWRhdGVDYWNoZVJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRIOCgZwcmVmaXgYAyABKAkiPQoXSW52YWxpZGF0ZUNhY2hlUmVzcG9uc2USDAoEa2V5cxgBIAEoAxIUCgxzaGFyZWRfY2FjaGUYAiABKAkiQgoQRmlsbENhY2hlUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSCwoDa2V5GAIgASgJEg4KBnByZWZpeBgDIAEoCSI3ChFGaWxsQ2FjaGVSZXNwb25zZRIMCgRrZXlzGAEgASgDEhQKDHNoYXJlZF9jYWNoZRgCIAEoCSKLAQoIU25hcHNob3QSDAoEbmFtZRgBIAEoCRILCgNkaXIYAiABKAkSDwoHbm9kZV9pZBgDIAEoCRIQCghzZXF1ZW5jZRgEIAEoAxISCgpjcmVhdGVkX2F0GAUgASgDEg0KBWZpbGVzGAYgASgFEg0KBWJ5dGVzGAcgASgDEg8KB3Byb2JsZW0YCCABKAkiJQoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0EgwKBG5hbWUYASABKAkiqgEKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USJQoIc25hcHNob3QYASABKAsyEy5wYWlyZGIudjEuU25hcHNob3QSFAoMbGlua2VkX2ZpbGVzGAIgASgFEhQKDGNvcGllZF9ieXRlcxgDIAEoAxIWCg5kaWdlc3RlZF9ieXRlcxgEIAEoAxIRCglwaW5uZWRfbXMYBSABKAESEgoKZWxhcHNlZF9tcxgGIAEoASIWChRMaXN0U25hcHNob3RzUmVxdWVzdCI/ChVMaXN0U25hcHNob3RzUmVzcG9uc2USJgoJc25hcHNob3RzGAEgAygLMhMucGFpcmRiLnYxLlNuYXBzaG90IiUKFVZlcmlmeVNuYXBzaG90UmVxdWVzdBIMCgRuYW1lGAEgASgJIjAKD1NuYXBzaG90UHJvYmxlbRIMCgRmaWxlGAEgASgJEg8KB3Byb2JsZW0YAiABKAkibQoWVmVyaWZ5U25hcHNob3RSZXNwb25zZRIlCghzbmFwc2hvdBgBIAEoCzITLnBhaXJkYi52MS5TbmFwc2hvdBIsCghwcm9ibGVtcxgCIAMoCzIaLnBhaXJkYi52MS5TbmFwc2hvdFByb2JsZW0iJQoVRGVsZXRlU25hcHNob3RSZXF1ZXN0EgwKBG5hbWUYASABKAkiGAoWRGVsZXRlU25hcHNob3RSZXNwb25zZSJQChlMaXN0U2xvd09wZXJhdGlvbnNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIRCgl3aXRoaW5fbXMYAiABKAMSDQoFbGltaXQYAyABKAUi8wEKDVNsb3dPcGVyYXRpb24SEQoJb3BlcmF0aW9uGAEgASgJEg4KBm1ldGhvZBgCIAEoCRIRCgl0ZW5hbnRfaWQYAyABKAkSCwoDa2V5GAQgASgJEg8KB2tleV9jdXQYBSABKAgSEAoIa2V5X2hhc2gYBiABKAkSDAoEa2V5cxgHIAEoBRIVCg1yZXF1ZXN0X2J5dGVzGAggASgDEhIKCnN0YXJ0ZWRfYXQYCSABKAMSEgoKZWxhcHNlZF9tcxgKIAEoARIRCgl3YWl0ZWRfbXMYCyABKAESDgoGc291cmNlGAwgASgJEgwKBGNvZGUYDSABKAkiXgoaTGlzdFNsb3dPcGVyYXRpb25zUmVzcG9uc2USLAoKb3BlcmF0aW9ucxgBIAMoCzIYLnBhaXJkYi52MS5TbG93T3BlcmF0aW9uEhIKCnNsb3dfdG90YWwYAiABKAMiIAoPTGlzdEpvYnNSZXF1ZXN0Eg0KBWVuZGVkGAEgASgIIosCCgNKb2ISCgoCaWQYASABKAMSDAoEa2luZBgCIAEoCRIRCgl0ZW5hbnRfaWQYAyABKAkSDQoFc3RhdGUYBCABKAkSDQoFbGV2ZWwYBSABKAUSFAoMb3V0cHV0X2xldmVsGAYgASgFEg4KBmlucHV0cxgHIAMoAxISCgpzdGFydGVkX2F0GAggASgDEhAKCGVuZGVkX2F0GAkgASgDEhIKBWJ5dGVzGAogASgDSACIAQESEgoKYnl0ZXNfZG9uZRgLIAEoAxIMCgRyYXRlGAwgASgBEhMKBmV0YV9tcxgNIAEoA0gBiAEBEg0KBWVycm9yGA4gASgJQggKBl9ieXRlc0IJCgdfZXRhX21zIkAKDERhbWFnZWRUYWJsZRIMCgRmaWxlGAEgASgJEhEKCXRlbmFudF9pZBgCIAEoCRIPCgdwcm9ibGVtGAMgASgJIq0BCgVTY3J1YhITCgtpbnRlcnZhbF9tcxgBIAEoAxIPCgdydW5uaW5nGAIgASgIEhIKCnN0YXJ0ZWRfYXQYAyABKAMSDwoHbmV4dF9hdBgEIAEoAxIMCgRsYXRlGAUgASgIEhEKCXdhaXRzX2ZvchgGIAEoCRIOCgZyb3VuZHMYByABKAMSKAoHZGFtYWdlZBgIIAMoCzIXLnBhaXJkYi52MS5EYW1hZ2VkVGFibGUiZgoQTGlzdEpvYnNSZXNwb25zZRIcCgRqb2JzGAEgAygLMg4ucGFpcmRiLnYxLkpvYhIfCgVzY3J1YhgCIAEoCzIQLnBhaXJkYi52MS5TY3J1YhITCgtxdWlldF91bnRpbBgDIAEoAyI2ChJMaXN0SG90S2V5c1JlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEg0KBWxpbWl0GAIgASgFIiwKB0tleVJhdGUSEgoKcGVyX3NlY29uZBgBIAEoARINCgVlcnJvchgCIAEoASJvCgZIb3RLZXkSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRIhCgVyZWFkcxgDIAEoCzISLnBhaXJkYi52MS5LZXlSYXRlEiIKBndyaXRlcxgEIAEoCzISLnBhaXJkYi52MS5LZXlSYXRlIkkKE0xpc3RIb3RLZXlzUmVzcG9uc2USHwoEa2V5cxgBIAMoCzIRLnBhaXJkYi52MS5Ib3RLZXkSEQoJd2luZG93X21zGAIgASgDImQKDU1lcmdlRnVuY3Rpb24SDAoEbmFtZRgBIAEoCRIOCgZkaWdlc3QYAiABKAkSDQoFYnl0ZXMYAyABKAUSFQoNcmVnaXN0ZXJlZF9hdBgEIAEoAxIPCgd0ZW5hbnRzGAUgASgFIk0KHFJlZ2lzdGVyTWVyZ2VGdW5jdGlvblJlcXVlc3QSDAoEbmFtZRgBIAEoCRIOCgZzb3VyY2UYAiABKAkSDwoHc2FtcGxlcxgDIAMoDCJLCh1SZWdpc3Rlck1lcmdlRnVuY3Rpb25SZXNwb25zZRIqCghmdW5jdGlvbhgBIAEoCzIYLnBhaXJkYi52MS5NZXJnZUZ1bmN0aW9uIhsKGUxpc3RNZXJnZUZ1bmN0aW9uc1JlcXVlc3QiSQoaTGlzdE1lcmdlRnVuY3Rpb25zUmVzcG9uc2USKwoJZnVuY3Rpb25zGAEgAygLMhgucGFpcmRiLnYxLk1lcmdlRnVuY3Rpb24iKgoaUmVtb3ZlTWVyZ2VGdW5jdGlvblJlcXVlc3QSDAoEbmFtZRgBIAEoCSIdChtSZW1vdmVNZXJnZUZ1bmN0aW9uUmVzcG9uc2UylAoKDEFkbWluU2VydmljZRJCCgZTdGF0dXMSGC5wYWlyZGIudjEuU3RhdHVzUmVxdWVzdBoZLnBhaXJkYi52MS5TdGF0dXNSZXNwb25zZSIDkAIBEjoKBUZsdXNoEhcucGFpcmRiLnYxLkZsdXNoUmVxdWVzdBoYLnBhaXJkYi52MS5GbHVzaFJlc3BvbnNlEkAKB0NvbXBhY3QSGS5wYWlyZGIudjEuQ29tcGFjdFJlcXVlc3QaGi5wYWlyZGIudjEuQ29tcGFjdFJlc3BvbnNlElgKD0ludmFsaWRhdGVDYWNoZRIhLnBhaXJkYi52MS5JbnZhbGlkYXRlQ2FjaGVSZXF1ZXN0GiIucGFpcmRiLnYxLkludmFsaWRhdGVDYWNoZVJlc3BvbnNlEkYKCUZpbGxDYWNoZRIbLnBhaXJkYi52MS5GaWxsQ2FjaGVSZXF1ZXN0GhwucGFpcmRiLnYxLkZpbGxDYWNoZVJlc3BvbnNlElUKDkNyZWF0ZVNuYXBzaG90EiAucGFpcmRiLnYxLkNyZWF0ZVNuYXBzaG90UmVxdWVzdBohLnBhaXJkYi52MS5DcmVhdGVTbmFwc2hvdFJlc3BvbnNlElcKDUxpc3RTbmFwc2hvdHMSHy5wYWlyZGIudjEuTGlzdFNuYXBzaG90c1JlcXVlc3QaIC5wYWlyZGIudjEuTGlzdFNuYXBzaG90c1Jlc3BvbnNlIgOQAgESWgoOVmVyaWZ5U25hcHNob3QSIC5wYWlyZGIudjEuVmVyaWZ5U25hcHNob3RSZXF1ZXN0GiEucGFpcmRiLnYxLlZlcmlmeVNuYXBzaG90UmVzcG9uc2UiA5ACARJVCg5EZWxldGVTbmFwc2hvdBIgLnBhaXJkYi52MS5EZWxldGVTbmFwc2hvdFJlcXVlc3QaIS5wYWlyZGIudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJmChJMaXN0U2xvd09wZXJhdGlvbnMSJC5wYWlyZGIudjEuTGlzdFNsb3dPcGVyYXRpb25zUmVxdWVzdBolLnBhaXJkYi52MS5MaXN0U2xvd09wZXJhdGlvbnNSZXNwb25zZSIDkAIBEkgKCExpc3RKb2JzEhoucGFpcmRiLnYxLkxpc3RKb2JzUmVxdWVzdBobLnBhaXJkYi52MS5MaXN0Sm9ic1Jlc3BvbnNlIgOQAgESUQoLTGlzdEhvdEtleXMSHS5wYWlyZGIudjEuTGlzdEhvdEtleXNSZXF1ZXN0Gh4ucGFpcmRiLnYxLkxpc3RIb3RLZXlzUmVzcG9uc2UiA5ACARJqChVSZWdpc3Rlck1lcmdlRnVuY3Rpb24SJy5wYWlyZGIudjEuUmVnaXN0ZXJNZXJnZUZ1bmN0aW9uUmVxdWVzdBooLnBhaXJkYi52MS5SZWdpc3Rlck1lcmdlRnVuY3Rpb25SZXNwb25zZRJmChJMaXN0TWVyZ2VGdW5jdGlvbnMSJC5wYWlyZGIudjEuTGlzdE1lcmdlRnVuY3Rpb25zUmVxdWVzdBolLnBhaXJkYi52MS5MaXN0TWVyZ2VGdW5jdGlvbnNSZXNwb25zZSIDkAIBEmQKE1JlbW92ZU1lcmdlRnVuY3Rpb24SJS5wYWlyZGIudjEuUmVtb3ZlTWVyZ2VGdW5jdGlvblJlcXVlc3QaJi5wYWlyZGIudjEuUmVtb3ZlTWVyZ2VGdW5jdGlvblJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * @generated from message pairdb.v1.StatusRequest
@@ -1176,6 +1176,164 @@ export const ListHotKeysResponseSchema: GenMessage<ListHotKeysResponse> = /*@__P
   messageDesc(file_pairdb_v1_admin, 32);
 
 /**
+ * @generated from message pairdb.v1.MergeFunction
+ */
+export type MergeFunction = Message<"pairdb.v1.MergeFunction"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * SHA-256 of the source, in hex.
+   *
+   * @generated from field: string digest = 2;
+   */
+  digest: string;
+
+  /**
+   * Bytes of the source.
+   *
+   * @generated from field: int32 bytes = 3;
+   */
+  bytes: number;
+
+  /**
+   * Milliseconds since 1970.
+   *
+   * @generated from field: int64 registered_at = 4;
+   */
+  registeredAt: bigint;
+
+  /**
+   * Tenants that were created with it.
+   *
+   * @generated from field: int32 tenants = 5;
+   */
+  tenants: number;
+};
+
+/**
+ * Describes the message pairdb.v1.MergeFunction.
+ * Use `create(MergeFunctionSchema)` to create a new message.
+ */
+export const MergeFunctionSchema: GenMessage<MergeFunction> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 33);
+
+/**
+ * @generated from message pairdb.v1.RegisterMergeFunctionRequest
+ */
+export type RegisterMergeFunctionRequest = Message<"pairdb.v1.RegisterMergeFunctionRequest"> & {
+  /**
+   * 1 to 64 of a-z, 0-9, underscore, dot and hyphen, beginning with a letter.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * TypeScript or JavaScript, at most 64 KiB: one module, whose default export is a function of two Uint8Arrays
+   * that returns one.
+   *
+   * @generated from field: string source = 2;
+   */
+  source: string;
+
+  /**
+   * At most 8 values of the application, of 64 KiB each, to try it on beside generated ones.
+   *
+   * @generated from field: repeated bytes samples = 3;
+   */
+  samples: Uint8Array[];
+};
+
+/**
+ * Describes the message pairdb.v1.RegisterMergeFunctionRequest.
+ * Use `create(RegisterMergeFunctionRequestSchema)` to create a new message.
+ */
+export const RegisterMergeFunctionRequestSchema: GenMessage<RegisterMergeFunctionRequest> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 34);
+
+/**
+ * @generated from message pairdb.v1.RegisterMergeFunctionResponse
+ */
+export type RegisterMergeFunctionResponse = Message<"pairdb.v1.RegisterMergeFunctionResponse"> & {
+  /**
+   * @generated from field: pairdb.v1.MergeFunction function = 1;
+   */
+  function?: MergeFunction | undefined;
+};
+
+/**
+ * Describes the message pairdb.v1.RegisterMergeFunctionResponse.
+ * Use `create(RegisterMergeFunctionResponseSchema)` to create a new message.
+ */
+export const RegisterMergeFunctionResponseSchema: GenMessage<RegisterMergeFunctionResponse> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 35);
+
+/**
+ * @generated from message pairdb.v1.ListMergeFunctionsRequest
+ */
+export type ListMergeFunctionsRequest = Message<"pairdb.v1.ListMergeFunctionsRequest"> & {
+};
+
+/**
+ * Describes the message pairdb.v1.ListMergeFunctionsRequest.
+ * Use `create(ListMergeFunctionsRequestSchema)` to create a new message.
+ */
+export const ListMergeFunctionsRequestSchema: GenMessage<ListMergeFunctionsRequest> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 36);
+
+/**
+ * @generated from message pairdb.v1.ListMergeFunctionsResponse
+ */
+export type ListMergeFunctionsResponse = Message<"pairdb.v1.ListMergeFunctionsResponse"> & {
+  /**
+   * By name.
+   *
+   * @generated from field: repeated pairdb.v1.MergeFunction functions = 1;
+   */
+  functions: MergeFunction[];
+};
+
+/**
+ * Describes the message pairdb.v1.ListMergeFunctionsResponse.
+ * Use `create(ListMergeFunctionsResponseSchema)` to create a new message.
+ */
+export const ListMergeFunctionsResponseSchema: GenMessage<ListMergeFunctionsResponse> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 37);
+
+/**
+ * @generated from message pairdb.v1.RemoveMergeFunctionRequest
+ */
+export type RemoveMergeFunctionRequest = Message<"pairdb.v1.RemoveMergeFunctionRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message pairdb.v1.RemoveMergeFunctionRequest.
+ * Use `create(RemoveMergeFunctionRequestSchema)` to create a new message.
+ */
+export const RemoveMergeFunctionRequestSchema: GenMessage<RemoveMergeFunctionRequest> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 38);
+
+/**
+ * @generated from message pairdb.v1.RemoveMergeFunctionResponse
+ */
+export type RemoveMergeFunctionResponse = Message<"pairdb.v1.RemoveMergeFunctionResponse"> & {
+};
+
+/**
+ * Describes the message pairdb.v1.RemoveMergeFunctionResponse.
+ * Use `create(RemoveMergeFunctionResponseSchema)` to create a new message.
+ */
+export const RemoveMergeFunctionResponseSchema: GenMessage<RemoveMergeFunctionResponse> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 39);
+
+/**
  * For operators of one node.
  *
  * @generated from service pairdb.v1.AdminService
@@ -1302,6 +1460,36 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ListHotKeysRequestSchema;
     output: typeof ListHotKeysResponseSchema;
+  },
+  /**
+   * Registers a function of the application that merges concurrent values, for tenants with the conflict
+   * strategy "merge:<name>". It is tried first: INVALID_ARGUMENT (1000) tells which law did not hold
+   * (`reason` "merge_function", `law`), on which values. A name keeps its source; the same again is no error.
+   *
+   * @generated from rpc pairdb.v1.AdminService.RegisterMergeFunction
+   */
+  registerMergeFunction: {
+    methodKind: "unary";
+    input: typeof RegisterMergeFunctionRequestSchema;
+    output: typeof RegisterMergeFunctionResponseSchema;
+  },
+  /**
+   * @generated from rpc pairdb.v1.AdminService.ListMergeFunctions
+   */
+  listMergeFunctions: {
+    methodKind: "unary";
+    input: typeof ListMergeFunctionsRequestSchema;
+    output: typeof ListMergeFunctionsResponseSchema;
+  },
+  /**
+   * Forgets one. INVALID_ARGUMENT (1000), `reason` "in_use", while a tenant has it.
+   *
+   * @generated from rpc pairdb.v1.AdminService.RemoveMergeFunction
+   */
+  removeMergeFunction: {
+    methodKind: "unary";
+    input: typeof RemoveMergeFunctionRequestSchema;
+    output: typeof RemoveMergeFunctionResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pairdb_v1_admin, 0);

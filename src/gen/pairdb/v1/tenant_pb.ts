@@ -92,7 +92,8 @@ export type TenantOptions = Message<"pairdb.v1.TenantOptions"> & {
   /**
    * What becomes of concurrent versions of a key: "vector_clock" (as absent: all are kept and returned), "lww"
    * (the latest), or "merge:" and "counter", "gset", "orset", "map", "max" or "min" (they are merged; what is
-   * put are operations). Chosen when the tenant is created: a change is refused (1000).
+   * put are operations), or "merge:" and a function of the application (AdminService.RegisterMergeFunction).
+   * Chosen when the tenant is created: a change is refused (1000).
    *
    * @generated from field: optional string conflict_strategy = 10;
    */
