@@ -10,7 +10,7 @@
  * compactions and transfers treat it as the delete that it is, and it still says, beside a concurrent version,
  * what of that was deleted. A value whose time to live is over counts as deleted then.
  *
- * An **application's function** merges values as they were put, and no more.
+ * What an application's function makes of values as they were put is the node's affair: it runs elsewhere.
  * @module
  */
 import { type ClockEntry, maxCounter } from "../clock.ts";
@@ -20,7 +20,7 @@ import { mergeOperator } from "../reconcile.ts";
 import { isLive, isRest, joinVersions, type Version } from "../version.ts";
 import { type ClientWrite, type Coordinated, coordinateWrite, nextDot } from "../write_rule.ts";
 import { checkSkew, hybridStamp } from "./hlc.ts";
-import type { ConflictStrategy, ForeignVersion, MergeFunction } from "./types.ts";
+import type { ConflictStrategy, ForeignVersion } from "./types.ts";
 
 /** The event that an operation becomes: it is never another's, and nobody has seen it before. */
 export interface WriteEvent {
@@ -31,9 +31,14 @@ export interface WriteEvent {
 }
 
 /** A data type. States are bytes with one form each, so that equal ones are equal as bytes. */
-export interface DataType extends MergeFunction {
+export interface DataType {
   /** As in `merge:<name>`. */
   readonly name: string;
+  /**
+   * Merges two states. It is pure and a join: merge(a, b) = merge(b, a), merge(a, merge(b, c)) =
+   * merge(merge(a, b), c), merge(a, a) = a, as bytes; so nodes that hold the same versions show the same.
+   */
+  merge(a: Uint8Array, b: Uint8Array): Uint8Array;
   /**
    * The state that a client's value makes of one.
    * @param state  undefined: there is none
@@ -155,37 +160,4 @@ export class TypedMerge implements ConflictStrategy {
 /** Whether a version is a delete, or as good as one. */
 function isGone(version: Version, nowMs: number): boolean {
   return !isLive(version, nowMs) || isRest(version);
-}
-
-/**
- * The strategy of a function that merges values as they were put. Writes follow the write rule, as with
- * `vector_clock`: one without a context replaces all that its node holds, one with a context what that covers.
- */
-export class FunctionMerge implements ConflictStrategy {
-  readonly operator: string = mergeOperator.name;
-  readonly #function: MergeFunction;
-
-  /** @param name  whole: `merge:<name>` */
-  constructor(readonly name: string, merge: MergeFunction) {
-    this.#function = merge;
-  }
-
-  resolve(versions: readonly Version[], nowMs: number): readonly Version[] {
-    if (versions.length < 2) return versions;
-    const live = versions.filter((version) => isLive(version, nowMs));
-    const [latest] = live.length === 0 ? versions : live;
-    const shown = { ...latest, clock: joinVersions(versions), dot: undefined };
-    if (live.length < 2) return [shown];
-    const value = live.map((version) => version.value!).reduce((a, b) =>
-      this.#function.merge(a, b)
-    );
-    const expiries = live.map(({ expiresAtMs }) => expiresAtMs);
-    return [{ ...shown, value, expiresAtMs: expiries.includes(0) ? 0 : Math.max(...expiries) }];
-  }
-
-  coordinate(local: readonly Version[], node: string, write: ClientWrite): Coordinated {
-    return coordinateWrite(local, node, write);
-  }
-
-  checkVersion(): void {}
 }

@@ -13,14 +13,8 @@ import { ElementSet } from "./set.ts";
 import type { ConflictStrategy } from "./types.ts";
 
 export { HLC_SKEW_MS, hybridStamp } from "./hlc.ts";
-export {
-  type DataType,
-  FunctionMerge,
-  type Inspected,
-  TypedMerge,
-  type WriteEvent,
-} from "./merging.ts";
-export type { ConflictStrategy, ForeignVersion, MergeFunction } from "./types.ts";
+export { type DataType, type Inspected, TypedMerge, type WriteEvent } from "./merging.ts";
+export type { ConflictStrategy, ForeignVersion } from "./types.ts";
 
 /** The default: concurrent versions are siblings, and all are shown. It has no {@link ConflictStrategy}. */
 export const VECTOR_CLOCK = "vector_clock";

@@ -14,16 +14,6 @@
 import type { Version } from "../version.ts";
 import type { ClientWrite, Coordinated } from "../write_rule.ts";
 
-/**
- * Merges the values of two concurrent versions into one. Values are as they are stored.
- *
- * It must be pure and a join: merge(a, b) = merge(b, a), merge(a, merge(b, c)) = merge(merge(a, b), c),
- * merge(a, a) = a, as bytes; or else nodes that hold the same versions may show different values.
- */
-export interface MergeFunction {
-  merge(a: Uint8Array, b: Uint8Array): Uint8Array;
-}
-
 /** What is checked of a version that another node made. */
 export type ForeignVersion = Pick<Version, "value" | "timestampMs" | "clock">;
 
