@@ -51,7 +51,7 @@ async function cli(server: Server, ...args: string[]): Promise<string> {
 }
 
 for (const { strategy, operation, check } of CASES) {
-  Deno.test(`${strategy}: two processes are killed while they write, and agree once they have handed each other all`, async () => {
+  Deno.test(`${strategy}: two processes are killed while they write, and agree once they have handed each other all [C9]`, async () => {
     await withDirectory(async (directory) => {
       const servers: Server[] = [];
       const start = async (data: string) => {

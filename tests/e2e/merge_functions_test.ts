@@ -48,7 +48,7 @@ async function metric(server: Server, name: string): Promise<number> {
   return Number(new RegExp(`^${name} (\\d+)$`, "m").exec(page)?.[1] ?? NaN);
 }
 
-Deno.test("an application's merge function is registered, makes one value of concurrent ones, and outlives kill -9 [B13]", () =>
+Deno.test("an application's merge function is registered, makes one value of concurrent ones, and outlives kill -9 [B13, C9]", () =>
   withServer(async (server) => {
     const file = `${server.data}.carts.ts`;
     await Deno.writeTextFile(file, CARTS);

@@ -50,7 +50,7 @@ const CASES: readonly (readonly [string, readonly string[], string, string | und
 ];
 
 for (const [conflictStrategy, operations, value, bad] of CASES) {
-  Deno.test(`${conflictStrategy}: operations are written and the value is read, every way`, async () => {
+  Deno.test(`${conflictStrategy}: operations are written and the value is read, every way [C9]`, async () => {
     for (const way of waysOf(kv.put)) {
       const made = testNode();
       await made.node.createTenant("t", { conflictStrategy });
@@ -89,7 +89,7 @@ for (const [conflictStrategy, operations, value, bad] of CASES) {
   });
 }
 
-Deno.test("a tenant is made with a conflict strategy, shows it, and keeps it, every way", async () => {
+Deno.test("a tenant is made with a conflict strategy, shows it, and keeps it, every way [C9]", async () => {
   for (const way of waysOf(tenants.createTenant)) {
     const made = testNode();
     await calls(way, made, async (call) => {

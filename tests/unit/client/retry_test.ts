@@ -23,7 +23,7 @@ async function calls(
   return { attempts, pauses, failure };
 }
 
-Deno.test("a read is made again as often as it may, after pauses that double and are never the same for all", async () => {
+Deno.test("a read is made again as often as it may, after pauses that double and are never the same for all [D6]", async () => {
   assert.equal((await calls("read", [BUSY, BUSY, BUSY])).failure, undefined);
   const { attempts, pauses, failure } = await calls("read", Array(20).fill(BUSY), {
     attempts: 12,
@@ -39,7 +39,7 @@ Deno.test("a read is made again as often as it may, after pauses that double and
   assert.equal(new Set(pauses).size, pauses.length);
 });
 
-Deno.test("what is made again: nothing that harms, and nothing in vain", async () => {
+Deno.test("what is made again: nothing that harms, and nothing in vain [D6]", async () => {
   const cases: [again: readonly CallKind[], PairError][] = [
     [["read", "keyed write"], BUSY],
     [["read", "write", "keyed write"], new PairError("DiskFull", "full", NOT_APPLIED)],

@@ -34,7 +34,7 @@ function isLater(a: Version, b: Version): boolean {
   return differs !== undefined && counters(a)(differs) > counters(b)(differs);
 }
 
-Deno.test("lww shows one version: the latest by stamp, then by node, with a context that covers all", () => {
+Deno.test("lww shows one version: the latest by stamp, then by node, with a context that covers all [C9]", () => {
   fc.assert(
     fc.property(state, (versions) => {
       const resolved = lww.resolve(versions, 0);
