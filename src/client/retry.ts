@@ -77,7 +77,8 @@ export class Retries {
         if (pauseMs === undefined || platformNowMs() + pauseMs >= endMs) throw error;
         await this.#pause(pauseMs, signal);
         if (endMs === Infinity) continue;
-        leftMs = endMs - platformNowMs();
+        // Protocols say it in whole ms.
+        leftMs = Math.floor(endMs - platformNowMs());
         if (leftMs <= 0) throw error;
       }
     }

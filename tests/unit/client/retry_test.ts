@@ -108,6 +108,17 @@ Deno.test("further attempts have what is left of the call's time", async () => {
   assert.ok(times[1]! < times[0]! && times[2]! < times[1]!, times.join());
 });
 
+Deno.test("what is left of a call's time is told in whole milliseconds, as the protocols want it", async () => {
+  const times: (number | undefined)[] = [];
+  const retries = new Retries({ pause: () => Promise.resolve() });
+  await retries.run("read", { signal: undefined, timeoutMs: 60_000 }, ({ timeoutMs }) => {
+    times.push(timeoutMs);
+    return times.length < 4 ? Promise.reject(BUSY) : Promise.resolve();
+  });
+  assert.equal(times.length, 4);
+  assert.ok(times.every(Number.isInteger), `${times}`);
+});
+
 Deno.test("the client makes reads again, writes where it is safe, and what changes a node never", async () => {
   let sent = 0;
   const db = PairDB.connect("http://test", {
