@@ -277,7 +277,7 @@ export interface EngineStats {
 export type JobKind = "flush" | "compaction";
 
 /** What a background job does. */
-export type ActivityKind = JobKind | "scrub" | "snapshot" | "transfer";
+export type ActivityKind = JobKind | "scrub" | "snapshot" | "transfer" | "migration";
 
 /** A background job. */
 export interface JobInfo {
@@ -569,9 +569,10 @@ export interface Engine {
   quietUntilMs(): number | undefined;
   /**
    * Begins background work of the floors above; end it.
+   * @param tree   undefined: it is about all of them
    * @param bytes  that it has to go through, estimated; absent: nobody knows
    */
-  activity(kind: "transfer", tree: Tree, bytes?: number): Activity;
+  activity(kind: "transfer" | "migration", tree: Tree | undefined, bytes?: number): Activity;
   /**
    * The last failure of each tree whose flushes, or compactions, have failed five times in a row and not
    * succeeded since. They are tried again, with pauses.

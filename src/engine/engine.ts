@@ -1021,9 +1021,10 @@ class LsmEngine implements Engine {
     return quietUntilMs(this.#options.quiet.hours, this.#runtime.clock.wallMs());
   }
 
-  activity(kind: "transfer", tree: Tree, bytes?: number): Activity {
+  activity(kind: "transfer" | "migration", tree: Tree | undefined, bytes?: number): Activity {
     this.#checkOpen();
-    return this.#maintenance.jobs.start(planOf(kind, this.#state(tree).id, bytes));
+    const id = tree === undefined ? undefined : this.#state(tree).id;
+    return this.#maintenance.jobs.start(planOf(kind, id, bytes));
   }
 
   failing(kind: JobKind): readonly PairError[] {

@@ -1,7 +1,7 @@
 /**
  * Jobs: all work in the background, from the plan to the result or the failure: flushes and compactions,
- * which are one message to a worker each, and what takes many of them or none, as scrubs, snapshots and
- * transfers.
+ * which are one message to a worker each, and what takes many of them or none, as scrubs, snapshots,
+ * transfers and migrations.
  *
  *     pending ──> running ──> completed
  *                        └──> failed        what it wrote is removed; its owner plans it again

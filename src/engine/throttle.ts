@@ -1,6 +1,6 @@
 /**
  * Throttle: the one budget of all work in the background, in bytes a second: what flushes and compactions
- * write, what snapshots copy and digest, what scrubs and transfers read.
+ * write, what snapshots copy and digest, what scrubs, transfers and migrations read.
  *
  * A token bucket in shared memory. The engine's thread pays in by its clock while jobs run; jobs draw
  * in their own threads, what runs on the engine's own thread draws there, and all wait when the account is
@@ -12,7 +12,7 @@
  *
  *     urgent   flushes, since writers wait for them: they may overdraw by a second's worth before they wait,
  *              and all others then wait until that is paid back
- *     fair     compactions, snapshots, transfers, a scrub that is late: they stand in line. Each waits until
+ *     fair     compactions, snapshots, transfers, migrations, a scrub that is late: they stand in line. Each waits until
  *              all is paid that was drawn up to its own drawing, whatever others draw later; and whoever has
  *              much to draw does so in pieces, so that each gets as much as the others
  *     spare    a scrub that has time: it is fair in its pieces, and begins one only when half of what may be

@@ -288,6 +288,73 @@ export interface Replicated {
   readonly lastKey: string;
 }
 
+/** What is moved to another node, and where to. */
+export interface MigrationInput extends RangeInput {
+  /**
+   * Names the migration, so that it can be asked for again: 1 to 64 letters, digits, dots, underscores and
+   * hyphens. Absent or empty: a random one.
+   */
+  readonly id?: string;
+  /** The address of the other node, `http://HOST:PORT` or `https://HOST:PORT`. */
+  readonly target: string;
+  /** Absent or empty: all tenants. */
+  readonly tenant?: string;
+}
+
+/**
+ * Where a migration is: what was there is being `copied`; what was written meanwhile is being `streamed`; both
+ * sides are being compared, and what differs is sent again (`syncing`); or it is over.
+ */
+export type MigrationState = "copying" | "streaming" | "syncing" | "completed" | "failed";
+
+/** What a migration has done, restarts of the node included. */
+export interface MigrationCounts {
+  /** Keys and bytes that were copied. */
+  readonly keysCopied: number;
+  readonly bytesCopied: number;
+  /** The same of those that were written meanwhile: a key counts each time that it is sent. */
+  readonly keysStreamed: number;
+  readonly bytesStreamed: number;
+  /** Parts of the range that were compared, and those that were sent again, and the keys of those. */
+  readonly piecesCompared: number;
+  readonly piecesResent: number;
+  readonly keysResent: number;
+  /** Times that too many keys were written to remember them, so that all was compared again. */
+  readonly rescans: number;
+  /** Times that something failed and was tried again. */
+  readonly retries: number;
+}
+
+/** A migration, as it is now. */
+export interface MigrationInfo extends MigrationCounts {
+  readonly id: string;
+  readonly target: string;
+  /** Undefined: all tenants. */
+  readonly tenant: string | undefined;
+  /** The first key, inclusive; empty: no bound. */
+  readonly start: string;
+  /** The end, exclusive; empty: no bound. */
+  readonly end: string;
+  readonly tokens: TokenRange | undefined;
+  readonly state: MigrationState;
+  /** Whether the node takes no writes on its account. */
+  readonly draining: boolean;
+  /** Wall times, ms since 1970; 0 while it is not over. */
+  readonly createdAtMs: number;
+  readonly endedAtMs: number;
+  /** Keys that were written and wait to be sent. */
+  readonly pendingKeys: number;
+  /** Why it failed; while it runs, the failure that it tries to get over. Empty: none. */
+  readonly error: string;
+}
+
+/** A drain, as it is now. */
+export interface DrainInfo {
+  /** Everything is at the target, compared by checksums: the node can go. */
+  readonly drained: boolean;
+  readonly migration: MigrationInfo;
+}
+
 /** Figures of a range. */
 export interface KeyRangeInfo {
   /** The first key that holds any version; empty when there is none. */
@@ -662,6 +729,36 @@ export interface StorageNode {
     input: RangeInput,
     options?: { exact?: boolean; signal?: AbortSignal },
   ): Promise<KeyRangeInfo>;
+  /**
+   * Moves a range to another node, in the background: durable when the promise resolves, so that it goes on
+   * after a restart. Asking again for what is under way or complete, by the same id, changes nothing; for what
+   * has failed, goes on behind its checkpoint.
+   * @throws PairError InvalidArgument (1000) for a bad id or address, with the detail `reason: already_exists`
+   *   where the id is another migration's, `reason: no_peers` where this node reaches no others;
+   *   InvalidTenantID (1004) when there is no such tenant; ResourceExhausted (2008) when too many are under way
+   */
+  startMigration(input: MigrationInput): Promise<MigrationInfo>;
+  /** Those under way, and the last that are over; the newest first. */
+  listMigrations(): readonly MigrationInfo[];
+  /**
+   * Ends a migration that is under way: it has failed then. What was sent stays where it is. A drain that is
+   * ended, or that was complete, takes writes again.
+   * @throws PairError InvalidArgument (1000) with the detail `reason: not_found`
+   */
+  cancelMigration(id: string): Promise<MigrationInfo>;
+  /**
+   * Has the node take no writes any more (2001, with the detail `reason: draining`), and moves everything to
+   * another node. Says how far that is when it is asked again; what has failed goes on then. A restart changes
+   * nothing about it: only {@link cancelDrain} has the node take writes again.
+   * @param target  undefined: how far is the one that there is
+   * @throws PairError as {@link startMigration}; InvalidArgument (1000) with the detail `reason:
+   *   already_draining` where another target was given, `reason: not_draining` where none was, and there is none
+   */
+  drain(target: string | undefined): Promise<DrainInfo>;
+  /** Ends a drain, whether it is complete or not. @throws PairError InvalidArgument (1000) with the detail `reason: not_draining` */
+  cancelDrain(): Promise<DrainInfo>;
+  /** Whether no writes are taken because of a drain. */
+  readonly draining: boolean;
   /**
    * Makes a tenant.
    * @throws PairError InvalidArgument (1000) with the detail `reason: already_exists`, or for an option

@@ -25,6 +25,7 @@ import {
 } from "../engine/mod.ts";
 import { compareBytes, murmur3, PairError } from "../model/mod.ts";
 import type { Cancel, Clock, Random } from "../runtime/mod.ts";
+import type { Followers } from "./followers.ts";
 
 /** How much of watching there may be. */
 export interface WatchLimits {
@@ -218,6 +219,7 @@ export class Feed {
 /** All feeds of one node. */
 export class Changes implements Follower {
   readonly #engine: Engine;
+  readonly #followers: Followers;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #limits: WatchLimits;
@@ -234,14 +236,15 @@ export class Changes implements Follower {
 
   constructor(
     engine: Engine,
+    followers: Followers,
     { clock, random }: { clock: Clock; random: Random },
     limits: WatchLimits,
   ) {
     this.#engine = engine;
+    this.#followers = followers;
     this.#clock = clock;
     this.#random = random;
     this.#limits = limits;
-    engine.follower = this;
   }
 
   /** The number of the last change that watchers may be shown. */
@@ -406,14 +409,14 @@ export class Changes implements Follower {
   }
 
   #begin(tenant: string): Feed {
-    const base = this.#engine.follow(tenant, true);
+    const base = this.#followers.add(this, tenant);
     const feed = new Feed(tenant, this.#random.bytes(LIFE_BYTES), base);
     this.#feeds.set(tenant, feed);
     return feed;
   }
 
   #forget(feed: Feed): void {
-    this.#engine.follow(feed.tenant, false);
+    this.#followers.remove(this, feed.tenant);
     this.#feeds.delete(feed.tenant);
     this.#bytes -= feed.bytes;
   }

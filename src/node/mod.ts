@@ -10,6 +10,14 @@ export { DEFAULT_IDEMPOTENCY, type IdempotencyLimits } from "./idempotency/mod.t
 export { DEFAULT_HOT_KEY_LIMITS, HOT_KEY_WINDOW_MS, type HotKeyLimits } from "./hot_keys/mod.ts";
 export { claimIdentity, type Identity, readIdentity } from "./identity.ts";
 export { CallCounter, type CallCounts } from "./load.ts";
+export {
+  DEFAULT_MIGRATION_LIMITS,
+  type MigrationLimits,
+  type MigrationRange,
+  NOTHING,
+  type Peer,
+  type Peers,
+} from "./migration/mod.ts";
 export { valueBytes } from "./reads.ts";
 export { type Restored, restoreNode, type RestoreOptions } from "./restore.ts";
 export { ScheduledSnapshots, type SnapshotSchedule } from "./snapshot_schedule.ts";

@@ -25,6 +25,7 @@ import type {
   CacheRange,
   CompactInput,
   DeleteInput,
+  DrainInfo,
   Explanation,
   Health,
   HotKey,
@@ -32,6 +33,8 @@ import type {
   KeyRangeInfo,
   KeyState,
   MergeFunctionInfo,
+  MigrationInfo,
+  MigrationInput,
   NodeJobs,
   NodeStatus,
   PutInput,
@@ -67,6 +70,7 @@ import {
   type WatchLimits,
 } from "./changes.ts";
 import { DEFAULT_HOT_KEY_LIMITS, type HotKeyLimits, HotKeys } from "./hot_keys/mod.ts";
+import { Followers } from "./followers.ts";
 import { listJobs } from "./jobs.ts";
 import {
   batchRequest,
@@ -81,6 +85,12 @@ import {
   type WriteOutcome,
 } from "./idempotency/mod.ts";
 import { MergedScan, MergeFunctions } from "./merge/mod.ts";
+import {
+  DEFAULT_MIGRATION_LIMITS,
+  type MigrationLimits,
+  Migrations,
+  type Peers,
+} from "./migration/mod.ts";
 import { type Charge, Quotas } from "./quotas.ts";
 import { getKey, KeyScan, NO_KEYS, readKey, readKeys, strategyOf, valueBytes } from "./reads.ts";
 import type { CallCounts } from "./load.ts";
@@ -138,6 +148,10 @@ export interface StorageNodeOptions {
   readonly hotKeys?: HotKeyLimits | undefined;
   /** Calls, counted by whoever takes them, for health. */
   readonly calls?: CallCounts | undefined;
+  /** The way to other nodes, for migrations; absent: there is none. */
+  readonly peers?: Peers | undefined;
+  /** How much a migration may take; default {@link DEFAULT_MIGRATION_LIMITS}. */
+  readonly migration?: MigrationLimits | undefined;
 }
 
 /**
@@ -164,6 +178,7 @@ class EngineNode implements StorageNode {
   readonly #hotKeys: HotKeys;
   #writes: WritePath;
   #changes: Changes;
+  readonly #migrations: Migrations;
   readonly #transfers: TransferFigures;
   #monitor: HealthMonitor;
   #disk: DiskGuard;
@@ -189,7 +204,19 @@ class EngineNode implements StorageNode {
     this.#memory = new WriteMemory(engine, options.idempotency ?? DEFAULT_IDEMPOTENCY);
     this.#writes = new WritePath(engine, runtime, nodeId);
     this.#transfers = new TransferFigures(runtime.clock);
-    this.#changes = new Changes(engine, runtime, options.watch ?? DEFAULT_WATCH_LIMITS);
+    const followers = new Followers(engine);
+    this.#changes = new Changes(engine, followers, runtime, options.watch ?? DEFAULT_WATCH_LIMITS);
+    this.#migrations = new Migrations({
+      engine,
+      followers,
+      runtime,
+      limits: options.migration ?? DEFAULT_MIGRATION_LIMITS,
+      peers: options.peers,
+      nodeId,
+      incarnation: options.incarnation ?? "",
+      tenants: () => this.#tenants.names(),
+      find: (tenant) => this.#tenants.find(tenant),
+    });
     const thresholds = options.diskThresholds ?? DEFAULT_DISK_THRESHOLDS;
     const { clock, disk, usage } = runtime;
     this.#monitor = new HealthMonitor({
@@ -208,6 +235,7 @@ class EngineNode implements StorageNode {
       (isTight) => engine.relieveDisk(isTight),
     );
     this.#startedAtMs = clock.monotonicMs();
+    this.#migrations.resume();
   }
 
   async put(
@@ -488,8 +516,39 @@ class EngineNode implements StorageNode {
     return sum;
   }
 
+  async startMigration(input: MigrationInput): Promise<MigrationInfo> {
+    this.#checkOpen();
+    if (input.tenant) validateTenant(input.tenant);
+    return await this.#migrations.start(input);
+  }
+
+  listMigrations(): readonly MigrationInfo[] {
+    this.#checkOpen();
+    return this.#migrations.list();
+  }
+
+  async cancelMigration(id: string): Promise<MigrationInfo> {
+    this.#checkOpen();
+    return await this.#migrations.cancel(id);
+  }
+
+  async drain(target: string | undefined): Promise<DrainInfo> {
+    this.#checkOpen();
+    return await this.#migrations.drain(target);
+  }
+
+  async cancelDrain(): Promise<DrainInfo> {
+    this.#checkOpen();
+    return await this.#migrations.cancelDrain();
+  }
+
+  get draining(): boolean {
+    return this.#migrations.draining;
+  }
+
   async createTenant(tenant: string, options?: TenantOptions): Promise<TenantInfo> {
     this.#checkUse(tenant);
+    this.#checkTakesWrites();
     return await this.#tenants.create(tenant, options);
   }
 
@@ -601,7 +660,10 @@ class EngineNode implements StorageNode {
   }
 
   health(): Health {
-    return this.#monitor.health();
+    const health = this.#monitor.health();
+    if (!this.draining) return health;
+    const status = health.status === "healthy" ? "degraded" : health.status;
+    return { ...health, status, reasons: [...health.reasons, "no writes are taken: draining"] };
   }
 
   status(): NodeStatus {
@@ -646,6 +708,7 @@ class EngineNode implements StorageNode {
         ...this.#functions.figures,
         ...this.#transfers.figures,
         ...this.#hotKeys.figures,
+        ...this.#migrations.figures,
       },
     };
   }
@@ -654,9 +717,22 @@ class EngineNode implements StorageNode {
     if (this.#closing === undefined) {
       this.#changes.close(new PairError("Unavailable", "The watch ended: the node is closing"));
       this.#functions.close();
-      this.#closing = this.#quotas.close().then(() => this.#engine.close(options));
+      this.#closing = this.#close(options);
     }
     return this.#closing;
+  }
+
+  async #close(options: CloseOptions | undefined): Promise<void> {
+    await Promise.all([this.#migrations.close(), this.#quotas.close()]);
+    await this.#engine.close(options);
+  }
+
+  /** @throws PairError Unavailable (2001) while the node is drained */
+  #checkTakesWrites(): void {
+    if (!this.draining) return;
+    throw new PairError("Unavailable", "Cannot write: the node takes no writes, it is draining", {
+      reason: "draining",
+    });
   }
 
   #checkOpen(): void {
@@ -788,6 +864,7 @@ class EngineNode implements StorageNode {
     absent?: T,
     beside?: Tree,
   ): Promise<T> {
+    this.#checkTakesWrites();
     const tree = this.#tenants.findForUse(tenant);
     if (tree === undefined) return this.#changeLater(tenant, watch, charge, step, absent, beside);
     this.#charge(tree, charge);
@@ -834,6 +911,7 @@ class EngineNode implements StorageNode {
         this.#checkOpen();
       }
       if (watch?.gone) throw abandoned();
+      this.#checkTakesWrites();
       const tree = this.#tenants.findForUse(tenant);
       if (tree === undefined) {
         if (absent !== undefined) return absent;

@@ -89,10 +89,18 @@ export class Tenants {
 
   /** All tenants, in order of their id. */
   list(): readonly TenantInfo[] {
-    return this.#engine.trees()
-      .filter((tree) => !isHiddenTree(tree) && !this.#changing.has(tree.name))
-      .map((tree) => this.#describe(tree))
+    return this.#trees().map((tree) => this.#describe(tree))
       .sort((a, b) => (a.tenant < b.tenant ? -1 : 1));
+  }
+
+  /** Ids of all tenants, in order. */
+  names(): readonly string[] {
+    return this.#trees().map(({ name }) => name).sort();
+  }
+
+  #trees(): readonly Tree[] {
+    return this.#engine.trees()
+      .filter((tree) => !isHiddenTree(tree) && !this.#changing.has(tree.name));
   }
 
   #create(tenant: string, options: TenantOptions = {}): Promise<Tree> {

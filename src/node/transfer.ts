@@ -11,7 +11,7 @@
  * goes on behind its last checkpoint, as of a later moment: merging takes in twice what comes twice.
  * @module
  */
-import type { Engine, Tree } from "../engine/mod.ts";
+import type { Activity, Engine, Tree } from "../engine/mod.ts";
 import {
   addToChecksum,
   decodeKey,
@@ -60,6 +60,8 @@ export interface TransferParts {
   readonly signal: AbortSignal | undefined;
   /** Counts what is handed over; undefined: nothing is, the range is only looked at. */
   readonly figures?: TransferFigures | undefined;
+  /** The work that it is a part of, whose budget it draws on; absent: it is work of its own. */
+  readonly job?: Activity | undefined;
 }
 
 /**
@@ -68,14 +70,14 @@ export interface TransferParts {
  * @throws PairError CorruptedData (2007) or ChecksumFailed (1006) when a key cannot be read
  */
 export async function* streamRange(
-  { engine, tree, clock, signal, figures }: TransferParts,
+  { engine, tree, clock, signal, figures, job: whole }: TransferParts,
   { start, end, tokens, checkpoint, batchBytes }: TransferRange,
 ): AsyncGenerator<TransferBatch, undefined> {
   const batch = new BatchMaker(checkpoint, figures);
   const token = new Uint32Array(4);
-  const size = engine.estimate(tree, { start, end }).bytes;
   const cursor = engine.scan(tree, { start, end });
-  const job = engine.activity("transfer", tree, size);
+  const job = whole ??
+    engine.activity("transfer", tree, engine.estimate(tree, { start, end }).bytes);
   const stream = figures?.begin();
   let isWhole = false;
   let failure: unknown;
@@ -130,13 +132,13 @@ export async function* streamRange(
     throw error;
   } finally {
     cursor.close();
-    job.end(failure);
+    if (whole === undefined) job.end(failure);
     stream?.end(isWhole);
   }
 }
 
 /** Gathers entries, and counts all that it ever had. */
-class BatchMaker {
+export class BatchMaker {
   readonly totals = { keys: 0, versions: 0, tombstones: 0, bytes: 0, checksum: 0 };
   #entries: TransferEntry[] = [];
   #bytes = 0;

@@ -19,8 +19,8 @@ export class Readiness {
   #closed = false;
   #watchers = new Set<() => void>();
 
-  /** @param node  an unhealthy node is not ready, whatever was set */
-  constructor(private readonly node: Pick<StorageNode, "health">) {}
+  /** @param node  an unhealthy node is not ready, whatever was set, nor one that drains */
+  constructor(private readonly node: Pick<StorageNode, "health" | "draining">) {}
 
   /** True once {@link close} was called: streams that wait for changes must end. */
   get closed(): boolean {
@@ -30,6 +30,7 @@ export class Readiness {
   /** The state now. */
   state(): ReadyState {
     if (!this.#ready) return { ready: false, reason: this.#reason };
+    if (this.node.draining) return { ready: false, reason: "draining: no writes are taken" };
     const health = this.node.health();
     if (health.status !== "unhealthy") return { ready: true, reason: "" };
     return { ready: false, reason: health.reasons.join("; ") || "the node is unhealthy" };

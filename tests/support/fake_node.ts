@@ -21,12 +21,15 @@ import type {
   CacheChange,
   CacheRange,
   CompactInput,
+  DrainInfo,
   Explanation,
   Health,
   HotKey,
   HotKeyQuery,
   KeyRangeInfo,
   MergeFunctionInfo,
+  MigrationInfo,
+  MigrationInput,
   NodeJobs,
   NodeStatus,
   PutInput,
@@ -289,6 +292,77 @@ export class FakeNode implements StorageNode {
       bytes: totals.bytes,
       totals: exact ? totals : undefined,
     };
+  }
+
+  /** Those that were started; nothing is moved. */
+  readonly migrations: MigrationInfo[] = [];
+
+  startMigration(input: MigrationInput): Promise<MigrationInfo> {
+    this.#fail();
+    return Promise.resolve(this.#startMigration(input, false));
+  }
+
+  listMigrations(): readonly MigrationInfo[] {
+    return this.migrations.toReversed();
+  }
+
+  cancelMigration(id: string): Promise<MigrationInfo> {
+    const at = this.migrations.findIndex((each) => each.id === id);
+    if (at < 0) {
+      throw new PairError("InvalidArgument", "Cannot find the migration: there is none", {
+        reason: "not_found",
+      });
+    }
+    const cancelled = { state: "failed", error: "cancelled", draining: false } as const;
+    return Promise.resolve(this.migrations[at] = { ...this.migrations[at], ...cancelled });
+  }
+
+  get draining(): boolean {
+    return this.migrations.some(({ draining }) => draining);
+  }
+
+  drain(target: string | undefined): Promise<DrainInfo> {
+    this.#fail();
+    let migration = this.migrations.find(({ draining }) => draining);
+    if (migration === undefined) {
+      if (target === undefined) throw notDraining();
+      migration = this.#startMigration({ target }, true);
+    }
+    return Promise.resolve({ drained: false, migration });
+  }
+
+  async cancelDrain(): Promise<DrainInfo> {
+    const there = this.migrations.find(({ draining }) => draining);
+    if (there === undefined) throw notDraining();
+    return { drained: false, migration: await this.cancelMigration(there.id) };
+  }
+
+  #startMigration(input: MigrationInput, draining: boolean): MigrationInfo {
+    const migration: MigrationInfo = {
+      id: input.id || `m${this.migrations.length + 1}`,
+      target: input.target,
+      tenant: input.tenant || undefined,
+      start: input.start ?? "",
+      end: input.end ?? "",
+      tokens: input.tokens,
+      state: "copying",
+      draining,
+      createdAtMs: 1,
+      endedAtMs: 0,
+      pendingKeys: 0,
+      error: "",
+      keysCopied: 1,
+      bytesCopied: 2,
+      keysStreamed: 3,
+      bytesStreamed: 4,
+      piecesCompared: 5,
+      piecesResent: 6,
+      keysResent: 7,
+      rescans: 8,
+      retries: 9,
+    };
+    this.migrations.push(migration);
+    return migration;
   }
 
   createTenant(tenant: string, options: TenantOptions = {}): Promise<TenantInfo> {
@@ -616,4 +690,10 @@ function noSnapshot(): PairError {
 /** A checked key as text. */
 function textOf(key: Key): string {
   return decodeText(encodeKey(key));
+}
+
+function notDraining(): PairError {
+  return new PairError("InvalidArgument", "Cannot find the drain: the node is not draining", {
+    reason: "not_draining",
+  });
 }

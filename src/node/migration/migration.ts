@@ -1,0 +1,498 @@
+/**
+ * One migration, from where its record says it is to its end.
+ *
+ *     copying     all that there was, in batches; a checkpoint is kept of how far that is
+ *     streaming   the keys that were written meanwhile (interceptor.ts), until few are left
+ *     syncing     both sides are compared piece by piece (pieces.ts); what differs is sent again and compared
+ *                 again; between two pieces, what was written meanwhile is sent
+ *     completed   everything that was acknowledged before the last look is at the target
+ *
+ * From the first to the last step no write of the range is missed: it is remembered by its key, and where that
+ * is not possible (there were too many; the node was killed, and nobody knows what was remembered), all pieces
+ * are compared again from the first. That is why a comparison that a restart cut off has no checkpoint.
+ *
+ * Merging is idempotent, so whatever is in doubt is sent again, and nothing is there twice.
+ * @module
+ */
+import type { Activity, Engine, Tree } from "../../engine/mod.ts";
+import {
+  compareBytes,
+  decodeVersions,
+  encodeBound,
+  encodeKey,
+  encodeVersions,
+  PairError,
+} from "../../model/mod.ts";
+import type { Clock, Log, Random } from "../../runtime/mod.ts";
+import type { MigrationCounts, MigrationState } from "../api.ts";
+import type { Followers } from "../followers.ts";
+import { BatchMaker, streamRange } from "../transfer.ts";
+import { Interceptor } from "./interceptor.ts";
+import type { MigrationLimits } from "./limits.ts";
+import type { Peer } from "./peer.ts";
+import { countPiece, isSame, type Piece } from "./pieces.ts";
+import type { MigrationRange, MigrationRecord } from "./records.ts";
+
+/** With no more changed keys than this, comparing begins. */
+const FEW_KEYS = 1000;
+/** Rounds of streaming before comparing begins, however many keys are written meanwhile. */
+const STREAM_ROUNDS = 5;
+/** A piece that differs is sent so often; where it is written to all the while, so often. */
+const RESENDS = 5;
+const RESENDS_WHILE_WRITTEN = 2;
+
+/** What a migration stands on. */
+export interface MigrationParts {
+  readonly engine: Engine;
+  readonly followers: Followers;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly limits: MigrationLimits;
+  readonly peer: Peer;
+  /** Counts what all migrations of this life of the node do. */
+  readonly totals: { -readonly [Name in keyof MigrationCounts]: number };
+  /** This node's name in clocks. */
+  readonly nodeId: string;
+  /** All tenants. */
+  readonly tenants: () => readonly string[];
+  /** A tenant's tree; undefined when there is none any more. */
+  readonly find: (tenant: string) => Tree | undefined;
+  /** Makes the record durable, as it is by then. @throws PairError as the engine's `write` */
+  readonly save: (record: MigrationRecord) => Promise<void>;
+}
+
+/** Why a migration was ended from outside. */
+export type Ending = "cancelled" | "closed";
+
+/** A migration under way. */
+export class Migration {
+  readonly record: MigrationRecord;
+  /** Resolves when it is over, or was ended; never rejects. */
+  readonly done: Promise<void>;
+  readonly #parts: MigrationParts;
+  readonly #interceptor: Interceptor;
+  readonly #abort = new AbortController();
+  #ending: Ending | undefined;
+  #job: Activity | undefined;
+  /** Counts every step that got on, so that the patience begins anew. */
+  #steps = 0;
+  #savedMs = -Infinity;
+
+  /** Begins it. @param record  is kept up to date */
+  constructor(parts: MigrationParts, record: MigrationRecord) {
+    this.#parts = parts;
+    this.record = record;
+    this.#interceptor = new Interceptor(parts, record.order.range, parts.limits.changedBytes);
+    this.done = this.#run();
+  }
+
+  /** Keys that were written and wait to be sent. */
+  get pendingKeys(): number {
+    return this.#interceptor.keys;
+  }
+
+  /** Ends it. As "closed" it stays as it is, to go on at the next start. */
+  async end(ending: Ending): Promise<void> {
+    this.#ending ??= ending;
+    this.#abort.abort(new PairError("Unavailable", `The migration was ${ending}`));
+    await this.done;
+  }
+
+  async #run(): Promise<void> {
+    const { engine, peer, log } = this.#parts;
+    const { record } = this;
+    const { id, target, tenant } = record.order;
+    let failure: unknown;
+    try {
+      const tree = tenant === undefined ? undefined : this.#parts.find(tenant);
+      this.#job = engine.activity("migration", tree, this.#estimate());
+      log.info("migration.started", { id, target, state: record.state });
+      await this.#move();
+      await this.#enter("completed");
+      log.info("migration.completed", { id, target, keys: record.counts.keysCopied });
+    } catch (error) {
+      failure = error;
+      await this.#failed(error);
+    } finally {
+      this.#interceptor.close();
+      peer.close();
+      this.#job?.end(failure);
+    }
+  }
+
+  async #failed(error: unknown): Promise<void> {
+    const { log } = this.#parts;
+    const { record } = this;
+    const { id, target } = record.order;
+    // What the next start goes on with is as it was; a record that is saved now may be that of a closed engine.
+    if (this.#ending === "closed") return;
+    record.error = this.#ending ?? (error instanceof Error ? error.message : String(error));
+    record.endedAtMs = this.#parts.clock.wallMs();
+    record.state = "failed";
+    log[this.#ending === undefined ? "error" : "info"]("migration.failed", {
+      id,
+      target,
+      error: record.error,
+    });
+    try {
+      await this.#parts.save(record);
+    } catch (cause) {
+      // The next start takes it up once more: it ends there as here, or gets on.
+      log.warn("migration.not_saved", { id, error: String(cause) });
+    }
+  }
+
+  async #move(): Promise<void> {
+    const { peer, nodeId } = this.#parts;
+    const { record } = this;
+    const met = await this.#persist((signal) => peer.nodeId(signal));
+    if (met === nodeId) {
+      throw new PairError("InvalidArgument", "Cannot move data: the target is this node itself");
+    }
+    // Followed first, read then: a write is either remembered, or there to be read.
+    for (const tenant of this.#tenants()) this.#interceptor.follow(tenant);
+    await this.#persist((signal) => this.#interceptor.settled(this.#interceptor.sequence, signal));
+    if (record.state === "copying") {
+      for (const tenant of this.#tenants()) {
+        if (tenant < record.checkpoint.tenant) continue;
+        while (!await this.#persist((signal) => this.#copy(tenant, signal))) {
+          await this.#sendChanged();
+        }
+      }
+      await this.#enter("streaming");
+    }
+    if (record.state === "streaming") {
+      for (let round = 0; round < STREAM_ROUNDS; round++) {
+        await this.#sendChanged();
+        if (this.#interceptor.keys <= FEW_KEYS) break;
+      }
+      await this.#enter("syncing");
+    }
+    await this.#sync();
+  }
+
+  /**
+   * Copies a tenant's part of the range, from the checkpoint on.
+   * @returns false when it ended early, since it is better to send what was written meanwhile first
+   */
+  async #copy(tenant: string, signal: AbortSignal): Promise<boolean> {
+    const { record } = this;
+    const { limits } = this.#parts;
+    const isBegun = record.checkpoint.tenant === tenant;
+    const checkpoint = isBegun ? record.checkpoint.key : "";
+    const batches = this.#stream(tenant, record.order.range, checkpoint, limits.batchBytes, signal);
+    if (batches === undefined) return true;
+    let keysBefore = 0;
+    for await (const { entries, checksum, checkpoint: key, totals } of batches) {
+      if (entries.length > 0) {
+        const { keys } = await this.#parts.peer.replicate(tenant, entries, checksum, signal);
+        this.#add("keysCopied", keys - keysBefore);
+        // The versions of a key may go on in the next batch: it is one key still.
+        keysBefore = entries.at(-1)!.key === key ? 0 : 1;
+        this.#add("bytesCopied", bytesOf(entries));
+      }
+      record.checkpoint = { tenant, key };
+      this.#gotOn();
+      await this.#checkpoint();
+      if (totals === undefined && this.#interceptor.isFilling) return false;
+    }
+    return true;
+  }
+
+  /** Sends the keys that were written up to now, as they are by then. */
+  async #sendChanged(): Promise<void> {
+    const interceptor = this.#interceptor;
+    if (interceptor.keys === 0) return;
+    const { sequence } = interceptor;
+    const changed = interceptor.take();
+    try {
+      await this.#persist((signal) => interceptor.settled(sequence, signal));
+      for (const [tenant, keys] of changed) {
+        await this.#persist((signal) => this.#sendKeys(tenant, keys, signal));
+      }
+    } catch (error) {
+      // Nobody remembers them any more.
+      interceptor.lost = true;
+      throw error;
+    }
+  }
+
+  /** Sends keys of a tenant. @param names  those that are at the target are taken out */
+  async #sendKeys(tenant: string, names: Set<string>, signal: AbortSignal): Promise<void> {
+    const { engine, limits } = this.#parts;
+    const batch = new BatchMaker("", undefined);
+    const sent: string[] = [];
+    const flush = async () => {
+      const { bytes } = batch;
+      const { entries, checksum } = batch.take();
+      if (entries.length === 0) return;
+      await this.#pay(bytes);
+      await this.#parts.peer.replicate(tenant, entries, checksum, signal);
+      this.#add("bytesStreamed", bytesOf(entries));
+      this.#add("keysStreamed", sent.length);
+      for (const name of sent.splice(0)) names.delete(name);
+      this.#gotOn();
+    };
+    const keys = [...names].map((name) => ({ name, key: encodeKey(name) }))
+      .sort((a, b) => compareBytes(a.key, b.key));
+    for (const { name, key } of keys) {
+      // Looked up each time: it may be dropped meanwhile.
+      const tree = this.#parts.find(tenant);
+      if (tree === undefined) return;
+      const state = await engine.read(tree, key);
+      signal.throwIfAborted();
+      // There is nothing that could be told of it: what it was, was dropped when nobody needed it any more.
+      if (state === undefined) continue;
+      const versions = decodeVersions(state);
+      for (const version of versions) {
+        const alone = versions.length === 1 ? state : encodeVersions([version]);
+        if (batch.isFull(key.length + alone.length, limits.batchBytes)) await flush();
+        batch.add({ key: name, version }, key, alone);
+      }
+      sent.push(name);
+    }
+    await flush();
+  }
+
+  /** Compares everything, and sends what differs, until nothing does. */
+  async #sync(): Promise<void> {
+    const interceptor = this.#interceptor;
+    for (;;) {
+      // What was forgotten up to here is compared from here on, once reads see it.
+      interceptor.recover();
+      const synced = new Set<string>();
+      for (;;) {
+        // Others may have been made while the last ones were compared.
+        const left = this.#tenants().filter((name) => !synced.has(name));
+        for (const tenant of left) {
+          interceptor.follow(tenant);
+          await this.#persist((signal) => interceptor.settled(interceptor.sequence, signal));
+          await this.#syncTenant(tenant);
+          synced.add(tenant);
+          if (interceptor.lost) break;
+        }
+        await this.#sendChanged();
+        if (interceptor.lost || left.length === 0) break;
+      }
+      if (!interceptor.lost) return;
+      this.#add("rescans", 1);
+    }
+  }
+
+  async #syncTenant(tenant: string): Promise<void> {
+    const { range } = this.record.order;
+    for (let start = range.start;;) {
+      await this.#sendChanged();
+      if (this.#interceptor.lost) return;
+      const piece = await this.#persist((signal) =>
+        this.#syncPiece(tenant, { ...range, start }, signal)
+      );
+      if (piece === undefined || piece.isLast) return;
+      start = piece.range.end;
+      await this.#checkpoint();
+    }
+  }
+
+  /**
+   * Compares the first piece of a range, and sends it until the target has it.
+   * @returns undefined when there is no such tenant any more
+   */
+  async #syncPiece(
+    tenant: string,
+    range: MigrationRange,
+    signal: AbortSignal,
+  ): Promise<Piece | undefined> {
+    const { peer, limits } = this.#parts;
+    let piece = await this.#count(tenant, range, limits.pieceBytes, signal);
+    for (let sent = 0; piece !== undefined; sent++) {
+      const { writes } = this.#interceptor;
+      const theirs = await peer.count(tenant, piece.range, signal);
+      if (sent === 0) this.#add("piecesCompared", 1);
+      this.#gotOn();
+      if (theirs !== undefined && isSame(piece.totals, theirs)) return piece;
+      const { applied, keys } = await this.#resend(tenant, piece.range, signal);
+      if (sent === 0) this.#add("piecesResent", 1);
+      this.#add("keysResent", keys);
+      // It had all of it, and writes of its own besides.
+      if (applied === 0) return piece;
+      // The target has taken it by its checksums; what is written all the while is remembered, and comes.
+      if (sent >= RESENDS_WHILE_WRITTEN && this.#interceptor.writes !== writes) return piece;
+      if (sent >= RESENDS) {
+        throw new PairError("ChecksumFailed", "Cannot make both sides equal: a part differs still");
+      }
+      await this.#sendChanged();
+      const again = await this.#count(tenant, piece.range, Infinity, signal);
+      piece = again && { ...again, isLast: piece.isLast };
+    }
+    return undefined;
+  }
+
+  async #count(
+    tenant: string,
+    range: MigrationRange,
+    maxBytes: number,
+    signal: AbortSignal,
+  ): Promise<Piece | undefined> {
+    const tree = this.#parts.find(tenant);
+    if (tree === undefined) return undefined;
+    const { engine, clock } = this.#parts;
+    return await countPiece({ engine, clock, job: this.#job!, signal }, tree, range, maxBytes);
+  }
+
+  async #resend(
+    tenant: string,
+    range: MigrationRange,
+    signal: AbortSignal,
+  ): Promise<{ applied: number; keys: number }> {
+    const sum = { applied: 0, keys: 0 };
+    const batches = this.#stream(tenant, range, "", this.#parts.limits.batchBytes, signal);
+    if (batches === undefined) return sum;
+    for await (const { entries, checksum } of batches) {
+      if (entries.length === 0) continue;
+      const done = await this.#parts.peer.replicate(tenant, entries, checksum, signal);
+      sum.applied += done.applied;
+      sum.keys += done.keys;
+      this.#gotOn();
+    }
+    return sum;
+  }
+
+  #stream(
+    tenant: string,
+    { start, end, tokens }: MigrationRange,
+    checkpoint: string,
+    batchBytes: number,
+    signal: AbortSignal,
+  ) {
+    const tree = this.#parts.find(tenant);
+    if (tree === undefined) return undefined;
+    const { engine, clock } = this.#parts;
+    const first = encodeBound(start, "the start");
+    const behind = checkpoint === "" ? undefined : Uint8Array.of(...encodeKey(checkpoint), 0);
+    const from = behind === undefined || (first && compareBytes(first, behind) > 0)
+      ? first
+      : behind;
+    return streamRange({ engine, tree, clock, signal, job: this.#job }, {
+      start: from,
+      end: encodeBound(end, "the end"),
+      tokens,
+      checkpoint,
+      batchBytes,
+    });
+  }
+
+  /** Does a step until it succeeds; what will never do so, or has not for too long, fails. */
+  async #persist<T>(step: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const { clock, random, limits, log } = this.#parts;
+    const { record } = this;
+    const { signal } = this.#abort;
+    let pauseMs = limits.pauseMs;
+    let sinceMs = clock.monotonicMs();
+    for (;;) {
+      const before = this.#steps;
+      try {
+        signal.throwIfAborted();
+        return await step(signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!mayPass(error)) throw error;
+        if (this.#steps !== before) {
+          pauseMs = limits.pauseMs;
+          sinceMs = clock.monotonicMs();
+        }
+        if (clock.monotonicMs() - sinceMs >= limits.giveUpMs) throw error;
+        this.#add("retries", 1);
+        record.error = error.message;
+        log.warn("migration.retry", { id: record.order.id, error: error.message });
+        // Not all that wait for one node come back to it at once.
+        await clock.sleep(pauseMs / 2 + random.below(Math.ceil(pauseMs / 2) + 1), signal);
+        pauseMs = Math.min(2 * pauseMs, limits.pauseMaxMs);
+      }
+    }
+  }
+
+  #add(name: keyof MigrationCounts, count: number): void {
+    this.record.counts[name] += count;
+    this.#parts.totals[name] += count;
+  }
+
+  #gotOn(): void {
+    this.#steps++;
+    this.record.error = "";
+  }
+
+  /** What the range holds, twice: it is copied, then compared. */
+  #estimate(): number {
+    const { engine } = this.#parts;
+    const { start, end } = this.record.order.range;
+    const bounds = { start: encodeBound(start, "start"), end: encodeBound(end, "end") };
+    let bytes = 0;
+    for (const tenant of this.#tenants()) {
+      const tree = this.#parts.find(tenant);
+      if (tree !== undefined) bytes += engine.estimate(tree, bounds).bytes;
+    }
+    return 2 * bytes;
+  }
+
+  /** Its tenants, in the order in which they are copied. */
+  #tenants(): readonly string[] {
+    const { tenant } = this.record.order;
+    if (tenant === undefined) return this.#parts.tenants();
+    return this.#parts.find(tenant) === undefined ? [] : [tenant];
+  }
+
+  async #pay(bytes: number): Promise<void> {
+    await this.#job!.advance(bytes);
+    this.#abort.signal.throwIfAborted();
+  }
+
+  /** Goes over to a state; durable, or it is tried again. */
+  async #enter(state: MigrationState): Promise<void> {
+    const { record } = this;
+    record.state = state;
+    if (state === "completed") {
+      record.endedAtMs = this.#parts.clock.wallMs();
+      record.error = "";
+    }
+    try {
+      await this.#save();
+    } catch (error) {
+      // A step back at the next start, at most: what was done is done once more.
+      this.#parts.log.warn("migration.not_saved", { id: record.order.id, error: String(error) });
+    }
+  }
+
+  async #checkpoint(): Promise<void> {
+    const { clock, limits, log } = this.#parts;
+    if (clock.monotonicMs() - this.#savedMs < limits.checkpointMs) return;
+    try {
+      await this.#save();
+    } catch (error) {
+      // It goes on all the same: on a full disk too, which may be why everything has to go.
+      log.warn("migration.not_saved", { id: this.record.order.id, error: String(error) });
+    }
+  }
+
+  async #save(): Promise<void> {
+    this.#savedMs = this.#parts.clock.monotonicMs();
+    await this.#parts.save(this.record);
+  }
+}
+
+/** Whether trying again may help: the request was right, and somebody is not able to carry it out now. */
+function mayPass(error: unknown): error is PairError {
+  return error instanceof PairError && (error.code >= 2000 || error.error === "ChecksumFailed");
+}
+
+/** Of keys and values: what people think of as their data. */
+function bytesOf(
+  entries: readonly {
+    readonly key: string;
+    readonly version: { readonly value?: Uint8Array | undefined };
+  }[],
+): number {
+  let bytes = 0;
+  for (const { key, version } of entries) bytes += key.length + (version.value?.length ?? 0);
+  return bytes;
+}

@@ -1,0 +1,53 @@
+/**
+ * The other node of a migration, as far as the source needs it. How it is reached is not known here: the
+ * floors above bring it.
+ * @module
+ */
+import type { Replicated, TransferEntry, TransferTotals } from "../api.ts";
+import type { MigrationRange } from "./records.ts";
+
+/**
+ * The target of a migration. Its calls connect when there is a need, and may be made again after any failure:
+ * merging takes in twice what comes twice. Each fails within a time of its own, with a PairError: 1xxx but
+ * ChecksumFailed (1006) says that it is of no use to try again.
+ */
+export interface Peer {
+  /** The name that the node has in clocks. */
+  nodeId(signal: AbortSignal): Promise<string>;
+  /** Has it merge a batch in; durable when the promise resolves. See `StorageNode.replicate`. */
+  replicate(
+    tenant: string,
+    entries: readonly TransferEntry[],
+    checksum: number,
+    signal: AbortSignal,
+  ): Promise<Replicated>;
+  /**
+   * Counts what it holds of a range; all zeros where it has no such tenant.
+   * @returns undefined when that is too much to be counted in time
+   */
+  count(
+    tenant: string,
+    range: MigrationRange,
+    signal: AbortSignal,
+  ): Promise<TransferTotals | undefined>;
+  /** Ends its connection. */
+  close(): void;
+}
+
+/** Finds peers. */
+export interface Peers {
+  /**
+   * A node by its address. Does not connect yet.
+   * @throws PairError InvalidArgument (1000) when the address is none
+   */
+  open(target: string): Peer;
+}
+
+/** What a node that holds nothing of a range counts. */
+export const NOTHING: TransferTotals = {
+  keys: 0,
+  versions: 0,
+  tombstones: 0,
+  bytes: 0,
+  checksum: 0,
+};

@@ -1,0 +1,429 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { PairError, readToken, tokenOf, type TokenRange, utf8 } from "../../../../src/model/mod.ts";
+import type { MigrationInfo, MigrationState } from "../../../../src/node/mod.ts";
+import { SimRandom } from "../../../../src/runtime/mod.ts";
+import {
+  type Call,
+  type Fault,
+  SimNode,
+  SMALL_MIGRATION,
+  wayTo,
+  Writer,
+} from "../../../support/migration.ts";
+import { bytes, rejectsCode } from "../../../support/node.ts";
+
+const PHASES = ["copying", "streaming", "syncing"] as const;
+
+interface Pair {
+  readonly source: SimNode;
+  readonly target: SimNode;
+  /** Sees each call to the target. */
+  before: (call: Call) => Fault | Promise<Fault>;
+}
+
+async function pair(seed = 1, limits = SMALL_MIGRATION): Promise<Pair> {
+  const target = await SimNode.open("target", seed + 100);
+  const it: { -readonly [Name in keyof Pair]: Pair[Name] } = {
+    target,
+    source: target,
+    before: () => undefined,
+  };
+  const peers = wayTo(() => target.node, (call) => it.before(call));
+  it.source = await SimNode.open("source", seed, { peers, limits });
+  return it;
+}
+
+/** Whether what is written now is sent for sure: the last look is still to come. */
+function isEarly({ state, piecesCompared }: MigrationInfo): boolean {
+  return state === "copying" || state === "streaming" ||
+    (state === "syncing" && piecesCompared === 0);
+}
+
+async function same({ source, target }: Pair): Promise<void> {
+  assert.deepEqual(await target.contents(), await source.contents());
+}
+
+Deno.test("a migration brings every version of every tenant to the target, and says what it did [S1, S2]", async () => {
+  const it = await pair();
+  const states = new Set<MigrationState>();
+  const writer = new Writer(3);
+  await writer.fill(it.source.node, 150);
+  it.before = async () => {
+    states.add(it.source.migration.state);
+    if (isEarly(it.source.migration)) await writer.write(it.source.node);
+    return undefined;
+  };
+  const done = await it.source.migrate();
+  assert.equal(done.state, "completed");
+  assert.deepEqual([...states], ["copying", "streaming", "syncing"]);
+  assert.ok(done.keysCopied > 20 && done.bytesCopied > 0 && done.keysStreamed > 0);
+  assert.ok(done.piecesCompared > 2 && done.endedAtMs >= done.createdAtMs);
+  assert.equal(done.pendingKeys, 0);
+  await same(it);
+  const { counters } = it.source.node.status();
+  assert.equal(counters.migrationsCompleted, 1);
+  assert.equal(counters.migrationsRunning, 0);
+  assert.equal(counters.migrationKeysCopied, done.keysCopied);
+  const { jobs } = it.source.node.listJobs({ ended: true });
+  assert.equal(jobs.find(({ kind }) => kind === "migration")?.state, "completed");
+  // Nothing is new to the target a second time.
+  it.before = () => undefined;
+  const before = it.target.node.status().lastSequence;
+  assert.equal((await it.source.migrate()).keysResent, 0);
+  assert.equal(it.target.node.status().lastSequence, before);
+});
+
+/** How a run goes. */
+interface Run {
+  readonly seed: number;
+  /** Of ten calls so many go wrong. */
+  readonly faults: number;
+  /** Whom to kill at which call of a phase. */
+  readonly kills: readonly {
+    readonly phase: (typeof PHASES)[number];
+    readonly victim: "source" | "target";
+    readonly call: number;
+  }[];
+  /** The target is written to as well. */
+  readonly both: boolean;
+  /** Few keys are remembered. */
+  readonly forgetful: boolean;
+}
+
+/** @returns how many of the kills came about */
+async function run({ seed, faults, kills, both, forgetful }: Run): Promise<number> {
+  const it = await pair(seed, {
+    ...SMALL_MIGRATION,
+    changedBytes: forgetful ? 600 : 1 << 20,
+  });
+  const { source, target } = it;
+  const random = new SimRandom(seed + 7);
+  const writer = new Writer(seed + 8);
+  const others = new Writer(seed + 9);
+  await writer.fill(source.node, 120);
+  if (both) await others.fill(target.node, 60);
+  const left = [...kills];
+  let phase: MigrationState = "copying";
+  let inPhase = 0;
+  const lateWrites: Promise<unknown>[] = [];
+  it.before = async () => {
+    const { state } = source.migration;
+    if (state !== phase) [phase, inPhase] = [state, 0];
+    inPhase++;
+    if (isEarly(source.migration)) {
+      for (let i = random.below(3); i >= 0; i--) await writer.write(source.node);
+      // Some still wait for their sync when the migration goes on.
+      lateWrites.push(writer.write(source.node));
+    }
+    if (both) await others.write(target.node);
+    const at = left.findIndex((kill) => kill.phase === phase && inPhase >= kill.call);
+    if (at >= 0) {
+      const [{ victim }] = left.splice(at, 1);
+      await Promise.all(lateWrites.splice(0));
+      await (victim === "source" ? source : target).kill();
+      return victim === "target" ? "refused" : undefined;
+    }
+    if (random.below(10) >= faults) return undefined;
+    return (["refused", "unanswered", "torn"] as const)[random.below(3)];
+  };
+  await source.node.startMigration({ target: "target" });
+  const done = await source.over();
+  assert.equal(done.state, "completed", done.error);
+  await Promise.all(lateWrites);
+  if (forgetful) assert.ok(done.rescans > 0 || done.piecesResent > 0);
+  if (!both) {
+    await same(it);
+    return kills.length - left.length;
+  }
+  // The target has all of it, so after the way back, when nobody writes any more, both have everything.
+  it.before = () => undefined;
+  const back = wayTo(() => source.node);
+  for (const [tenant, entries] of Object.entries(await source.contents())) {
+    const theirs = await target.contents();
+    const known = new Set(theirs[tenant].map(({ key }) => key));
+    for (const { key } of entries) assert.ok(known.has(key), `${key} is not at the target`);
+  }
+  const peer = back(target).open("target");
+  const { signal } = new AbortController();
+  for (const [tenant] of Object.entries(await target.contents())) {
+    for await (const { entries, checksum } of target.node.streamKeys(tenant, {})) {
+      if (entries.length > 0) await peer.replicate(tenant, entries, checksum, signal);
+    }
+  }
+  await same(it);
+  return kills.length - left.length;
+}
+
+for (const phase of PHASES) {
+  for (const victim of ["source", "target"] as const) {
+    Deno.test(`a migration gets over a kill of the ${victim} while it is ${phase} [S1]`, async () => {
+      const kills = [{ phase, victim, call: 1 }];
+      for (const both of [false, true]) {
+        assert.equal(await run({ seed: 5, faults: 0, kills, both, forgetful: false }), 1);
+      }
+    });
+  }
+}
+
+Deno.test("whatever fails, and whoever is killed, both sides are equal in the end [S1]", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.record({
+        seed: fc.nat(1_000_000),
+        faults: fc.nat(5),
+        kills: fc.array(
+          fc.record({
+            phase: fc.constantFrom(...PHASES),
+            victim: fc.constantFrom("source", "target"),
+            call: fc.integer({ min: 1, max: 6 }),
+          }),
+          { maxLength: 4 },
+        ),
+        both: fc.boolean(),
+        forgetful: fc.boolean(),
+      }),
+      async (plan) => void await run(plan),
+    ),
+    { numRuns: 40 },
+  );
+});
+
+Deno.test("a migration moves a range of keys and of tokens, and nothing beside it", async () => {
+  const tokens: TokenRange = {
+    start: readToken(new Uint8Array(16), "start"),
+    end: readToken(Uint8Array.of(0x80, ...new Uint8Array(15)), "end"),
+  };
+  const it = await pair();
+  const writer = new Writer(4);
+  await writer.fill(it.source.node, 150);
+  it.before = async () => {
+    if (isEarly(it.source.migration)) await writer.write(it.source.node);
+    return undefined;
+  };
+  const input = { tenant: "a", start: "key 005", end: "key 030", tokens };
+  const done = await it.source.migrate(input);
+  assert.equal(done.state, "completed");
+  assert.deepEqual([done.tenant, done.start, done.end], ["a", "key 005", "key 030"]);
+  const isIn = (key: string) =>
+    key >= "key 005" && key < "key 030" && tokenOf(utf8(key))[0] <= 0x80000000;
+  const expected = (await it.source.contents()).a.filter(({ key }) => isIn(key));
+  assert.ok(expected.length > 5);
+  assert.deepEqual(await it.target.contents(), { a: expected });
+});
+
+Deno.test("a comparison finds what the copy cannot: what the target has lost is sent again", async () => {
+  const it = await pair();
+  await new Writer(5).fill(it.source.node, 100);
+  it.before = async ({ method }) => {
+    // Everything that had come is gone before the first comparison.
+    if (method === "count" && it.source.migration.piecesCompared === 0) {
+      for (const { tenant } of it.target.node.listTenants()) {
+        await it.target.node.dropTenant(tenant);
+      }
+    }
+    return undefined;
+  };
+  const done = await it.source.migrate();
+  assert.equal(done.state, "completed");
+  assert.ok(done.piecesResent > 0 && done.keysResent > 0);
+  await same(it);
+});
+
+Deno.test("a target that cannot be reached is tried again with growing pauses, and given up [S2]", async () => {
+  const it = await pair();
+  await it.source.node.put("a", { key: "k", value: bytes("v") });
+  const atMs: number[] = [];
+  it.before = () => {
+    atMs.push(it.source.world.clock.monotonicMs());
+    return "refused";
+  };
+  const failed = await it.source.migrate({ id: "m1" });
+  assert.equal(failed.state, "failed");
+  assert.match(failed.error, /connection was lost/);
+  const pauses = atMs.slice(1).map((ms, i) => ms - atMs[i]);
+  assert.ok(pauses[0] >= 50 && pauses[0] <= 101, `${pauses[0]}`);
+  assert.ok(pauses.slice(5).every((ms) => ms >= 500 && ms <= 1001), `${pauses}`);
+  assert.equal(failed.retries, atMs.length - 1);
+  assert.ok(atMs.at(-1)! - atMs[0] >= SMALL_MIGRATION.giveUpMs);
+  // It goes on when it is asked for once more.
+  it.before = () => undefined;
+  const done = await it.source.migrate({ id: "m1" });
+  assert.equal(done.state, "completed");
+  assert.equal(done.error, "");
+  await same(it);
+});
+
+Deno.test("what will never succeed fails at once", async () => {
+  const it = await pair();
+  await it.source.node.put("a", { key: "k", value: bytes("v") });
+  it.before = () => {
+    throw new PairError("InvalidTenantID", "The tenant does not exist");
+  };
+  const failed = await it.source.migrate();
+  assert.deepEqual([failed.state, failed.retries], ["failed", 0]);
+  // A node is not moved to itself.
+  const own: SimNode = await SimNode.open("n1", 3, { peers: wayTo(() => own.node) });
+  const { state, error } = await own.migrate();
+  assert.equal(state, "failed");
+  assert.match(error, /this node itself/);
+});
+
+Deno.test("a migration is cancelled, and another one with its id goes on behind its checkpoint", async () => {
+  const it = await pair();
+  await new Writer(6).fill(it.source.node, 150);
+  const gate = Promise.withResolvers<undefined>();
+  it.before = ({ index }) => index === 4 ? gate.promise : undefined;
+  await it.source.node.startMigration({ id: "m1", target: "target" });
+  await it.source.world.clock.advance(10);
+  assert.equal(it.source.migration.state, "copying");
+  const cancelling = it.source.node.cancelMigration("m1");
+  gate.resolve(undefined);
+  const cancelled = await cancelling;
+  assert.deepEqual([cancelled.state, cancelled.error], ["failed", "cancelled"]);
+  assert.ok(cancelled.keysCopied > 0);
+  // It stays like that through a restart.
+  await it.source.restart();
+  assert.equal(it.source.migration.state, "failed");
+  const done = await it.source.migrate({ id: "m1" });
+  assert.equal(done.state, "completed");
+  await same(it);
+  // Each key was copied once: the copy went on where it was.
+  const keys = Object.values(await it.source.contents())
+    .reduce((sum, entries) => sum + new Set(entries.map(({ key }) => key)).size, 0);
+  assert.equal(done.keysCopied, keys);
+});
+
+Deno.test("starting again by the same id changes nothing; another order by that id is refused", async () => {
+  const it = await pair();
+  const { node } = it.source;
+  await node.put("a", { key: "k", value: bytes("v") });
+  const done = await it.source.migrate({ id: "m1" });
+  assert.deepEqual(await node.startMigration({ id: "m1", target: "target" }), done);
+  await rejectsCode(() => node.startMigration({ id: "m1", target: "target", tenant: "a" }), 1000);
+  await rejectsCode(() => node.startMigration({ id: "m 1", target: "target" }), 1000);
+  await rejectsCode(() => node.startMigration({ target: "elsewhere" }), 1000);
+  await rejectsCode(() => node.startMigration({ target: "target", tenant: "none" }), 1004);
+  await rejectsCode(() => node.startMigration({ target: "target", start: "b", end: "a" }), 1000);
+  await rejectsCode(() => node.cancelMigration("none"), 1000);
+  await rejectsCode(() => it.target.node.startMigration({ target: "target" }), 1000);
+  assert.equal(node.listMigrations().length, 1);
+});
+
+Deno.test("migrations under way are bounded, and so are those that are remembered", async () => {
+  const it = await pair();
+  const { node } = it.source;
+  await node.put("a", { key: "k", value: bytes("v") });
+  const gate = Promise.withResolvers<undefined>();
+  it.before = () => gate.promise;
+  await node.startMigration({ id: "m1", target: "target" });
+  await node.startMigration({ id: "m2", target: "target" });
+  await rejectsCode(() => node.startMigration({ id: "m3", target: "target" }), 2008);
+  gate.resolve(undefined);
+  await it.source.over();
+  await it.source.world.clock.advance(100);
+  for (let i = 3; i < 8; i++) await it.source.migrate({ id: `m${i}` });
+  const ids = () => it.source.node.listMigrations().map(({ id }) => id).sort();
+  assert.deepEqual(ids(), ["m4", "m5", "m6", "m7"]);
+  await it.source.restart();
+  assert.deepEqual(ids(), ["m4", "m5", "m6", "m7"]);
+});
+
+Deno.test("a drain refuses new writes, lets running ones end, moves everything and says so [S6]", async () => {
+  const it = await pair();
+  const { source, target } = it;
+  await new Writer(7).fill(source.node, 150);
+  // Not awaited: it runs when the drain begins.
+  const running = source.node.put("a", { key: "running", value: bytes("v") });
+  const begun = await source.node.drain("target");
+  await running;
+  assert.equal(begun.drained, false);
+  assert.ok(source.node.draining);
+  const value = bytes("v");
+  const clock = { entries: [{ node: "n", counter: 1 }], dots: [] };
+  for (
+    const write of [
+      () => source.node.put("a", { key: "k", value }),
+      () => source.node.put("new", { key: "k", value }),
+      () => source.node.put("a", { key: "k", value, idempotencyKey: "0123456789abcdef" }),
+      () => source.node.delete("a", { key: "key 001" }),
+      () => source.node.batchPut("a", [{ key: "k", value }]),
+      () => source.node.applyReplica("a", { key: "k", value, deleted: false, clock }, "repair"),
+      () => source.node.createTenant("new"),
+    ]
+  ) {
+    await assert.rejects(write, (error) => {
+      assert.ok(error instanceof PairError);
+      assert.deepEqual([error.code, error.details.reason], [2001, "draining"]);
+      return true;
+    });
+  }
+  assert.ok(source.node.get("a", "running") !== undefined, "reads go on");
+  assert.equal(source.node.health().status, "degraded");
+  await source.over();
+  const drained = await source.node.drain("target");
+  assert.equal(drained.drained, true);
+  assert.ok(drained.migration.keysCopied > 20 && drained.migration.piecesCompared > 2);
+  await same(it);
+  assert.ok(target.node.get("a", "running") !== undefined);
+  await rejectsCode(() => source.node.drain("elsewhere"), 1000);
+
+  // It is drained after a restart too, until it is told otherwise.
+  await source.restart();
+  assert.equal((await source.node.drain(undefined)).drained, true);
+  await rejectsCode(() => source.node.put("a", { key: "k", value }), 2001);
+  assert.equal((await source.node.cancelDrain()).drained, false);
+  await source.node.put("a", { key: "k", value });
+  await rejectsCode(() => source.node.drain(undefined), 1000);
+  await rejectsCode(() => source.node.cancelDrain(), 1000);
+  await source.restart();
+  await source.node.put("a", { key: "k", value });
+});
+
+Deno.test("a drain that has failed takes no writes, and goes on when it is asked again", async () => {
+  const it = await pair();
+  const { source } = it;
+  await new Writer(8).fill(source.node, 100);
+  it.before = ({ index }) => index > 3 ? "refused" : undefined;
+  await source.node.drain("target");
+  assert.equal((await source.over()).state, "failed");
+  await source.kill();
+  await rejectsCode(() => source.node.put("a", { key: "k", value: bytes("v") }), 2001);
+  assert.equal((await source.node.drain(undefined)).migration.state, "failed");
+  it.before = () => undefined;
+  await source.node.drain("target");
+  await source.over();
+  assert.equal((await source.node.drain(undefined)).drained, true);
+  await same(it);
+});
+
+Deno.test("a tenant that is made meanwhile goes along, and one that is dropped does not hold it up", async () => {
+  const it = await pair();
+  const { source } = it;
+  await new Writer(9).fill(source.node, 100);
+  it.before = async ({ method }) => {
+    if (method === "count" && source.migration.piecesCompared === 0) {
+      await source.node.put("new", { key: "k", value: bytes("v") });
+      await source.node.dropTenant("b");
+    }
+    return undefined;
+  };
+  const done = await source.migrate();
+  assert.equal(done.state, "completed");
+  const { b: _dropped, ...rest } = await it.target.contents();
+  assert.deepEqual(rest, await source.contents());
+  assert.ok(rest.new !== undefined);
+});
+
+Deno.test("a restored copy of a node neither goes on with its migrations nor drains", async () => {
+  const it = await pair();
+  await new Writer(10).fill(it.source.node, 50);
+  it.before = ({ index }) => index > 2 ? "refused" : undefined;
+  await it.source.node.drain("target");
+  await it.source.world.clock.advance(100);
+  assert.equal(it.source.migration.state, "copying");
+  it.source.incarnation = "second";
+  await it.source.kill();
+  assert.deepEqual(it.source.node.listMigrations(), []);
+  await it.source.node.put("a", { key: "k", value: bytes("v") });
+});
