@@ -18,7 +18,10 @@ import {
   type WatchEvent as WatchEventMessage,
   WatchEventType,
 } from "../gen/pairdb/v1/kv_pb.ts";
-import { StorageNodeService } from "../gen/pairdb/v1/storage_node_pb.ts";
+import {
+  type Migration as MigrationMessage,
+  StorageNodeService,
+} from "../gen/pairdb/v1/storage_node_pb.ts";
 import { type Tenant as TenantMessage, TenantService } from "../gen/pairdb/v1/tenant_pb.ts";
 import { PairError } from "../model/mod.ts";
 import {
@@ -49,6 +52,7 @@ import type {
   CompactRange,
   ConnectOptions,
   Deleted,
+  Drain,
   Explanation,
   Found,
   HotKey,
@@ -57,6 +61,8 @@ import type {
   KeyOptions,
   KeyRate,
   MergeFunctionInfo,
+  Migration,
+  MigrationRange,
   NodeHealth,
   NodeJobs,
   NodeStatus,
@@ -641,6 +647,63 @@ export class AdminCalls {
       await this.#service.removeMergeFunction({ name: toText(name, "function's name") }, call);
     });
   }
+
+  /**
+   * Moves a range to another node, in the background, while it is written to. The same again changes nothing,
+   * or goes on with what has failed.
+   * @param target  the other node, such as `http://10.0.0.2:50052`
+   */
+  startMigration(
+    target: string,
+    range: MigrationRange = {},
+    options: CallOptions = {},
+  ): Promise<Migration> {
+    return this.#calls.once(options, async (call) => {
+      const { migration } = await this.#service.startMigration({
+        targetUrl: target,
+        id: range.id ?? "",
+        tenantId: toText(range.tenant ?? "", "tenant id"),
+        keyRangeStart: toText(range.start ?? "", "key"),
+        keyRangeEnd: toText(range.end ?? "", "key"),
+        tokenRange: range.tokens,
+      }, call);
+      return fromMigration(migration);
+    });
+  }
+
+  /** Migrations under way, and the last that are over, the newest first. */
+  listMigrations(options: CallOptions = {}): Promise<Migration[]> {
+    return this.#calls.read(options, async (call) => {
+      return (await this.#service.listMigrations({}, call)).migrations.map(fromMigration);
+    });
+  }
+
+  /** Ends a migration. @throws PairError InvalidArgument (1000) when there is none of that id */
+  cancelMigration(id: string, options: CallOptions = {}): Promise<Migration> {
+    return this.#calls.once(options, async (call) => {
+      return fromMigration((await this.#service.cancelMigration({ id }, call)).migration);
+    });
+  }
+
+  /**
+   * Has the node take no writes any more, and moves everything to another one. Answers at once.
+   * @param target  undefined: how far is the drain that there is?
+   */
+  drain(target: string | undefined, options: CallOptions = {}): Promise<Drain> {
+    // Asked again, it changes nothing.
+    return this.#calls.read(options, async (call) => {
+      const answer = await this.#node.drainNode({ targetUrl: target ?? "" }, call);
+      return { drained: answer.drained, migration: fromMigration(answer.migration) };
+    });
+  }
+
+  /** Ends the drain, complete or not: the node takes writes again. */
+  cancelDrain(options: CallOptions = {}): Promise<Drain> {
+    return this.#calls.once(options, async (call) => {
+      const answer = await this.#node.drainNode({ cancel: true }, call);
+      return { drained: answer.drained, migration: fromMigration(answer.migration) };
+    });
+  }
 }
 
 /** Quotas have the same names here and in messages. */
@@ -820,6 +883,37 @@ function fromFunction(message: FunctionMessage | undefined): MergeFunctionInfo {
   }
   const { name, digest, bytes, registeredAt, tenants } = message;
   return { name, digest, bytes, registeredAtMs: fromInt64(registeredAt), tenants };
+}
+
+function fromMigration(message: MigrationMessage | undefined): Migration {
+  if (message === undefined) {
+    throw new PairError("Internal", "Cannot read the answer: it has no migration");
+  }
+  const { tokenRange } = message;
+  const endedAtMs = fromInt64(message.endedAt);
+  return {
+    id: message.id,
+    target: message.targetUrl,
+    tenant: message.tenantId,
+    start: message.keyRangeStart,
+    end: message.keyRangeEnd,
+    tokens: tokenRange && { start: tokenRange.start, end: tokenRange.end },
+    state: message.state,
+    draining: message.draining,
+    createdAtMs: fromInt64(message.createdAt),
+    endedAtMs: endedAtMs === 0 ? undefined : endedAtMs,
+    pendingKeys: fromInt64(message.pendingKeys),
+    error: message.error,
+    keysCopied: fromInt64(message.keysCopied),
+    bytesCopied: fromInt64(message.bytesCopied),
+    keysStreamed: fromInt64(message.keysStreamed),
+    bytesStreamed: fromInt64(message.bytesStreamed),
+    piecesCompared: fromInt64(message.piecesCompared),
+    piecesResent: fromInt64(message.piecesResent),
+    keysResent: fromInt64(message.keysResent),
+    rescans: fromInt64(message.rescans),
+    retries: fromInt64(message.retries),
+  };
 }
 
 function fromScrub(scrub: ScrubMessage | undefined): Scrub {

@@ -497,7 +497,7 @@ export interface SnapshotVerified {
 export interface Job {
   /** Its number since the node opened. */
   readonly id: number;
-  /** `flush`, `compaction`, `scrub`, `snapshot` or `transfer`. */
+  /** `flush`, `compaction`, `scrub`, `snapshot`, `transfer` or `migration`. */
   readonly kind: string;
   /** Whose data it is about; empty: all tenants'. */
   readonly tenant: string;
@@ -571,6 +571,74 @@ export interface NodeJobs {
   readonly scrub: Scrub;
   /** When the quiet hours that it is are over, ms since 1970; undefined: it is none. In them work that can wait rests. */
   readonly quietUntilMs: number | undefined;
+}
+
+/** What is moved to another node. */
+export interface MigrationRange {
+  /** Names the migration, so that it can be asked for again; absent: a random one. */
+  readonly id?: string;
+  /** Absent: all tenants. */
+  readonly tenant?: string;
+  /** The first key, inclusive. */
+  readonly start?: string;
+  /** The end, exclusive. */
+  readonly end?: string;
+  /** Keys with tokens above `start` up to and with `end`, around the ring: 16 bytes each. */
+  readonly tokens?: { readonly start: Uint8Array; readonly end: Uint8Array };
+}
+
+/** A range on its way to another node, or there. */
+export interface Migration {
+  /** Names it. */
+  readonly id: string;
+  /** Where it goes. */
+  readonly target: string;
+  /** Empty: all tenants. */
+  readonly tenant: string;
+  /** The first key, inclusive; empty: no bound. */
+  readonly start: string;
+  /** The end, exclusive; empty: no bound. */
+  readonly end: string;
+  /** Its tokens; undefined: all. */
+  readonly tokens: { readonly start: Uint8Array; readonly end: Uint8Array } | undefined;
+  /** `copying`, `streaming`, `syncing`, `completed` or `failed`. */
+  readonly state: string;
+  /** Whether the node takes no writes on its account. */
+  readonly draining: boolean;
+  /** When it began, ms since 1970. */
+  readonly createdAtMs: number;
+  /** When it was over; undefined while it is not. */
+  readonly endedAtMs: number | undefined;
+  /** Keys that were written meanwhile and wait to be sent. */
+  readonly pendingKeys: number;
+  /** Why it failed; while it runs, the failure that it tries to get over. */
+  readonly error: string;
+  /** Keys that were there and were copied. */
+  readonly keysCopied: number;
+  /** Bytes of their keys and values. */
+  readonly bytesCopied: number;
+  /** Keys that were written meanwhile, each time that one was sent. */
+  readonly keysStreamed: number;
+  /** Bytes of their keys and values. */
+  readonly bytesStreamed: number;
+  /** Parts of the range that both sides have counted and compared. */
+  readonly piecesCompared: number;
+  /** Those of them that differed and were sent again. */
+  readonly piecesResent: number;
+  /** Keys that were sent with those. */
+  readonly keysResent: number;
+  /** Times that too many keys were written to remember them, so that all was compared again. */
+  readonly rescans: number;
+  /** Times that something failed and was tried again. */
+  readonly retries: number;
+}
+
+/** How far a drain is. */
+export interface Drain {
+  /** Everything is at the target, compared by checksums, and no write is taken: the node can go. */
+  readonly drained: boolean;
+  /** What moves everything. */
+  readonly migration: Migration;
 }
 
 /** What a node is and holds. */

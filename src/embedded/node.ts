@@ -16,6 +16,7 @@ import {
   type HotKeyLimits,
   type IdempotencyLimits,
   openStorageNode,
+  type Peers,
   readIdentity,
   type StorageNode,
   type WatchLimits,
@@ -46,6 +47,8 @@ export interface NodeOptions {
   readonly calls?: CallCounts | undefined;
   /** Where merge functions of the application run; its owner closes it, after the node. */
   readonly sandbox?: Sandbox | undefined;
+  /** The way to other nodes, for migrations; absent: there is none. */
+  readonly peers?: Peers | undefined;
 }
 
 /**
@@ -93,6 +96,7 @@ async function open(runtime: Runtime, options: NodeOptions): Promise<StorageNode
       hotKeys: options.hotKeys,
       calls,
       sandbox: options.sandbox,
+      peers: options.peers,
     });
   } catch (error) {
     await engine.close();

@@ -3,7 +3,7 @@
  * not there, a fault of the node's own, a deadline) is none. A closed set, for labels.
  *
  *     validation   argument, key, key_too_large, value_too_large, tenant, clock, siblings, context, idempotency
- *     guards       disk_full, disk_throttled, memory, write_stall
+ *     guards       disk_full, disk_throttled, memory, write_stall, draining
  *     shares       quota, hot_key, tenant_queue, watches, limit (whatever else is bounded, as a message's size)
  *     callers      unauthenticated, permission
  * @module
@@ -25,6 +25,7 @@ export type Refusal =
   | "disk_throttled"
   | "memory"
   | "write_stall"
+  | "draining"
   | "quota"
   | "hot_key"
   | "tenant_queue"
@@ -75,6 +76,7 @@ export function refusalOf(
   reason: string | undefined,
 ): Refusal | undefined {
   const row = BY_NUMBER.get(number);
-  if (row === undefined) return undefined;
+  // Of all that passes by itself, this alone is meant.
+  if (row === undefined) return reason === "draining" ? "draining" : undefined;
   return BY_STATUS.get(code) ?? BY_REASON.get(reason) ?? row;
 }

@@ -41,6 +41,7 @@ export async function prepare(node: FakeNode): Promise<void> {
   node.plant("t", "k", [Uint8Array.of(1, 2, 255), undefined, new Uint8Array(0)]);
   await node.put("t", { key: "ключ", value: new TextEncoder().encode("значение") });
   await node.createSnapshot("monday");
+  await node.startMigration({ id: "m0", target: "http://127.0.0.1:1" });
 }
 
 const value = Uint8Array.of(0, 1, 254, 255);
@@ -92,7 +93,6 @@ const tenant = TenantService.method;
 const admin = AdminService.method;
 const tenantId = "t";
 const consistency = Consistency.QUORUM;
-const unimplemented = { ends: "unimplemented", usesNode: false };
 
 const SHORT_TOKEN: Fault = [
   "a short token",
@@ -215,7 +215,10 @@ export const EXAMPLES: readonly Example[] = [
     ["one that is not there", { tenantId: "v" }, ErrorCode.INVALID_TENANT_ID],
     SHORT_TOKEN,
   ]),
-  example(storage.drainNode, {}, [], unimplemented),
+  example(storage.drainNode, { targetUrl: "http://127.0.0.1:1" }, [
+    ["a drain that is not there", { targetUrl: "" }, ErrorCode.INVALID_ARGUMENT],
+    ["a cancelled one with a target", { cancel: true }, ErrorCode.INVALID_ARGUMENT],
+  ]),
   example(storage.healthCheck, {}),
   example(tenant.createTenant, {
     tenantId: "u",
@@ -267,6 +270,13 @@ export const EXAMPLES: readonly Example[] = [
   example(admin.listMergeFunctions, {}),
   example(admin.removeMergeFunction, { name: "theirs" }, [
     ["one that is not there", { name: "nobodys" }, ErrorCode.INVALID_ARGUMENT],
+  ]),
+  example(admin.startMigration, { id: "m1", targetUrl: "http://127.0.0.1:1", tenantId }, [
+    SHORT_TOKEN,
+  ]),
+  example(admin.listMigrations, {}),
+  example(admin.cancelMigration, { id: "m0" }, [
+    ["one that is not there", { id: "none" }, ErrorCode.INVALID_ARGUMENT],
   ]),
   example(admin.deleteSnapshot, { name: "monday" }, [unknownSnapshot]),
   example(admin.listSlowOperations, { tenantId, withinMs: 60_000n, limit: 5 }, [

@@ -226,6 +226,41 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
     async (shell, _args, flags) => (await import("./jobs.ts")).listJobs(shell, flags),
   )
     .option("--ended", "also the last jobs that are over");
+  const migrate = program.command("migrate").description("Moving data to another node");
+  remote(
+    migrate,
+    "start [tenant]",
+    "Move a tenant, or all, to another node while it is written to",
+    async (shell, [tenant], flags) =>
+      (await import("./migrate.ts")).startMigration(shell, tenant, flags),
+  )
+    .requiredOption("--to <url>", "the other node, such as http://10.0.0.2:50052")
+    .option("--id <id>", "a name, under which it can be asked for again")
+    .option("--start <key>", "the first key, inclusive")
+    .option("--end <key>", "the end, exclusive")
+    .option("--tokens <from:to>", "only keys with tokens in there, 32 hexadecimal digits each")
+    .option("--wait", "until it is over");
+  remote(
+    migrate,
+    "list",
+    "Print migrations, the newest first",
+    async (shell) => (await import("./migrate.ts")).listMigrations(shell),
+  );
+  remote(
+    migrate,
+    "cancel <id>",
+    "End a migration; what has gone over stays there",
+    async (shell, [id]) => (await import("./migrate.ts")).cancelMigration(shell, id),
+  );
+  remote(
+    program,
+    "drain",
+    "Take no writes any more and move everything to another node; without --to: how far it is",
+    async (shell, _args, flags) => (await import("./migrate.ts")).drain(shell, flags),
+  )
+    .option("--to <url>", "the other node, such as http://10.0.0.2:50052")
+    .option("--detach", "do not wait for the end")
+    .option("--cancel", "take writes again");
   const tenant = program.command("tenant").description("Tenants as objects");
   tenantOptions(remote(tenant, "create <tenant>", "Create a tenant", async (
     shell,

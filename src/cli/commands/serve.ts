@@ -29,6 +29,7 @@ import { readKeyFile } from "../key_file.ts";
 import { absolute } from "../paths.ts";
 import { engineOptions, hotKeyLimits, portLimits, watchLimits } from "../parts.ts";
 import { openSharedCache } from "../shared_cache.ts";
+import { peersOf } from "../peers.ts";
 import { openSecurity, openTls, type Security, watchTls } from "../security.ts";
 import type { Shell } from "../shell.ts";
 import { parseQuietHours } from "../units.ts";
@@ -109,6 +110,7 @@ async function runNode(
     },
     watch: watchLimits(config),
     hotKeys: hotKeyLimits(config),
+    peers: peersOf(process, config, runtime),
   });
   opened();
   try {

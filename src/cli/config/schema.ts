@@ -158,6 +158,22 @@ const tls = z.strictObject({
   }
 });
 
+/** What this node shows to others, and whom it trusts. */
+const peer = z.strictObject({
+  token_file: path(
+    "File of the token, of role node, that this node shows to others when it moves data to them. Empty: none.",
+  ),
+  ca_file: path(
+    "File of the CAs in PEM whose certificates are taken from other nodes. Needed for targets with https.",
+  ),
+  cert_file: path("File of the certificate in PEM that this node shows to others. Empty: none."),
+  key_file: path("File of that certificate's private key in PEM, not encrypted."),
+}).superRefine(({ cert_file, key_file }, context) => {
+  if ((cert_file === "") === (key_file === "")) return;
+  const [missing, there] = cert_file === "" ? ["cert_file", "key_file"] : ["key_file", "cert_file"];
+  context.addIssue({ code: "custom", path: [missing], message: `must be set with peer.${there}` });
+});
+
 /** Where data lives. */
 const storage = z.strictObject({
   data_dir: text("Directory of all data, made when missing. One node at a time holds it.", {
@@ -637,6 +653,7 @@ export const SECTIONS = {
   server: { title: "Who this node is and where it listens", schema: server },
   auth: { title: "Who may call", schema: auth },
   tls: { title: "Encryption on the wire", schema: tls },
+  peer: { title: "Other nodes, to which data is moved", schema: peer },
   storage: { title: "Where data lives", schema: storage },
   memory: { title: "Memory as a whole", schema: memory },
   disk: { title: "What a filling disk takes", schema: disk },
@@ -667,6 +684,7 @@ export const configSchema = z.strictObject({
   server: server.prefault({}),
   auth: auth.prefault({}),
   tls: tls.prefault({}),
+  peer: peer.prefault({}),
   storage: storage.prefault({}),
   memory: memory.prefault({}),
   disk: disk.prefault({}),

@@ -7,6 +7,7 @@
  *     this way chooses its own version. The health report is for operators too; `pairdb health` asks it.
  *   - Tenants as objects, and a node's upkeep, are for operators: their lists tell of all tenants. One
  *     list has keys: clients see it of their own tenants, each of which they have to name.
+ *   - Draining a node and moving its data are for both: whoever puts nodes together, and whoever runs them.
  *   - Health is for probes, which have no token. Reflection tells what is in the published proto files,
  *     and nothing of the store.
  * @module
@@ -53,7 +54,7 @@ const STORAGE_NODE: Rules<typeof StorageNodeService> = {
   replicateData: rule(["node"], "write", "tenantId"),
   streamKeys: rule(["node"], "read", "tenantId"),
   getKeyRange: rule(["node"], "read", "tenantId"),
-  drainNode: rule(["node"], "write"),
+  drainNode: rule(["node", "operator"], "write"),
   healthCheck: rule(["node", "operator"], "read"),
 };
 
@@ -80,6 +81,9 @@ const ADMIN: Rules<typeof AdminService> = {
   registerMergeFunction: rule(["operator"], "write"),
   listMergeFunctions: rule(["operator"], "read"),
   removeMergeFunction: rule(["operator"], "write"),
+  startMigration: rule(["node", "operator"], "write", "tenantId"),
+  listMigrations: rule(["node", "operator"], "read"),
+  cancelMigration: rule(["node", "operator"], "write"),
 };
 
 const HEALTH: Rules<typeof Health> = {

@@ -15,6 +15,8 @@ import {
 } from "../../node/mod.ts";
 import type { AdminService } from "../../gen/pairdb/v1/admin_pb.ts";
 import { toCount, toSafeCount } from "../convert.ts";
+import { fromMigration } from "../migrations.ts";
+import { toRange } from "../transfer.ts";
 import type { SlowOperation, SlowOperations } from "../slow_operations.ts";
 
 /** Binds the service to a node. @param slow  the slow operations of its port */
@@ -131,6 +133,20 @@ export function adminService(
     async removeMergeFunction({ name }) {
       await node.removeMergeFunction(name);
       return {};
+    },
+
+    async startMigration(request) {
+      const { id, targetUrl: target, tenantId: tenant } = request;
+      const info = await node.startMigration({ id, target, tenant, ...toRange(request) });
+      return { migration: fromMigration(info) };
+    },
+
+    listMigrations() {
+      return { migrations: node.listMigrations().map(fromMigration) };
+    },
+
+    async cancelMigration({ id }) {
+      return { migration: fromMigration(await node.cancelMigration(id)) };
     },
   };
 }

@@ -1,6 +1,5 @@
 /**
- * StorageNodeService: one node's own copy, for coordinators and for nodes that take it over. What is not
- * here yet (DrainNode) answers UNIMPLEMENTED.
+ * StorageNodeService: one node's own copy, for coordinators and for nodes that take it over.
  * @module
  */
 import type { ServiceImpl } from "@connectrpc/connect";
@@ -12,6 +11,7 @@ import { answerName, readInTurn, turnKey } from "../answer_room.ts";
 import { costOf, type FairGate, PIECE } from "../fair_gate.ts";
 import { watchKey } from "../outcomes.ts";
 import { fromClock, fromState, toClock, toCount } from "../convert.ts";
+import { fromDrain } from "../migrations.ts";
 import { fromBatch, fromKeyRange, toRange, toTransferEntries } from "../transfer.ts";
 
 /**
@@ -23,7 +23,7 @@ export function storageNodeService(
   node: StorageNode,
   clock: Clock,
   fair: FairGate,
-): Partial<ServiceImpl<typeof StorageNodeService>> {
+): Required<ServiceImpl<typeof StorageNodeService>> {
   return {
     async write({ tenantId, key, value, vectorClock }, { values }) {
       const watch = values.get(watchKey);
@@ -102,6 +102,14 @@ export function storageNodeService(
       const { tenantId, exact } = request;
       const tenant = tenantId === "" ? undefined : tenantId;
       return fromKeyRange(await node.keyRange(tenant, toRange(request), { exact, signal }));
+    },
+
+    async drainNode({ targetUrl, cancel }) {
+      if (!cancel) return fromDrain(await node.drain(targetUrl === "" ? undefined : targetUrl));
+      if (targetUrl !== "") {
+        throw new PairError("InvalidArgument", "Cannot cancel the drain: it was given a target");
+      }
+      return fromDrain(await node.cancelDrain());
     },
 
     healthCheck() {

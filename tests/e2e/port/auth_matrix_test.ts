@@ -50,6 +50,8 @@ const UPKEEP_READS = [
   "ListJobs",
   "ListMergeFunctions",
 ];
+/** Of AdminService, for nodes too. */
+const MIGRATION = ["StartMigration", "CancelMigration"];
 
 const CA = new TestCa("ours");
 const SERVER = CA.issue("server", { names: ["DNS:localhost"] });
@@ -117,10 +119,13 @@ function mayCall({ parent, name }: DescMethod): readonly Kind[] | "anyone" {
         ? ["client", "reader", "operator", "inspector"]
         : ["client", "operator"];
     case StorageNodeService:
+      if (name === "DrainNode") return ["node", "operator"];
       return name === "HealthCheck" ? ["node", "operator", "inspector"] : ["node"];
     case TenantService:
     case AdminService:
       if (name === KEY_UPKEEP) return ["client", "reader", "operator", "inspector"];
+      if (name === "ListMigrations") return ["node", "operator", "inspector"];
+      if (MIGRATION.includes(name)) return ["node", "operator"];
       return UPKEEP_READS.includes(name) ? ["operator", "inspector"] : ["operator"];
     default:
       return "anyone";
@@ -141,6 +146,8 @@ function requestOf({ input, name }: DescMethod) {
     ...(name === "Read" && { key: "there" }),
     ...(name === "Delete" && { key: "there" }),
     ...(fields.has("name") && { name: "monday" }),
+    ...(fields.has("targetUrl") && { targetUrl: "http://127.0.0.1:1" }),
+    ...(name === "CancelMigration" && { id: "m0" }),
     ...(name === "Repair" && {
       vectorClock: { entries: [{ coordinatorNodeId: "n", logicalTimestamp: 1n }] },
     }),
@@ -160,6 +167,7 @@ function stateOf(node: FakeNode): string {
     node.maintenance,
     node.listTenants(),
     node.listSnapshots(),
+    node.listMigrations(),
     ["there", "changed"].map((key) => node.get(TENANT, key) !== undefined),
   ]);
 }

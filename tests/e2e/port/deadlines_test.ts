@@ -41,6 +41,7 @@ const WAITING = new Set([
     "updateTenant",
   ],
   ...["registerMergeFunction", "removeMergeFunction"],
+  ...["startMigration", "cancelMigration", "drain", "cancelDrain"],
   ...["dropTenant", "flush", "compact", "createSnapshot", "verifySnapshot", "deleteSnapshot"],
   ...["invalidateCache", "fillCache"],
 ]);
@@ -66,6 +67,7 @@ const HANGING = EXAMPLES.filter(({ method, usesNode }) =>
   usesNode && method.methodKind === "unary" &&
   ![
     ...["HealthCheck", "ListTenants", "Status", "ListSnapshots", "ListJobs", "ListHotKeys"],
+    "ListMigrations",
     "Check",
     "ListMergeFunctions",
   ].includes(method.name)

@@ -260,9 +260,6 @@ Deno.test("port: paths that are not there", () =>
     const web = await fetch(`${port.url}/nothing/here`);
     assert.equal(web.status, 404);
     assert.deepEqual(await web.json(), { code: "not_found", message: "there is nothing here" });
-    const later = await callJson(port, "StorageNodeService/DrainNode", {});
-    assert.equal(later.status, 501);
-    assert.match(later.json.message as string, /DrainNode is not implemented/);
   }));
 
 Deno.test("port: wrong HTTP methods are 405, wrong content types 415, and reads work by GET", () =>

@@ -103,6 +103,7 @@ Deno.test("CallMetrics counts calls that are turned away by why they are, and no
     ["disk_throttled", new PairError("DiskThrottled", "x")],
     ["memory", new PairError("ResourceExhausted", "x", { reason: "memory" })],
     ["write_stall", new PairError("ResourceExhausted", "x", { reason: "write_stall" })],
+    ["draining", new PairError("Unavailable", "x", { reason: "draining" })],
     ["quota", new PairError("ResourceExhausted", "x", { reason: "quota", quota: "bytes" })],
     ["tenant_queue", new PairError("ResourceExhausted", "x", { reason: "tenant_queue" })],
     ["watches", new PairError("ResourceExhausted", "x", { reason: "watches" })],

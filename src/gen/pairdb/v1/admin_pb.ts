@@ -4,13 +4,15 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Migration, TokenRange } from "./storage_node_pb.ts";
+import { file_pairdb_v1_storage_node } from "./storage_node_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file pairdb/v1/admin.proto.
  */
 export const file_pairdb_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChVwYWlyZGIvdjEvYWRtaW4ucHJvdG8SCXBhaXJkYi52MSIPCg1TdGF0dXNSZXF1ZXN0IroDCg5TdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGc3RhdHVzGAMgASgJEg8KB3JlYXNvbnMYBCADKAkSEQoJdXB0aW1lX21zGAUgASgDEhAKCGRhdGFfZGlyGAYgASgJEg8KB3RlbmFudHMYByABKAUSFgoObWVtdGFibGVfYnl0ZXMYCCABKAMSEQoJd2FsX2J5dGVzGAkgASgDEhQKDHdhbF9zZWdtZW50cxgKIAEoBRITCgt0YWJsZV9ieXRlcxgLIAEoAxIOCgZ0YWJsZXMYDCABKAUSGAoQdGFibGVzX3Blcl9sZXZlbBgNIAMoBRIYChBkaXNrX3RvdGFsX2J5dGVzGA4gASgDEhcKD2Rpc2tfZnJlZV9ieXRlcxgPIAEoAxIVCg1sYXN0X3NlcXVlbmNlGBAgASgDEhEKCXNuYXBzaG90cxgRIAEoBRIWCg5zbmFwc2hvdF9ieXRlcxgSIAEoAxIUCgxzaGFyZWRfY2FjaGUYEyABKAkSJAoFcmVhZHMYFCABKAsyFS5wYWlyZGIudjEuTGF5ZXJSZWFkcyJoCgpMYXllclJlYWRzEhAKCG1lbXRhYmxlGAEgASgDEhEKCXJvd19jYWNoZRgCIAEoAxIUCgxzaGFyZWRfY2FjaGUYAyABKAMSDgoGdGFibGVzGAQgASgDEg8KB25vdGhpbmcYBSABKAMiIQoMRmx1c2hSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCSIPCg1GbHVzaFJlc3BvbnNlIk4KDkNvbXBhY3RSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRINCgVzdGFydBgCIAEoCRILCgNlbmQYAyABKAkSDQoFcHVyZ2UYBCABKAgiEQoPQ29tcGFjdFJlc3BvbnNlIkgKFkludmFsaWRhdGVDYWNoZVJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRIOCgZwcmVmaXgYAyABKAkiPQoXSW52YWxpZGF0ZUNhY2hlUmVzcG9uc2USDAoEa2V5cxgBIAEoAxIUCgxzaGFyZWRfY2FjaGUYAiABKAkiQgoQRmlsbENhY2hlUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSCwoDa2V5GAIgASgJEg4KBnByZWZpeBgDIAEoCSI3ChFGaWxsQ2FjaGVSZXNwb25zZRIMCgRrZXlzGAEgASgDEhQKDHNoYXJlZF9jYWNoZRgCIAEoCSKLAQoIU25hcHNob3QSDAoEbmFtZRgBIAEoCRILCgNkaXIYAiABKAkSDwoHbm9kZV9pZBgDIAEoCRIQCghzZXF1ZW5jZRgEIAEoAxISCgpjcmVhdGVkX2F0GAUgASgDEg0KBWZpbGVzGAYgASgFEg0KBWJ5dGVzGAcgASgDEg8KB3Byb2JsZW0YCCABKAkiJQoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0EgwKBG5hbWUYASABKAkiqgEKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USJQoIc25hcHNob3QYASABKAsyEy5wYWlyZGIudjEuU25hcHNob3QSFAoMbGlua2VkX2ZpbGVzGAIgASgFEhQKDGNvcGllZF9ieXRlcxgDIAEoAxIWCg5kaWdlc3RlZF9ieXRlcxgEIAEoAxIRCglwaW5uZWRfbXMYBSABKAESEgoKZWxhcHNlZF9tcxgGIAEoASIWChRMaXN0U25hcHNob3RzUmVxdWVzdCI/ChVMaXN0U25hcHNob3RzUmVzcG9uc2USJgoJc25hcHNob3RzGAEgAygLMhMucGFpcmRiLnYxLlNuYXBzaG90IiUKFVZlcmlmeVNuYXBzaG90UmVxdWVzdBIMCgRuYW1lGAEgASgJIjAKD1NuYXBzaG90UHJvYmxlbRIMCgRmaWxlGAEgASgJEg8KB3Byb2JsZW0YAiABKAkibQoWVmVyaWZ5U25hcHNob3RSZXNwb25zZRIlCghzbmFwc2hvdBgBIAEoCzITLnBhaXJkYi52MS5TbmFwc2hvdBIsCghwcm9ibGVtcxgCIAMoCzIaLnBhaXJkYi52MS5TbmFwc2hvdFByb2JsZW0iJQoVRGVsZXRlU25hcHNob3RSZXF1ZXN0EgwKBG5hbWUYASABKAkiGAoWRGVsZXRlU25hcHNob3RSZXNwb25zZSJQChlMaXN0U2xvd09wZXJhdGlvbnNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIRCgl3aXRoaW5fbXMYAiABKAMSDQoFbGltaXQYAyABKAUi8wEKDVNsb3dPcGVyYXRpb24SEQoJb3BlcmF0aW9uGAEgASgJEg4KBm1ldGhvZBgCIAEoCRIRCgl0ZW5hbnRfaWQYAyABKAkSCwoDa2V5GAQgASgJEg8KB2tleV9jdXQYBSABKAgSEAoIa2V5X2hhc2gYBiABKAkSDAoEa2V5cxgHIAEoBRIVCg1yZXF1ZXN0X2J5dGVzGAggASgDEhIKCnN0YXJ0ZWRfYXQYCSABKAMSEgoKZWxhcHNlZF9tcxgKIAEoARIRCgl3YWl0ZWRfbXMYCyABKAESDgoGc291cmNlGAwgASgJEgwKBGNvZGUYDSABKAkiXgoaTGlzdFNsb3dPcGVyYXRpb25zUmVzcG9uc2USLAoKb3BlcmF0aW9ucxgBIAMoCzIYLnBhaXJkYi52MS5TbG93T3BlcmF0aW9uEhIKCnNsb3dfdG90YWwYAiABKAMiIAoPTGlzdEpvYnNSZXF1ZXN0Eg0KBWVuZGVkGAEgASgIIosCCgNKb2ISCgoCaWQYASABKAMSDAoEa2luZBgCIAEoCRIRCgl0ZW5hbnRfaWQYAyABKAkSDQoFc3RhdGUYBCABKAkSDQoFbGV2ZWwYBSABKAUSFAoMb3V0cHV0X2xldmVsGAYgASgFEg4KBmlucHV0cxgHIAMoAxISCgpzdGFydGVkX2F0GAggASgDEhAKCGVuZGVkX2F0GAkgASgDEhIKBWJ5dGVzGAogASgDSACIAQESEgoKYnl0ZXNfZG9uZRgLIAEoAxIMCgRyYXRlGAwgASgBEhMKBmV0YV9tcxgNIAEoA0gBiAEBEg0KBWVycm9yGA4gASgJQggKBl9ieXRlc0IJCgdfZXRhX21zIkAKDERhbWFnZWRUYWJsZRIMCgRmaWxlGAEgASgJEhEKCXRlbmFudF9pZBgCIAEoCRIPCgdwcm9ibGVtGAMgASgJIq0BCgVTY3J1YhITCgtpbnRlcnZhbF9tcxgBIAEoAxIPCgdydW5uaW5nGAIgASgIEhIKCnN0YXJ0ZWRfYXQYAyABKAMSDwoHbmV4dF9hdBgEIAEoAxIMCgRsYXRlGAUgASgIEhEKCXdhaXRzX2ZvchgGIAEoCRIOCgZyb3VuZHMYByABKAMSKAoHZGFtYWdlZBgIIAMoCzIXLnBhaXJkYi52MS5EYW1hZ2VkVGFibGUiZgoQTGlzdEpvYnNSZXNwb25zZRIcCgRqb2JzGAEgAygLMg4ucGFpcmRiLnYxLkpvYhIfCgVzY3J1YhgCIAEoCzIQLnBhaXJkYi52MS5TY3J1YhITCgtxdWlldF91bnRpbBgDIAEoAyI2ChJMaXN0SG90S2V5c1JlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEg0KBWxpbWl0GAIgASgFIiwKB0tleVJhdGUSEgoKcGVyX3NlY29uZBgBIAEoARINCgVlcnJvchgCIAEoASJvCgZIb3RLZXkSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRIhCgVyZWFkcxgDIAEoCzISLnBhaXJkYi52MS5LZXlSYXRlEiIKBndyaXRlcxgEIAEoCzISLnBhaXJkYi52MS5LZXlSYXRlIkkKE0xpc3RIb3RLZXlzUmVzcG9uc2USHwoEa2V5cxgBIAMoCzIRLnBhaXJkYi52MS5Ib3RLZXkSEQoJd2luZG93X21zGAIgASgDImQKDU1lcmdlRnVuY3Rpb24SDAoEbmFtZRgBIAEoCRIOCgZkaWdlc3QYAiABKAkSDQoFYnl0ZXMYAyABKAUSFQoNcmVnaXN0ZXJlZF9hdBgEIAEoAxIPCgd0ZW5hbnRzGAUgASgFIk0KHFJlZ2lzdGVyTWVyZ2VGdW5jdGlvblJlcXVlc3QSDAoEbmFtZRgBIAEoCRIOCgZzb3VyY2UYAiABKAkSDwoHc2FtcGxlcxgDIAMoDCJLCh1SZWdpc3Rlck1lcmdlRnVuY3Rpb25SZXNwb25zZRIqCghmdW5jdGlvbhgBIAEoCzIYLnBhaXJkYi52MS5NZXJnZUZ1bmN0aW9uIhsKGUxpc3RNZXJnZUZ1bmN0aW9uc1JlcXVlc3QiSQoaTGlzdE1lcmdlRnVuY3Rpb25zUmVzcG9uc2USKwoJZnVuY3Rpb25zGAEgAygLMhgucGFpcmRiLnYxLk1lcmdlRnVuY3Rpb24iKgoaUmVtb3ZlTWVyZ2VGdW5jdGlvblJlcXVlc3QSDAoEbmFtZRgBIAEoCSIdChtSZW1vdmVNZXJnZUZ1bmN0aW9uUmVzcG9uc2UylAoKDEFkbWluU2VydmljZRJCCgZTdGF0dXMSGC5wYWlyZGIudjEuU3RhdHVzUmVxdWVzdBoZLnBhaXJkYi52MS5TdGF0dXNSZXNwb25zZSIDkAIBEjoKBUZsdXNoEhcucGFpcmRiLnYxLkZsdXNoUmVxdWVzdBoYLnBhaXJkYi52MS5GbHVzaFJlc3BvbnNlEkAKB0NvbXBhY3QSGS5wYWlyZGIudjEuQ29tcGFjdFJlcXVlc3QaGi5wYWlyZGIudjEuQ29tcGFjdFJlc3BvbnNlElgKD0ludmFsaWRhdGVDYWNoZRIhLnBhaXJkYi52MS5JbnZhbGlkYXRlQ2FjaGVSZXF1ZXN0GiIucGFpcmRiLnYxLkludmFsaWRhdGVDYWNoZVJlc3BvbnNlEkYKCUZpbGxDYWNoZRIbLnBhaXJkYi52MS5GaWxsQ2FjaGVSZXF1ZXN0GhwucGFpcmRiLnYxLkZpbGxDYWNoZVJlc3BvbnNlElUKDkNyZWF0ZVNuYXBzaG90EiAucGFpcmRiLnYxLkNyZWF0ZVNuYXBzaG90UmVxdWVzdBohLnBhaXJkYi52MS5DcmVhdGVTbmFwc2hvdFJlc3BvbnNlElcKDUxpc3RTbmFwc2hvdHMSHy5wYWlyZGIudjEuTGlzdFNuYXBzaG90c1JlcXVlc3QaIC5wYWlyZGIudjEuTGlzdFNuYXBzaG90c1Jlc3BvbnNlIgOQAgESWgoOVmVyaWZ5U25hcHNob3QSIC5wYWlyZGIudjEuVmVyaWZ5U25hcHNob3RSZXF1ZXN0GiEucGFpcmRiLnYxLlZlcmlmeVNuYXBzaG90UmVzcG9uc2UiA5ACARJVCg5EZWxldGVTbmFwc2hvdBIgLnBhaXJkYi52MS5EZWxldGVTbmFwc2hvdFJlcXVlc3QaIS5wYWlyZGIudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJmChJMaXN0U2xvd09wZXJhdGlvbnMSJC5wYWlyZGIudjEuTGlzdFNsb3dPcGVyYXRpb25zUmVxdWVzdBolLnBhaXJkYi52MS5MaXN0U2xvd09wZXJhdGlvbnNSZXNwb25zZSIDkAIBEkgKCExpc3RKb2JzEhoucGFpcmRiLnYxLkxpc3RKb2JzUmVxdWVzdBobLnBhaXJkYi52MS5MaXN0Sm9ic1Jlc3BvbnNlIgOQAgESUQoLTGlzdEhvdEtleXMSHS5wYWlyZGIudjEuTGlzdEhvdEtleXNSZXF1ZXN0Gh4ucGFpcmRiLnYxLkxpc3RIb3RLZXlzUmVzcG9uc2UiA5ACARJqChVSZWdpc3Rlck1lcmdlRnVuY3Rpb24SJy5wYWlyZGIudjEuUmVnaXN0ZXJNZXJnZUZ1bmN0aW9uUmVxdWVzdBooLnBhaXJkYi52MS5SZWdpc3Rlck1lcmdlRnVuY3Rpb25SZXNwb25zZRJmChJMaXN0TWVyZ2VGdW5jdGlvbnMSJC5wYWlyZGIudjEuTGlzdE1lcmdlRnVuY3Rpb25zUmVxdWVzdBolLnBhaXJkYi52MS5MaXN0TWVyZ2VGdW5jdGlvbnNSZXNwb25zZSIDkAIBEmQKE1JlbW92ZU1lcmdlRnVuY3Rpb24SJS5wYWlyZGIudjEuUmVtb3ZlTWVyZ2VGdW5jdGlvblJlcXVlc3QaJi5wYWlyZGIudjEuUmVtb3ZlTWVyZ2VGdW5jdGlvblJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("ChVwYWlyZGIvdjEvYWRtaW4ucHJvdG8SCXBhaXJkYi52MSIPCg1TdGF0dXNSZXF1ZXN0IroDCg5TdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDgoGc3RhdHVzGAMgASgJEg8KB3JlYXNvbnMYBCADKAkSEQoJdXB0aW1lX21zGAUgASgDEhAKCGRhdGFfZGlyGAYgASgJEg8KB3RlbmFudHMYByABKAUSFgoObWVtdGFibGVfYnl0ZXMYCCABKAMSEQoJd2FsX2J5dGVzGAkgASgDEhQKDHdhbF9zZWdtZW50cxgKIAEoBRITCgt0YWJsZV9ieXRlcxgLIAEoAxIOCgZ0YWJsZXMYDCABKAUSGAoQdGFibGVzX3Blcl9sZXZlbBgNIAMoBRIYChBkaXNrX3RvdGFsX2J5dGVzGA4gASgDEhcKD2Rpc2tfZnJlZV9ieXRlcxgPIAEoAxIVCg1sYXN0X3NlcXVlbmNlGBAgASgDEhEKCXNuYXBzaG90cxgRIAEoBRIWCg5zbmFwc2hvdF9ieXRlcxgSIAEoAxIUCgxzaGFyZWRfY2FjaGUYEyABKAkSJAoFcmVhZHMYFCABKAsyFS5wYWlyZGIudjEuTGF5ZXJSZWFkcyJoCgpMYXllclJlYWRzEhAKCG1lbXRhYmxlGAEgASgDEhEKCXJvd19jYWNoZRgCIAEoAxIUCgxzaGFyZWRfY2FjaGUYAyABKAMSDgoGdGFibGVzGAQgASgDEg8KB25vdGhpbmcYBSABKAMiIQoMRmx1c2hSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCSIPCg1GbHVzaFJlc3BvbnNlIk4KDkNvbXBhY3RSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRINCgVzdGFydBgCIAEoCRILCgNlbmQYAyABKAkSDQoFcHVyZ2UYBCABKAgiEQoPQ29tcGFjdFJlc3BvbnNlIkgKFkludmFsaWRhdGVDYWNoZVJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRIOCgZwcmVmaXgYAyABKAkiPQoXSW52YWxpZGF0ZUNhY2hlUmVzcG9uc2USDAoEa2V5cxgBIAEoAxIUCgxzaGFyZWRfY2FjaGUYAiABKAkiQgoQRmlsbENhY2hlUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSCwoDa2V5GAIgASgJEg4KBnByZWZpeBgDIAEoCSI3ChFGaWxsQ2FjaGVSZXNwb25zZRIMCgRrZXlzGAEgASgDEhQKDHNoYXJlZF9jYWNoZRgCIAEoCSKLAQoIU25hcHNob3QSDAoEbmFtZRgBIAEoCRILCgNkaXIYAiABKAkSDwoHbm9kZV9pZBgDIAEoCRIQCghzZXF1ZW5jZRgEIAEoAxISCgpjcmVhdGVkX2F0GAUgASgDEg0KBWZpbGVzGAYgASgFEg0KBWJ5dGVzGAcgASgDEg8KB3Byb2JsZW0YCCABKAkiJQoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0EgwKBG5hbWUYASABKAkiqgEKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USJQoIc25hcHNob3QYASABKAsyEy5wYWlyZGIudjEuU25hcHNob3QSFAoMbGlua2VkX2ZpbGVzGAIgASgFEhQKDGNvcGllZF9ieXRlcxgDIAEoAxIWCg5kaWdlc3RlZF9ieXRlcxgEIAEoAxIRCglwaW5uZWRfbXMYBSABKAESEgoKZWxhcHNlZF9tcxgGIAEoASIWChRMaXN0U25hcHNob3RzUmVxdWVzdCI/ChVMaXN0U25hcHNob3RzUmVzcG9uc2USJgoJc25hcHNob3RzGAEgAygLMhMucGFpcmRiLnYxLlNuYXBzaG90IiUKFVZlcmlmeVNuYXBzaG90UmVxdWVzdBIMCgRuYW1lGAEgASgJIjAKD1NuYXBzaG90UHJvYmxlbRIMCgRmaWxlGAEgASgJEg8KB3Byb2JsZW0YAiABKAkibQoWVmVyaWZ5U25hcHNob3RSZXNwb25zZRIlCghzbmFwc2hvdBgBIAEoCzITLnBhaXJkYi52MS5TbmFwc2hvdBIsCghwcm9ibGVtcxgCIAMoCzIaLnBhaXJkYi52MS5TbmFwc2hvdFByb2JsZW0iJQoVRGVsZXRlU25hcHNob3RSZXF1ZXN0EgwKBG5hbWUYASABKAkiGAoWRGVsZXRlU25hcHNob3RSZXNwb25zZSJQChlMaXN0U2xvd09wZXJhdGlvbnNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIRCgl3aXRoaW5fbXMYAiABKAMSDQoFbGltaXQYAyABKAUi8wEKDVNsb3dPcGVyYXRpb24SEQoJb3BlcmF0aW9uGAEgASgJEg4KBm1ldGhvZBgCIAEoCRIRCgl0ZW5hbnRfaWQYAyABKAkSCwoDa2V5GAQgASgJEg8KB2tleV9jdXQYBSABKAgSEAoIa2V5X2hhc2gYBiABKAkSDAoEa2V5cxgHIAEoBRIVCg1yZXF1ZXN0X2J5dGVzGAggASgDEhIKCnN0YXJ0ZWRfYXQYCSABKAMSEgoKZWxhcHNlZF9tcxgKIAEoARIRCgl3YWl0ZWRfbXMYCyABKAESDgoGc291cmNlGAwgASgJEgwKBGNvZGUYDSABKAkiXgoaTGlzdFNsb3dPcGVyYXRpb25zUmVzcG9uc2USLAoKb3BlcmF0aW9ucxgBIAMoCzIYLnBhaXJkYi52MS5TbG93T3BlcmF0aW9uEhIKCnNsb3dfdG90YWwYAiABKAMiIAoPTGlzdEpvYnNSZXF1ZXN0Eg0KBWVuZGVkGAEgASgIIosCCgNKb2ISCgoCaWQYASABKAMSDAoEa2luZBgCIAEoCRIRCgl0ZW5hbnRfaWQYAyABKAkSDQoFc3RhdGUYBCABKAkSDQoFbGV2ZWwYBSABKAUSFAoMb3V0cHV0X2xldmVsGAYgASgFEg4KBmlucHV0cxgHIAMoAxISCgpzdGFydGVkX2F0GAggASgDEhAKCGVuZGVkX2F0GAkgASgDEhIKBWJ5dGVzGAogASgDSACIAQESEgoKYnl0ZXNfZG9uZRgLIAEoAxIMCgRyYXRlGAwgASgBEhMKBmV0YV9tcxgNIAEoA0gBiAEBEg0KBWVycm9yGA4gASgJQggKBl9ieXRlc0IJCgdfZXRhX21zIkAKDERhbWFnZWRUYWJsZRIMCgRmaWxlGAEgASgJEhEKCXRlbmFudF9pZBgCIAEoCRIPCgdwcm9ibGVtGAMgASgJIq0BCgVTY3J1YhITCgtpbnRlcnZhbF9tcxgBIAEoAxIPCgdydW5uaW5nGAIgASgIEhIKCnN0YXJ0ZWRfYXQYAyABKAMSDwoHbmV4dF9hdBgEIAEoAxIMCgRsYXRlGAUgASgIEhEKCXdhaXRzX2ZvchgGIAEoCRIOCgZyb3VuZHMYByABKAMSKAoHZGFtYWdlZBgIIAMoCzIXLnBhaXJkYi52MS5EYW1hZ2VkVGFibGUiZgoQTGlzdEpvYnNSZXNwb25zZRIcCgRqb2JzGAEgAygLMg4ucGFpcmRiLnYxLkpvYhIfCgVzY3J1YhgCIAEoCzIQLnBhaXJkYi52MS5TY3J1YhITCgtxdWlldF91bnRpbBgDIAEoAyI2ChJMaXN0SG90S2V5c1JlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEg0KBWxpbWl0GAIgASgFIiwKB0tleVJhdGUSEgoKcGVyX3NlY29uZBgBIAEoARINCgVlcnJvchgCIAEoASJvCgZIb3RLZXkSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRIhCgVyZWFkcxgDIAEoCzISLnBhaXJkYi52MS5LZXlSYXRlEiIKBndyaXRlcxgEIAEoCzISLnBhaXJkYi52MS5LZXlSYXRlIkkKE0xpc3RIb3RLZXlzUmVzcG9uc2USHwoEa2V5cxgBIAMoCzIRLnBhaXJkYi52MS5Ib3RLZXkSEQoJd2luZG93X21zGAIgASgDImQKDU1lcmdlRnVuY3Rpb24SDAoEbmFtZRgBIAEoCRIOCgZkaWdlc3QYAiABKAkSDQoFYnl0ZXMYAyABKAUSFQoNcmVnaXN0ZXJlZF9hdBgEIAEoAxIPCgd0ZW5hbnRzGAUgASgFIk0KHFJlZ2lzdGVyTWVyZ2VGdW5jdGlvblJlcXVlc3QSDAoEbmFtZRgBIAEoCRIOCgZzb3VyY2UYAiABKAkSDwoHc2FtcGxlcxgDIAMoDCJLCh1SZWdpc3Rlck1lcmdlRnVuY3Rpb25SZXNwb25zZRIqCghmdW5jdGlvbhgBIAEoCzIYLnBhaXJkYi52MS5NZXJnZUZ1bmN0aW9uIhsKGUxpc3RNZXJnZUZ1bmN0aW9uc1JlcXVlc3QiSQoaTGlzdE1lcmdlRnVuY3Rpb25zUmVzcG9uc2USKwoJZnVuY3Rpb25zGAEgAygLMhgucGFpcmRiLnYxLk1lcmdlRnVuY3Rpb24iKgoaUmVtb3ZlTWVyZ2VGdW5jdGlvblJlcXVlc3QSDAoEbmFtZRgBIAEoCSIdChtSZW1vdmVNZXJnZUZ1bmN0aW9uUmVzcG9uc2UipgEKFVN0YXJ0TWlncmF0aW9uUmVxdWVzdBIKCgJpZBgBIAEoCRISCgp0YXJnZXRfdXJsGAIgASgJEhEKCXRlbmFudF9pZBgDIAEoCRIXCg9rZXlfcmFuZ2Vfc3RhcnQYBCABKAkSFQoNa2V5X3JhbmdlX2VuZBgFIAEoCRIqCgt0b2tlbl9yYW5nZRgGIAEoCzIVLnBhaXJkYi52MS5Ub2tlblJhbmdlIkEKFlN0YXJ0TWlncmF0aW9uUmVzcG9uc2USJwoJbWlncmF0aW9uGAEgASgLMhQucGFpcmRiLnYxLk1pZ3JhdGlvbiIXChVMaXN0TWlncmF0aW9uc1JlcXVlc3QiQgoWTGlzdE1pZ3JhdGlvbnNSZXNwb25zZRIoCgptaWdyYXRpb25zGAEgAygLMhQucGFpcmRiLnYxLk1pZ3JhdGlvbiIkChZDYW5jZWxNaWdyYXRpb25SZXF1ZXN0EgoKAmlkGAEgASgJIkIKF0NhbmNlbE1pZ3JhdGlvblJlc3BvbnNlEicKCW1pZ3JhdGlvbhgBIAEoCzIULnBhaXJkYi52MS5NaWdyYXRpb24yoQwKDEFkbWluU2VydmljZRJCCgZTdGF0dXMSGC5wYWlyZGIudjEuU3RhdHVzUmVxdWVzdBoZLnBhaXJkYi52MS5TdGF0dXNSZXNwb25zZSIDkAIBEjoKBUZsdXNoEhcucGFpcmRiLnYxLkZsdXNoUmVxdWVzdBoYLnBhaXJkYi52MS5GbHVzaFJlc3BvbnNlEkAKB0NvbXBhY3QSGS5wYWlyZGIudjEuQ29tcGFjdFJlcXVlc3QaGi5wYWlyZGIudjEuQ29tcGFjdFJlc3BvbnNlElgKD0ludmFsaWRhdGVDYWNoZRIhLnBhaXJkYi52MS5JbnZhbGlkYXRlQ2FjaGVSZXF1ZXN0GiIucGFpcmRiLnYxLkludmFsaWRhdGVDYWNoZVJlc3BvbnNlEkYKCUZpbGxDYWNoZRIbLnBhaXJkYi52MS5GaWxsQ2FjaGVSZXF1ZXN0GhwucGFpcmRiLnYxLkZpbGxDYWNoZVJlc3BvbnNlElUKDkNyZWF0ZVNuYXBzaG90EiAucGFpcmRiLnYxLkNyZWF0ZVNuYXBzaG90UmVxdWVzdBohLnBhaXJkYi52MS5DcmVhdGVTbmFwc2hvdFJlc3BvbnNlElcKDUxpc3RTbmFwc2hvdHMSHy5wYWlyZGIudjEuTGlzdFNuYXBzaG90c1JlcXVlc3QaIC5wYWlyZGIudjEuTGlzdFNuYXBzaG90c1Jlc3BvbnNlIgOQAgESWgoOVmVyaWZ5U25hcHNob3QSIC5wYWlyZGIudjEuVmVyaWZ5U25hcHNob3RSZXF1ZXN0GiEucGFpcmRiLnYxLlZlcmlmeVNuYXBzaG90UmVzcG9uc2UiA5ACARJVCg5EZWxldGVTbmFwc2hvdBIgLnBhaXJkYi52MS5EZWxldGVTbmFwc2hvdFJlcXVlc3QaIS5wYWlyZGIudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJmChJMaXN0U2xvd09wZXJhdGlvbnMSJC5wYWlyZGIudjEuTGlzdFNsb3dPcGVyYXRpb25zUmVxdWVzdBolLnBhaXJkYi52MS5MaXN0U2xvd09wZXJhdGlvbnNSZXNwb25zZSIDkAIBEkgKCExpc3RKb2JzEhoucGFpcmRiLnYxLkxpc3RKb2JzUmVxdWVzdBobLnBhaXJkYi52MS5MaXN0Sm9ic1Jlc3BvbnNlIgOQAgESUQoLTGlzdEhvdEtleXMSHS5wYWlyZGIudjEuTGlzdEhvdEtleXNSZXF1ZXN0Gh4ucGFpcmRiLnYxLkxpc3RIb3RLZXlzUmVzcG9uc2UiA5ACARJqChVSZWdpc3Rlck1lcmdlRnVuY3Rpb24SJy5wYWlyZGIudjEuUmVnaXN0ZXJNZXJnZUZ1bmN0aW9uUmVxdWVzdBooLnBhaXJkYi52MS5SZWdpc3Rlck1lcmdlRnVuY3Rpb25SZXNwb25zZRJmChJMaXN0TWVyZ2VGdW5jdGlvbnMSJC5wYWlyZGIudjEuTGlzdE1lcmdlRnVuY3Rpb25zUmVxdWVzdBolLnBhaXJkYi52MS5MaXN0TWVyZ2VGdW5jdGlvbnNSZXNwb25zZSIDkAIBEmQKE1JlbW92ZU1lcmdlRnVuY3Rpb24SJS5wYWlyZGIudjEuUmVtb3ZlTWVyZ2VGdW5jdGlvblJlcXVlc3QaJi5wYWlyZGIudjEuUmVtb3ZlTWVyZ2VGdW5jdGlvblJlc3BvbnNlElUKDlN0YXJ0TWlncmF0aW9uEiAucGFpcmRiLnYxLlN0YXJ0TWlncmF0aW9uUmVxdWVzdBohLnBhaXJkYi52MS5TdGFydE1pZ3JhdGlvblJlc3BvbnNlEloKDkxpc3RNaWdyYXRpb25zEiAucGFpcmRiLnYxLkxpc3RNaWdyYXRpb25zUmVxdWVzdBohLnBhaXJkYi52MS5MaXN0TWlncmF0aW9uc1Jlc3BvbnNlIgOQAgESWAoPQ2FuY2VsTWlncmF0aW9uEiEucGFpcmRiLnYxLkNhbmNlbE1pZ3JhdGlvblJlcXVlc3QaIi5wYWlyZGIudjEuQ2FuY2VsTWlncmF0aW9uUmVzcG9uc2ViBnByb3RvMw", [file_pairdb_v1_storage_node]);
 
 /**
  * @generated from message pairdb.v1.StatusRequest
@@ -835,7 +837,7 @@ export type Job = Message<"pairdb.v1.Job"> & {
   id: bigint;
 
   /**
-   * "flush", "compaction", "scrub", "snapshot" or "transfer".
+   * "flush", "compaction", "scrub", "snapshot", "transfer" or "migration".
    *
    * @generated from field: string kind = 2;
    */
@@ -1334,6 +1336,144 @@ export const RemoveMergeFunctionResponseSchema: GenMessage<RemoveMergeFunctionRe
   messageDesc(file_pairdb_v1_admin, 39);
 
 /**
+ * @generated from message pairdb.v1.StartMigrationRequest
+ */
+export type StartMigrationRequest = Message<"pairdb.v1.StartMigrationRequest"> & {
+  /**
+   * Names it, so that it can be asked for again: 1 to 64 letters, digits, dots, underscores and hyphens.
+   * Empty: a random one.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The other node: http://HOST:PORT or https://HOST:PORT.
+   *
+   * @generated from field: string target_url = 2;
+   */
+  targetUrl: string;
+
+  /**
+   * Empty: all tenants.
+   *
+   * @generated from field: string tenant_id = 3;
+   */
+  tenantId: string;
+
+  /**
+   * The first key, inclusive. Empty: no bound.
+   *
+   * @generated from field: string key_range_start = 4;
+   */
+  keyRangeStart: string;
+
+  /**
+   * The end, exclusive. Empty: no bound.
+   *
+   * @generated from field: string key_range_end = 5;
+   */
+  keyRangeEnd: string;
+
+  /**
+   * Absent: keys of all tokens.
+   *
+   * @generated from field: pairdb.v1.TokenRange token_range = 6;
+   */
+  tokenRange?: TokenRange | undefined;
+};
+
+/**
+ * Describes the message pairdb.v1.StartMigrationRequest.
+ * Use `create(StartMigrationRequestSchema)` to create a new message.
+ */
+export const StartMigrationRequestSchema: GenMessage<StartMigrationRequest> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 40);
+
+/**
+ * @generated from message pairdb.v1.StartMigrationResponse
+ */
+export type StartMigrationResponse = Message<"pairdb.v1.StartMigrationResponse"> & {
+  /**
+   * @generated from field: pairdb.v1.Migration migration = 1;
+   */
+  migration?: Migration | undefined;
+};
+
+/**
+ * Describes the message pairdb.v1.StartMigrationResponse.
+ * Use `create(StartMigrationResponseSchema)` to create a new message.
+ */
+export const StartMigrationResponseSchema: GenMessage<StartMigrationResponse> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 41);
+
+/**
+ * @generated from message pairdb.v1.ListMigrationsRequest
+ */
+export type ListMigrationsRequest = Message<"pairdb.v1.ListMigrationsRequest"> & {
+};
+
+/**
+ * Describes the message pairdb.v1.ListMigrationsRequest.
+ * Use `create(ListMigrationsRequestSchema)` to create a new message.
+ */
+export const ListMigrationsRequestSchema: GenMessage<ListMigrationsRequest> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 42);
+
+/**
+ * @generated from message pairdb.v1.ListMigrationsResponse
+ */
+export type ListMigrationsResponse = Message<"pairdb.v1.ListMigrationsResponse"> & {
+  /**
+   * The newest first.
+   *
+   * @generated from field: repeated pairdb.v1.Migration migrations = 1;
+   */
+  migrations: Migration[];
+};
+
+/**
+ * Describes the message pairdb.v1.ListMigrationsResponse.
+ * Use `create(ListMigrationsResponseSchema)` to create a new message.
+ */
+export const ListMigrationsResponseSchema: GenMessage<ListMigrationsResponse> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 43);
+
+/**
+ * @generated from message pairdb.v1.CancelMigrationRequest
+ */
+export type CancelMigrationRequest = Message<"pairdb.v1.CancelMigrationRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message pairdb.v1.CancelMigrationRequest.
+ * Use `create(CancelMigrationRequestSchema)` to create a new message.
+ */
+export const CancelMigrationRequestSchema: GenMessage<CancelMigrationRequest> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 44);
+
+/**
+ * @generated from message pairdb.v1.CancelMigrationResponse
+ */
+export type CancelMigrationResponse = Message<"pairdb.v1.CancelMigrationResponse"> & {
+  /**
+   * @generated from field: pairdb.v1.Migration migration = 1;
+   */
+  migration?: Migration | undefined;
+};
+
+/**
+ * Describes the message pairdb.v1.CancelMigrationResponse.
+ * Use `create(CancelMigrationResponseSchema)` to create a new message.
+ */
+export const CancelMigrationResponseSchema: GenMessage<CancelMigrationResponse> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_admin, 45);
+
+/**
  * For operators of one node.
  *
  * @generated from service pairdb.v1.AdminService
@@ -1490,6 +1630,39 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RemoveMergeFunctionRequestSchema;
     output: typeof RemoveMergeFunctionResponseSchema;
+  },
+  /**
+   * Moves a range to another node while it is written to: copy, stream what is written meanwhile,
+   * compare by checksums (docs/transfer.md). Answers once it is sure to go on, whatever happens to the
+   * node. The same again changes nothing, or goes on with what has failed.
+   *
+   * @generated from rpc pairdb.v1.AdminService.StartMigration
+   */
+  startMigration: {
+    methodKind: "unary";
+    input: typeof StartMigrationRequestSchema;
+    output: typeof StartMigrationResponseSchema;
+  },
+  /**
+   * Those under way, and the last that are over.
+   *
+   * @generated from rpc pairdb.v1.AdminService.ListMigrations
+   */
+  listMigrations: {
+    methodKind: "unary";
+    input: typeof ListMigrationsRequestSchema;
+    output: typeof ListMigrationsResponseSchema;
+  },
+  /**
+   * Ends one that is under way: it has failed then. What has gone over stays where it is. A drain that
+   * is ended, or was complete, takes writes again.
+   *
+   * @generated from rpc pairdb.v1.AdminService.CancelMigration
+   */
+  cancelMigration: {
+    methodKind: "unary";
+    input: typeof CancelMigrationRequestSchema;
+    output: typeof CancelMigrationResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pairdb_v1_admin, 0);

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pairdb/v1/storage_node.proto.
  */
 export const file_pairdb_v1_storage_node: GenFile = /*@__PURE__*/
-  fileDesc("ChxwYWlyZGIvdjEvc3RvcmFnZV9ub2RlLnByb3RvEglwYWlyZGIudjEiegoMV3JpdGVSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRILCgNrZXkYAiABKAkSEgoFdmFsdWUYAyABKAxIAIgBARIsCgx2ZWN0b3JfY2xvY2sYBCABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2tCCAoGX3ZhbHVlIk4KDVdyaXRlUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIsCgx2ZWN0b3JfY2xvY2sYAiABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2siLQoLUmVhZFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCSK0AQoMUmVhZFJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgSEgoFdmFsdWUYAiABKAxIAIgBARIsCgx2ZWN0b3JfY2xvY2sYAyABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sSDgoGc291cmNlGAQgASgJEiQKCHNpYmxpbmdzGAUgAygLMhIucGFpcmRiLnYxLlNpYmxpbmcSEQoJdGltZXN0YW1wGAYgASgDQggKBl92YWx1ZSJhChFOb2RlRGVsZXRlUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSCwoDa2V5GAIgASgJEiwKDHZlY3Rvcl9jbG9jaxgDIAEoCzIWLnBhaXJkYi52MS5WZWN0b3JDbG9jayJTChJOb2RlRGVsZXRlUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIsCgx2ZWN0b3JfY2xvY2sYAiABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sinwEKDVJlcGFpclJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRISCgV2YWx1ZRgDIAEoDEgAiAEBEiwKDHZlY3Rvcl9jbG9jaxgEIAEoCzIWLnBhaXJkYi52MS5WZWN0b3JDbG9jaxIRCgl0aW1lc3RhbXAYBSABKAMSDwoHZGVsZXRlZBgGIAEoCEIICgZfdmFsdWUiIQoOUmVwYWlyUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCCLiAQoNS2V5VmFsdWVFbnRyeRIRCgl0ZW5hbnRfaWQYASABKAkSCwoDa2V5GAIgASgJEhIKBXZhbHVlGAMgASgMSACIAQESLAoMdmVjdG9yX2Nsb2NrGAQgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEhEKCXRpbWVzdGFtcBgFIAEoAxIUCgxpc190b21ic3RvbmUYBiABKAgSEgoKZXhwaXJlc19hdBgHIAEoAxIoCgNkb3QYCCABKAsyGy5wYWlyZGIudjEuVmVjdG9yQ2xvY2tFbnRyeUIICgZfdmFsdWUieAoUUmVwbGljYXRlRGF0YVJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEikKB2VudHJpZXMYAiADKAsyGC5wYWlyZGIudjEuS2V5VmFsdWVFbnRyeRIVCghjaGVja3N1bRgDIAEoB0gAiAEBQgsKCV9jaGVja3N1bSJrChVSZXBsaWNhdGVEYXRhUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIMCgRrZXlzGAIgASgNEhAKCHZlcnNpb25zGAMgASgNEg8KB2FwcGxpZWQYBCABKA0SEAoIbGFzdF9rZXkYBSABKAkirQEKEVN0cmVhbUtleXNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIXCg9rZXlfcmFuZ2Vfc3RhcnQYAiABKAkSFQoNa2V5X3JhbmdlX2VuZBgDIAEoCRIqCgt0b2tlbl9yYW5nZRgEIAEoCzIVLnBhaXJkYi52MS5Ub2tlblJhbmdlEhQKDHJlc3VtZV9hZnRlchgFIAEoCRITCgtiYXRjaF9ieXRlcxgGIAEoDSIoCgpUb2tlblJhbmdlEg0KBXN0YXJ0GAEgASgMEgsKA2VuZBgCIAEoDCKQAQoSU3RyZWFtS2V5c1Jlc3BvbnNlEikKB2VudHJpZXMYASADKAsyGC5wYWlyZGIudjEuS2V5VmFsdWVFbnRyeRIQCghjaGVja3N1bRgCIAEoBxISCgpjaGVja3BvaW50GAMgASgJEikKBnRvdGFscxgEIAEoCzIZLnBhaXJkYi52MS5UcmFuc2ZlclRvdGFscyJlCg5UcmFuc2ZlclRvdGFscxIMCgRrZXlzGAEgASgDEhAKCHZlcnNpb25zGAIgASgDEhIKCnRvbWJzdG9uZXMYAyABKAMSDQoFYnl0ZXMYBCABKAMSEAoIY2hlY2tzdW0YBSABKAcikgEKEkdldEtleVJhbmdlUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSFwoPa2V5X3JhbmdlX3N0YXJ0GAIgASgJEhUKDWtleV9yYW5nZV9lbmQYAyABKAkSKgoLdG9rZW5fcmFuZ2UYBCABKAsyFS5wYWlyZGIudjEuVG9rZW5SYW5nZRINCgVleGFjdBgFIAEoCCKQAQoTR2V0S2V5UmFuZ2VSZXNwb25zZRIRCglzdGFydF9rZXkYASABKAkSDwoHZW5kX2tleRgCIAEoCRINCgVleGFjdBgDIAEoCBIMCgRrZXlzGAQgASgDEg0KBWJ5dGVzGAUgASgDEikKBnRvdGFscxgGIAEoCzIZLnBhaXJkYi52MS5UcmFuc2ZlclRvdGFscyISChBEcmFpbk5vZGVSZXF1ZXN0IiQKEURyYWluTm9kZVJlc3BvbnNlEg8KB2RyYWluZWQYASABKAgiFAoSSGVhbHRoQ2hlY2tSZXF1ZXN0IsgBChNIZWFsdGhDaGVja1Jlc3BvbnNlEg8KB25vZGVfaWQYASABKAkSDgoGc3RhdHVzGAIgASgJEhEKCXRpbWVzdGFtcBgDIAEoAxIPCgdyZWFzb25zGAQgAygJEjwKB21ldHJpY3MYBSADKAsyKy5wYWlyZGIudjEuSGVhbHRoQ2hlY2tSZXNwb25zZS5NZXRyaWNzRW50cnkaLgoMTWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEyngUKElN0b3JhZ2VOb2RlU2VydmljZRI6CgVXcml0ZRIXLnBhaXJkYi52MS5Xcml0ZVJlcXVlc3QaGC5wYWlyZGIudjEuV3JpdGVSZXNwb25zZRI8CgRSZWFkEhYucGFpcmRiLnYxLlJlYWRSZXF1ZXN0GhcucGFpcmRiLnYxLlJlYWRSZXNwb25zZSIDkAIBEkUKBkRlbGV0ZRIcLnBhaXJkYi52MS5Ob2RlRGVsZXRlUmVxdWVzdBodLnBhaXJkYi52MS5Ob2RlRGVsZXRlUmVzcG9uc2USPQoGUmVwYWlyEhgucGFpcmRiLnYxLlJlcGFpclJlcXVlc3QaGS5wYWlyZGIudjEuUmVwYWlyUmVzcG9uc2USUgoNUmVwbGljYXRlRGF0YRIfLnBhaXJkYi52MS5SZXBsaWNhdGVEYXRhUmVxdWVzdBogLnBhaXJkYi52MS5SZXBsaWNhdGVEYXRhUmVzcG9uc2USSwoKU3RyZWFtS2V5cxIcLnBhaXJkYi52MS5TdHJlYW1LZXlzUmVxdWVzdBodLnBhaXJkYi52MS5TdHJlYW1LZXlzUmVzcG9uc2UwARJRCgtHZXRLZXlSYW5nZRIdLnBhaXJkYi52MS5HZXRLZXlSYW5nZVJlcXVlc3QaHi5wYWlyZGIudjEuR2V0S2V5UmFuZ2VSZXNwb25zZSIDkAIBEkYKCURyYWluTm9kZRIbLnBhaXJkYi52MS5EcmFpbk5vZGVSZXF1ZXN0GhwucGFpcmRiLnYxLkRyYWluTm9kZVJlc3BvbnNlEkwKC0hlYWx0aENoZWNrEh0ucGFpcmRiLnYxLkhlYWx0aENoZWNrUmVxdWVzdBoeLnBhaXJkYi52MS5IZWFsdGhDaGVja1Jlc3BvbnNlYgZwcm90bzM", [file_pairdb_v1_common]);
+  fileDesc("ChxwYWlyZGIvdjEvc3RvcmFnZV9ub2RlLnByb3RvEglwYWlyZGIudjEiegoMV3JpdGVSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRILCgNrZXkYAiABKAkSEgoFdmFsdWUYAyABKAxIAIgBARIsCgx2ZWN0b3JfY2xvY2sYBCABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2tCCAoGX3ZhbHVlIk4KDVdyaXRlUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIsCgx2ZWN0b3JfY2xvY2sYAiABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2siLQoLUmVhZFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCSK0AQoMUmVhZFJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgSEgoFdmFsdWUYAiABKAxIAIgBARIsCgx2ZWN0b3JfY2xvY2sYAyABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sSDgoGc291cmNlGAQgASgJEiQKCHNpYmxpbmdzGAUgAygLMhIucGFpcmRiLnYxLlNpYmxpbmcSEQoJdGltZXN0YW1wGAYgASgDQggKBl92YWx1ZSJhChFOb2RlRGVsZXRlUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSCwoDa2V5GAIgASgJEiwKDHZlY3Rvcl9jbG9jaxgDIAEoCzIWLnBhaXJkYi52MS5WZWN0b3JDbG9jayJTChJOb2RlRGVsZXRlUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIsCgx2ZWN0b3JfY2xvY2sYAiABKAsyFi5wYWlyZGIudjEuVmVjdG9yQ2xvY2sinwEKDVJlcGFpclJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEgsKA2tleRgCIAEoCRISCgV2YWx1ZRgDIAEoDEgAiAEBEiwKDHZlY3Rvcl9jbG9jaxgEIAEoCzIWLnBhaXJkYi52MS5WZWN0b3JDbG9jaxIRCgl0aW1lc3RhbXAYBSABKAMSDwoHZGVsZXRlZBgGIAEoCEIICgZfdmFsdWUiIQoOUmVwYWlyUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCCLiAQoNS2V5VmFsdWVFbnRyeRIRCgl0ZW5hbnRfaWQYASABKAkSCwoDa2V5GAIgASgJEhIKBXZhbHVlGAMgASgMSACIAQESLAoMdmVjdG9yX2Nsb2NrGAQgASgLMhYucGFpcmRiLnYxLlZlY3RvckNsb2NrEhEKCXRpbWVzdGFtcBgFIAEoAxIUCgxpc190b21ic3RvbmUYBiABKAgSEgoKZXhwaXJlc19hdBgHIAEoAxIoCgNkb3QYCCABKAsyGy5wYWlyZGIudjEuVmVjdG9yQ2xvY2tFbnRyeUIICgZfdmFsdWUieAoUUmVwbGljYXRlRGF0YVJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEikKB2VudHJpZXMYAiADKAsyGC5wYWlyZGIudjEuS2V5VmFsdWVFbnRyeRIVCghjaGVja3N1bRgDIAEoB0gAiAEBQgsKCV9jaGVja3N1bSJrChVSZXBsaWNhdGVEYXRhUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIMCgRrZXlzGAIgASgNEhAKCHZlcnNpb25zGAMgASgNEg8KB2FwcGxpZWQYBCABKA0SEAoIbGFzdF9rZXkYBSABKAkirQEKEVN0cmVhbUtleXNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIXCg9rZXlfcmFuZ2Vfc3RhcnQYAiABKAkSFQoNa2V5X3JhbmdlX2VuZBgDIAEoCRIqCgt0b2tlbl9yYW5nZRgEIAEoCzIVLnBhaXJkYi52MS5Ub2tlblJhbmdlEhQKDHJlc3VtZV9hZnRlchgFIAEoCRITCgtiYXRjaF9ieXRlcxgGIAEoDSIoCgpUb2tlblJhbmdlEg0KBXN0YXJ0GAEgASgMEgsKA2VuZBgCIAEoDCKQAQoSU3RyZWFtS2V5c1Jlc3BvbnNlEikKB2VudHJpZXMYASADKAsyGC5wYWlyZGIudjEuS2V5VmFsdWVFbnRyeRIQCghjaGVja3N1bRgCIAEoBxISCgpjaGVja3BvaW50GAMgASgJEikKBnRvdGFscxgEIAEoCzIZLnBhaXJkYi52MS5UcmFuc2ZlclRvdGFscyJlCg5UcmFuc2ZlclRvdGFscxIMCgRrZXlzGAEgASgDEhAKCHZlcnNpb25zGAIgASgDEhIKCnRvbWJzdG9uZXMYAyABKAMSDQoFYnl0ZXMYBCABKAMSEAoIY2hlY2tzdW0YBSABKAcikgEKEkdldEtleVJhbmdlUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSFwoPa2V5X3JhbmdlX3N0YXJ0GAIgASgJEhUKDWtleV9yYW5nZV9lbmQYAyABKAkSKgoLdG9rZW5fcmFuZ2UYBCABKAsyFS5wYWlyZGIudjEuVG9rZW5SYW5nZRINCgVleGFjdBgFIAEoCCKQAQoTR2V0S2V5UmFuZ2VSZXNwb25zZRIRCglzdGFydF9rZXkYASABKAkSDwoHZW5kX2tleRgCIAEoCRINCgVleGFjdBgDIAEoCBIMCgRrZXlzGAQgASgDEg0KBWJ5dGVzGAUgASgDEikKBnRvdGFscxgGIAEoCzIZLnBhaXJkYi52MS5UcmFuc2ZlclRvdGFscyI2ChBEcmFpbk5vZGVSZXF1ZXN0EhIKCnRhcmdldF91cmwYASABKAkSDgoGY2FuY2VsGAIgASgIIk0KEURyYWluTm9kZVJlc3BvbnNlEg8KB2RyYWluZWQYASABKAgSJwoJbWlncmF0aW9uGAIgASgLMhQucGFpcmRiLnYxLk1pZ3JhdGlvbiLHAwoJTWlncmF0aW9uEgoKAmlkGAEgASgJEhIKCnRhcmdldF91cmwYAiABKAkSEQoJdGVuYW50X2lkGAMgASgJEhcKD2tleV9yYW5nZV9zdGFydBgEIAEoCRIVCg1rZXlfcmFuZ2VfZW5kGAUgASgJEioKC3Rva2VuX3JhbmdlGAYgASgLMhUucGFpcmRiLnYxLlRva2VuUmFuZ2USDQoFc3RhdGUYByABKAkSEAoIZHJhaW5pbmcYCCABKAgSEgoKY3JlYXRlZF9hdBgJIAEoAxIQCghlbmRlZF9hdBgKIAEoAxIUCgxwZW5kaW5nX2tleXMYCyABKAMSDQoFZXJyb3IYDCABKAkSEwoLa2V5c19jb3BpZWQYDSABKAMSFAoMYnl0ZXNfY29waWVkGA4gASgDEhUKDWtleXNfc3RyZWFtZWQYDyABKAMSFgoOYnl0ZXNfc3RyZWFtZWQYECABKAMSFwoPcGllY2VzX2NvbXBhcmVkGBEgASgDEhUKDXBpZWNlc19yZXNlbnQYEiABKAMSEwoLa2V5c19yZXNlbnQYEyABKAMSDwoHcmVzY2FucxgUIAEoAxIPCgdyZXRyaWVzGBUgASgDIhQKEkhlYWx0aENoZWNrUmVxdWVzdCLIAQoTSGVhbHRoQ2hlY2tSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEg4KBnN0YXR1cxgCIAEoCRIRCgl0aW1lc3RhbXAYAyABKAMSDwoHcmVhc29ucxgEIAMoCRI8CgdtZXRyaWNzGAUgAygLMisucGFpcmRiLnYxLkhlYWx0aENoZWNrUmVzcG9uc2UuTWV0cmljc0VudHJ5Gi4KDE1ldHJpY3NFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBMp4FChJTdG9yYWdlTm9kZVNlcnZpY2USOgoFV3JpdGUSFy5wYWlyZGIudjEuV3JpdGVSZXF1ZXN0GhgucGFpcmRiLnYxLldyaXRlUmVzcG9uc2USPAoEUmVhZBIWLnBhaXJkYi52MS5SZWFkUmVxdWVzdBoXLnBhaXJkYi52MS5SZWFkUmVzcG9uc2UiA5ACARJFCgZEZWxldGUSHC5wYWlyZGIudjEuTm9kZURlbGV0ZVJlcXVlc3QaHS5wYWlyZGIudjEuTm9kZURlbGV0ZVJlc3BvbnNlEj0KBlJlcGFpchIYLnBhaXJkYi52MS5SZXBhaXJSZXF1ZXN0GhkucGFpcmRiLnYxLlJlcGFpclJlc3BvbnNlElIKDVJlcGxpY2F0ZURhdGESHy5wYWlyZGIudjEuUmVwbGljYXRlRGF0YVJlcXVlc3QaIC5wYWlyZGIudjEuUmVwbGljYXRlRGF0YVJlc3BvbnNlEksKClN0cmVhbUtleXMSHC5wYWlyZGIudjEuU3RyZWFtS2V5c1JlcXVlc3QaHS5wYWlyZGIudjEuU3RyZWFtS2V5c1Jlc3BvbnNlMAESUQoLR2V0S2V5UmFuZ2USHS5wYWlyZGIudjEuR2V0S2V5UmFuZ2VSZXF1ZXN0Gh4ucGFpcmRiLnYxLkdldEtleVJhbmdlUmVzcG9uc2UiA5ACARJGCglEcmFpbk5vZGUSGy5wYWlyZGIudjEuRHJhaW5Ob2RlUmVxdWVzdBocLnBhaXJkYi52MS5EcmFpbk5vZGVSZXNwb25zZRJMCgtIZWFsdGhDaGVjaxIdLnBhaXJkYi52MS5IZWFsdGhDaGVja1JlcXVlc3QaHi5wYWlyZGIudjEuSGVhbHRoQ2hlY2tSZXNwb25zZWIGcHJvdG8z", [file_pairdb_v1_common]);
 
 /**
  * @generated from message pairdb.v1.WriteRequest
@@ -656,6 +656,20 @@ export const GetKeyRangeResponseSchema: GenMessage<GetKeyRangeResponse> = /*@__P
  * @generated from message pairdb.v1.DrainNodeRequest
  */
 export type DrainNodeRequest = Message<"pairdb.v1.DrainNodeRequest"> & {
+  /**
+   * Where everything goes: http://HOST:PORT or https://HOST:PORT of a node. Empty: how far is the drain
+   * that there is?
+   *
+   * @generated from field: string target_url = 1;
+   */
+  targetUrl: string;
+
+  /**
+   * Ends the drain, complete or not: the node takes writes again. Without a target.
+   *
+   * @generated from field: bool cancel = 2;
+   */
+  cancel: boolean;
 };
 
 /**
@@ -670,9 +684,18 @@ export const DrainNodeRequestSchema: GenMessage<DrainNodeRequest> = /*@__PURE__*
  */
 export type DrainNodeResponse = Message<"pairdb.v1.DrainNodeResponse"> & {
   /**
+   * Everything is at the target, compared by checksums, and no write is taken: the node can go.
+   *
    * @generated from field: bool drained = 1;
    */
   drained: boolean;
+
+  /**
+   * How far it is.
+   *
+   * @generated from field: pairdb.v1.Migration migration = 2;
+   */
+  migration?: Migration | undefined;
 };
 
 /**
@@ -681,6 +704,153 @@ export type DrainNodeResponse = Message<"pairdb.v1.DrainNodeResponse"> & {
  */
 export const DrainNodeResponseSchema: GenMessage<DrainNodeResponse> = /*@__PURE__*/
   messageDesc(file_pairdb_v1_storage_node, 18);
+
+/**
+ * A range on its way to another node, or there.
+ *
+ * @generated from message pairdb.v1.Migration
+ */
+export type Migration = Message<"pairdb.v1.Migration"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string target_url = 2;
+   */
+  targetUrl: string;
+
+  /**
+   * Empty: all tenants.
+   *
+   * @generated from field: string tenant_id = 3;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: string key_range_start = 4;
+   */
+  keyRangeStart: string;
+
+  /**
+   * @generated from field: string key_range_end = 5;
+   */
+  keyRangeEnd: string;
+
+  /**
+   * @generated from field: pairdb.v1.TokenRange token_range = 6;
+   */
+  tokenRange?: TokenRange | undefined;
+
+  /**
+   * "copying", "streaming", "syncing", "completed" or "failed".
+   *
+   * @generated from field: string state = 7;
+   */
+  state: string;
+
+  /**
+   * The node takes no writes on its account.
+   *
+   * @generated from field: bool draining = 8;
+   */
+  draining: boolean;
+
+  /**
+   * Milliseconds since 1970.
+   *
+   * @generated from field: int64 created_at = 9;
+   */
+  createdAt: bigint;
+
+  /**
+   * The same; 0 while it is not over.
+   *
+   * @generated from field: int64 ended_at = 10;
+   */
+  endedAt: bigint;
+
+  /**
+   * Keys that were written meanwhile and wait to be sent.
+   *
+   * @generated from field: int64 pending_keys = 11;
+   */
+  pendingKeys: bigint;
+
+  /**
+   * Why it failed; while it runs, the failure that it tries to get over.
+   *
+   * @generated from field: string error = 12;
+   */
+  error: string;
+
+  /**
+   * @generated from field: int64 keys_copied = 13;
+   */
+  keysCopied: bigint;
+
+  /**
+   * Of keys and values.
+   *
+   * @generated from field: int64 bytes_copied = 14;
+   */
+  bytesCopied: bigint;
+
+  /**
+   * Keys that were written meanwhile, each time that one was sent.
+   *
+   * @generated from field: int64 keys_streamed = 15;
+   */
+  keysStreamed: bigint;
+
+  /**
+   * @generated from field: int64 bytes_streamed = 16;
+   */
+  bytesStreamed: bigint;
+
+  /**
+   * Parts of the range that both sides have counted and compared...
+   *
+   * @generated from field: int64 pieces_compared = 17;
+   */
+  piecesCompared: bigint;
+
+  /**
+   * ...those that were sent again since they differed...
+   *
+   * @generated from field: int64 pieces_resent = 18;
+   */
+  piecesResent: bigint;
+
+  /**
+   * ...and keys that were sent with them.
+   *
+   * @generated from field: int64 keys_resent = 19;
+   */
+  keysResent: bigint;
+
+  /**
+   * Times that too many keys were written to remember them, so that all was compared again.
+   *
+   * @generated from field: int64 rescans = 20;
+   */
+  rescans: bigint;
+
+  /**
+   * Times that something failed and was tried again.
+   *
+   * @generated from field: int64 retries = 21;
+   */
+  retries: bigint;
+};
+
+/**
+ * Describes the message pairdb.v1.Migration.
+ * Use `create(MigrationSchema)` to create a new message.
+ */
+export const MigrationSchema: GenMessage<Migration> = /*@__PURE__*/
+  messageDesc(file_pairdb_v1_storage_node, 19);
 
 /**
  * @generated from message pairdb.v1.HealthCheckRequest
@@ -693,7 +863,7 @@ export type HealthCheckRequest = Message<"pairdb.v1.HealthCheckRequest"> & {
  * Use `create(HealthCheckRequestSchema)` to create a new message.
  */
 export const HealthCheckRequestSchema: GenMessage<HealthCheckRequest> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_storage_node, 19);
+  messageDesc(file_pairdb_v1_storage_node, 20);
 
 /**
  * @generated from message pairdb.v1.HealthCheckResponse
@@ -736,7 +906,7 @@ export type HealthCheckResponse = Message<"pairdb.v1.HealthCheckResponse"> & {
  * Use `create(HealthCheckResponseSchema)` to create a new message.
  */
 export const HealthCheckResponseSchema: GenMessage<HealthCheckResponse> = /*@__PURE__*/
-  messageDesc(file_pairdb_v1_storage_node, 20);
+  messageDesc(file_pairdb_v1_storage_node, 21);
 
 /**
  * For coordinators: one node's own copy of the data.
@@ -815,6 +985,10 @@ export const StorageNodeService: GenService<{
     output: typeof GetKeyRangeResponseSchema;
   },
   /**
+   * Has the node take no writes any more (2001, reason "draining"), and move everything to another
+   * node. Answers at once, with how far it is; asked again, it changes nothing, but goes on with what
+   * has failed.
+   *
    * @generated from rpc pairdb.v1.StorageNodeService.DrainNode
    */
   drainNode: {
