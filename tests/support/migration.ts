@@ -242,7 +242,7 @@ export class Writer {
       const context = kind === 2 ? { entries: [], dots: [] } : undefined;
       await node.put(tenant, { key, value, context, ttlMs: kind === 3 ? 30 : 0 });
     }
-    if (random.below(40) === 0) await node.flush(tenant);
+    if (random.below(40) === 0) await node.flush();
   }
 
   /** Many changes. */

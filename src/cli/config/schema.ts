@@ -499,7 +499,7 @@ const compaction = z.strictObject({
     { default: "256GiB", min: "2MiB", max: "64TiB" },
   ),
   throttle: number(
-    "Megabytes a second of all work in the background: what flushes and compactions write, what snapshots copy and digest, what scrubs and transfers read. Flushes go first, scrubs last unless they are late, all others share it evenly. 0: no limit. 50 leaves a slow disk to its readers. It does not hold while a node stops.",
+    "Megabytes a second of all work in the background: what flushes and compactions write, what snapshots copy and digest, what scrubs, transfers and migrations read. Flushes go first, scrubs last unless they are late, all others share it evenly. 0: no limit. 50 leaves a slow disk to its readers. It does not hold while a node stops.",
     { default: 0, min: 0, max: 100_000 },
   ),
   workers: integer("Threads for compactions; flushes have one more.", {

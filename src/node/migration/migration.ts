@@ -37,9 +37,11 @@ import type { MigrationRange, MigrationRecord } from "./records.ts";
 const FEW_KEYS = 1000;
 /** Rounds of streaming before comparing begins, however many keys are written meanwhile. */
 const STREAM_ROUNDS = 5;
-/** A piece that differs is sent so often; where it is written to all the while, so often. */
-const RESENDS = 5;
-const RESENDS_WHILE_WRITTEN = 2;
+/** A piece that differs is compared again in about so many smaller ones. */
+const PARTS = 16;
+/** One of those that differs still is sent so often; where it is written to all the while, so often. */
+const SENDS = 6;
+const SENDS_WHILE_WRITTEN = 2;
 
 /** What a migration stands on. */
 export interface MigrationParts {
@@ -285,9 +287,8 @@ export class Migration {
     for (let start = range.start;;) {
       await this.#sendChanged();
       if (this.#interceptor.lost) return;
-      const piece = await this.#persist((signal) =>
-        this.#syncPiece(tenant, { ...range, start }, signal)
-      );
+      const { pieceBytes } = this.#parts.limits;
+      const piece = await this.#syncPiece(tenant, { ...range, start }, pieceBytes);
       if (piece === undefined || piece.isLast) return;
       start = piece.range.end;
       await this.#checkpoint();
@@ -295,49 +296,70 @@ export class Migration {
   }
 
   /**
-   * Compares the first piece of a range, and sends it until the target has it.
+   * Compares the first piece of a range. One that differs is compared again in smaller pieces, and those of
+   * them that differ are sent until the target has them.
    * @returns undefined when there is no such tenant any more
    */
   async #syncPiece(
     tenant: string,
     range: MigrationRange,
-    signal: AbortSignal,
+    maxBytes: number,
   ): Promise<Piece | undefined> {
-    const { peer, limits } = this.#parts;
-    let piece = await this.#count(tenant, range, limits.pieceBytes, signal);
-    for (let sent = 0; piece !== undefined; sent++) {
+    const piece = await this.#count(tenant, range, maxBytes);
+    if (piece === undefined) return undefined;
+    const isEqual = await this.#isEqual(tenant, piece);
+    this.#add("piecesCompared", 1);
+    if (isEqual) return piece;
+    await this.#sendChanged();
+    if (maxBytes <= this.#parts.limits.batchBytes) {
+      return await this.#equalise(tenant, piece.range) ? piece : undefined;
+    }
+    for (let { start } = range;;) {
+      const rest = { ...piece.range, start };
+      const part = await this.#syncPiece(tenant, rest, maxBytes / PARTS);
+      if (part === undefined) return undefined;
+      if (part.isLast) return piece;
+      start = part.range.end;
+    }
+  }
+
+  /** Sends a piece until the target has it. @returns false when there is no such tenant any more */
+  async #equalise(tenant: string, range: MigrationRange): Promise<boolean> {
+    this.#add("piecesResent", 1);
+    for (let sent = 1;; sent++) {
       const { writes } = this.#interceptor;
-      const theirs = await peer.count(tenant, piece.range, signal);
-      if (sent === 0) this.#add("piecesCompared", 1);
-      this.#gotOn();
-      if (theirs !== undefined && isSame(piece.totals, theirs)) return piece;
-      const { applied, keys } = await this.#resend(tenant, piece.range, signal);
-      if (sent === 0) this.#add("piecesResent", 1);
+      const { applied, keys } = await this.#persist((signal) =>
+        this.#resend(tenant, range, signal)
+      );
       this.#add("keysResent", keys);
       // It had all of it, and writes of its own besides.
-      if (applied === 0) return piece;
+      if (applied === 0) return true;
+      const piece = await this.#count(tenant, range, Infinity);
+      if (piece === undefined) return false;
+      if (await this.#isEqual(tenant, piece)) return true;
       // The target has taken it by its checksums; what is written all the while is remembered, and comes.
-      if (sent >= RESENDS_WHILE_WRITTEN && this.#interceptor.writes !== writes) return piece;
-      if (sent >= RESENDS) {
+      if (sent >= SENDS_WHILE_WRITTEN && this.#interceptor.writes !== writes) return true;
+      if (sent >= SENDS) {
         throw new PairError("ChecksumFailed", "Cannot make both sides equal: a part differs still");
       }
       await this.#sendChanged();
-      const again = await this.#count(tenant, piece.range, Infinity, signal);
-      piece = again && { ...again, isLast: piece.isLast };
     }
-    return undefined;
   }
 
-  async #count(
-    tenant: string,
-    range: MigrationRange,
-    maxBytes: number,
-    signal: AbortSignal,
-  ): Promise<Piece | undefined> {
-    const tree = this.#parts.find(tenant);
-    if (tree === undefined) return undefined;
-    const { engine, clock } = this.#parts;
-    return await countPiece({ engine, clock, job: this.#job!, signal }, tree, range, maxBytes);
+  async #isEqual(tenant: string, { range, totals }: Piece): Promise<boolean> {
+    const theirs = await this.#persist((signal) => this.#parts.peer.count(tenant, range, signal));
+    this.#gotOn();
+    return theirs !== undefined && isSame(totals, theirs);
+  }
+
+  /** Counts here. @returns undefined when there is no such tenant any more */
+  #count(tenant: string, range: MigrationRange, maxBytes: number): Promise<Piece | undefined> {
+    const { engine, clock, find } = this.#parts;
+    return this.#persist(async (signal) => {
+      const tree = find(tenant);
+      if (tree === undefined) return undefined;
+      return await countPiece({ engine, clock, job: this.#job!, signal }, tree, range, maxBytes);
+    });
   }
 
   async #resend(
