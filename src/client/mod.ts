@@ -3,7 +3,8 @@
  * @module
  */
 export { PairDB } from "./pairdb.ts";
-export type { AdminCalls, TenantCalls } from "./pairdb.ts";
+export type { AdminCalls } from "./admin.ts";
+export type { TenantCalls } from "./tenants.ts";
 export { decodeContext, encodeContext } from "./context.ts";
 export type { Fetch } from "./platform.ts";
 export type { RetryOptions } from "./retry.ts";
