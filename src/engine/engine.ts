@@ -3,8 +3,8 @@
  *
  * A write takes its sequences, goes into memtables and into the log's queue in one synchronous step, and
  * becomes visible to reads when its group is committed. Background work (flushes, and compactions
- * side by side where they do not meet) runs as jobs in worker threads; only this thread makes their output part of the store,
- * through the manifest.
+ * side by side where they do not meet) runs as jobs in worker threads; only this thread makes their output
+ * part of the store, through the manifest.
  *
  * Invariants
  *   - Nothing is flushed before the log is durable up to it.
@@ -47,6 +47,7 @@ import {
 } from "./api.ts";
 import { brakeMs, type DebtLimits } from "./brake.ts";
 import { findOperator } from "./compaction/mod.ts";
+import { gatherStats, sum } from "./engine_stats.ts";
 import {
   type CheckpointInfo,
   Checkpoints,
@@ -61,7 +62,7 @@ import { planOf } from "./job_runner.ts";
 import { Maintenance } from "./maintenance.ts";
 import { isDamage } from "./maintenance_parts.ts";
 import { Manifest } from "./manifest/mod.ts";
-import { MEMORY_LEVELS, MemoryBudget, type MemoryOrders } from "./memory_budget.ts";
+import { MemoryBudget, type MemoryOrders } from "./memory_budget.ts";
 import { DEFAULT_ENGINE_OPTIONS, type EngineOptions, withinBudget } from "./options.ts";
 import { PurgeClock } from "./purge_clock.ts";
 import { Reads } from "./reads.ts";
@@ -78,9 +79,9 @@ import { BlockCache, checkTableOptions } from "./sstable/mod.ts";
 import { TableStore } from "./table_store.ts";
 import { acceptsKind, newMemtable, TreeState } from "./tree.ts";
 import { changeOptions, NO_OPTIONS } from "./tree_options.ts";
-import { type LiveTable, Version } from "./version.ts";
+import { Version } from "./version.ts";
 import { HeapWatch } from "./heap_watch.ts";
-import { loadWarm, saveWarm, warmUp } from "./warm.ts";
+import { Warming } from "./warming.ts";
 import { Log } from "./wal/mod.ts";
 
 /** Rows that are taken out of the caches, or put there, at once, and about how many bytes of them. */
@@ -164,9 +165,7 @@ class LsmEngine implements Engine {
   /** Bytes written since memory and log were last looked at. */
   #sinceRelief = 0;
 
-  #warming: Promise<void> | undefined;
-  /** The cache was not as warm again as it had been when the engine closed. */
-  #warmingCut = false;
+  readonly #warming: Warming;
   #checksumFailures = 0;
   #writeStalls = 0;
   /** Gives up what can be spared on a full disk; false when there is nothing. */
@@ -195,6 +194,10 @@ class LsmEngine implements Engine {
     this.#purgeClock = new PurgeClock(runtime.clock);
     this.#cache = new BlockCache(options.blockCacheSize);
     this.#coldReads = new ColdReads(this.#pool, runtime.clock);
+    this.#warming = new Warming(this.#runtime, this.#files, this.#cache, this.#coldReads, {
+      isOn: options.warmCache,
+      tables: () => [...this.#trees.values()].flatMap((tree) => tree.version.tables()),
+    });
     this.#second = options.secondLevel && new SecondLevel(options.secondLevel, runtime);
     this.#reads = new Reads(this.#coldReads, this.#second, this.#note);
     const key = options.encryption?.key;
@@ -424,48 +427,7 @@ class LsmEngine implements Engine {
     this.#maintenance.relieve();
     this.#tick();
     this.#reserve.keep();
-    if (this.#options.warmCache && this.#cache.capacity > 0) this.#warming = this.#warm();
-  }
-
-  /** Fills the block cache as it was at the last close. Nobody waits for it, and nothing depends on it. */
-  async #warm(): Promise<void> {
-    const { disk, clock, log } = this.#runtime;
-    const startedMs = clock.monotonicMs();
-    // Past this the warm blocks would push each other out.
-    const most = this.#cache.capacity * 0.9;
-    try {
-      const warm = loadWarm(disk, this.#files);
-      if (warm.length === 0) return;
-      const blocks = await warmUp(
-        warm,
-        new Map(this.#liveTables().map((table) => [table.meta.number, table])),
-        this.#coldReads,
-        () => !this.#closed && this.#cache.bytes < most,
-      );
-      this.#warmingCut = this.#closed;
-      log.info("cache warmed", { blocks, ms: Math.round(clock.monotonicMs() - startedMs) });
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      // Damage in a table is the affair of whoever reads it next; here it only ends the warming.
-      log.warn("cache not warmed", { error: reason });
-    }
-  }
-
-  /** Writes down what the block cache holds. */
-  #saveWarm(): void {
-    // Then what was noted at the close before says more.
-    if (!this.#options.warmCache || this.#warmingCut) return;
-    const { disk, log } = this.#runtime;
-    try {
-      saveWarm(disk, this.#files, this.#liveTables());
-    } catch (error) {
-      if (!(error instanceof DiskError)) throw error;
-      log.warn("cannot note the cache's blocks", { error: error.message });
-    }
-  }
-
-  #liveTables(): LiveTable[] {
-    return [...this.#trees.values()].flatMap((tree) => tree.version.tables());
+    this.#warming.begin();
   }
 
   /** What is due by time alone, such as windows that are over and grace that has passed, nothing else notices. */
@@ -906,107 +868,27 @@ class LsmEngine implements Engine {
   }
 
   stats(): EngineStats {
-    const checkpoints = this.#checkpoints.stats();
-    const trees = [...this.#trees.values()].map((tree) => this.treeStats(tree));
-    const tablesPerLevel: number[] = [];
-    for (const { tablesPerLevel: levels } of trees) {
-      levels.forEach((count, level) => {
-        tablesPerLevel[level] = (tablesPerLevel[level] ?? 0) + count;
-      });
-    }
-    const log = this.#log!;
-    const rows = this.#rows.stats;
-    const { flusher, compactor, counts, jobs } = this.#maintenance;
-    const workers = this.#runtime.workers.stats();
-    const scrub = this.#scrubber.status();
-    const { answered } = this.#reads;
-    const second = this.#second?.stats();
-    return {
-      lastSequence: this.#lastSeq,
-      walBytes: log.bytes,
-      walSegments: log.segments.length,
-      walArchivedSegments: log.archive.segments,
-      walArchivedBytes: log.archive.bytes,
-      memtableBytes: sum(trees, (tree) => tree.memtableBytes),
-      tableBytes: sum(trees, (tree) => tree.tableBytes),
-      tables: sum(trees, (tree) => tree.tables),
-      tablesPerLevel,
-      flushes: flusher.flushes,
-      flushBytesWritten: flusher.bytesWritten,
-      flushMs: Math.round(flusher.elapsedMs),
-      compactions: compactor.compactions,
-      compactionBytesRead: compactor.bytesRead,
-      compactionBytesWritten: compactor.bytesWritten,
-      compactionMs: Math.round(compactor.elapsedMs),
-      blockCacheBytes: this.#cache.bytes,
-      blockCacheHits: this.#cache.hits,
-      blockCacheMisses: this.#cache.misses,
-      coldReads: this.#coldReads.count,
-      coldReadsJoined: this.#coldReads.joined,
-      readLatencyMs: this.#coldReads.meanMs,
-      rowCacheEntries: rows.entries,
-      rowCacheBytes: rows.bytes,
-      rowCacheMaxBytes: rows.capacity,
-      rowCacheUse: rows.capacity === 0 ? 0 : rows.bytes / rows.capacity,
-      rowCacheHits: rows.hits,
-      rowCacheMisses: rows.misses,
-      readsFromMemtable: answered.memtable,
-      readsFromRowCache: answered.cache,
-      readsFromSharedCache: answered.shared_cache,
-      readsFromTables: answered.sstable,
-      readsOfNothing: answered.none,
-      sharedCaches: second === undefined ? 0 : 1,
-      sharedCacheUp: second?.up === true ? 1 : 0,
-      sharedCacheHits: second?.hits ?? 0,
-      sharedCacheMisses: second?.misses ?? 0,
-      sharedCacheUnproven: second?.unproven ?? 0,
-      sharedCacheSkipped: second?.skipped ?? 0,
-      sharedCacheErrors: second?.errors ?? 0,
-      sharedCacheTimeouts: second?.timeouts ?? 0,
-      sharedCacheKept: second?.kept ?? 0,
-      sharedCacheDropped: second?.dropped ?? 0,
-      sharedCacheQueuedBytes: second?.queuedBytes ?? 0,
+    return gatherStats({
+      lastSeq: this.#lastSeq,
+      trees: [...this.#trees.values()],
+      treeStats: (tree) => this.treeStats(tree),
+      log: this.#log!,
+      cache: this.#cache,
+      coldReads: this.#coldReads,
+      rows: this.#rows,
+      reads: this.#reads,
+      second: this.#second,
+      maintenance: this.#maintenance,
+      checkpoints: this.#checkpoints,
+      scrubber: this.#scrubber,
+      workers: this.#runtime.workers,
+      pool: this.#pool,
+      memory: this.#memory,
       checksumFailures: this.#checksumFailures,
-      walGroups: log.groups,
-      walRecords: log.records,
-      walBytesWritten: log.bytesWritten,
-      walRotations: log.rotations,
       writeStalls: this.#writeStalls,
-      quarantinedFiles: this.#quarantined + log.quarantined,
-      compactionsStopped: sum(
-        [...this.#trees.values()],
-        (tree) => tree.compactionStopped === undefined ? 0 : 1,
-      ),
-      snapshots: checkpoints.count,
-      snapshotBytes: checkpoints.heldBytes,
-      flushesFailing: this.failing("flush").length,
-      compactionsFailing: this.failing("compaction").length,
-      compactionsDeferred: compactor.deferred,
-      memoryBudget: this.#memory.budget,
-      memoryLevel: MEMORY_LEVELS.indexOf(this.#memory.level),
-      openFiles: this.#pool.openCount,
-      reopenedFiles: this.#pool.reopened,
-      jobsPending: counts.pending,
-      jobsRunning: jobs.active().length,
-      jobsCompleted: counts.completed,
-      jobsFailed: counts.failed,
-      workersActive: workers.active,
-      workersMax: workers.threads,
-      workerQueueLength: workers.queued,
-      workerRejections: workers.rejected,
-      workerSucceeded: workers.succeeded,
-      workerFailed: workers.failed,
-      workerWaitedMs: Math.round(workers.waitedMsSum),
-      jobLatencyMs: Math.round(workers.latencyMsSum),
-      jobLatencyMsMax: Math.round(workers.latencyMsMax),
-      compactionPendingBytes: sum([...this.#trees.values()], (tree) => tree.pendingBytes),
-      scrubRounds: scrub.rounds,
-      scrubFiles: this.#scrubber.files,
-      scrubBytes: this.#scrubber.bytes,
-      scrubSkippedFiles: this.#scrubber.skipped,
-      scrubDamagedTables: scrub.damaged.length,
-      scrubLate: scrub.late ? 1 : 0,
-    };
+      quarantined: this.#quarantined,
+      failing: (kind) => this.failing(kind).length,
+    });
   }
 
   jobs({ ended = false }: { ended?: boolean } = {}): readonly JobInfo[] {
@@ -1098,7 +980,7 @@ class LsmEngine implements Engine {
     try {
       await this.#log!.close();
       await this.#closeManifest();
-      if (this.poisoned === undefined) this.#saveWarm();
+      if (this.poisoned === undefined) this.#warming.save();
     } finally {
       await this.#manifest.close();
       await this.#removals.settle();
@@ -1108,7 +990,7 @@ class LsmEngine implements Engine {
 
   /** Ends all that goes on in the background. */
   async #stopWork(flushMs: number): Promise<void> {
-    await this.#warming;
+    await this.#warming.stop();
     await this.#reserve.close();
     await this.#checkpoints.settle();
     await this.#scrubber.close();
@@ -1251,7 +1133,3 @@ function noRoom(root: string, cause: unknown): PairError {
 
 const NONE = new Uint8Array(0);
 const NO_ORIGIN: Origin = { node: "", store: "" };
-
-function sum<T>(items: readonly T[], of: (item: T) => number): number {
-  return items.reduce((total, item) => total + of(item), 0);
-}
