@@ -11,10 +11,15 @@ import { TenantService } from "../gen/pairdb/v1/tenant_pb.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import type { PortLimits } from "./limits.ts";
 
-/** Unary calls that do maintenance, or read a whole range: they may take as long as a stream. */
+/** Unary calls that do maintenance, or go through as much as is stored: they may take as long as a stream. */
 const SLOW: ReadonlySet<DescMethod> = new Set<DescMethod>([
   AdminService.method.flush,
   AdminService.method.compact,
+  AdminService.method.createSnapshot,
+  AdminService.method.verifySnapshot,
+  AdminService.method.deleteSnapshot,
+  AdminService.method.invalidateCache,
+  AdminService.method.fillCache,
   AdminService.method.registerMergeFunction,
   TenantService.method.dropTenant,
   StorageNodeService.method.getKeyRange,

@@ -1533,7 +1533,8 @@ export const AdminService: GenService<{
   },
   /**
    * Makes a consistent copy of everything, as of one moment, in the node's data directory. Writes go on
-   * meanwhile. There is none of that name after a failure.
+   * meanwhile. There is none of that name after a failure, unless it is that the call's time was up: the
+   * node goes on with it then.
    *
    * @generated from rpc pairdb.v1.AdminService.CreateSnapshot
    */
