@@ -298,6 +298,7 @@ class LsmEngine implements Engine {
       log: () => this.#log!,
       jobs: this.#maintenance.jobs,
       flush: () => this.flush(),
+      damaged: () => this.#damagedTables(),
       closed: () => this.#closed,
     });
     this.#scrubber = new Scrubber({
@@ -865,6 +866,16 @@ class LsmEngine implements Engine {
       cursor.close();
       snapshot.release();
     }
+  }
+
+  /** Files of tables that scrubs or compactions have found damaged. */
+  #damagedTables(): Set<string> {
+    const files = new Set(this.#scrubber.status().damaged.map(({ file }) => file));
+    for (const { compactionStopped } of this.#trees.values()) {
+      const file = compactionStopped instanceof PairError && compactionStopped.details.file;
+      if (typeof file === "string") files.add(file);
+    }
+    return files;
   }
 
   stats(): EngineStats {

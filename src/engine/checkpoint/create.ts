@@ -64,6 +64,8 @@ export interface CheckpointParts {
   readonly jobs: Jobs;
   /** Writes all memtables to tables. */
   readonly flush: () => Promise<void>;
+  /** Files of tables that were found damaged: what was digested of them earlier counts no more. */
+  readonly damaged: () => ReadonlySet<string>;
   /** Whether the engine is being closed: then nothing is begun, and what is under way is given up. */
   readonly closed: () => boolean;
 }
@@ -405,7 +407,10 @@ export class Checkpoints {
     return { count, copiedBytes, paths };
   }
 
-  /** Digests what is not known from an earlier checkpoint; returns the bytes that were read for it. */
+  /**
+   * Digests what is not known from an earlier checkpoint, and verifies again what was found damaged since; returns
+   * the bytes that were read for it.
+   */
   async #digest(
     root: string,
     paths: Placed["paths"],
@@ -419,10 +424,11 @@ export class Checkpoints {
       if (inventory instanceof Error || inventory.store !== origin.store) continue;
       for (const { path, size, sha256 } of inventory.files) known.set(path, { size, sha256 });
     }
+    const damaged = this.#parts.damaged();
     const tasks: (FileTask & { path: string })[] = [];
     for (const { path, size } of paths) {
       if (found.has(path)) continue;
-      const digest = known.get(path);
+      const digest = damaged.has(`${this.#parts.files.root}/${path}`) ? undefined : known.get(path);
       if (digest !== undefined && digest.size === size) found.set(path, digest);
       else tasks.push({ path, from: `${root}/${path}`, size, verify: true });
     }

@@ -12,7 +12,7 @@ import {
   KIND_PUT,
   type Tree,
 } from "../../../../src/engine/mod.ts";
-import { utf8 } from "../../../../src/model/mod.ts";
+import { type PairError, utf8 } from "../../../../src/model/mod.ts";
 import { SimRandom, type SimRuntime, SimWorkers } from "../../../../src/runtime/mod.ts";
 import {
   contents,
@@ -428,5 +428,23 @@ Deno.test("a SCRUB that is damaged is a round that begins anew; an interval of 0
   await world.clock.advance(10 * INTERVAL_MS);
   assert.equal(engine.stats().scrubRounds, 1);
   assert.equal(engine.scrub().nextAtMs, undefined);
+  await world.clock.runUntil(engine.close());
+});
+
+Deno.test("what a scrub has found damaged gets into no checkpoint, although an earlier one knows its digest", async () => {
+  const world = engineWorld({ delays: true });
+  await store(world);
+  const path = tableOf(world);
+  const engine = await open(world);
+  await world.clock.runUntil(engine.checkpoint("before"));
+  world.disk.corrupt(path, 100, 1);
+  await world.clock.advance(ROUND_MS);
+  assert.deepEqual(engine.scrub().damaged.map(({ file }) => file), [path]);
+  await assert.rejects(world.clock.runUntil(engine.checkpoint("after")), (error: PairError) => {
+    assert.ok(["ChecksumFailed", "CorruptedData"].includes(error.error), error.error);
+    assert.ok(error.message.includes(path), error.message);
+    return true;
+  });
+  assert.deepEqual(engine.checkpoints().map(({ name }) => name), ["before"]);
   await world.clock.runUntil(engine.close());
 });
