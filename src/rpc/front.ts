@@ -20,7 +20,13 @@ import { turnKey } from "./answer_room.ts";
 import { completeError, deadlineExceeded, describe, timeUp } from "./errors.ts";
 import { type Answer, type Exchange, pathOf, urlOf } from "./exchange.ts";
 import { countInflated } from "./inflated.ts";
-import { isPlainWatch, plainWatch, WATCH_PATH } from "./plain_watch.ts";
+import {
+  isPlainWatch,
+  isWatchPath,
+  PLAIN_WATCH_METHODS,
+  plainWatch,
+  WATCH_PATH,
+} from "./plain_watch.ts";
 import type { Route } from "./router.ts";
 
 /** Where requests can go. */
@@ -161,6 +167,7 @@ function methodsOf(
   route: Route | undefined,
 ): readonly string[] | undefined {
   if (route !== undefined) return [...route.handle.allowedMethods, "OPTIONS"];
+  if (isWatchPath(path)) return PLAIN_WATCH_METHODS;
   const methods = web.routes.filter((page) => page.path === path).map((page) => page.method);
   if (methods.length === 0) return undefined;
   return [

@@ -20,6 +20,7 @@ import type { Route } from "./router.ts";
 /** The method that it calls. */
 export const WATCH_PATH = `/${KeyValueService.typeName}/${KeyValueService.method.watch.name}`;
 
+const ASCII = /^[\x21-\x7e]*$/;
 const PATH = /^\/v1\/tenants\/([^/]+)\/watch$/;
 const TEXTS: Readonly<Record<string, string>> = {
   key: "key",
@@ -52,9 +53,17 @@ export interface PlainRequest {
   readonly header: Headers;
 }
 
+/** The HTTP methods of its path. */
+export const PLAIN_WATCH_METHODS: readonly string[] = ["GET", "OPTIONS"];
+
+/** Whether a path is that of a watch. */
+export function isWatchPath(path: string): boolean {
+  return PATH.test(path);
+}
+
 /** Whether a request is one of these. */
 export function isPlainWatch({ method, target }: PlainRequest): boolean {
-  return method === "GET" && PATH.test(pathOf(target));
+  return method === "GET" && isWatchPath(pathOf(target));
 }
 
 /**
@@ -102,27 +111,45 @@ export async function plainWatch(
 
 /** The request in JSON, or what is wrong with it. */
 function messageOf(target: string, header: Headers): Record<string, unknown> | string {
-  const url = new URL(urlOf(target));
-  let tenantId: string;
-  try {
-    tenantId = decodeURIComponent(PATH.exec(pathOf(target))![1]);
-  } catch (error) {
-    if (!(error instanceof URIError)) throw error;
-    return "the tenant in the path is not UTF-8";
-  }
+  // What such bytes mean is nobody's to guess: a watch of another name would wait in silence.
+  if (!ASCII.test(target)) return "the path and the query are not percent-encoded";
+  const path = pathOf(target);
+  const tenantId = decoded(PATH.exec(path)![1]);
+  if (tenantId === undefined) return "the tenant in the path is not UTF-8";
   const message: Record<string, unknown> = { tenantId };
   // A browser that connects again says so where it had got to.
   const last = header.get("last-event-id");
   if (last) message.resumeToken = last;
-  for (const [name, value] of url.searchParams) {
-    if (Object.hasOwn(FLAGS, name)) {
+  const seen = new Set<string>();
+  for (const pair of target.slice(path.length + 1).split("&")) {
+    if (pair === "") continue;
+    const at = pair.indexOf("=");
+    const [name, value] = (at < 0 ? [pair, ""] : [pair.slice(0, at), pair.slice(at + 1)])
+      .map((part) => decoded(part.replaceAll("+", " ")));
+    if (name === undefined) return "the name of a parameter is not UTF-8";
+    const isFlag = Object.hasOwn(FLAGS, name);
+    if (!isFlag && !Object.hasOwn(TEXTS, name)) {
+      return `there is no parameter ${JSON.stringify(name.slice(0, 40))}`;
+    }
+    if (value === undefined) return `${name} is not UTF-8`;
+    if (seen.has(name)) return `${name} is there twice`;
+    seen.add(name);
+    if (isFlag) {
       if (!Object.hasOwn(FLAG_VALUES, value)) return `${name} is neither true nor false`;
       message[FLAGS[name]] = FLAG_VALUES[value];
-    } else if (!Object.hasOwn(TEXTS, name)) {
-      return `there is no parameter ${JSON.stringify(name.slice(0, 40))}`;
     } else if (name !== "resume_token" || !last) message[TEXTS[name]] = value;
   }
   return message;
+}
+
+/** A percent-encoded part of a target; undefined when it is none, or not UTF-8. */
+function decoded(part: string): string | undefined {
+  try {
+    return decodeURIComponent(part);
+  } catch (error) {
+    if (!(error instanceof URIError)) throw error;
+    return undefined;
+  }
 }
 
 /** One message of a Connect stream, in JSON. */

@@ -5,9 +5,11 @@
 import assert from "node:assert/strict";
 import { CredentialsAuthority } from "../../../src/rpc/mod.ts";
 import { denoClock, silentLog } from "../../../src/runtime/mod.ts";
+import { fromUtf8, utf8 } from "../../../src/model/mod.ts";
 import type { StorageNode } from "../../../src/node/mod.ts";
 import { bytes, testNode } from "../../support/node.ts";
 import { tokenOf } from "../../unit/rpc/auth/support.ts";
+import { Http2Peer, postFields } from "../../support/http2_by_hand.ts";
 import { type TestPort, until, withPort } from "../../support/port.ts";
 
 /** A port over a real node on a list in memory. */
@@ -123,10 +125,43 @@ Deno.test("plain watch: what cannot begin is a status, and an error in JSON [B8]
     await bad(`${PATH}?initial=maybe`, /initial is neither true nor false/);
     await bad(`${PATH}?constructor=1`, /no parameter "constructor"/);
     await bad(`${PATH}?resume_token=x`, /token/);
+    await bad(`${PATH}?prefix=%ff`, /prefix is not UTF-8/);
+    await bad(`${PATH}?prefix=%ed%a0%80`, /prefix is not UTF-8/);
+    await bad(`${PATH}?prefix=100%`, /prefix is not UTF-8/);
+    await bad(`${PATH}?%ff=a`, /name of a parameter is not UTF-8/);
+    await bad(`${PATH}?prefix=a&prefix=b`, /prefix is there twice/);
+    await bad(`${PATH}?initial&initial=0`, /initial is there twice/);
     await refused("/v1/tenants/t/watching", 404, "not_found", /nothing here/);
-    const posted = await fetch(`${port.url}${PATH}`, { method: "POST", body: "{}" });
-    assert.equal(posted.status, 404);
-    await posted.body?.cancel();
+    for (const method of ["POST", "HEAD", "OPTIONS"]) {
+      const asked = await fetch(`${port.url}${PATH}`, { method });
+      assert.equal(asked.status, method === "OPTIONS" ? 204 : 405, method);
+      assert.equal(asked.headers.get("allow"), "GET, OPTIONS", method);
+      await asked.body?.cancel();
+    }
+  }));
+
+Deno.test("plain watch: bytes that nobody encoded are no name of a tenant or key, by either HTTP version [B8]", () =>
+  withNode(async ({ port }, node) => {
+    await node.createTenant("café");
+    for (const path of ["/v1/tenants/café/watch", `${PATH}?prefix=é`]) {
+      const connection = await Deno.connect({ port: port.port });
+      await connection.write(utf8(`GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`));
+      const answer = new Uint8Array(4096);
+      const count = await connection.read(answer);
+      assert.match(fromUtf8(answer.subarray(0, count ?? 0)), /^HTTP\/1.1 400 /, path);
+      connection.close();
+      const peer = await Http2Peer.open(port.port);
+      const fields = postFields(path, {}).map((field) =>
+        field[0] === ":method" ? [":method", "GET"] as const : field
+      );
+      const { header } = await peer.answer(peer.begin(fields, true));
+      assert.deepEqual(header[0], [":status", "400"], path);
+      await peer.close();
+    }
+    const encoded = await fetch(`${port.url}/v1/tenants/caf%C3%A9/watch?prefix=%C3%A9+1`);
+    assert.equal(encoded.status, 200);
+    await encoded.body!.cancel();
+    await until(() => node.status().counters.watchers === 0);
   }));
 
 Deno.test("a watch ends at once when the port closes, and says so [B8]", async () => {
