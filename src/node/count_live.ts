@@ -7,6 +7,12 @@ import { decodeVersions, isLive } from "../model/mod.ts";
 import type { Clock } from "../runtime/mod.ts";
 import type { TenantSize } from "./api.ts";
 
+/** What a tree holds, and for how long that can stand. */
+export interface LiveCount extends TenantSize {
+  /** Wall time at which the first of the values expires, ms since 1970; Infinity: none does. */
+  readonly firstExpiryMs: number;
+}
+
 /** Other work goes first after this long. */
 const SLICE_MS = 5;
 
@@ -22,9 +28,9 @@ export async function countLive(
   tree: Tree,
   clock: Clock,
   stop: () => boolean,
-): Promise<TenantSize | undefined> {
+): Promise<LiveCount | undefined> {
   const nowMs = clock.wallMs();
-  let [bytes, keys] = [0, 0];
+  let [bytes, keys, firstExpiryMs] = [0, 0, Infinity];
   const cursor = engine.scan(tree, {});
   let sliceStart = clock.monotonicMs();
   try {
@@ -35,9 +41,13 @@ export async function countLive(
         if (stop()) return undefined;
         sliceStart = clock.monotonicMs();
       }
-      if (!cursor.next()) return { bytes, keys };
+      if (!cursor.next()) return { bytes, keys, firstExpiryMs };
       bytes += cursor.key.length + cursor.value.length;
-      if (isAlive(cursor.value, nowMs)) keys++;
+      const live = decodeVersions(cursor.value).filter((version) => isLive(version, nowMs));
+      if (live.length > 0) keys++;
+      for (const { expiresAtMs } of live) {
+        if (expiresAtMs > 0 && expiresAtMs < firstExpiryMs) firstExpiryMs = expiresAtMs;
+      }
     }
   } finally {
     cursor.close();

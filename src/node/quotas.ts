@@ -10,14 +10,15 @@
  * refused for that figure alone:
  *
  *     the estimate has room                  taken
- *     else, the write makes nothing larger   taken (a value written over by one of its size)
+ *     else, the write makes nothing larger   taken (a value written over by one of its size; what it
+ *                                            leaves beside it, as it has not seen it, is not written over)
  *     else, there may be less by now         the tenant is counted key by key in the background; the
  *                                            write waits for that, as it does for a flush that is behind
  *     else                                   refused
  *
  * After a count the estimate is what was counted and what was written since. A tenant is counted again when
- * an eighth of the quota was written since then, or a minute has passed (a second, if it has deleted), and
- * never for more than a twentieth of the time. Hence the bounds: no tenant is above its quotas but for what
+ * an eighth of the quota was written since then, or a minute has passed (a second, if it has deleted, or a
+ * value that was counted has expired), and never for more than a twentieth of the time. Hence the bounds: no tenant is above its quotas but for what
  * was waiting for its sync when its count began and for what nodes hand each other; and none is refused
  * that has used less than seven eighths.
  *
@@ -26,10 +27,17 @@
  * @module
  */
 import type { Engine, Tree, TreeOptions } from "../engine/mod.ts";
-import { PairError } from "../model/mod.ts";
+import {
+  decodeVersions,
+  encodeVersions,
+  fromUtf8,
+  includes,
+  PairError,
+  type VectorClock,
+} from "../model/mod.ts";
 import type { Clock, Log } from "../runtime/mod.ts";
 import type { TenantSize, TenantUsage } from "./api.ts";
-import { countLive, isAlive } from "./count_live.ts";
+import { countLive, isAlive, type LiveCount } from "./count_live.ts";
 import { Rate } from "./rate.ts";
 
 /** What a write asks for. */
@@ -41,7 +49,17 @@ export interface Charge {
   /** Of its keys and values. */
   readonly bytes: number;
   /** What is written or deleted; empty for what comes from another node as it is there. */
-  readonly items: readonly { readonly key: Uint8Array; readonly value?: Uint8Array | undefined }[];
+  readonly items: readonly ChargedItem[];
+}
+
+/** One key of a write. */
+interface ChargedItem {
+  readonly key: Uint8Array;
+  readonly value?: Uint8Array | undefined;
+  /** What its writer has seen of the key; neither this nor a clock: whatever is there. */
+  readonly context?: VectorClock | undefined;
+  /** The same of a version that is made already: its clock. */
+  readonly clock?: VectorClock | undefined;
 }
 
 /** The quotas, as refusals name them. */
@@ -57,7 +75,7 @@ const PAUSE_FACTOR = 20;
 const VERSION_BYTES = 32;
 
 /** The last count of a tenant. */
-interface Counted extends TenantSize {
+interface Counted extends LiveCount {
   readonly endedMs: number;
   readonly tookMs: number;
 }
@@ -229,15 +247,25 @@ export class Quotas {
   #growth(tree: Tree, { items }: Charge): TenantSize {
     let [bytes, keys] = [0, 0];
     const nowMs = this.#clock.wallMs();
-    for (const { key, value } of items) {
-      const before = this.#engine.getPending(tree, key);
+    // Where values are merged, what is written comes to what is there.
+    const isMerged = tree.options.conflictStrategy !== undefined;
+    // Items of one key build on each other: what each row has come to so far.
+    const rows = items.length > 1 ? new Map<string, number>() : undefined;
+    for (const item of items) {
+      const { key, value } = item;
       const size = key.length + this.#versionBytes + (value?.length ?? 0);
-      // Where values are merged, what is written comes to what is there.
-      const grows = before === undefined || tree.options.conflictStrategy !== undefined;
-      bytes += grows ? size : Math.max(0, size - key.length - before.length);
+      const before = this.#engine.getPending(tree, key);
+      const name = rows && fromUtf8(key);
+      const earlier = name === undefined ? undefined : rows!.get(name);
+      const isBeside = isMerged || (earlier !== undefined && item.context !== undefined);
+      const grown = before === undefined || isBeside
+        ? size
+        : Math.max(0, size - key.length - replaced(before, item));
+      bytes += earlier === undefined || isBeside ? grown : grown - earlier;
+      if (name !== undefined) rows!.set(name, isBeside ? (earlier ?? 0) + grown : grown);
       // One that was deleted is new again.
       const isThere = before !== undefined && isAlive(before, nowMs);
-      if (!isThere) keys++;
+      if (!isThere && earlier === undefined) keys++;
     }
     return { bytes, keys };
   }
@@ -252,11 +280,7 @@ export class Quotas {
     const limit = (quota === "bytes" ? account.seen!.maxBytes : account.seen!.maxKeys)!;
     const since = quota === "bytes" ? account.sinceBytes : account.sinceKeys;
     const { counted } = account;
-    const pauseMs = Math.max(
-      account.deleted ? PAUSE_DELETED_MS : PAUSE_MS,
-      PAUSE_FACTOR * (counted?.tookMs ?? 0),
-    );
-    const waitMs = (counted?.endedMs ?? 0) + pauseMs - this.#clock.monotonicMs();
+    const waitMs = counted === undefined ? 0 : this.#untilCount(account, counted);
     if (counted === undefined || since >= limit * WORTH_SHARE || waitMs <= 0) {
       return this.#count(tree, account);
     }
@@ -268,13 +292,23 @@ export class Quotas {
     );
   }
 
+  /** How long a tenant is not to be counted again, but for what is written: ms; 0 or less: it may be. */
+  #untilCount({ deleted }: Account, { endedMs, tookMs, firstExpiryMs }: Counted): number {
+    const sinceMs = this.#clock.monotonicMs() - endedMs;
+    const soonMs = Math.max(PAUSE_DELETED_MS, PAUSE_FACTOR * tookMs) - sinceMs;
+    if (deleted) return soonMs;
+    const lateMs = Math.max(PAUSE_MS, PAUSE_FACTOR * tookMs) - sinceMs;
+    // What has expired makes room as what was deleted does.
+    return Math.min(lateMs, Math.max(soonMs, firstExpiryMs - this.#clock.wallMs()));
+  }
+
   /** Counts a tenant, after those that are to be counted already. Never rejects. */
   #count(tree: Tree, account: Account): Promise<void> {
     const run = async () => {
       const startMs = this.#clock.monotonicMs();
       const { sinceBytes, sinceKeys } = account;
       account.deleted = false;
-      let size: TenantSize | undefined;
+      let size: LiveCount | undefined;
       try {
         size = await countLive(this.#engine, tree, this.#clock, () => this.#closed);
       } catch (error) {
@@ -282,7 +316,7 @@ export class Quotas {
         this.#log.warn("node.quota_count_failed", { tenant: tree.name, error: String(error) });
       }
       const endedMs = this.#clock.monotonicMs();
-      const found = size ?? this.#engine.usage(tree);
+      const found = size ?? { ...this.#engine.usage(tree), firstExpiryMs: Infinity };
       account.sinceBytes -= sinceBytes;
       account.sinceKeys -= sinceKeys;
       account.counted = { ...found, endedMs, tookMs: endedMs - startMs };
@@ -303,6 +337,20 @@ export class Quotas {
       keys: Math.min(keys, counted.keys + account.sinceKeys),
     };
   }
+}
+
+/** Bytes of a state that a write makes room for: of what it replaces. What its writer has not seen stays. */
+function replaced(state: Uint8Array, { context, clock }: ChargedItem): number {
+  const seen = context ?? clock;
+  if (seen === undefined) return state.length;
+  const versions = decodeVersions(state);
+  // A version that is there already, or is replaced by what is there, adds nothing.
+  if (clock !== undefined && versions.some((version) => includes(version.clock, clock))) {
+    return Infinity;
+  }
+  const gone = versions.filter((version) => includes(seen, version.clock));
+  if (gone.length === versions.length) return state.length;
+  return gone.length === 0 ? 0 : encodeVersions(gone).length;
 }
 
 function note(account: Account, bytes: number, keys: number): undefined {

@@ -3,7 +3,14 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { addToChecksum, encodeKey, encodeVersions, PairError } from "../../../src/model/mod.ts";
+import {
+  addDot,
+  addToChecksum,
+  encodeKey,
+  encodeVersions,
+  PairError,
+  type VectorClock,
+} from "../../../src/model/mod.ts";
 import { openStorageNode, type StorageNode } from "../../../src/node/mod.ts";
 import { engineWorld, openTestEngine } from "../../support/engine.ts";
 import { bytes, testNode, text } from "../../support/node.ts";
@@ -137,6 +144,70 @@ Deno.test("quotas: a batch is refused whole [B2]", async () => {
   await refused(() => node.batchPut("t", items), "keys");
   assert.deepEqual([...node.scan("t", {})], []);
   await node.batchPut("t", items.slice(1));
+});
+
+Deno.test("quotas: values that nobody has seen together count each, by every way to write them [B2]", async () => {
+  const value = new Uint8Array(1000);
+  const none = { entries: [], dots: [] };
+  const ways: readonly ((node: StorageNode, seen: VectorClock, i: number) => Promise<unknown>)[] = [
+    (node, context) => node.put("t", { key: "k", value, context }),
+    (node, context) => node.batchPut("t", [{ key: "k", value, context }]),
+    (node, context, i) => {
+      const clock = i % 2 === 0 ? context : none;
+      const dot = { node: `other${i}`, counter: 1 };
+      return node.applyReplica(
+        "t",
+        { key: "k", value, deleted: false, clock: addDot(clock, dot) },
+        "write",
+      );
+    },
+  ];
+  for (const way of ways) {
+    const { node } = testNode();
+    await node.createTenant("t", { maxBytes: 5000 });
+    const { clock: seen } = await put(node, "k");
+    let taken = 0;
+    for (let i = 0; i < 20; i++) {
+      await way(node, seen, i).then(() => taken++, (error) => assert.equal(error.code, 2008));
+    }
+    assert.equal(taken, 4);
+    // What is there already, as another node has it, adds nothing.
+    for (const { clock } of node.get("t", "k")!.versions) {
+      await node.applyReplica("t", { key: "k", value, deleted: false, clock }, "write");
+    }
+    assert.equal(node.get("t", "k")!.versions.length, 4);
+    assert.ok(usageOf(node).bytes <= 5000);
+    // Who has seen them all replaces them, by something of their size in sum.
+    const { clock: all } = node.get("t", "k")!;
+    await node.put("t", { key: "k", value: new Uint8Array(4000), context: all });
+    assert.equal(node.get("t", "k")!.versions.length, 1);
+  }
+});
+
+Deno.test("quotas: a key that occurs twice in a batch is one key, and has its last value's bytes [B2]", async () => {
+  const { node } = testNode();
+  await node.createTenant("t", { maxKeys: 1, maxBytes: 1500 });
+  const twice = (key: string) => [1, 2].map(() => ({ key, value: new Uint8Array(1000) }));
+  await node.batchPut("t", twice("a"));
+  await node.batchPut("t", twice("a"));
+  await refused(() => node.batchPut("t", [...twice("a"), ...twice("b")]), "bytes");
+  await refused(() => node.batchPut("t", [{ key: "b", value: bytes("b") }]), "keys");
+  assert.equal(usageOf(node).keys, 1);
+});
+
+Deno.test("quotas: keys that have expired make room within a second, as those that were deleted [B2]", async () => {
+  const { node, world } = testNode();
+  await node.createTenant("t", { maxKeys: 3 });
+  for (const key of ["a", "b", "c"]) {
+    await node.put("t", { key, value: bytes(key), ttlMs: 5000 });
+  }
+  const { retry_after_ms: waitMs } = await refused(() => put(node, "d"), "keys");
+  assert.equal(waitMs, 5000);
+  await world.clock.advance(4000);
+  await refused(() => put(node, "d"), "keys");
+  await world.clock.advance(1000);
+  for (const key of ["d", "e", "f"]) await put(node, key);
+  await refused(() => put(node, "g"), "keys");
 });
 
 Deno.test("quotas: copies from other nodes count, and are not refused [B2]", async () => {
