@@ -17,10 +17,17 @@ export function textOf(value: Uint8Array, form: string): string {
 /** Levels of JSON in JSON: printing it takes stack for each. */
 const DEPTH_MAX = 64;
 
+/** So many digits in a row may be a whole number that a double does not hold exactly. */
+const MANY_DIGITS = /\d{16}/;
+const INTEGER = /^-?\d+$/;
+
+/** What JSON.parse calls for each part, with the text of a number, a string or the like. */
+type Reviver = (key: string, value: unknown, context: { readonly source?: string }) => unknown;
+
 /**
  * A value as JSON.
- * @throws PairError InvalidArgument (1000) when it is none, has a number that no double holds, or more than 64
- *   levels
+ * @throws PairError InvalidArgument (1000) when it is none, has a number that no double holds, or a whole one that
+ *   none holds exactly, or more than 64 levels
  */
 export function jsonOf(value: Uint8Array, form: string): unknown {
   const text = textOf(value, form);
@@ -31,7 +38,20 @@ export function jsonOf(value: Uint8Array, form: string): unknown {
     throw badOperation(form, "this is not JSON");
   }
   checkJson(json, form, DEPTH_MAX);
+  if (MANY_DIGITS.test(text)) checkIntegers(text, form);
   return json;
+}
+
+/** Refuses whole numbers of which the parser makes others: an id would come back as that of somebody else. */
+function checkIntegers(text: string, form: string): void {
+  const check: Reviver = (_key, value, { source = "" }) => {
+    // Where the digits that will be shown are those that came, nobody is misled.
+    const isExact = typeof value !== "number" || !INTEGER.test(source) ||
+      Number.isSafeInteger(value) || String(value) === source;
+    if (isExact) return value;
+    throw badOperation(form, "a whole number beyond 2^53 - 1 is not held exactly: send it as text");
+  };
+  JSON.parse(text, check as (key: string, value: unknown) => unknown);
 }
 
 function checkJson(json: unknown, form: string, levels: number): void {

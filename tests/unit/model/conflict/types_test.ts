@@ -182,6 +182,31 @@ Deno.test("what is no operation of a data type is refused (1000)", () => {
   }
 });
 
+Deno.test("a map refuses whole numbers that it would show with other digits, wherever they stand", () => {
+  const type = new FieldMap();
+  const put = (text: string) => fromUtf8(type.view(type.apply(undefined, utf8(text), EVENT)));
+  const exact = ["9007199254740991", "-9007199254740991", "9007199254740992", "0", "0.1", "1e+21"];
+  for (const number of [...exact, "123456789012345680000"]) {
+    assert.equal(
+      put(`{"a":${number},"t":"9007199254740993"}`),
+      `{"a":${number},"t":"9007199254740993"}`,
+    );
+  }
+  assert.equal(put('{"a":-0,"t":"9007199254740993"}'), '{"a":0,"t":"9007199254740993"}');
+  for (
+    const number of [
+      "9007199254740993",
+      "-9007199254740993",
+      "123456789012345683968",
+      "1" + "0".repeat(21),
+    ]
+  ) {
+    for (const text of [`{"a":${number}}`, `{"a":[{"b":${number}}]}`]) {
+      assert.throws(() => put(text), isBadOperation, text);
+    }
+  }
+});
+
 Deno.test("a counter holds 2^53 - 1 for each node and direction, and says so beyond", () => {
   const type = new Counter();
   const max = utf8(String(Number.MAX_SAFE_INTEGER));
