@@ -28,11 +28,13 @@
  */
 import type { Engine, Tree, TreeOptions } from "../engine/mod.ts";
 import {
+  conflictStrategy,
   decodeVersions,
   encodeVersions,
   fromUtf8,
   includes,
   PairError,
+  TypedMerge,
   type VectorClock,
 } from "../model/mod.ts";
 import type { Clock, Log } from "../runtime/mod.ts";
@@ -247,8 +249,11 @@ export class Quotas {
   #growth(tree: Tree, { items }: Charge): TenantSize {
     let [bytes, keys] = [0, 0];
     const nowMs = this.#clock.wallMs();
+    const strategy = conflictStrategy(tree.options.conflictStrategy);
     // Where values are merged, what is written comes to what is there.
-    const isMerged = tree.options.conflictStrategy !== undefined;
+    const isMerged = strategy instanceof TypedMerge;
+    // Where the last write wins, one of a client replaces all, whatever it has seen.
+    const winsAll = strategy !== undefined && !isMerged;
     // Items of one key build on each other: what each row has come to so far.
     const rows = items.length > 1 ? new Map<string, number>() : undefined;
     for (const item of items) {
@@ -257,10 +262,11 @@ export class Quotas {
       const before = this.#engine.getPending(tree, key);
       const name = rows && fromUtf8(key);
       const earlier = name === undefined ? undefined : rows!.get(name);
-      const isBeside = isMerged || (earlier !== undefined && item.context !== undefined);
+      const context = winsAll ? undefined : item.context;
+      const isBeside = isMerged || (earlier !== undefined && context !== undefined);
       const grown = before === undefined || isBeside
         ? size
-        : Math.max(0, size - key.length - replaced(before, item));
+        : Math.max(0, size - key.length - replaced(before, context, item.clock));
       bytes += earlier === undefined || isBeside ? grown : grown - earlier;
       if (name !== undefined) rows!.set(name, isBeside ? (earlier ?? 0) + grown : grown);
       // One that was deleted is new again.
@@ -339,8 +345,16 @@ export class Quotas {
   }
 }
 
-/** Bytes of a state that a write makes room for: of what it replaces. What its writer has not seen stays. */
-function replaced(state: Uint8Array, { context, clock }: ChargedItem): number {
+/**
+ * Bytes of a state that a write makes room for: of what it replaces. What its writer has not seen stays.
+ * @param context  what its writer has seen
+ * @param clock    the same of a version that is made already; neither: whatever is there
+ */
+function replaced(
+  state: Uint8Array,
+  context: VectorClock | undefined,
+  clock: VectorClock | undefined,
+): number {
   const seen = context ?? clock;
   if (seen === undefined) return state.length;
   const versions = decodeVersions(state);

@@ -184,6 +184,19 @@ Deno.test("quotas: values that nobody has seen together count each, by every way
   }
 });
 
+for (const strategy of ["vector_clock", "lww"]) {
+  Deno.test(`quotas: a full tenant's value is written over by one of its size, with ${strategy} [B2]`, async () => {
+    const { node } = testNode();
+    await node.createTenant("t", { maxBytes: 5000, conflictStrategy: strategy });
+    const { clock: first } = await put(node, "k", 4900);
+    for (let i = 0; i < 3; i++) await put(node, "k", 4900);
+    // Where the last write wins, one that has not seen the others replaces them, too.
+    const stale = { key: "k", value: new Uint8Array(4900), context: first };
+    if (strategy === "lww") await node.put("t", stale);
+    else await refused(() => node.put("t", stale), "bytes");
+  });
+}
+
 Deno.test("quotas: a key that occurs twice in a batch is one key, and has its last value's bytes [B2]", async () => {
   const { node } = testNode();
   await node.createTenant("t", { maxKeys: 1, maxBytes: 1500 });
