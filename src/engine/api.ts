@@ -526,6 +526,8 @@ export interface Engine {
   /** Pins the present moment. */
   snapshot(): Snapshot;
   scan(tree: Tree, range: ScanRange, snapshot?: Snapshot): ScanCursor;
+  /** The same with writes that still wait for their sync, as {@link getPending}: to count, never to show. */
+  scanPending(tree: Tree, range: ScanRange): ScanCursor;
   /** Writes the memtable of a tree (or of all) to tables; durable when the promise resolves. */
   flush(tree?: Tree): Promise<void>;
   /**

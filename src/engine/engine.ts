@@ -739,9 +739,18 @@ class LsmEngine implements Engine {
   }
 
   scan(handle: Tree, range: ScanRange, snapshot?: Snapshot): ScanCursor {
+    return this.#scan(handle, range, snapshot?.sequence);
+  }
+
+  scanPending(handle: Tree, range: ScanRange): ScanCursor {
+    return this.#scan(handle, range, this.#lastSeq);
+  }
+
+  /** @param seq  the last write that is seen; undefined: the last that reads see now */
+  #scan(handle: Tree, range: ScanRange, seq: number | undefined): ScanCursor {
     const tree = this.#readable(handle);
     // A pin of its own, so that the moment stays readable whatever the caller does with theirs.
-    const pin = snapshot === undefined ? this.snapshot() : undefined;
+    const pin = seq === undefined ? this.snapshot() : undefined;
     const view = tree.hold();
     const release = () => {
       pin?.release();
@@ -750,11 +759,10 @@ class LsmEngine implements Engine {
     try {
       const bounds = liveRange(range);
       const input = tree.cursor(view, bounds);
-      const sequence = (snapshot ?? pin!).sequence;
       return new LiveCursor({
         input,
         range: bounds,
-        seq: sequence,
+        seq: seq ?? pin!.sequence,
         operator: tree.operator,
         coldReads: this.#coldReads,
         release,

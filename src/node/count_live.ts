@@ -18,7 +18,7 @@ const SLICE_MS = 5;
 
 /**
  * As of the first step, which is taken at once: keys with a live value, and the bytes of all keys and
- * versions that are there, deletes too.
+ * versions that are there, deletes too, and writes that still wait for their sync.
  * @param stop  asked from time to time: then the count is given up
  * @returns undefined when it was given up
  * @throws PairError CorruptedData (2007) or ChecksumFailed (1006) when a key cannot be read
@@ -31,7 +31,7 @@ export async function countLive(
 ): Promise<LiveCount | undefined> {
   const nowMs = clock.wallMs();
   let [bytes, keys, firstExpiryMs] = [0, 0, Infinity];
-  const cursor = engine.scan(tree, {});
+  const cursor = engine.scanPending(tree, {});
   let sliceStart = clock.monotonicMs();
   try {
     for (;;) {

@@ -18,9 +18,9 @@
  *
  * After a count the estimate is what was counted and what was written since. A tenant is counted again when
  * an eighth of the quota was written since then, or a minute has passed (a second, if it has deleted, or a
- * value that was counted has expired), and never for more than a twentieth of the time. Hence the bounds: no tenant is above its quotas but for what
- * was waiting for its sync when its count began and for what nodes hand each other; and none is refused
- * that has used less than seven eighths.
+ * value that was counted has expired), and never for more than a twentieth of the time. A count sees writes
+ * that still wait for their sync. Hence the bounds: no tenant is above its quotas but for what nodes hand
+ * each other; and none is refused that has used less than seven eighths.
  *
  * Deletes are never refused for a size, nor what nodes hand each other, which counts all the same: copies
  * that are not taken would leave nodes apart.

@@ -289,6 +289,10 @@ export class MemoryEngine implements Engine {
     return { sequence: this.#visibleSequence, release() {} };
   }
 
+  scanPending(tree: Tree, range: ScanRange): ScanCursor {
+    return this.scan(tree, range, { sequence: this.#lastSequence, release: () => {} });
+  }
+
   scan(tree: Tree, range: ScanRange, snapshot?: Snapshot): ScanCursor {
     const at = snapshot?.sequence ?? this.#visibleSequence;
     const rows = [...(tree as MemoryTree).rows.values()]

@@ -137,6 +137,25 @@ Deno.test("quotas: writers wait together for one count, and the first that fits 
   assert.deepEqual(done.map(({ status }) => status), ["fulfilled", "rejected", "rejected"]);
 });
 
+Deno.test("quotas: writes that come at once keep to a quota, whatever of them waits for its sync [B2]", async () => {
+  const { node, engine, world } = testNode();
+  await node.createTenant("t", { maxKeys: 30 });
+  engine.hold = true;
+  let [open, taken] = [20, 0];
+  for (let n = 0; n < 20; n++) {
+    const items = Array.from({ length: 10 }, (_, i) => ({ key: `${n}/${i}`, value: bytes("v") }));
+    void node.batchPut("t", items)
+      .then(() => taken++, (error) => assert.equal(error.code, 2008))
+      .finally(() => open--);
+  }
+  while (open > 0) {
+    await world.clock.advance(1);
+    engine.sync(1);
+  }
+  assert.equal(taken, 3);
+  assert.equal([...node.scan("t", {})].length, 30);
+});
+
 Deno.test("quotas: a batch is refused whole [B2]", async () => {
   const { node } = testNode();
   await node.createTenant("t", { maxKeys: 2 });
