@@ -138,7 +138,7 @@ export interface Version {
 
 /** A key that has a value, or concurrent versions of which at least one is a value. */
 export interface Found {
-  /** The value; of concurrent ones the latest by timestamp. Undefined only when that one is a delete. */
+  /** The value; of concurrent ones the latest by timestamp. Deletes among them are siblings only. */
   readonly value: Uint8Array | undefined;
   /** Covers every version: a put with it settles the conflict. */
   readonly context: Context;

@@ -139,7 +139,7 @@ export const GetRequestSchema: GenMessage<GetRequest> = /*@__PURE__*/
  */
 export type GetResponse = Message<"pairdb.v1.GetResponse"> & {
   /**
-   * The value; of concurrent ones the latest by timestamp. Absent only when that one is a delete.
+   * The value; of concurrent ones the latest by timestamp. Deletes among them are siblings only.
    *
    * @generated from field: optional bytes value = 1;
    */
