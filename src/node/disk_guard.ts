@@ -140,7 +140,9 @@ export class DiskGuard {
       this.refused++;
       throw new PairError(
         "DiskFull",
-        `Cannot write: the disk is ${percent(before)} % full. Deletes and drops make room`,
+        `Cannot write: the disk is ${percent(before)} % full. ${
+          kind === "put" ? "Deletes and drops" : "Drops of tenants, and other files that go,"
+        } make room`,
         before,
       );
     }

@@ -125,6 +125,10 @@ Deno.test("DiskGuard: a refusal names the figures that decided", () => {
   assert.throws(() => guard.admit("put", 100), {
     message: "Cannot write: the disk is 95 % full. Deletes and drops make room",
   });
+  assert.throws(() => guardOf().use(100).admit("delete", 100), {
+    message:
+      "Cannot write: the disk is 100 % full. Drops of tenants, and other files that go, make room",
+  });
 });
 
 Deno.test("DiskGuard: strict takes nothing on a full disk; max_disk_usage moves all thresholds [X17]", () => {
