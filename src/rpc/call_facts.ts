@@ -12,7 +12,7 @@ export interface CallFacts {
   readonly key: string;
   /** How many keys it named. */
   readonly keys: number;
-  /** Of its message; 0: not known. */
+  /** Of its body as it came, compressed where it was; 0: none has come. */
   readonly requestBytes: number;
   /** The layer that a read was answered from; empty: not known. */
   readonly source: string;

@@ -2,7 +2,7 @@
  * One HTTP exchange, of either HTTP version, as the RPC library and the web app take and give it.
  * @module
  */
-import { Code, ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError, createContextKey } from "@connectrpc/connect";
 import type { PeerCertificate } from "../runtime/mod.ts";
 import type { AnswerTurn } from "./answer_room.ts";
 import type { HeaderList } from "./http2/mod.ts";
@@ -34,6 +34,8 @@ export interface Exchange {
   readonly peer: PeerCertificate | undefined;
   /** The body as it arrives. Leaving early does no harm. */
   readonly body: AsyncIterable<Uint8Array>;
+  /** How many bytes of the body have come. */
+  readonly received: number;
   /** Aborted when the client goes away, when time is up, and when the port closes. */
   readonly signal: AbortSignal;
   /** When its large answers are made. The exchange ends each turn once its connection has the answer. */
@@ -54,6 +56,11 @@ export interface Exchange {
   /** Lets go of what is held of the request: nobody works on it any more. */
   release(): void;
 }
+
+/** Where the request's size is found. Not in its headers: the length is taken off them (`forgetLength`). */
+export const requestKey = createContextKey<Pick<Exchange, "received"> | undefined>(undefined, {
+  description: "the exchange, which counts the request's bytes",
+});
 
 /** The path of what was asked for, without the query. */
 export function pathOf(target: string): string {

@@ -18,7 +18,7 @@ import {
 import { AnswerEnd, answerEndKey } from "./answer_end.ts";
 import { turnKey } from "./answer_room.ts";
 import { completeError, deadlineExceeded, describe, timeUp } from "./errors.ts";
-import { type Answer, type Exchange, pathOf, urlOf } from "./exchange.ts";
+import { type Answer, type Exchange, pathOf, requestKey, urlOf } from "./exchange.ts";
 import { countInflated } from "./inflated.ts";
 import {
   isPlainWatch,
@@ -236,9 +236,10 @@ function tameTimeouts(header: Headers, maxMs: number): void {
 }
 
 /** What services find of an exchange besides their message. */
-function valuesOf({ peer, turn }: Exchange, end: AnswerEnd): ContextValues {
+function valuesOf(exchange: Exchange, end: AnswerEnd): ContextValues {
+  const { peer, turn } = exchange;
   const values = peer === undefined ? createContextValues() : peerValues(peer);
-  return values.set(turnKey, turn).set(answerEndKey, end);
+  return values.set(turnKey, turn).set(answerEndKey, end).set(requestKey, exchange);
 }
 
 function toUniversal(exchange: Exchange, end: AnswerEnd): UniversalServerRequest {

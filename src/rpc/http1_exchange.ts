@@ -186,6 +186,10 @@ export class Http1Exchange implements Exchange {
     return this.#held;
   }
 
+  get received(): number {
+    return this.#held.received;
+  }
+
   abort(reason: ConnectError): void {
     if (this.signal.aborted) return;
     this.#body.fail(reason);

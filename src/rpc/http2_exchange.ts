@@ -131,6 +131,10 @@ export class Http2Exchange implements Exchange, StreamUser {
     return this.#held;
   }
 
+  get received(): number {
+    return this.#held.received;
+  }
+
   get finished(): boolean {
     return this.#finished;
   }

@@ -35,6 +35,7 @@ import { type CallFacts, type FactSource, requestFacts } from "./call_facts.ts";
 import { CallMetrics, type Failure, failureOf } from "./call_metrics.ts";
 import { isWrite, outcomeOf, SignalWatch, tellOutcome, watchKey } from "./outcomes.ts";
 import { describe, detailOf, toConnectError } from "./errors.ts";
+import { requestKey } from "./exchange.ts";
 import { inflatedInterceptor } from "./inflated.ts";
 import { SLOW_MS, SlowOperations } from "./slow_operations.ts";
 
@@ -142,10 +143,10 @@ class Noted implements FactSource {
   }
 
   facts(): CallFacts {
-    const { requestHeader, protocolName } = this.#context;
+    const { requestHeader, protocolName, values } = this.#context;
     return {
       ...requestFacts(this.#message ?? {}),
-      requestBytes: Number(requestHeader.get("content-length")) || 0,
+      requestBytes: values.get(requestKey)?.received ?? 0,
       source: "",
       waitedMs: (this.#askedMs ?? this.#clock.monotonicMs()) - this.#beganMs,
       protocol: protocolName,

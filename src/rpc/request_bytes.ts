@@ -204,6 +204,11 @@ export class HeldBody implements AsyncIterableIterator<Uint8Array> {
     this.#flags = flagsOf(options.contentType);
   }
 
+  /** How many bytes have come, whether or not they were given on. */
+  get received(): number {
+    return this.#received;
+  }
+
   async next(): Promise<IteratorResult<Uint8Array>> {
     for (;;) {
       const piece = this.#pieces.shift(this.#ready - this.#given);

@@ -108,6 +108,8 @@ export class SlowOperations {
     const kept: SlowOperation = {
       ...call,
       ...facts,
+      // Of one that was refused before the node was asked, it is read a moment after the end.
+      waitedMs: Math.min(facts.waitedMs, call.elapsedMs),
       key: facts.key.slice(0, KEY_CHARS_MAX),
       keyCut: facts.key.length > KEY_CHARS_MAX,
       keyHash: keyHash(facts.key),

@@ -543,6 +543,8 @@ Deno.test("cli: slow finds the slowest operation of the last minute", () =>
     const methods = all.map((each: { operation: string }) => each.operation);
     assert.deepEqual(methods.sort(), ["read", "write"]);
     assert.equal(Math.max(...all.map((each: typeof all[0]) => each.elapsed_ms)), elapsed_ms);
+    // Tenant, key and value, and what the protocol adds.
+    for (const each of all) assert.ok(each.request_bytes > 12 && each.request_bytes < 100, out);
     const line = (await pairdb(url, ["slow", ...flags, "--tenant", "shop"])).out;
     assert.match(line, /^\d{4}-\S+Z\t[\d.]+ms\t[\d.]+ms\t(read|write)\tshop\tcart\/42\t/);
     assert.deepEqual(await pairdb(url, ["slow", "--tenant", "cafe"]), ok(""));

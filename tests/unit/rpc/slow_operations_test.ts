@@ -56,6 +56,13 @@ Deno.test("SlowOperations.list() asks by time and tenant, and gives ten unless t
   ]);
 });
 
+Deno.test("SlowOperations: nothing has waited for longer than it took", () => {
+  const { slow, end } = make();
+  end(3, { waitedMs: 3.2 });
+  const [{ elapsedMs, waitedMs }] = slow.list({ withinMs: 0, limit: 1, tenant: "" });
+  assert.deepEqual([elapsedMs, waitedMs], [3, 3]);
+});
+
 Deno.test("SlowOperations forgets after five minutes, and is bounded in number and size", async () => {
   const { clock, slow, end, times } = make(Infinity);
   for (let slot = 0; slot < 100; slot++) {
