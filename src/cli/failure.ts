@@ -2,6 +2,7 @@
  * Failures: what a user sees of an error, on one line, and the exit code.
  * @module
  */
+import { Code, ConnectError } from "@connectrpc/connect";
 import { encodeContext } from "../client/mod.ts";
 import { clockSize, ContextMismatch, type ErrorName, PairError } from "../model/mod.ts";
 import { DiskError, type Errno } from "../runtime/mod.ts";
@@ -31,7 +32,17 @@ export function errorLine(error: unknown): string {
   const present = error instanceof ContextMismatch && clockSize(error.present) > 0
     ? `: it is now ${encodeContext(error.present)}`
     : "";
-  return `error: ${oneLineMessage(message)}${present} (code ${code} ${row})`;
+  return `error: ${oneLineMessage(message)}${present}${hintOf(error)} (code ${code} ${row})`;
+}
+
+/** What to do about it, where the server cannot know: it does not tell a stranger how one gets in. */
+function hintOf(error: unknown): string {
+  const cause = error instanceof PairError ? error.cause : undefined;
+  if (!(cause instanceof ConnectError)) return "";
+  if (cause.code === Code.Unauthenticated) {
+    return "; set PAIRDB_TOKEN to a token: `pairdb token create` makes one, where the node's data is";
+  }
+  return cause.code === Code.PermissionDenied ? "; `pairdb token create --help` has the roles" : "";
 }
 
 /** The row of an error that came without one. */

@@ -124,10 +124,14 @@ function tlsCredentials(
   contents: readonly (Uint8Array | undefined)[],
   { tls }: Config,
 ): TlsCredentials {
-  const paths = [tls.cert_file, tls.key_file, tls.ca_file];
+  const paths = Object.entries({
+    "tls.cert_file": tls.cert_file,
+    "tls.key_file": tls.key_file,
+    "tls.ca_file": tls.ca_file,
+  });
   const [cert, key, ca] = contents.map((bytes, i) => {
-    if (bytes === undefined) throw new PairError("InvalidArgument", `${paths[i]} is not there`);
-    return bytes;
+    if (bytes !== undefined) return bytes;
+    throw new PairError("InvalidArgument", `${paths[i].join(": ")} is not there`);
   });
   return { cert, key, ca };
 }

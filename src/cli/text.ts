@@ -33,6 +33,11 @@ export function oneLine(text: string): string {
   );
 }
 
+/** A number and what it counts: `1 table`, `2 tables`. */
+export function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
 /** A value on one line: escaped text, or `base64:…` for bytes that are none. */
 export function valueOnOneLine(bytes: Uint8Array): string {
   const text = exactText(bytes);

@@ -239,9 +239,14 @@ function lockOrThrow(disk: Disk, files: Files): DiskLock | undefined {
     if (!(cause instanceof DiskError) || cause.errno !== "EAGAIN") {
       throw diskFailure(`check ${files.root}`, cause);
     }
-    throw new PairError("Unavailable", `Cannot check ${files.root}: a process has it open`, {
-      dir: files.root,
-    }, { cause });
+    throw new PairError(
+      "Unavailable",
+      `Cannot check ${files.root}: a process has it open: stop the node, or verify a snapshot`,
+      {
+        dir: files.root,
+      },
+      { cause },
+    );
   }
 }
 

@@ -293,7 +293,7 @@ export class Quotas {
     account.refused++;
     throw new PairError(
       "ResourceExhausted",
-      `Cannot write: the tenant has used ${used} of its ${limit} ${quota}. Deletes make room`,
+      `Cannot write: the tenant has used ${used} of its ${limit} ${quota}, and this is more than is left; deletes make room`,
       { reason: "quota", quota, limit, used, retry_after_ms: Math.ceil(waitMs) },
     );
   }

@@ -64,9 +64,13 @@ export class Tenants {
     // with nothing awaited between the last look and the change.
     while (this.#changing.has(tenant)) await this.#changing.get(tenant);
     if (this.#engine.tree(tenant) !== undefined) {
-      throw new PairError("InvalidArgument", "Cannot create the tenant: it exists", {
-        reason: "already_exists",
-      });
+      throw new PairError(
+        "InvalidArgument",
+        "Cannot create the tenant: it exists; its options can be updated",
+        {
+          reason: "already_exists",
+        },
+      );
     }
     return this.#describe(await this.#create(tenant, options));
   }

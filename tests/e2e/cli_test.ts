@@ -521,7 +521,7 @@ Deno.test("cli: tenants, status, health, flush and compact", () =>
     assert.equal(status.status, "healthy");
     assert.equal(status.data_dir, data);
     assert.equal(status.tables, 1);
-    assert.match((await pairdb(url, ["status"])).out, /^node {7}\S+\nversion {4}\d/);
+    assert.match((await pairdb(url, ["status"])).out, /^node {9}\S+\nversion {6}\d/);
     assert.match((await pairdb(url, ["health"])).out, /^healthy node=\S+\n$/);
     assert.deepEqual(await pairdb(url, ["tenant", "drop", "shop", "--yes"]), ok("OK\n"));
     assert.match(

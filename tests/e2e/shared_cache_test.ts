@@ -148,7 +148,7 @@ for (const kind of CACHE_SERVERS) {
         assert.equal(await reads(server, "sharedCache"), 3);
         const { out } = await pairdb("status");
         assert.match(out, /^reads +8: memtables 0 %, row cache 0 %, shared cache 37.5 %, tables/m);
-        assert.match(out, /^shared +up$/m);
+        assert.match(out, /^shared cache +up$/m);
         await cache.kill();
         const missed = await pairdb("cache", "invalidate", "t");
         assert.equal(missed.code, 1);

@@ -45,7 +45,7 @@ export function createToken(shell: Shell, flags: GrantFlags): Promise<number> {
   change(shell, flags, (all) => ({ ...all, tokens: [...all.tokens, entry] }));
   print(shell, text, { token: text, ...shown(entry) });
   if (shell.output !== "json") {
-    shell.process.err(`token ${id}: keep it now, only its hash is stored\n`);
+    shell.process.err(`token ${id}: keep it now, only its hash is in ${fileOf(shell, flags)}\n`);
   }
   return Promise.resolve(0);
 }

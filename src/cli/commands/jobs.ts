@@ -5,7 +5,7 @@
 import type { Job, Scrub } from "../../client/mod.ts";
 import { connect, print, type Shell } from "../shell.ts";
 import { table } from "../table.ts";
-import { oneLine } from "../text.ts";
+import { counted, oneLine } from "../text.ts";
 import { roughDuration, roughSize } from "../units.ts";
 
 /** Flags of `jobs`. */
@@ -35,7 +35,9 @@ function row(job: Job): string[] {
     : job.level < 0
     ? `L${job.outputLevel}`
     : `L${job.level} > L${job.outputLevel}`;
-  const done = job.bytes === undefined || job.bytes === 0
+  // What it was estimated to go through says nothing once it is over.
+  const isOpen = job.endedAtMs === undefined || job.state === "failed";
+  const done = !isOpen || job.bytes === undefined || job.bytes === 0
     ? roughSize(job.bytesDone)
     : `${Math.floor(job.bytesDone / job.bytes * 100)} % of ${roughSize(job.bytes)}`;
   return [
@@ -59,7 +61,7 @@ function told(scrub: Scrub): string[] {
     ? `round ${scrub.rounds + 1} began ${time(scrub.startedAtMs)}` +
       (scrub.late ? ", late" : "") +
       (scrub.waitsFor === "" ? "" : `, waits for ${scrub.waitsFor}`)
-    : `${scrub.rounds} rounds` +
+    : `${counted(scrub.rounds, "round")} done` +
       (scrub.nextAtMs === undefined ? "" : `, the next begins ${time(scrub.nextAtMs)}`);
   const damaged = scrub.damaged.map(({ file, tenant, problem }) =>
     `DAMAGED  ${oneLine(file)} (${oneLine(tenant)}): ${oneLine(problem)}`

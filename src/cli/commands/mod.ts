@@ -506,7 +506,10 @@ function shellOf(process: Process, flags: Partial<CommonFlags>): Shell {
 }
 
 function outputOption(): Option {
-  return new Option("--output <form>", "answer for people, or for programs")
+  return new Option(
+    "--output <form>",
+    "answer for people, with headings on a terminal, or for programs",
+  )
     .choices(["table", "json"]).default("table");
 }
 
@@ -567,7 +570,11 @@ function tenantOptions(command: Command): Command {
 function grantOptions(command: Command): Command {
   return command
     .addOption(
-      new Option("--role <role>", "what its owner is").choices(["client", "operator", "node"])
+      new Option(
+        "--role <role>",
+        "what its owner may do; client: keys and values of --tenants; operator: all but the calls " +
+          "between nodes; node: those",
+      ).choices(["client", "operator", "node"])
         .makeOptionMandatory(),
     )
     .option("--tenants <list>", "what a client may touch: tenant ids with commas, or * for all")

@@ -4,7 +4,7 @@
  */
 import type { NodeStatus } from "../../client/mod.ts";
 import { connect, print, type Shell } from "../shell.ts";
-import { oneLine } from "../text.ts";
+import { counted, oneLine } from "../text.ts";
 import { roughDuration, roughSize } from "../units.ts";
 
 /** Prints a node's figures. */
@@ -19,16 +19,16 @@ export async function status(shell: Shell): Promise<number> {
     ["data", node.dataDir],
     ["tenants", `${node.tenants}`],
     ["memtables", roughSize(node.memtableBytes)],
-    ["log", `${roughSize(node.walBytes)} in ${node.walSegments} segments`],
-    ["tables", `${roughSize(node.tableBytes)} in ${node.tables} tables`],
-    ["levels", node.tablesPerLevel.join(" ") || "none"],
+    ["log", `${roughSize(node.walBytes)} in ${counted(node.walSegments, "segment")}`],
+    ["tables", `${roughSize(node.tableBytes)} in ${counted(node.tables, "table")}`],
+    ["levels", levelsOf(node.tablesPerLevel)],
     ["disk", `${roughSize(node.diskFreeBytes)} free of ${roughSize(node.diskTotalBytes)}`],
     ["snapshots", `${node.snapshots}, holding ${roughSize(node.snapshotBytes)} of their own`],
     ["sequence", `${node.lastSequence}`],
     ["reads", sharesOf(node.reads)],
-    ["shared", node.sharedCache],
+    ["shared cache", node.sharedCache],
   ];
-  const lines = facts.map(([name, value]) => `${name.padEnd(10)} ${oneLine(value)}`);
+  const lines = facts.map(([name, value]) => `${name.padEnd(12)} ${oneLine(value)}`);
   print(shell, lines, {
     node_id: node.nodeId,
     version: node.version,
@@ -58,6 +58,11 @@ export async function status(shell: Shell): Promise<number> {
     shared_cache: node.sharedCache,
   });
   return 0;
+}
+
+/** Tables by level, from level 0 down. */
+function levelsOf(tablesPerLevel: readonly number[]): string {
+  return tablesPerLevel.map((tables, level) => `L${level}: ${tables}`).join(", ") || "none";
 }
 
 /** Shares of reads by the layer that answered them. */

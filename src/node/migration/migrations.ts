@@ -374,9 +374,13 @@ function mustReach(peers: Peers | undefined): Peers {
 }
 
 function notDraining(): PairError {
-  return new PairError("InvalidArgument", "Cannot find the drain: the node is not draining", {
-    reason: "not_draining",
-  });
+  return new PairError(
+    "InvalidArgument",
+    "Cannot find the drain: the node is not draining; a target begins one",
+    {
+      reason: "not_draining",
+    },
+  );
 }
 
 function drainOf(migration: MigrationInfo): DrainInfo {
