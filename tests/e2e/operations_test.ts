@@ -9,13 +9,21 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 /** Where the page starts its second node. */
 const SECOND = "127.0.0.1:50053";
 
-/** The commands of the walk, as one script. */
+/** The commands of the walk and of what follows it, as one script. */
 function walk(): string {
   const page = Deno.readTextFileSync(`${ROOT}docs/operations.md`);
-  const [, section] = /^## Walk through it\n(.*?)^## /ms.exec(page) ?? [];
-  const blocks = [...section.matchAll(/^```sh\n(.*?)^```/gms)].map(([, text]) => text);
-  assert.equal(blocks.length, 6);
-  return blocks.join("");
+  const blocksOf = (title: string) => {
+    const [, section] = new RegExp(`^## ${title}\\n(.*?)^## `, "ms").exec(page) ?? [];
+    return [...section.matchAll(/^```sh\n(.*?)^```/gms)].map(([, text]) => text);
+  };
+  const blocks = [
+    ...blocksOf("Walk through it"),
+    // The node is replaced between the two.
+    ...blocksOf("Stop, restart, upgrade"),
+    ...blocksOf("Move data, or take a node out of service"),
+  ];
+  assert.equal(blocks.length, 9);
+  return `${blocks.join("")}kill $! && wait $!\n`;
 }
 
 function freePort(): number {
@@ -25,7 +33,7 @@ function freePort(): number {
   return port;
 }
 
-Deno.test("the walk through operations goes as the page says: a tenant is made, backed up, dropped, restored, and its slowest operation found", () =>
+Deno.test("the walk through operations goes as the page says: a tenant is made, backed up, dropped, restored, moved, and its slowest operation found", () =>
   withServer((server) =>
     withDirectory(async (directory) => {
       const program = `exec ${Deno.execPath()} run --quiet -A ${ROOT}main.ts "$@"\n`;
@@ -45,10 +53,13 @@ Deno.test("the walk through operations goes as the page says: a tenant is made, 
       assert.equal(code, 0, `${out}\n${new TextDecoder().decode(stderr)}`);
       const lines = out.split("\n");
       // The list, once with the tenant and once without.
-      assert.equal(lines.filter((line) => line.startsWith("shop\t")).length, 1, out);
+      assert.equal(lines.filter((line) => /^kiosk\t\d{4}-/.test(line)).length, 1, out);
+      assert.ok(lines.includes("over its quota"), out);
       assert.ok(lines.includes("imported 2 records (0 unchanged)"), out);
       assert.ok(lines.includes("2 apples"), out);
-      assert.match(out, /ms\t[a-z_]+\tshop\t/);
+      assert.match(out, /ms\t[a-z_]+\tkiosk\t/);
+      assert.match(out, /^kiosk-1\t.*\tcompleted\t/m);
+      assert.match(out, /^drained to .*: completed;/m);
       assert.match(out, /^healthy node=/m);
     })
   ));
