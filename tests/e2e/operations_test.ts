@@ -1,5 +1,5 @@
 /**
- * docs/operations.md: what it walks through works as it stands there.
+ * docs/operations.md and the README: what they walk through works as it stands there.
  * @module
  */
 import assert from "node:assert/strict";
@@ -33,24 +33,49 @@ function freePort(): number {
   return port;
 }
 
+/** The commands of the README for a node that runs. */
+function tour(): string {
+  const [, block] =
+    /^alias pairdb=[^\n]*\n(.*?)^```/ms.exec(Deno.readTextFileSync(`${ROOT}README.md`)) ?? [];
+  return block;
+}
+
+/** What `jq -r .context` prints, where there is no jq. */
+const JQ = "console.log(JSON.parse(await new Response(Deno.stdin.readable).text()).context)";
+
+/** Runs a script that calls `pairdb`, up to the first command that fails, which is an error. @returns its output */
+async function runScript(script: string, directory: string, url: string): Promise<string> {
+  const deno = Deno.execPath();
+  Deno.mkdirSync(`${directory}/bin`);
+  for (
+    const [name, command] of [
+      ["pairdb", `${deno} run --quiet -A ${ROOT}main.ts "$@"`],
+      ["jq", `${deno} eval '${JQ}'`],
+    ]
+  ) {
+    Deno.writeTextFileSync(`${directory}/bin/${name}`, `#!/bin/sh\nexec ${command}\n`, {
+      mode: 0o755,
+    });
+  }
+  const { code, stdout, stderr } = await new Deno.Command("bash", {
+    args: ["-euo", "pipefail", "-c", script],
+    cwd: directory,
+    env: {
+      PATH: `${directory}/bin:${Deno.env.get("PATH")}`,
+      PAIRDB_SERVER: url,
+      NO_COLOR: "1",
+    },
+  }).output();
+  const out = new TextDecoder().decode(stdout);
+  assert.equal(code, 0, `${out}\n${new TextDecoder().decode(stderr)}`);
+  return out;
+}
+
 Deno.test("the walk through operations goes as the page says: a tenant is made, backed up, dropped, restored, moved, and its slowest operation found", () =>
   withServer((server) =>
     withDirectory(async (directory) => {
-      const program = `exec ${Deno.execPath()} run --quiet -A ${ROOT}main.ts "$@"\n`;
-      Deno.mkdirSync(`${directory}/bin`);
-      Deno.writeTextFileSync(`${directory}/bin/pairdb`, `#!/bin/sh\n${program}`, { mode: 0o755 });
       const script = walk().replaceAll(SECOND, `127.0.0.1:${freePort()}`);
-      const { code, stdout, stderr } = await new Deno.Command("bash", {
-        args: ["-euo", "pipefail", "-c", script],
-        cwd: directory,
-        env: {
-          PATH: `${directory}/bin:${Deno.env.get("PATH")}`,
-          PAIRDB_SERVER: server.url,
-          NO_COLOR: "1",
-        },
-      }).output();
-      const out = new TextDecoder().decode(stdout);
-      assert.equal(code, 0, `${out}\n${new TextDecoder().decode(stderr)}`);
+      const out = await runScript(script, directory, server.url);
       const lines = out.split("\n");
       // The list, once with the tenant and once without.
       assert.equal(lines.filter((line) => /^kiosk\t\d{4}-/.test(line)).length, 1, out);
@@ -61,5 +86,14 @@ Deno.test("the walk through operations goes as the page says: a tenant is made, 
       assert.match(out, /^kiosk-1\t.*\tcompleted\t/m);
       assert.match(out, /^drained to .*: completed;/m);
       assert.match(out, /^healthy node=/m);
+    })
+  ));
+
+Deno.test("the commands of the README work in the order in which they stand there", () =>
+  withServer((server) =>
+    withDirectory(async (directory) => {
+      const lines = (await runScript(tour(), directory, server.url)).split("\n");
+      assert.ok(lines.includes("cart/42\t2 apples"), lines.join("\n"));
+      assert.ok(lines.some((line) => line.includes('"value":"3 apples"')), lines.join("\n"));
     })
   ));
