@@ -19,9 +19,9 @@ Deno.test("the example of docs/merge-functions.md holds the laws, and merges car
     const code = await sandbox.prepare(source);
     await checkLaws(() => sandbox.start(code, { timeMs: 10_000 }), samples);
     const merge = sandbox.start(code, { timeMs: 10_000 });
-    const puts = [...PAGE.matchAll(/^pairdb put shop cart\/42 '(.+)' --context/gm)]
+    const puts = [...PAGE.matchAll(/^pairdb put carts cart\/42 '(.+)' --context/gm)]
       .map(([, value]) => bytes(value));
-    const [, shown] = /^pairdb get shop cart\/42 +# (.+)$/m.exec(PAGE)!;
+    const [, shown] = /^pairdb get carts cart\/42 +# (.+)$/m.exec(PAGE)!;
     assert.equal(text(await merge.fold(puts)), shown);
     merge.end();
   } finally {
