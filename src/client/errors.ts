@@ -41,10 +41,12 @@ export function toPairError(failure: unknown, url: string): PairError {
   // By its specification, fetch rejects with a TypeError when the network fails, and Connect keeps
   // it as the cause. Connect's own failures are strings or ConnectErrors.
   if (error.cause instanceof TypeError) {
-    // The platform tells a bad certificate from a closed port in words of its own only.
-    const why = url.startsWith("https:")
+    const flaw = certificateFlaw(error.cause);
+    const why = !url.startsWith("https:")
+      ? "is a node running?"
+      : flaw === undefined
       ? "is a node running, and do the certificates fit?"
-      : "is a node running?";
+      : `do the certificates fit? (${flaw})`;
     return new PairError("Unavailable", `cannot reach ${url}: ${why}`, {}, {
       cause: error.cause,
     });
@@ -55,6 +57,15 @@ export function toPairError(failure: unknown, url: string): PairError {
   return new PairError(BY_STATUS[error.code], `${url} answered: ${error.rawMessage}`, {}, {
     cause: error,
   });
+}
+
+/** What Deno did not like about the server's certificate, which is in words of its own only, deep inside. */
+function certificateFlaw(failure: Error): string | undefined {
+  for (let at: unknown = failure; at instanceof Error; at = at.cause) {
+    const [, flaw] = /invalid peer certificate: (.{1,100})/.exec(at.message) ?? [];
+    if (flaw !== undefined) return flaw;
+  }
+  return undefined;
 }
 
 function fromDetail(detail: ErrorDetail, error: ConnectError): PairError {

@@ -103,6 +103,13 @@ function ofLimit(
   return limit === undefined ? now : `${now} of ${formatLimit(limit)}`;
 }
 
+/** Requests since the start, and what a second may have where it is bounded: `12 (at most 100/s)`. */
+function requestsOf({ usage, maxRequestsPerSecond: limit }: Tenant): string {
+  const bound = limit === undefined ? "" : `(at most ${limit}/s)`;
+  return [usage === undefined ? "" : `${usage.requests}`, bound].filter((part) => part !== "")
+    .join(" ");
+}
+
 /** Prints all tenants. */
 export async function listTenants(shell: Shell): Promise<number> {
   const db = await connect(shell);
@@ -119,7 +126,7 @@ export async function listTenants(shell: Shell): Promise<number> {
     of.ttlMs ? formatDuration(of.ttlMs) : "",
     ofLimit(of.usage?.bytes, of.maxBytes, size),
     ofLimit(of.usage?.keys, of.maxKeys, String),
-    ofLimit(of.usage?.requests, of.maxRequestsPerSecond, String, (limit) => `${limit}/s`),
+    requestsOf(of),
     of.maxBytesPerSecond === undefined ? "" : `${size(of.maxBytesPerSecond)}/s`,
     of.usage === undefined ? "" : `${of.usage.refused}`,
     ofLimit(of.usage?.cacheBytes, of.cacheSharePercent, size, (percent) => `${percent}%`),
