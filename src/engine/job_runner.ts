@@ -167,13 +167,15 @@ export class Job implements Activity {
     return hours === undefined ? drawn : this.#makeWay(hours, drawn);
   }
 
-  /** In quiet hours it works for a share of its time. */
+  /** In quiet hours it works for a share of its time. Never rejects: its rest ends early once nobody waits. */
   async #makeWay(hours: QuietHours, drawn: Promise<void> | undefined): Promise<void> {
     const { clock } = this.#parts.runtime;
     await drawn;
     if (quietUntilMs(hours, clock.wallMs()) !== undefined) {
       const workedMs = clock.monotonicMs() - this.#sinceMs;
-      await clock.sleep(restMs(workedMs, this.#parts.options.quiet.transferShare), this.#givenUp);
+      const rest = restMs(workedMs, this.#parts.options.quiet.transferShare);
+      // Woken by the engine's giving up: whoever works learns of that by the next thing that it asks for.
+      await clock.sleep(rest, this.#givenUp).catch(() => {});
     }
     this.#sinceMs = clock.monotonicMs();
   }

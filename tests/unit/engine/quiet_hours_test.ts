@@ -3,7 +3,9 @@
  */
 import assert from "node:assert/strict";
 import { KIND_PUT } from "../../../src/engine/mod.ts";
+import { Jobs, planOf } from "../../../src/engine/job_runner.ts";
 import { awakeShare, quietUntilMs, restMs } from "../../../src/engine/quiet_hours.ts";
+import { Throttle } from "../../../src/engine/throttle.ts";
 import { utf8 } from "../../../src/model/mod.ts";
 import { DEAD, engineWorld, openTestEngine, SMALL } from "../../support/engine.ts";
 
@@ -92,4 +94,28 @@ Deno.test("in quiet hours a transfer works for its share of the time, and for al
     job.end();
     await world.clock.runUntil(engine.close());
   }
+});
+
+Deno.test("who rests in quiet hours goes on, and is not refused, once the engine has given up", async () => {
+  const world = engineWorld({ startWallMs: MONDAY });
+  const quiet = { hours: { fromMs: 0, toMs: 9 * HOUR }, transferShare: 0.01 };
+  const unused = () => assert.fail("no worker does anything");
+  const jobs = new Jobs({
+    runtime: world,
+    options: { quiet },
+    noted: (error) => error,
+    relieveDescriptors: unused,
+    remove: unused,
+  }, new Throttle(world.clock, 0));
+  const job = jobs.start(planOf("transfer"));
+  await world.clock.advance(500);
+  let isOver = false;
+  const rest = Promise.resolve(job.advance(1000)).then(() => isOver = true);
+  await world.clock.advance(0);
+  assert.equal(isOver, false, "it rests");
+  jobs.giveUp();
+  await rest;
+  await job.advance(1000);
+  job.end();
+  assert.equal(jobs.completed, 1);
 });
