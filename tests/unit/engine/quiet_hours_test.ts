@@ -53,21 +53,28 @@ async function openQuiet(transferShare = 0.25, hours = true) {
   return { world, engine, tree };
 }
 
+/** Writes a table of values that begin as their keys do. */
+function writeTable(
+  { world, engine, tree }: Awaited<ReturnType<typeof openQuiet>>,
+  prefix: string,
+) {
+  return world.clock.runUntil((async () => {
+    for (let i = 0; i < 20; i++) {
+      const [key, value] = [utf8(`${prefix}${i}`), utf8(`${prefix}${i}`)];
+      await engine.write([{ tree, kind: KIND_PUT, key, value }]);
+    }
+    await engine.flush(tree);
+  })());
+}
+
 Deno.test("in quiet hours compactions that writers need go on, those that only drop what is dead wait [B6]", async () => {
-  const { world, engine, tree } = await openQuiet();
+  const it = await openQuiet();
+  const { world, engine, tree } = it;
   assert.equal(engine.quietUntilMs(), at(0, 9));
-  const write = (prefix: string) =>
-    world.clock.runUntil((async () => {
-      for (let i = 0; i < 20; i++) {
-        const [key, value] = [utf8(`${prefix}${i}`), utf8(`${prefix}${i}`)];
-        await engine.write([{ tree, kind: KIND_PUT, key, value }]);
-      }
-      await engine.flush(tree);
-    })());
-  for (let i = 0; i < 5; i++) await write("k");
+  for (let i = 0; i < 5; i++) await writeTable(it, "k");
   await world.clock.advance(60_000);
   assert.ok(engine.stats().compactions > 0, "the shape");
-  await write(DEAD);
+  await writeTable(it, DEAD);
   await world.clock.advance(50 * 60_000);
   assert.notEqual(engine.quietUntilMs(), undefined);
   assert.ok(engine.get(tree, utf8(`${DEAD}1`)) !== undefined, "what is dead is there");
@@ -77,6 +84,28 @@ Deno.test("in quiet hours compactions that writers need go on, those that only d
   assert.ok(engine.get(tree, utf8("k1")) !== undefined);
   await world.clock.runUntil(engine.close());
 });
+
+for (const freePercent of [16, 14]) {
+  const isTight = freePercent < 15;
+  const what = isTight ? "do not wait" : "wait";
+  Deno.test(`in quiet hours compactions that only drop what is dead ${what} where ${freePercent} % of the disk are free [B6]`, async () => {
+    const it = await openQuiet();
+    const { world, engine, tree } = it;
+    const { disk } = world;
+    // So large that what the engine itself writes makes no difference of a percent.
+    disk.create("/ballast").append(new Uint8Array(32 << 20));
+    await writeTable(it, DEAD);
+    const { totalBytes, freeBytes } = disk.space("/data");
+    disk.capacityBytes = Math.round((totalBytes - freeBytes) / (1 - freePercent / 100));
+    await world.clock.advance(50 * 60_000);
+    assert.notEqual(engine.quietUntilMs(), undefined);
+    const dead = engine.get(tree, utf8(`${DEAD}1`));
+    assert.equal(dead === undefined, isTight, "what is dead is gone");
+    assert.equal(engine.stats().compactions > 0, isTight);
+    disk.capacityBytes = undefined;
+    await world.clock.runUntil(engine.close());
+  });
+}
 
 Deno.test("in quiet hours a transfer works for its share of the time, and for all of it outside them [B6]", async () => {
   for (const [hours, share, least] of [[true, 0.25, 4], [true, 1, 1], [false, 0.25, 1]] as const) {
