@@ -371,6 +371,13 @@ export interface KeyRangeInfo {
 /** What a tenant has of its own; see {@link TreeOptions}. */
 export type TenantOptions = TreeOptions;
 
+/** What a tenant is on the node that its data come from. */
+export interface TenantOrigin {
+  readonly options: TenantOptions;
+  /** SHA-256 of the source of the merge function that its conflict strategy names, in hex; absent: not compared. */
+  readonly mergeFunctionDigest?: string | undefined;
+}
+
 /** A function of the application that merges concurrent values, of tenants with `merge:<name>`. */
 export interface MergeFunctionInfo {
   /** As in `merge:<name>`. */
@@ -709,14 +716,19 @@ export interface StorageNode {
    * Merges versions in, all or none: 1 to 1000, in the order of a stream, of 64 MiB together at most. A
    * batch that comes again changes nothing.
    * @param checksum  that the sender has of the entries
+   * @param origin    what the tenant is there: where there is none here, it is made so, of one that is here
+   *   the conflict strategy has to be the same. With it, the batch may be empty. Undefined: a tenant is made
+   *   with this node's own options, and nothing is compared
    * @throws PairError ChecksumFailed (1006) when the entries have another, InvalidArgument (1000) when they
-   *   are out of order, ResourceExhausted (2008) when a key would hold too many versions
+   *   are out of order, and with the detail `reason: conflict_strategy` or `merge_function` where the tenant is
+   *   another here; ResourceExhausted (2008) when a key would hold too many versions
    */
   replicate(
     tenant: string,
     entries: readonly TransferEntry[],
     checksum: number | undefined,
     watch?: WriteWatch,
+    origin?: TenantOrigin,
   ): Promise<Replicated>;
   /**
    * The first and last key of a range, and how much there is.

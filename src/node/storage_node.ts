@@ -51,6 +51,7 @@ import type {
   StreamInput,
   TenantInfo,
   TenantOptions,
+  TenantOrigin,
   TransferBatch,
   TransferEntry,
   WatchEvent,
@@ -166,6 +167,16 @@ export function openStorageNode(options: StorageNodeOptions): StorageNode {
 /** A write of the write path, together with its outcome. */
 type KeyedStep = (tree: Tree, once: Once) => Promise<unknown>;
 
+/** What few writes of a tenant's tree have beside them. */
+interface ChangeExtras<T> {
+  /** The answer where there is no tenant, which is not made then. */
+  readonly absent?: T;
+  /** A tree of the node's own that the same batch goes to. */
+  readonly beside?: Tree | undefined;
+  /** What the tenant is where the write comes from. */
+  readonly origin?: TenantOrigin | undefined;
+}
+
 class EngineNode implements StorageNode {
   readonly nodeId: string;
   #options: StorageNodeOptions;
@@ -216,6 +227,7 @@ class EngineNode implements StorageNode {
       incarnation: options.incarnation ?? "",
       tenants: () => this.#tenants.names(),
       find: (tenant) => this.#tenants.find(tenant),
+      originOf: (tree) => this.#tenants.originOf(tree),
     });
     const thresholds = options.diskThresholds ?? DEFAULT_DISK_THRESHOLDS;
     const { clock, disk, usage } = runtime;
@@ -322,7 +334,7 @@ class EngineNode implements StorageNode {
       watch,
       charge,
       (tree) => this.#writes.delete(tree, item, watch),
-      absent,
+      { absent },
     );
   }
 
@@ -465,6 +477,7 @@ class EngineNode implements StorageNode {
     entries: readonly TransferEntry[],
     checksum: number | undefined,
     watch?: WriteWatch,
+    origin?: TenantOrigin,
   ): Promise<Replicated> {
     this.#checkUse(tenant);
     const startedMs = this.#runtime.clock.monotonicMs();
@@ -472,15 +485,20 @@ class EngineNode implements StorageNode {
       entries,
       checksum,
       (sum) => this.#transfers.checksum(sum),
+      origin !== undefined,
     );
     this.#disk.admit(deletesOnly ? "delete" : "put", estimateWrite(bytes, versions));
     const applied = await this.#change(
       tenant,
       watch,
       { kind: "copy", keys: keys.length, bytes, items: [] },
-      (tree) => this.#writes.replicate(tree, keys, watch),
+      (tree) => {
+        if (origin !== undefined) this.#tenants.checkOrigin(tenant, origin, tree);
+        return this.#writes.replicate(tree, keys, watch);
+      },
+      { origin },
     );
-    const { key: lastKey } = entries[entries.length - 1];
+    const lastKey = entries.at(-1)?.key ?? "";
     const taken = { keys: keys.length, versions, applied, lastKey };
     this.#transfers.received(taken, bytes, startedMs);
     return taken;
@@ -843,7 +861,7 @@ class EngineNode implements StorageNode {
       await step(tree, once);
       return once.outcome!;
     };
-    const written = this.#change(tenant, watch, charge, run, undefined, this.#memory.tree);
+    const written = this.#change(tenant, watch, charge, run, { beside: this.#memory.tree });
     isSameStep = false;
     return await written;
   }
@@ -853,7 +871,6 @@ class EngineNode implements StorageNode {
    * is an answer for one that is absent. Nothing happens between the last look at the tree and the
    * synchronous part of `step`, which hands the write to the log and tells `watch` so: the tree cannot be
    * dropped there, and nobody can leave.
-   * @param beside  a tree of the node's own that the same batch goes to
    * @param charge  what it is to the tenant's quotas: to the rates once, to the sizes when it is let in
    */
   #change<T>(
@@ -861,16 +878,15 @@ class EngineNode implements StorageNode {
     watch: WriteWatch | undefined,
     charge: Charge,
     step: (tree: Tree) => Promise<T>,
-    absent?: T,
-    beside?: Tree,
+    extras?: ChangeExtras<T>,
   ): Promise<T> {
     this.#checkTakesWrites();
     const tree = this.#tenants.findForUse(tenant);
-    if (tree === undefined) return this.#changeLater(tenant, watch, charge, step, absent, beside);
+    if (tree === undefined) return this.#changeLater(tenant, watch, charge, step, extras);
     this.#charge(tree, charge);
-    const admitted = this.#admit(tree, beside, charge, false);
+    const admitted = this.#admit(tree, extras?.beside, charge, false);
     if (admitted === undefined) return step(tree);
-    return this.#changeLater(tenant, watch, charge, step, absent, beside, admitted);
+    return this.#changeLater(tenant, watch, charge, step, extras, admitted);
   }
 
   /** Charges a write to its keys and to its tenant. */
@@ -897,8 +913,7 @@ class EngineNode implements StorageNode {
     watch: WriteWatch | undefined,
     charge: Charge,
     step: (tree: Tree) => Promise<T>,
-    absent: T | undefined,
-    beside: Tree | undefined,
+    { absent, beside, origin }: ChangeExtras<T> = {},
     admitted?: Promise<void>,
   ): Promise<T> {
     const { clock } = this.#runtime;
@@ -915,7 +930,7 @@ class EngineNode implements StorageNode {
       const tree = this.#tenants.findForUse(tenant);
       if (tree === undefined) {
         if (absent !== undefined) return absent;
-        await this.#tenants.ensure(tenant);
+        await this.#tenants.ensure(tenant, origin);
         this.#checkOpen();
         admitted = undefined;
         continue;

@@ -8,8 +8,14 @@
  * @module
  */
 import type { Engine, Tree } from "../engine/mod.ts";
-import { conflictStrategy, operatorOf, PairError, VECTOR_CLOCK } from "../model/mod.ts";
-import type { TenantInfo, TenantOptions } from "./api.ts";
+import {
+  conflictStrategy,
+  mergeFunctionOf,
+  operatorOf,
+  PairError,
+  VECTOR_CLOCK,
+} from "../model/mod.ts";
+import type { TenantInfo, TenantOptions, TenantOrigin } from "./api.ts";
 import { isHiddenTree } from "./idempotency/mod.ts";
 import type { MergeFunctions } from "./merge/mod.ts";
 import type { Quotas } from "./quotas.ts";
@@ -51,11 +57,51 @@ export class Tenants {
     return tree;
   }
 
-  /** Makes the tenant unless somebody else does meanwhile; writers that come together share one creation. */
-  async ensure(tenant: string): Promise<void> {
+  /**
+   * Makes the tenant unless somebody else does meanwhile; writers that come together share one creation.
+   * @param origin  what it is where its data come from; undefined: they come from nowhere else
+   * @throws PairError InvalidArgument (1000) as {@link checkOrigin}
+   */
+  async ensure(tenant: string, origin?: TenantOrigin): Promise<void> {
     const changing = this.#changing.get(tenant);
     if (changing !== undefined) return await changing;
-    if (this.#engine.tree(tenant) === undefined) await this.#create(tenant);
+    if (this.#engine.tree(tenant) !== undefined) return;
+    if (origin !== undefined) this.checkOrigin(tenant, origin, undefined);
+    await this.#create(tenant, origin?.options);
+  }
+
+  /** What another node has to know of a tenant to make the same. */
+  originOf({ options }: Tree): TenantOrigin {
+    return { options, mergeFunctionDigest: this.#functions.digest(options.conflictStrategy) };
+  }
+
+  /**
+   * Demands that versions of a tenant elsewhere mean the same in the tenant here.
+   * @param tree  undefined: it is still to be made
+   * @throws PairError InvalidArgument (1000) with the detail `reason: conflict_strategy`, or `merge_function`
+   *   where the strategy's function is not the same here
+   */
+  checkOrigin(tenant: string, origin: TenantOrigin, tree: Tree | undefined): void {
+    const { conflictStrategy: wanted = VECTOR_CLOCK } = origin.options;
+    const present = tree === undefined ? wanted : tree.options.conflictStrategy ?? VECTOR_CLOCK;
+    if (present !== wanted) {
+      throw new PairError(
+        "InvalidArgument",
+        `Cannot take the data: the tenant ${tenant} has the conflict strategy ${present} here, ` +
+          `and ${wanted} where they come from`,
+        { reason: "conflict_strategy", present, wanted },
+      );
+    }
+    const digest = origin.mergeFunctionDigest;
+    const own = this.#functions.digest(wanted);
+    if (digest === undefined || digest === own) return;
+    throw new PairError(
+      "InvalidArgument",
+      `Cannot take the data: the tenant ${tenant} is merged by the function ` +
+        `${mergeFunctionOf(wanted)} of SHA-256 ${digest}, ` +
+        (own === undefined ? "which is not registered here" : `which is another here: ${own}`),
+      { reason: "merge_function", present: own ?? "", wanted: digest },
+    );
   }
 
   /** @throws PairError InvalidArgument (1000) with the detail `reason: already_exists` when there is one */

@@ -212,8 +212,9 @@ export function checkTransfer(
   entries: readonly TransferEntry[],
   checksum: number | undefined,
   timed: (sum: () => number) => number = (sum) => sum(),
+  mayBeEmpty = false,
 ): CheckedTransfer {
-  checkBatchLength(entries.length);
+  if (!mayBeEmpty || entries.length > 0) checkBatchLength(entries.length);
   if (checksum === undefined) throw refusedTransfer("its checksum is missing");
   const keys: { key: Uint8Array; versions: Version[] }[] = [];
   let bytes = 0;

@@ -17,7 +17,7 @@ import { toCount } from "./convert.ts";
 import { GRPC, GrpcClient, GrpcError } from "./grpc_client.ts";
 import { type ClientConnection, connectHttp2 } from "./http2/mod.ts";
 import { fromGrpcError } from "./peer_errors.ts";
-import { fromBatch } from "./transfer.ts";
+import { fromBatch, fromOrigin } from "./transfer.ts";
 
 /** What a node shows to others, as it is at the time of the question. */
 export interface PeerCredentials {
@@ -101,10 +101,10 @@ class GrpcPeer implements Peer {
   }
 
   async replicate(
-    ...[tenantId, entries, checksum, signal]: Parameters<Peer["replicate"]>
+    ...[tenantId, origin, entries, checksum, signal]: Parameters<Peer["replicate"]>
   ): ReturnType<Peer["replicate"]> {
     const batch = fromBatch({ entries, checksum, checkpoint: "", totals: undefined });
-    const request = { tenantId, entries: batch.entries, checksum };
+    const request = { tenantId, entries: batch.entries, checksum, ...fromOrigin(origin) };
     const { keys, versions, applied, lastKey } = await this.#call(
       replicateData,
       request,

@@ -7,6 +7,7 @@ import { EMPTY_CLOCK, PairError, readToken, type TokenRange } from "../model/mod
 import type {
   KeyRangeInfo,
   RangeInput,
+  TenantOrigin,
   TransferBatch,
   TransferEntry,
   TransferTotals,
@@ -15,11 +16,14 @@ import type {
   GetKeyRangeResponseSchema,
   KeyValueEntry,
   KeyValueEntrySchema,
+  ReplicateDataRequest,
+  ReplicateDataRequestSchema,
   StreamKeysResponseSchema,
   TokenRange as TokenRangeMessage,
   TransferTotalsSchema,
 } from "../gen/pairdb/v1/storage_node_pb.ts";
 import { fromClock, fromEntry, toClock, toCount, toEntry } from "./convert.ts";
+import { fromTenantOptions, toTenantOptions } from "./tenant_options.ts";
 
 /** A range of a request. */
 export function toRange(
@@ -65,6 +69,34 @@ export function toTransferEntries(
     };
     return { key, version };
   });
+}
+
+/**
+ * What a request says of its tenant; undefined: nothing, as older nodes do.
+ * @throws PairError InvalidArgument (1000) for a number out of range
+ */
+export function toOrigin(
+  { tenantOptions, mergeFunctionDigest }: Pick<
+    ReplicateDataRequest,
+    "tenantOptions" | "mergeFunctionDigest"
+  >,
+): TenantOrigin | undefined {
+  return tenantOptions && {
+    options: toTenantOptions(tenantOptions),
+    mergeFunctionDigest: mergeFunctionDigest || undefined,
+  };
+}
+
+/** The same as fields of a request. */
+export function fromOrigin(
+  origin: TenantOrigin | undefined,
+): Pick<
+  MessageInitShape<typeof ReplicateDataRequestSchema>,
+  "tenantOptions" | "mergeFunctionDigest"
+> {
+  if (origin === undefined) return {};
+  const { options, mergeFunctionDigest = "" } = origin;
+  return { tenantOptions: fromTenantOptions(options), mergeFunctionDigest };
 }
 
 function refused(why: string): PairError {

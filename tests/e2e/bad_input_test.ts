@@ -334,6 +334,31 @@ function badTransfers(): BadCall[] {
     },
     bad("no checksum", take, { ...sound, checksum: undefined }, 1000),
     bad("no entries", take, { tenantId, checksum: 0 }, 1000),
+    ...[{ conflictStrategy: "lww" }, { maxBytes: -1n }].flatMap((tenantOptions) => [
+      bad("another tenant's options", take, { ...sound, tenantOptions }, 1000),
+      bad("the same without entries", take, { tenantId, checksum: 0, tenantOptions }, 1000),
+    ]),
+    {
+      ...bad("no entries with a checksum", take, { tenantId, checksum: 1, tenantOptions: {} }, 0),
+      expected: damaged,
+    },
+    bad(
+      "an option that no tenant can have",
+      take,
+      { ...sound, tenantId: "shared", tenantOptions: { cacheSharePercent: 101 } },
+      1000,
+    ),
+    bad(
+      "a merge function that is not here",
+      take,
+      {
+        ...sound,
+        tenantId: "merged",
+        tenantOptions: { conflictStrategy: "merge:mine" },
+        mergeFunctionDigest: "00",
+      },
+      1000,
+    ),
     bad("1001 entries", take, { tenantId, ...transferOf(many) }, 1000),
     bad("wrong order", take, { tenantId, ...transferOf([version("b"), version("a")]) }, 1000),
     bad("a version twice", take, { tenantId, ...transferOf([version("a"), version("a")]) }, 1000),

@@ -201,6 +201,32 @@ for (const victim of ["source", "target"] as const) {
     }));
 }
 
+Deno.test("a tenant of counters is one at the target too, with its quota, and does not go into one that is none", () =>
+  withDirectory(async (directory) => {
+    await using source = await Node.start(`${directory}/source`);
+    await using target = await Node.start(`${directory}/target`);
+    const at = (node: Node, ...args: string[]) => runProgram(...args, "--server", node.url);
+    const kind = ["--conflict-strategy", "merge:counter"];
+    for (const args of [["visits", ...kind, "--max-keys", "100"], ["clash", ...kind]]) {
+      assert.equal((await at(source, "tenant", "create", ...args)).code, 0);
+    }
+    for (const value of ["40", "+3", "-1"]) {
+      assert.equal((await at(source, "put", "visits", "page", value)).code, 0);
+    }
+    const moved = await at(source, "migrate", "start", "visits", "--to", target.url, "--wait");
+    assert.equal(moved.code, 0, moved.err);
+    assert.equal((await at(target, "put", "visits", "page", "+58")).code, 0);
+    assert.equal((await at(target, "get", "visits", "page")).out, "100\n");
+    const { tenants } = await callJson(target, "TenantService/ListTenants", {});
+    assert.deepEqual(tenants[0].options, { conflictStrategy: "merge:counter", maxKeys: "100" });
+
+    assert.equal((await at(target, "put", "clash", "k", "v")).code, 0);
+    const refused = await at(source, "migrate", "start", "--to", target.url, "--wait");
+    assert.equal(refused.code, 1);
+    assert.match(refused.err + refused.out, /tenant clash has the conflict strategy vector_clock/);
+    assert.equal((await at(target, "get", "clash", "k")).out, "v\n");
+  }));
+
 Deno.test("migrations are started, listed and cancelled by command [S9]", () =>
   withDirectory(async (directory) => {
     await using source = await Node.start(`${directory}/source`, SLOW);

@@ -47,6 +47,7 @@ import type {
   StreamInput,
   TenantInfo,
   TenantOptions,
+  TenantOrigin,
   TransferBatch,
   TransferEntry,
   VersionView,
@@ -261,17 +262,22 @@ export class FakeNode implements StorageNode {
     yield { entries, checksum, checkpoint: entries.at(-1)?.key ?? resumeAfter, totals };
   }
 
+  /** What was said of tenants, with each batch. */
+  readonly origins: (TenantOrigin | undefined)[] = [];
+
   async replicate(
     tenant: string,
     entries: readonly TransferEntry[],
     checksum: number | undefined,
     watch?: WriteWatch,
+    origin?: TenantOrigin,
   ): Promise<Replicated> {
     validateTenant(tenant);
-    const { keys, versions } = checkTransfer(entries, checksum);
+    const { keys, versions } = checkTransfer(entries, checksum, undefined, origin !== undefined);
+    this.origins.push(origin);
     await this.#handOver(watch);
     for (const { key, version } of entries) this.#store(tenant, key, version.value, version.clock);
-    return { keys: keys.length, versions, applied: versions, lastKey: entries.at(-1)!.key };
+    return { keys: keys.length, versions, applied: versions, lastKey: entries.at(-1)?.key ?? "" };
   }
 
   async keyRange(

@@ -4,7 +4,7 @@
  * @module
  */
 import { openEngine } from "../../src/engine/mod.ts";
-import { PairError, reconcileOperator } from "../../src/model/mod.ts";
+import { PairError, VERSION_OPERATORS } from "../../src/model/mod.ts";
 import {
   type MigrationInfo,
   type MigrationInput,
@@ -16,7 +16,7 @@ import {
   type StorageNode,
   type TransferEntry,
 } from "../../src/node/mod.ts";
-import { SimRandom, type SimRuntime } from "../../src/runtime/mod.ts";
+import { type Sandbox, SimRandom, type SimRuntime } from "../../src/runtime/mod.ts";
 import { engineWorld, SMALL } from "./engine.ts";
 
 /** Everything small: a few keys make several batches and pieces. */
@@ -48,18 +48,20 @@ export class SimNode {
     readonly seed: number,
     readonly peers: (self: SimNode) => Peers | undefined,
     readonly limits: MigrationLimits,
+    readonly sandbox: Sandbox | undefined,
   ) {}
 
   /** Opens a node on an empty disk. */
   static async open(
     nodeId: string,
     seed: number,
-    { peers = () => undefined, limits = SMALL_MIGRATION }: {
+    { peers = () => undefined, limits = SMALL_MIGRATION, sandbox }: {
       peers?: (self: SimNode) => Peers | undefined;
       limits?: MigrationLimits;
+      sandbox?: Sandbox | undefined;
     } = {},
   ): Promise<SimNode> {
-    const self = new SimNode(nodeId, seed, peers, limits);
+    const self = new SimNode(nodeId, seed, peers, limits, sandbox);
     await self.#start(engineWorld({ seed }));
     return self;
   }
@@ -90,7 +92,7 @@ export class SimNode {
   async #start(world: SimRuntime): Promise<void> {
     this.world = world;
     this.node = openStorageNode({
-      engine: await openEngine(world, "/data", SMALL, [reconcileOperator]),
+      engine: await openEngine(world, "/data", SMALL, VERSION_OPERATORS),
       runtime: world,
       nodeId: this.nodeId,
       incarnation: this.incarnation,
@@ -99,6 +101,7 @@ export class SimNode {
       tenantAutoCreate: true,
       peers: this.peers(this),
       migration: this.limits,
+      sandbox: this.sandbox,
     });
     this.#isUp = true;
   }
@@ -182,13 +185,11 @@ export function wayTo(
         if (address !== "target") throw new PairError("InvalidArgument", "no such address");
         return {
           nodeId: (signal) => carry("nodeId", signal, () => Promise.resolve(target().nodeId)),
-          replicate: (tenant, entries, checksum, signal) =>
-            carry(
-              "replicate",
-              signal,
-              (fault) =>
-                target().replicate(tenant, entries, fault === "torn" ? checksum ^ 1 : checksum),
-            ),
+          replicate: (tenant, origin, entries, checksum, signal) =>
+            carry("replicate", signal, (fault) => {
+              const sum = fault === "torn" ? checksum ^ 1 : checksum;
+              return target().replicate(tenant, entries, sum, undefined, origin);
+            }),
           count: (tenant, range, signal) =>
             carry("count", signal, async () => {
               const node = target();

@@ -210,6 +210,12 @@ export class MergeFunctions {
     return mergeFunctionOf(tree.options.conflictStrategy) !== undefined;
   }
 
+  /** SHA-256 in hex of the function that a conflict strategy names; undefined: it names none, or none that is here. */
+  digest(strategy: string | undefined): string | undefined {
+    const name = mergeFunctionOf(strategy);
+    return name === undefined ? undefined : this.#functions.get(name)?.digest.toHex();
+  }
+
   /** Ends what runs. */
   close(): void {
     for (const { started } of this.#functions.values()) started?.end();

@@ -24,7 +24,13 @@ import {
   PairError,
 } from "../../model/mod.ts";
 import type { Clock, Log, Random } from "../../runtime/mod.ts";
-import type { MigrationCounts, MigrationState } from "../api.ts";
+import type {
+  MigrationCounts,
+  MigrationState,
+  Replicated,
+  TenantOrigin,
+  TransferEntry,
+} from "../api.ts";
 import type { Followers } from "../followers.ts";
 import { BatchMaker, streamRange } from "../transfer.ts";
 import { Interceptor } from "./interceptor.ts";
@@ -60,6 +66,8 @@ export interface MigrationParts {
   readonly tenants: () => readonly string[];
   /** A tenant's tree; undefined when there is none any more. */
   readonly find: (tenant: string) => Tree | undefined;
+  /** What the target has to know of a tenant to make the same. */
+  readonly originOf: (tree: Tree) => TenantOrigin;
   /** Makes the record durable, as it is by then. @throws PairError as the engine's `write` */
   readonly save: (record: MigrationRecord) => Promise<void>;
 }
@@ -79,6 +87,8 @@ export class Migration {
   #job: Activity | undefined;
   /** Counts every step that got on, so that the patience begins anew. */
   #steps = 0;
+  /** Tenants that are at the target as they are here. */
+  readonly #introduced = new Set<string>();
   #savedMs = -Infinity;
 
   /** Begins it. @param record  is kept up to date */
@@ -155,6 +165,8 @@ export class Migration {
     // Followed first, read then: a write is either remembered, or there to be read.
     for (const tenant of this.#tenants()) this.#interceptor.follow(tenant);
     await this.#persist((signal) => this.#interceptor.settled(this.#interceptor.sequence, signal));
+    // All of them before anything is sent: what the target will not take of one is known at once.
+    for (const tenant of this.#tenants()) await this.#introduce(tenant);
     if (record.state === "copying") {
       for (const tenant of this.#tenants()) {
         if (tenant < record.checkpoint.tenant) continue;
@@ -174,6 +186,27 @@ export class Migration {
     await this.#sync();
   }
 
+  /** Has the target make a tenant as it is here, or compare it with its own, whether it holds any keys or not. */
+  async #introduce(tenant: string): Promise<void> {
+    if (this.#introduced.has(tenant)) return;
+    await this.#persist(async (signal) => {
+      if (this.#parts.find(tenant) !== undefined) await this.#replicate(tenant, [], 0, signal);
+    });
+    this.#introduced.add(tenant);
+  }
+
+  /** Has the target take a batch. Each says what the tenant is: one that is dropped there meanwhile is made again. */
+  #replicate(
+    tenant: string,
+    entries: readonly TransferEntry[],
+    checksum: number,
+    signal: AbortSignal,
+  ): Promise<Replicated> {
+    const { peer, find, originOf } = this.#parts;
+    const tree = find(tenant);
+    return peer.replicate(tenant, tree && originOf(tree), entries, checksum, signal);
+  }
+
   /**
    * Copies a tenant's part of the range, from the checkpoint on.
    * @returns false when it ended early, since it is better to send what was written meanwhile first
@@ -188,7 +221,7 @@ export class Migration {
     let keysBefore = 0;
     for await (const { entries, checksum, checkpoint: key, totals } of batches) {
       if (entries.length > 0) {
-        const { keys } = await this.#parts.peer.replicate(tenant, entries, checksum, signal);
+        const { keys } = await this.#replicate(tenant, entries, checksum, signal);
         this.#add("keysCopied", keys - keysBefore);
         // The versions of a key may go on in the next batch: it is one key still.
         keysBefore = entries.at(-1)!.key === key ? 0 : 1;
@@ -230,7 +263,7 @@ export class Migration {
       const { entries, checksum } = batch.take();
       if (entries.length === 0) return;
       await this.#pay(bytes);
-      await this.#parts.peer.replicate(tenant, entries, checksum, signal);
+      await this.#replicate(tenant, entries, checksum, signal);
       this.#add("bytesStreamed", bytesOf(entries));
       this.#add("keysStreamed", sent.length);
       for (const name of sent.splice(0)) names.delete(name);
@@ -270,6 +303,7 @@ export class Migration {
         for (const tenant of left) {
           interceptor.follow(tenant);
           await this.#persist((signal) => interceptor.settled(interceptor.sequence, signal));
+          await this.#introduce(tenant);
           await this.#syncTenant(tenant);
           synced.add(tenant);
           if (interceptor.lost) break;
@@ -372,7 +406,7 @@ export class Migration {
     if (batches === undefined) return sum;
     for await (const { entries, checksum } of batches) {
       if (entries.length === 0) continue;
-      const done = await this.#parts.peer.replicate(tenant, entries, checksum, signal);
+      const done = await this.#replicate(tenant, entries, checksum, signal);
       sum.applied += done.applied;
       sum.keys += done.keys;
       this.#gotOn();

@@ -13,7 +13,7 @@
 import { type Engine, KIND_DELETE, KIND_PUT, type Tree } from "../../engine/mod.ts";
 import { compareBytes, encodeBound, fromUtf8, PairError, utf8 } from "../../model/mod.ts";
 import type { Runtime } from "../../runtime/mod.ts";
-import type { DrainInfo, MigrationInfo, MigrationInput } from "../api.ts";
+import type { DrainInfo, MigrationInfo, MigrationInput, TenantOrigin } from "../api.ts";
 import type { Followers } from "../followers.ts";
 import type { MigrationLimits } from "./limits.ts";
 import { Migration } from "./migration.ts";
@@ -42,6 +42,8 @@ export interface MigrationsParts {
   /** Names of all tenants, in order. */
   readonly tenants: () => readonly string[];
   readonly find: (tenant: string) => Tree | undefined;
+  /** What the target has to know of a tenant to make the same. */
+  readonly originOf: (tree: Tree) => TenantOrigin;
 }
 
 /** Tenants' ids have no colon, so none is this. */
@@ -302,7 +304,7 @@ export class Migrations {
   #run(record: MigrationRecord): void {
     // It is durable: the next start takes it up.
     if (this.#closed) return;
-    const { engine, followers, runtime, limits, nodeId, tenants, find } = this.#parts;
+    const { engine, followers, runtime, limits, nodeId, tenants, find, originOf } = this.#parts;
     const { clock, random, log } = runtime;
     const peer = mustReach(this.#parts.peers).open(record.order.target);
     const migration = new Migration({
@@ -317,6 +319,7 @@ export class Migrations {
       nodeId,
       tenants,
       find,
+      originOf,
       save: (record) => this.#save(record),
     }, record);
     const { id } = record.order;

@@ -3,7 +3,7 @@
  * floors above bring it.
  * @module
  */
-import type { Replicated, TransferEntry, TransferTotals } from "../api.ts";
+import type { Replicated, TenantOrigin, TransferEntry, TransferTotals } from "../api.ts";
 import type { MigrationRange } from "./records.ts";
 
 /**
@@ -14,9 +14,13 @@ import type { MigrationRange } from "./records.ts";
 export interface Peer {
   /** The name that the node has in clocks. */
   nodeId(signal: AbortSignal): Promise<string>;
-  /** Has it merge a batch in; durable when the promise resolves. See `StorageNode.replicate`. */
+  /**
+   * Has it merge a batch in; durable when the promise resolves. See `StorageNode.replicate`.
+   * @param origin  what the tenant is here; undefined: there is none any more
+   */
   replicate(
     tenant: string,
+    origin: TenantOrigin | undefined,
     entries: readonly TransferEntry[],
     checksum: number,
     signal: AbortSignal,

@@ -12,7 +12,7 @@ import { costOf, type FairGate, PIECE } from "../fair_gate.ts";
 import { watchKey } from "../outcomes.ts";
 import { fromClock, fromState, toClock, toCount } from "../convert.ts";
 import { fromDrain } from "../migrations.ts";
-import { fromBatch, fromKeyRange, toRange, toTransferEntries } from "../transfer.ts";
+import { fromBatch, fromKeyRange, toOrigin, toRange, toTransferEntries } from "../transfer.ts";
 
 /**
  * Binds the service to a node.
@@ -76,10 +76,12 @@ export function storageNodeService(
       return { success: true };
     },
 
-    async replicateData({ tenantId, entries, checksum }, { values }) {
+    async replicateData(request, { values }) {
+      const { tenantId, entries, checksum } = request;
       const taken = toTransferEntries(entries, tenantId);
+      const origin = toOrigin(request);
       const watch = values.get(watchKey);
-      const replicate = () => node.replicate(tenantId, taken, checksum, watch);
+      const replicate = () => node.replicate(tenantId, taken, checksum, watch, origin);
       const bytes = entries.reduce((sum, { value }) => sum + (value?.length ?? 0), 0);
       const cost = Math.max(1, costOf(entries.length, bytes));
       return { success: true, ...await fair.run(tenantId, cost, replicate, watch) };

@@ -49,14 +49,37 @@ Deno.test("a peer says who it is, takes batches, and counts what it has", () =>
     withPeer(port.url, {}, async (peer) => {
       assert.equal(await peer.nodeId(signal), "fake-1");
       const entries = [{ key: "a", version }, { key: "b", version }];
-      const taken = await peer.replicate("t", entries, checksumOf(entries), signal);
+      const taken = await peer.replicate("t", undefined, entries, checksumOf(entries), signal);
       assert.deepEqual(taken, { keys: 2, versions: 2, applied: 2, lastKey: "b" });
+      // What the tenant is goes along, whole.
+      const origin = {
+        options: {
+          conflictStrategy: "merge:larger",
+          strategy: "hybrid",
+          windowMs: 1000,
+          ttlMs: 0,
+          compression: "none",
+          cacheShare: 50,
+          maxBytes: 2 ** 40,
+          maxKeys: 7,
+          maxRequests: 8,
+          maxBandwidth: 9,
+        },
+        mergeFunctionDigest: "ab".repeat(32),
+      } as const;
+      await peer.replicate("t", origin, [], 0, signal);
+      await peer.replicate("t", { options: {} }, entries, checksumOf(entries), signal);
+      const none = { options: {}, mergeFunctionDigest: undefined };
+      assert.deepEqual(node.origins, [undefined, origin, none]);
       const counted = await peer.count("t", ALL, signal);
       assert.deepEqual(counted, (await node.keyRange("t", {}, { exact: true })).totals);
       assert.deepEqual(counted?.keys, 2);
       // A damaged batch is refused, and may be sent again.
-      await rejectsCode(() => peer.replicate("t", entries, 1, signal), 1006);
-      await rejectsCode(() => peer.replicate("t:u", entries, checksumOf(entries), signal), 1004);
+      await rejectsCode(() => peer.replicate("t", undefined, entries, 1, signal), 1006);
+      await rejectsCode(
+        () => peer.replicate("t:u", undefined, entries, checksumOf(entries), signal),
+        1004,
+      );
       node.failure = new PairError("InvalidTenantID", "The tenant does not exist");
       assert.equal((await peer.count("t", ALL, signal))?.keys, 0);
       node.failure = new PairError("DiskFull", "Cannot write", { reason: "x" });
@@ -139,7 +162,8 @@ Deno.test("a peer is shown a token or a certificate, and its own is verified", a
   };
   await withPort(async ({ port }) => {
     const entries = [{ key: "a", version }];
-    const send = (peer: Peer) => peer.replicate("t", entries, checksumOf(entries), signal);
+    const send = (peer: Peer) =>
+      peer.replicate("t", undefined, entries, checksumOf(entries), signal);
     const secure = port.tlsUrl!.replace("127.0.0.1", "localhost");
     const sent = async (peer: Peer) => void await send(peer);
     await withPeer(port.url, { token: node.text }, sent);

@@ -5,15 +5,21 @@ import {
   decodeVersions,
   inTokenRange,
   MAX_VALUE_BYTES,
+  PairError,
   readToken,
   tokenOf,
   type TokenRange,
   tokenShare,
   type Version,
 } from "../../../src/model/mod.ts";
-import type { StorageNode, StreamInput, TransferBatch } from "../../../src/node/mod.ts";
-import { type Clock, simRuntime } from "../../../src/runtime/mod.ts";
-import { bytes, rejectsCode, testNode, turn } from "../../support/node.ts";
+import type {
+  StorageNode,
+  StreamInput,
+  TenantOptions,
+  TransferBatch,
+} from "../../../src/node/mod.ts";
+import { type Clock, simRuntime, SimSandbox } from "../../../src/runtime/mod.ts";
+import { bytes, rejectsCode, testNode, text, turn } from "../../support/node.ts";
 import { checksumOf } from "../../support/transfer.ts";
 
 function version(value: string | undefined, counter: number, node = "n9"): Version {
@@ -310,6 +316,70 @@ Deno.test("replicate() refuses a bad batch with nothing changed [N5, S4, V1, V4]
   await rejectsCode(() => strict.node.replicate("t", [a], checksumOf([a])), 1004);
   assert.equal(strict.engine.trees().length, 0);
   assert.deepEqual((await collect(node)).last.totals, before);
+});
+
+Deno.test("replicate() makes a tenant as it is where the batch comes from, with no entries too, and compares one that is there [N5]", async () => {
+  const { node, engine } = testNode();
+  const options = { conflictStrategy: "lww", maxKeys: 5, ttlMs: 0 };
+  const a = [entry("a", version("1", 1))];
+  const sum = checksumOf(a);
+  const empty = await node.replicate("t", [], 0, undefined, { options });
+  assert.deepEqual(empty, { keys: 0, versions: 0, applied: 0, lastKey: "" });
+  assert.deepEqual(node.listTenants().map(({ options }) => options), [options]);
+  await node.replicate("new", a, sum, undefined, { options: {} });
+  await node.replicate("t", a, sum, undefined, { options: { conflictStrategy: "lww" } });
+  await node.replicate("t", a, sum);
+  assert.deepEqual(node.listTenants().map(({ options }) => options), [{}, options]);
+  const writes = engine.log.length;
+  const refused: [string, TenantOptions][] = [
+    ["t", {}],
+    ["t", { conflictStrategy: "merge:max" }],
+    ["new", { conflictStrategy: "lww" }],
+    // As it would be refused when it is created by a call.
+    ["other", { conflictStrategy: "none of those" }],
+  ];
+  const b = [entry("b", version("1", 1))];
+  for (const [tenant, options] of refused) {
+    for (const entries of [[], b]) {
+      const sum = checksumOf(entries);
+      await rejectsCode(() => node.replicate(tenant, entries, sum, undefined, { options }), 1000);
+    }
+  }
+  // What is not named is as the default.
+  await node.replicate("new", b, checksumOf(b), undefined, {
+    options: { conflictStrategy: "vector_clock" },
+  });
+  assert.equal(engine.log.length, writes + 1);
+  assert.deepEqual(node.listTenants().map(({ tenant }) => tenant), ["new", "t"]);
+  await rejectsCode(() => node.replicate("t", [], 1, undefined, { options }), 1006);
+  const strict = testNode({ tenantAutoCreate: false });
+  await rejectsCode(() => strict.node.replicate("t", a, sum, undefined, { options }), 1004);
+});
+
+Deno.test("replicate() refuses a tenant whose merge function is not here, or another by its name", async () => {
+  const known = (source: string) =>
+    new SimSandbox().know(source, () => (a, b) => text(a)! > text(b)! ? a : b);
+  const options = { conflictStrategy: "merge:larger" };
+  const { node } = testNode({ sandbox: known("the larger") });
+  const refused = (mergeFunctionDigest: string | undefined, details: Record<string, string>) =>
+    assert.rejects(
+      () => node.replicate("t", [], 0, undefined, { options, mergeFunctionDigest }),
+      (error) => {
+        assert.ok(error instanceof PairError && error.code === 1000);
+        assert.deepEqual(error.details, details);
+        return true;
+      },
+    );
+  await refused("ab", { reason: "merge_function", present: "", wanted: "ab" });
+  await refused(undefined, { option: "conflictStrategy" });
+  const { digest } = await node.registerMergeFunction("larger", "the larger");
+  await refused("ab", { reason: "merge_function", present: digest, wanted: "ab" });
+  assert.deepEqual(node.listTenants(), []);
+  await node.replicate("t", [], 0, undefined, { options, mergeFunctionDigest: digest });
+  assert.deepEqual(node.listTenants().map(({ options }) => options), [options]);
+  // Also where the tenant is there.
+  await refused("ab", { reason: "merge_function", present: digest, wanted: "ab" });
+  await node.close();
 });
 
 Deno.test("replicate() takes no version where a key of the batch would hold too many [N5]", async () => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { PairError, readToken, tokenOf, type TokenRange, utf8 } from "../../../../src/model/mod.ts";
 import type { MigrationInfo, MigrationState } from "../../../../src/node/mod.ts";
-import { SimRandom } from "../../../../src/runtime/mod.ts";
+import { SimRandom, SimSandbox } from "../../../../src/runtime/mod.ts";
 import {
   type Call,
   type Fault,
@@ -11,7 +11,7 @@ import {
   wayTo,
   Writer,
 } from "../../../support/migration.ts";
-import { bytes, rejectsCode } from "../../../support/node.ts";
+import { bytes, rejectsCode, text } from "../../../support/node.ts";
 
 const PHASES = ["copying", "streaming", "syncing"] as const;
 
@@ -151,7 +151,7 @@ async function run({ seed, faults, kills, both, forgetful }: Run): Promise<numbe
   const { signal } = new AbortController();
   for (const [tenant] of Object.entries(await target.contents())) {
     for await (const { entries, checksum } of target.node.streamKeys(tenant, {})) {
-      if (entries.length > 0) await peer.replicate(tenant, entries, checksum, signal);
+      if (entries.length > 0) await peer.replicate(tenant, undefined, entries, checksum, signal);
     }
   }
   await same(it);
@@ -276,7 +276,7 @@ Deno.test("a migration is cancelled, and another one with its id goes on behind 
   const it = await pair();
   await new Writer(6).fill(it.source.node, 150);
   const gate = Promise.withResolvers<undefined>();
-  it.before = ({ index }) => index === 4 ? gate.promise : undefined;
+  it.before = ({ index }) => index === 6 ? gate.promise : undefined;
   await it.source.node.startMigration({ id: "m1", target: "target" });
   await it.source.world.clock.advance(10);
   assert.equal(it.source.migration.state, "copying");
@@ -416,6 +416,100 @@ Deno.test("a tenant that is made meanwhile goes along, and one that is dropped d
   const { b: _dropped, ...rest } = await it.target.contents();
   assert.deepEqual(rest, await source.contents());
   assert.ok(rest.new !== undefined);
+});
+
+Deno.test("tenants are made at the target with all their options, those without a key too", async () => {
+  const it = await pair();
+  const { source, target } = it;
+  const options = {
+    conflictStrategy: "merge:counter",
+    strategy: "size_tiered",
+    ttlMs: 3_600_000,
+    compression: "zstd",
+    cacheShare: 25,
+    maxBytes: 1 << 20,
+    maxKeys: 1000,
+    maxRequests: 500,
+    maxBandwidth: 1 << 19,
+  } as const;
+  await source.node.createTenant("counters", options);
+  await source.node.createTenant("none", { conflictStrategy: "lww", ttlMs: 0 });
+  await source.node.put("plain", { key: "k", value: bytes("v") });
+  for (const value of ["5", "+2"]) {
+    await source.node.put("counters", { key: "k", value: bytes(value) });
+  }
+  it.before = async ({ method }) => {
+    if (method !== "count" || source.node.listTenants().length > 3) return undefined;
+    await source.node.createTenant("late", { conflictStrategy: "merge:max" });
+    return undefined;
+  };
+  assert.equal((await source.migrate()).state, "completed");
+  const optionsOf = ({ node }: SimNode) =>
+    node.listTenants().map(({ tenant, options }) => [tenant, options]);
+  assert.deepEqual(optionsOf(target), optionsOf(source));
+  assert.deepEqual(optionsOf(target)[0], ["counters", options]);
+  assert.equal(optionsOf(target).length, 4);
+  assert.equal(text(target.node.get("counters", "k")?.winner.value), "7");
+  await target.node.put("counters", { key: "k", value: bytes("-1") });
+  assert.equal(text(target.node.get("counters", "k")?.winner.value), "6");
+});
+
+Deno.test("a migration fails at once where the target's tenant has another conflict strategy; other options of it stay", async () => {
+  const it = await pair();
+  const { source, target } = it;
+  await source.node.createTenant("t", { conflictStrategy: "merge:counter", maxKeys: 10 });
+  await source.node.put("t", { key: "k", value: bytes("5") });
+  await target.node.createTenant("t", { maxKeys: 20, ttlMs: 0 });
+  const before = target.node.status().lastSequence;
+  const failed = await source.migrate();
+  assert.deepEqual([failed.state, failed.retries, failed.keysCopied], ["failed", 0, 0]);
+  assert.match(failed.error, /tenant t has .* vector_clock here, and merge:counter where they/);
+  assert.equal(target.node.status().lastSequence, before);
+  await target.node.dropTenant("t");
+  await target.node.createTenant("t", { conflictStrategy: "merge:counter", maxKeys: 20 });
+  // The same again, by its id, goes on.
+  const again = await source.migrate({ id: failed.id });
+  assert.deepEqual([again.state, again.keysCopied], ["completed", 1]);
+  const [{ options }] = target.node.listTenants();
+  assert.deepEqual(options, { conflictStrategy: "merge:counter", maxKeys: 20 });
+  // One that is dropped at the target meanwhile is made again as it was.
+  it.before = async ({ method }) => {
+    if (method === "count" && target.node.listTenants().length > 0) {
+      it.before = () => undefined;
+      await target.node.dropTenant("t");
+    }
+    return undefined;
+  };
+  assert.equal((await source.migrate()).state, "completed");
+  assert.deepEqual(target.node.listTenants()[0].options, source.node.listTenants()[0].options);
+  await same(it);
+});
+
+Deno.test("a tenant with a merge function goes where that is registered, and nowhere else", async () => {
+  const sandbox = () =>
+    ["the larger", "the larger, in other words"].reduce(
+      (known, source) => known.know(source, () => (a, b) => text(a)! > text(b)! ? a : b),
+      new SimSandbox(),
+    );
+  const target = await SimNode.open("target", 5, { sandbox: sandbox() });
+  const peers = wayTo(() => target.node);
+  const source = await SimNode.open("source", 6, { peers, sandbox: sandbox() });
+  await source.node.registerMergeFunction("larger", "the larger");
+  await source.node.createTenant("t", { conflictStrategy: "merge:larger" });
+  await source.node.put("t", { key: "k", value: bytes("v") });
+  const absent = await source.migrate({ id: "m" });
+  assert.match(absent.error, /function larger of SHA-256 [0-9a-f]{64}, which is not registered/);
+  await target.node.registerMergeFunction("larger", "the larger, in other words");
+  const other = await source.migrate({ id: "m" });
+  assert.match(other.error, /function larger of SHA-256 [0-9a-f]{64}, which is another here/);
+  assert.deepEqual(target.node.listTenants(), []);
+  assert.equal(other.retries, 0);
+  await target.node.removeMergeFunction("larger");
+  await target.node.registerMergeFunction("larger", "the larger");
+  assert.equal((await source.migrate({ id: "m" })).state, "completed");
+  assert.deepEqual(await target.contents(), await source.contents());
+  assert.equal(target.node.listTenants()[0].options.conflictStrategy, "merge:larger");
+  for (const { node } of [source, target]) await node.close();
 });
 
 Deno.test("a restored copy of a node neither goes on with its migrations nor drains", async () => {
