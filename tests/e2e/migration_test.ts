@@ -4,6 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { inTokenRange, readToken, tokenOf, utf8 } from "../../src/model/mod.ts";
 import { connectPeer, contentOf } from "../support/transfer.ts";
 import { callJson, runProgram, Server, withDirectory } from "../support/server.ts";
 
@@ -60,6 +61,17 @@ class Node {
   }
 }
 
+/** Above half of the ring: about every other key. */
+const HALF = {
+  start: new Uint8Array(16).fill(255).fill(127, 0, 1),
+  end: new Uint8Array(16).fill(255),
+};
+const HALF_TOKENS = { start: readToken(HALF.start, "start"), end: readToken(HALF.end, "end") };
+
+function isInHalf(key: string): boolean {
+  return inTokenRange(tokenOf(utf8(key)), HALF_TOKENS);
+}
+
 /** A client that writes keys of its own one after the other, and remembers what it was told. */
 class Writer {
   /** For each key the number of the last write that was acknowledged, and of the last one that was begun. */
@@ -69,7 +81,12 @@ class Writer {
   #stopped = false;
   readonly #done: Promise<void>;
 
-  constructor(readonly node: Node, readonly name: string) {
+  /** @param isWanted  leaves keys out */
+  constructor(
+    readonly node: Node,
+    readonly name: string,
+    readonly isWanted: (key: string) => boolean = () => true,
+  ) {
     this.#done = this.#run();
   }
 
@@ -81,6 +98,7 @@ class Writer {
   async #run(): Promise<void> {
     for (let n = 1; !this.#stopped; n++) {
       const key = `${this.name}/${n % 150}`;
+      if (!this.isWanted(key)) continue;
       const told = this.told.get(key) ?? { acknowledged: 0, begun: 0 };
       this.told.set(key, told);
       told.begun = n;
@@ -135,10 +153,10 @@ async function fill(node: Node): Promise<void> {
 }
 
 /** What a node holds, version by version, of a tenant each of whose keys has one writer, and so one version. */
-async function contents(node: Node) {
+async function contents(node: Node, tokenRange?: typeof HALF) {
   const peer = await connectPeer(node.server.port);
   try {
-    const content = await contentOf(peer, TENANT);
+    const content = await contentOf(peer, TENANT, tokenRange);
     assert.equal(content.totals.versions, content.totals.keys, "something is there twice");
     return content;
   } finally {
@@ -146,8 +164,8 @@ async function contents(node: Node) {
   }
 }
 
-async function equal(a: Node, b: Node): Promise<void> {
-  const [one, other] = [await contents(a), await contents(b)];
+async function equal(a: Node, b: Node, tokenRange?: typeof HALF): Promise<void> {
+  const [one, other] = [await contents(a, tokenRange), await contents(b, tokenRange)];
   assert.deepEqual(one.totals, other.totals);
   assert.deepEqual(one.entries, other.entries);
 }
@@ -200,6 +218,71 @@ for (const victim of ["source", "target"] as const) {
       await equal(source, target);
     }));
 }
+
+/** Moves the half from one node to another, to the end. */
+async function copyHalf(source: Node, target: Node): Promise<void> {
+  const tokenRange = { start: HALF.start.toBase64(), end: HALF.end.toBase64() };
+  const request = { targetUrl: target.url, tenantId: TENANT, tokenRange };
+  const { migration } = await callJson(source, "AdminService/StartMigration", request);
+  assert.equal((await source.migration()).id, migration.id);
+  await source.reaches("completed");
+}
+
+async function written(writers: readonly Writer[], keys: number): Promise<void> {
+  while (writers.some(({ told }) => told.size < keys)) {
+    await new Promise((resolve) => setTimeout(resolve, 3));
+  }
+}
+
+Deno.test("a range gets a second copy while both nodes take writes, and gives it back, and nothing is lost [S7]", () =>
+  withDirectory(async (directory) => {
+    // A second or so for each of the copies, so that writes come in between.
+    const throttle = ["--set", "compaction.throttle=4"];
+    await using first = await Node.start(`${directory}/first`, throttle);
+    await using second = await Node.start(`${directory}/second`, throttle);
+    await fill(first);
+    // Two copies: what either takes of the range comes to the other.
+    const more = [new Writer(first, "a"), new Writer(second, "b", isInHalf)];
+    try {
+      await written(more, 20);
+      await copyHalf(first, second);
+      await copyHalf(second, first);
+    } finally {
+      await Promise.all(more.map((writer) => writer.stop()));
+    }
+    await copyHalf(first, second);
+    await copyHalf(second, first);
+    await equal(first, second, HALF);
+    for (const node of [first, second]) await more[1].check(node);
+    await more[0].check(first);
+    const copy = await contents(second);
+    assert.ok(copy.entries.length > KEYS / 3 && copy.entries.every(({ key }) => isInHalf(key)));
+
+    // One copy again: the second takes writes until it is told to give it up, the first all the while.
+    const fewer = [new Writer(first, "c"), new Writer(second, "d", isInHalf)];
+    try {
+      await written(fewer, 20);
+      const drain = ["drain", "--to", first.url, "--output", "json", "--server", second.url];
+      const drained = await runProgram(...drain);
+      assert.equal(drained.code, 0, drained.err);
+      assert.equal(JSON.parse(drained.out).drained, true);
+      const refused = fewer[1].refused;
+      while (fewer[1].refused === refused) await new Promise((resolve) => setTimeout(resolve, 3));
+    } finally {
+      await Promise.all(fewer.map((writer) => writer.stop()));
+    }
+    const given = await contents(second);
+    assert.ok(given.entries.length > copy.entries.length);
+    assert.equal(await second.server.stop(), 0);
+    await Deno.remove(`${directory}/second`, { recursive: true });
+    // Also after the worst that may happen to the one that is left.
+    await first.killed();
+    const left = new Map((await contents(first)).entries.map((entry) => [entry.key, entry]));
+    for (const entry of given.entries) assert.deepEqual(left.get(entry.key), entry, entry.key);
+    for (const writer of [...more, ...fewer]) await writer.check(first);
+    const base = [...left.keys()].filter((key) => key.startsWith("base/"));
+    assert.equal(base.length, KEYS);
+  }));
 
 Deno.test("a tenant of counters is one at the target too, with its quota, and does not go into one that is none", () =>
   withDirectory(async (directory) => {

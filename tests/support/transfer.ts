@@ -96,11 +96,15 @@ export async function move(
   throw new Error("the stream ended without totals");
 }
 
-/** All that a node holds of a tenant, version by version, and what it says that it comes to. */
-export async function contentOf(peer: Peer, tenantId: string) {
+/** All that a node holds of a tenant, or of tokens of it, version by version, and what it says that it comes to. */
+export async function contentOf(
+  peer: Peer,
+  tenantId: string,
+  tokenRange?: MoveOptions["tokenRange"],
+) {
   const entries: KeyValueEntry[] = [];
   let totals: TransferTotals | undefined;
-  for await (const message of peer.node.streamKeys({ tenantId })) {
+  for await (const message of peer.node.streamKeys({ tenantId, tokenRange })) {
     entries.push(...message.entries);
     totals = message.totals;
   }
