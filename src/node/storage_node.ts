@@ -717,6 +717,7 @@ class EngineNode implements StorageNode {
       },
       counters: {
         ...counters,
+        quietHours: this.#engine.quietUntilMs() === undefined ? 0 : 1,
         diskState: DISK_STATES.indexOf(this.#disk.state),
         diskEstimatedBytes: this.#disk.estimatedBytes,
         diskThrottled: this.#disk.throttled,

@@ -151,6 +151,7 @@ const GAUGES = [
   "migrationsRunning",
   "migrationPendingKeys",
   "nodeDraining",
+  "quietHours",
   "scrubDamagedTables",
   "scrubLate",
   "hotReadRate",

@@ -104,6 +104,11 @@ export class Migration {
     return this.#interceptor.keys;
   }
 
+  /** Whether it was ended since nobody wants it any more. */
+  get cancelled(): boolean {
+    return this.#ending === "cancelled";
+  }
+
   /** Ends it. As "closed" it stays as it is, to go on at the next start. */
   async end(ending: Ending): Promise<void> {
     this.#ending ??= ending;

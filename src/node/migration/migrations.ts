@@ -64,6 +64,7 @@ export class Migrations {
   readonly #totals = noCounts();
   #completed = 0;
   #failed = 0;
+  #cancelled = 0;
 
   constructor(parts: MigrationsParts) {
     this.#parts = parts;
@@ -190,6 +191,7 @@ export class Migrations {
       migrationsRunning: this.#running.size,
       migrationsCompleted: this.#completed,
       migrationsFailed: this.#failed,
+      migrationsCancelled: this.#cancelled,
       migrationPendingKeys: pending,
       nodeDraining: this.draining ? 1 : 0,
       migrationKeysCopied: keysCopied,
@@ -327,7 +329,9 @@ export class Migrations {
     void migration.done.then(() => {
       this.#running.delete(id);
       if (record.state === "completed") this.#completed++;
-      if (record.state === "failed") this.#failed++;
+      if (record.state !== "failed") return;
+      if (migration.cancelled) this.#cancelled++;
+      else this.#failed++;
     });
   }
 

@@ -270,6 +270,7 @@ Deno.test("what will never succeed fails at once", async () => {
   const { state, error } = await own.migrate();
   assert.equal(state, "failed");
   assert.match(error, /this node itself/);
+  assert.equal(it.source.node.status().counters.migrationsFailed, 1);
 });
 
 Deno.test("a migration is cancelled, and another one with its id goes on behind its checkpoint", async () => {
@@ -285,6 +286,8 @@ Deno.test("a migration is cancelled, and another one with its id goes on behind 
   const cancelled = await cancelling;
   assert.deepEqual([cancelled.state, cancelled.error], ["failed", "cancelled"]);
   assert.ok(cancelled.keysCopied > 0);
+  const { counters } = it.source.node.status();
+  assert.deepEqual([counters.migrationsCancelled, counters.migrationsFailed], [1, 0]);
   // It stays like that through a restart.
   await it.source.restart();
   assert.equal(it.source.migration.state, "failed");
