@@ -22,6 +22,7 @@ import {
   planOf,
 } from "./plan.ts";
 import { mergeRuns, runsOf } from "./runs.ts";
+import { windowsOf } from "./time_window.ts";
 
 /** The part of a table's entries that has to be dead for it to be worth rewriting. */
 const DEAD_SHARE = 1 / 4;
@@ -76,6 +77,38 @@ export function findHiding(
   return hiding.length === 0 ? undefined : mostDead(hiding);
 }
 
+/**
+ * To merge windows would end them, so here the dead wait for what they hide to die as well. Where that never
+ * will, since values without an end were written among the others, they would wait for ever, window after
+ * window: then what is there becomes one run, as soon as a quarter of it is dead. So what lives for ever is
+ * written again only each time that a third of its entries has died beside it.
+ */
+function mergeWindows(
+  levels: Levels,
+  table: TableMeta,
+  state: PickState,
+  options: CompactionOptions,
+  busy: Busy,
+): CompactionPlan | undefined {
+  const runs = runsOf(levels, busy);
+  const from = runs.findIndex(({ tables }) => tables.includes(table));
+  const present = Math.floor(state.nowMs / options.windowMs);
+  if (windowsOf(runs, options.windowMs)[from] >= present) return undefined;
+  const older = runs.slice(from + 1).flatMap(({ tables }) => tables);
+  if (older.every(({ properties }) => properties.mortal === properties.entries)) return undefined;
+  const all = [...runs[from].tables, ...older];
+  const dead = sumOf(all.filter((each) => isDue(each, state)), ({ mortal }) => mortal);
+  if (dead < DEAD_SHARE * sumOf(all, ({ entries }) => entries)) return undefined;
+  return mergeRuns(levels, runs, from, runs.length, options, "dead", busy);
+}
+
+function sumOf(
+  tables: readonly TableMeta[],
+  of: (properties: TableMeta["properties"]) => number,
+): number {
+  return tables.reduce((sum, { properties }) => sum + of(properties), 0);
+}
+
 /** The table that is likely to free most. */
 export function mostDead(tables: readonly TableMeta[]): TableMeta {
   return tables.reduce((most, table) => deadOf(table) > deadOf(most) ? table : most);
@@ -102,7 +135,7 @@ function pickBelow(
   options: CompactionOptions,
   busy: Busy,
 ): CompactionPlan | undefined {
-  const plan = goDown(levels, table, options, busy);
+  const plan = goDown(levels, table, state, options, busy);
   // All of it has to be out of every snapshot's sight, as the table itself is.
   if (plan?.inputs.some(({ properties }) => properties.maxSeq > state.oldestSnapshot)) {
     return undefined;
@@ -113,13 +146,13 @@ function pickBelow(
 function goDown(
   levels: Levels,
   table: TableMeta,
+  state: PickState,
   options: CompactionOptions,
   busy: Busy,
 ): CompactionPlan | undefined {
   switch (options.strategy) {
     case "time_window":
-      // To merge windows would end them: here the dead wait for what they hide to die as well.
-      return undefined;
+      return mergeWindows(levels, table, state, options, busy);
     case "size_tiered": {
       const runs = runsOf(levels, busy);
       const from = runs.findIndex(({ tables }) => tables.includes(table));

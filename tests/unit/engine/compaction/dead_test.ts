@@ -74,12 +74,38 @@ const CASES: Case[] = [
     plan: [[1], 6],
   },
   {
-    what: "a dead window stays above one that it may hide",
+    what: "a dead window stays above one that it may hide, and that will die",
+    strategy: "time_window",
+    tables: [table(3, ["a", "c"], 5, 4), table(1, ["c", "d"], 6, 4, 101)],
+  },
+  {
+    what: "a dead window does not wait for what never dies",
+    strategy: "time_window",
+    tables: [table(3, ["a", "c"], 5, 4), table(1, ["c", "d"], 6, 3, 101)],
+    plan: [[3, 1], 6],
+  },
+  {
+    what: "dead windows become one run with what never dies when a quarter of it all is dead",
     strategy: "time_window",
     tables: [
-      { ...table(3, ["a", "c"], 5, 4) },
+      table(4, ["a", "c"], 0, 2),
+      table(3, ["a", "c"], 4, 1),
+      table(2, ["a", "c"], 5, 0),
       table(1, ["c", "d"], 6, 0),
-    ],
+    ].map((meta) =>
+      meta.number > 2 ? meta : { ...meta, properties: { ...meta.properties, entries: 2 } }
+    ),
+    plan: [[4, 3, 2, 1], 6],
+  },
+  {
+    what: "what never dies is not written again for a few dead",
+    strategy: "time_window",
+    tables: [table(4, ["a", "c"], 4, 2), table(3, ["a", "c"], 5, 0), table(1, ["c", "d"], 6, 0)],
+  },
+  {
+    what: "the present window is left alone",
+    strategy: "time_window",
+    tables: [table(5, ["a", "c"], 5, 4), table(1, ["c", "d"], 6, 0)],
   },
 ];
 
