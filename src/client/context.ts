@@ -1,6 +1,7 @@
 /**
  * Contexts as text, for places that carry text only: command lines, HTTP headers, other databases.
- * The text is base64url, without padding, of the protobuf bytes of `pairdb.v1.VectorClock`.
+ * The text is base64url, without padding, of the protobuf bytes of `pairdb.v1.VectorClock`. With
+ * the seal, where the context has one: texts of programs that knew of none still are contexts.
  * @module
  */
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
@@ -30,7 +31,9 @@ export function decodeContext(text: string): Context {
   try {
     const binary = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
     const bytes = Uint8Array.from(binary, (character) => character.charCodeAt(0));
-    return checkClock(fromClock(fromBinary(VectorClockSchema, bytes)));
+    const context = fromClock(fromBinary(VectorClockSchema, bytes));
+    const { entries, dots } = checkClock(context);
+    return context.seal === undefined ? { entries, dots } : { entries, dots, seal: context.seal };
   } catch (cause) {
     if (cause instanceof PairError && cause.error === "InvalidArgument") throw cause;
     throw unreadable("it is cut off or damaged", cause);

@@ -79,6 +79,7 @@ export function toClock(context: Context | undefined): ClockMessage | undefined 
   return create(VectorClockSchema, {
     entries: context.entries.map(toEntry),
     dots: context.dots.map(toEntry),
+    seal: context.seal === undefined ? undefined : toInt64(context.seal, "the seal of the context"),
   });
 }
 
@@ -120,7 +121,8 @@ export function toInt64(count: number, what: string): bigint {
 /** A clock message as a context. */
 export function fromClock(clock: ClockMessage | undefined): Context {
   if (clock === undefined) return EMPTY_CLOCK;
-  return { entries: clock.entries.map(fromEntry), dots: clock.dots.map(fromEntry) };
+  const context = { entries: clock.entries.map(fromEntry), dots: clock.dots.map(fromEntry) };
+  return clock.seal === undefined ? context : { ...context, seal: fromInt64(clock.seal) };
 }
 
 function fromEntry(entry: ClockMessage["entries"][number]): ClockEntry {
@@ -128,7 +130,7 @@ function fromEntry(entry: ClockMessage["entries"][number]): ClockEntry {
 }
 
 /**
- * An int64 as a number.
+ * An int64 or fixed64 as a number.
  * @throws PairError Internal when the server sent one that a number cannot hold exactly
  */
 export function fromInt64(value: bigint): number {

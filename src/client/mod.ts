@@ -10,6 +10,7 @@ export type { Fetch } from "./platform.ts";
 export type { RetryOptions } from "./retry.ts";
 export type * from "./types.ts";
 export {
+  type CausalContext,
   type ClockEntry,
   ContextMismatch,
   type ErrorDetails,

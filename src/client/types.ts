@@ -2,15 +2,17 @@
  * What the client hands out and takes in: plain values, no generated messages.
  * @module
  */
-import type { VectorClock } from "../model/mod.ts";
+import type { CausalContext } from "../model/mod.ts";
 import type { Fetch } from "./platform.ts";
 import type { RetryOptions } from "./retry.ts";
 
 /**
- * What a version has seen. Opaque: pass back what a call gave you, unchanged. `encodeContext` and
- * `decodeContext` make it text and back.
+ * What a version has seen. Opaque: pass back what a call gave you, unchanged, and for the same key of the same
+ * tenant: its seal says whose it is, and the server refuses one that does not fit (1000, with the detail
+ * `reason: context_seal`). `encodeContext` and `decodeContext` make it text and back; as JSON it is the same
+ * afterwards, too.
  */
-export type Context = VectorClock;
+export type Context = CausalContext;
 
 /** How many replicas answer before a call returns. A single node takes every level as `one`. */
 export type ConsistencyLevel =

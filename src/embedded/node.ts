@@ -8,16 +8,18 @@ import {
   type EngineOptions,
   openEngine,
 } from "../engine/mod.ts";
-import { PairError, VERSION_OPERATORS } from "../model/mod.ts";
+import { ContextSeals, PairError, VERSION_OPERATORS } from "../model/mod.ts";
 import {
   type CallCounts,
   claimIdentity,
+  claimSealKey,
   type DiskThresholds,
   type HotKeyLimits,
   type IdempotencyLimits,
   openStorageNode,
   type Peers,
   readIdentity,
+  readSealKey,
   type StorageNode,
   type WatchLimits,
 } from "../node/mod.ts";
@@ -43,6 +45,8 @@ export interface NodeOptions {
   readonly watch?: WatchLimits | undefined;
   /** How often one key may be named. */
   readonly hotKeys?: HotKeyLimits | undefined;
+  /** Whether a client's context without a seal is refused. Default false. */
+  readonly sealRequired?: boolean;
   /** Calls, counted by whoever takes them, for health. */
   readonly calls?: CallCounts | undefined;
   /** Where merge functions of the application run; its owner closes it, after the node. */
@@ -53,7 +57,7 @@ export interface NodeOptions {
 
 /**
  * Opens a node and recovers its data. Closing the node leaves the runtime's workers to their owner.
- * @throws PairError as `openEngine` and `claimIdentity` do; SSTableFailed, DiskFull or CorruptedData, with
+ * @throws PairError as `openEngine`, `claimIdentity` and `claimSealKey` do; SSTableFailed, DiskFull or CorruptedData, with
  *   the file, for what the disk refused
  */
 export async function openNode(runtime: Runtime, options: NodeOptions): Promise<StorageNode> {
@@ -68,6 +72,7 @@ async function open(runtime: Runtime, options: NodeOptions): Promise<StorageNode
   const { dataDir, version, calls } = options;
   // Looked at first: a directory that is refused is not to be touched.
   const known = readIdentity(runtime.disk, dataDir, options.nodeId);
+  readSealKey(runtime.disk, dataDir);
   const engine = await openEngine(
     runtime,
     dataDir,
@@ -82,6 +87,7 @@ async function open(runtime: Runtime, options: NodeOptions): Promise<StorageNode
       });
     }
     const { nodeId, incarnation } = claimIdentity(runtime, dataDir, options.nodeId);
+    const seals = new ContextSeals(claimSealKey(runtime, dataDir), options.sealRequired);
     return openStorageNode({
       engine,
       runtime,
@@ -94,6 +100,7 @@ async function open(runtime: Runtime, options: NodeOptions): Promise<StorageNode
       diskThresholds: options.diskThresholds,
       watch: options.watch,
       hotKeys: options.hotKeys,
+      seals,
       calls,
       sandbox: options.sandbox,
       peers: options.peers,

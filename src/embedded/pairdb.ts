@@ -3,7 +3,7 @@
  * @module
  */
 import type { EngineOptions } from "../engine/mod.ts";
-import { fromUtf8, utf8, type VectorClock } from "../model/mod.ts";
+import { type CausalContext, fromUtf8, utf8 } from "../model/mod.ts";
 import type {
   KeyState,
   PutInput,
@@ -39,7 +39,7 @@ export interface EmbeddedWriteOptions {
 /** A put's options. */
 export interface EmbeddedPutOptions {
   /** The context of an earlier answer: the write replaces what that has seen. Absent: everything. */
-  readonly context?: VectorClock;
+  readonly context?: CausalContext;
   /**
    * Store only if the key's context is exactly `context`, or without one, if the key has no value; else a
    * ContextMismatch with the present context is thrown.
@@ -56,7 +56,7 @@ export interface EmbeddedValue {
   /** The value as text. @throws TypeError when it is not UTF-8 */
   text(): string;
   /** Covers every version; pass it to the next write. */
-  readonly context: VectorClock;
+  readonly context: CausalContext;
   /** Milliseconds since 1970 of the write. */
   readonly timestampMs: number;
   /** Every concurrent version, this one first; undefined stands for a delete. One when there is no conflict. */
@@ -76,7 +76,7 @@ export interface EmbeddedEvent extends Omit<WatchEvent, "state" | "clock"> {
   /** What the key holds, for `put` and `initial`. */
   readonly found: EmbeddedValue | undefined;
   /** Covers every version of the key; empty for `progress` and `gap`. */
-  readonly context: VectorClock;
+  readonly context: CausalContext;
 }
 
 /**
@@ -132,7 +132,7 @@ export class EmbeddedPairDB implements AsyncDisposable {
     key: string,
     value: string | Uint8Array,
     options: EmbeddedPutOptions & EmbeddedWriteOptions = {},
-  ): Promise<VectorClock> {
+  ): Promise<CausalContext> {
     const { idempotencyKey } = options;
     const input = { ...item({ key, value, ...options }), idempotencyKey };
     return (await this.node.put(tenant, input)).clock;
@@ -221,7 +221,7 @@ async function* oneByOne(
 
 class Found implements EmbeddedValue {
   readonly value: Uint8Array;
-  readonly context: VectorClock;
+  readonly context: CausalContext;
   readonly timestampMs: number;
   readonly versions: readonly (Uint8Array | undefined)[];
 

@@ -7,11 +7,12 @@
  *     none                 the key has no value: never had, deleted, expired
  *
  * The context of a read covers every version of the key, so one that has siblings is changed only by who has
- * seen all of them.
+ * seen all of them. What is compared is the clock alone: its seal was looked at before.
  * @module
  */
 import { compareClocks, type VectorClock } from "./clock.ts";
 import { type ErrorDetails, PairError } from "./errors.ts";
+import type { CausalContext } from "./seal.ts";
 import { isLive, joinVersions, type Version } from "./version.ts";
 
 /** A key that is not as a conditional write wants it. */
@@ -21,7 +22,7 @@ export class ContextMismatch extends PairError {
    * @param present  the key's context as it is
    * @param facts    more details: `item`, the place of the write in its batch, from 0
    */
-  constructor(readonly present: VectorClock, facts: ErrorDetails = {}) {
+  constructor(readonly present: CausalContext, facts: ErrorDetails = {}) {
     super(
       "InvalidArgument",
       "Cannot write the key: its context is not the one given. Read it and try again",

@@ -12,6 +12,8 @@ export * from "./hash.ts";
 export * from "./keys.ts";
 export * from "./limits.ts";
 export * from "./reconcile.ts";
+export * from "./seal.ts";
+export * from "./siphash.ts";
 export * from "./tenants.ts";
 export * from "./text.ts";
 export * from "./token.ts";

@@ -12,14 +12,14 @@ import type {
   ScrubStatus,
   TreeOptions,
 } from "../engine/mod.ts";
-import type { Key, TokenRange, VectorClock, Version } from "../model/mod.ts";
+import type { CausalContext, Key, TokenRange, VectorClock, Version } from "../model/mod.ts";
 
 /** One version of a key, as reads return it. */
 export interface VersionView {
   /** Undefined when this version is a delete. */
   readonly value: Uint8Array | undefined;
   /** All that the version has seen, itself included. */
-  readonly clock: VectorClock;
+  readonly clock: CausalContext;
   /** Wall time at the node that took the write, ms since 1970. */
   readonly timestampMs: number;
   /** Wall time from which on it reads as a delete, ms since 1970; absent: never. */
@@ -33,7 +33,7 @@ export interface KeyState {
   /** Every concurrent version, the winner first. Of length 1 when there is no conflict. */
   readonly versions: readonly VersionView[];
   /** Covers every version. */
-  readonly clock: VectorClock;
+  readonly clock: CausalContext;
 }
 
 /** What a point read found, and where. */
@@ -49,7 +49,7 @@ export interface ExplainedVersion {
   /** Of the value, expired or not; 0 for a delete. */
   readonly valueBytes: number;
   /** All that the version has seen, itself included. */
-  readonly clock: VectorClock;
+  readonly clock: CausalContext;
   /** Its own event; undefined where the clock came whole from outside. */
   readonly dot: VectorClock["dots"][number] | undefined;
   /** Wall time at the node that took the write, ms since 1970. */
@@ -74,7 +74,7 @@ export interface Explanation {
   /** Every version, the latest first: siblings, when there are several. */
   readonly versions: readonly ExplainedVersion[];
   /** Covers every version. */
-  readonly clock: VectorClock;
+  readonly clock: CausalContext;
   /** Of all versions together, as they are stored. */
   readonly stateBytes: number;
   /** What the read took in the node, with the decoding of its versions, in microseconds. */
@@ -87,8 +87,12 @@ export interface PutInput {
   readonly key: Key;
   /** At most 10 MiB; may be empty. Undefined is refused (1000): callers pass on what they got. */
   readonly value: Uint8Array | undefined;
-  /** The causal context; absent: overwrite what this node sees. */
-  readonly context?: VectorClock | undefined;
+  /**
+   * The causal context, as an answer gave it; absent: overwrite what this node sees.
+   * @throws PairError InvalidArgument (1000) with the detail `reason: context_seal` when its seal is of
+   *   another tenant, key or clock
+   */
+  readonly context?: CausalContext | undefined;
   /**
    * Store only if the key's context is exactly `context`, or without one, if the key has no value.
    * @throws ContextMismatch otherwise
@@ -132,7 +136,7 @@ export interface WriteWatch {
 /** What a write did. */
 export interface WriteResult {
   /** The context for the next write of the key. */
-  readonly clock: VectorClock;
+  readonly clock: CausalContext;
   /** The version's stamp, ms since 1970. */
   readonly timestampMs: number;
 }
@@ -216,7 +220,7 @@ export interface WatchEvent {
   /** For `put` and `initial`. */
   readonly state: KeyState | undefined;
   /** Covers every version of the key. */
-  readonly clock: VectorClock;
+  readonly clock: CausalContext;
   /** Of the version that is shown, ms since 1970. */
   readonly timestampMs: number;
   /** When the value that is shown expires, ms since 1970, of which no event tells; 0: never. */

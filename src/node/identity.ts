@@ -9,6 +9,7 @@
  */
 import { crc32c, PairError, utf8, validateNodeId } from "../model/mod.ts";
 import type { Disk, Runtime } from "../runtime/mod.ts";
+import { replaceFile } from "./small_file.ts";
 
 /** Who a data directory is. */
 export interface Identity {
@@ -66,17 +67,7 @@ export function createIdentity(
     nodeId: wanted ?? `node-${hex(random.bytes(4))}`,
     incarnation: hex(random.bytes(16)),
   };
-  const temp = `${dataDir}/IDENTITY.tmp`;
-  if (disk.stat(temp) !== undefined) disk.remove(temp);
-  const file = disk.create(temp);
-  try {
-    file.append(utf8(render(identity)));
-    file.syncNow();
-  } finally {
-    file.close();
-  }
-  disk.rename(temp, `${dataDir}/IDENTITY`);
-  disk.syncDir(dataDir);
+  replaceFile(disk, dataDir, "IDENTITY", utf8(render(identity)));
   return identity;
 }
 

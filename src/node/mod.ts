@@ -20,5 +20,6 @@ export {
 } from "./migration/mod.ts";
 export { valueBytes } from "./reads.ts";
 export { type Restored, restoreNode, type RestoreOptions } from "./restore.ts";
+export { claimSealKey, readSealKey, SEAL_KEY_FILE } from "./seal_key.ts";
 export { ScheduledSnapshots, type SnapshotSchedule } from "./snapshot_schedule.ts";
 export { openStorageNode, type StorageNodeOptions } from "./storage_node.ts";

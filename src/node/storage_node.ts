@@ -8,6 +8,7 @@ import {
   clockSize,
   compareBytes,
   ContextMismatch,
+  type ContextSeals,
   EMPTY_CLOCK,
   encodeBound,
   encodeKey,
@@ -95,6 +96,7 @@ import {
 import { type Charge, Quotas } from "./quotas.ts";
 import { getKey, KeyScan, NO_KEYS, readKey, readKeys, strategyOf, valueBytes } from "./reads.ts";
 import type { CallCounts } from "./load.ts";
+import { SealedAnswers } from "./sealed.ts";
 import { Tenants } from "./tenants.ts";
 import { countRange, estimateRange, streamRange, type TransferParts } from "./transfer.ts";
 import { TransferFigures } from "./transfer_figures.ts";
@@ -147,6 +149,8 @@ export interface StorageNodeOptions {
   readonly watch?: WatchLimits | undefined;
   /** How often one key may be named; default: any number of times. */
   readonly hotKeys?: HotKeyLimits | undefined;
+  /** Makes and checks the seals of contexts; without, none are made, and none that come are looked at. */
+  readonly seals?: ContextSeals | undefined;
   /** Calls, counted by whoever takes them, for health. */
   readonly calls?: CallCounts | undefined;
   /** The way to other nodes, for migrations; absent: there is none. */
@@ -164,8 +168,18 @@ export function openStorageNode(options: StorageNodeOptions): StorageNode {
   return new EngineNode(options);
 }
 
-/** A write of the write path, together with its outcome. */
-type KeyedStep = (tree: Tree, once: Once) => Promise<unknown>;
+/** A write with an idempotency key. */
+interface KeyedWrite {
+  readonly request: KeyedRequest;
+  /** As for `#change`. */
+  readonly charge: Charge;
+  /** Bytes that the disk is asked for. */
+  readonly room: number;
+  /** Refuses what is wrong with its contexts; not asked when the write was here before. */
+  readonly check: () => void;
+  /** The write of the write path, together with its outcome: its answer is what `once` was given. */
+  readonly step: (tree: Tree, once: Once) => Promise<unknown>;
+}
 
 /** What few writes of a tenant's tree have beside them. */
 interface ChangeExtras<T> {
@@ -187,6 +201,7 @@ class EngineNode implements StorageNode {
   #memory: WriteMemory;
   #quotas: Quotas;
   readonly #hotKeys: HotKeys;
+  readonly #answers: SealedAnswers;
   #writes: WritePath;
   #changes: Changes;
   readonly #migrations: Migrations;
@@ -213,7 +228,8 @@ class EngineNode implements StorageNode {
     this.#functions = new MergeFunctions(engine, runtime, options.sandbox);
     this.#tenants = new Tenants(engine, this.#quotas, this.#functions, options.tenantAutoCreate);
     this.#memory = new WriteMemory(engine, options.idempotency ?? DEFAULT_IDEMPOTENCY);
-    this.#writes = new WritePath(engine, runtime, nodeId);
+    this.#answers = new SealedAnswers(options.seals);
+    this.#writes = new WritePath(engine, runtime, nodeId, this.#answers);
     this.#transfers = new TransferFigures(runtime.clock);
     const followers = new Followers(engine);
     this.#changes = new Changes(engine, followers, runtime, options.watch ?? DEFAULT_WATCH_LIMITS);
@@ -258,17 +274,27 @@ class EngineNode implements StorageNode {
     this.#checkUse(tenant);
     const item = checkPut(input, this.#nowMs());
     const key = checkIdempotencyKey(input.idempotencyKey);
-    this.#checkCondition(tenant, item);
     const bytes = item.key.length + item.value.length;
     const charge: Charge = { kind: "put", keys: 1, bytes, items: [item] };
     const room = estimateWrite(bytes);
     if (key !== undefined) {
-      const request = putRequest(key, item, input.ttlMs);
-      const step: KeyedStep = (tree, once) => this.#writes.put(tree, item, watch, once);
-      return (await this.#once(tenant, request, charge, room, step, watch)).results[0];
+      const { results } = await this.#once(tenant, watch, {
+        request: putRequest(key, item, input.ttlMs),
+        charge,
+        room,
+        check: () => this.#checkContext(tenant, item),
+        step: (tree, once) => this.#writes.put(tree, item, watch, once),
+      });
+      return this.#answers.written(tenant, item.key, results[0]);
     }
+    this.#checkContext(tenant, item);
     this.#disk.admit("put", room);
-    return await this.#change(tenant, watch, charge, (tree) => this.#writes.put(tree, item, watch));
+    const put = (tree: Tree) => this.#writes.put(tree, item, watch);
+    return this.#answers.written(
+      tenant,
+      item.key,
+      await this.#change(tenant, watch, charge, put),
+    );
   }
 
   get(tenant: string, key: Key): ReadResult | undefined {
@@ -278,7 +304,8 @@ class EngineNode implements StorageNode {
     if (tree === undefined) return undefined;
     this.#hotKeys.read(tree, bytes);
     this.#quotas.read(tree, 1);
-    return this.#found(tree, getKey(this.#engine, tree, bytes, this.#nowMs()));
+    const found = this.#found(tree, getKey(this.#engine, tree, bytes, this.#nowMs()));
+    return this.#answers.found(tenant, bytes, found);
   }
 
   read(
@@ -294,8 +321,8 @@ class EngineNode implements StorageNode {
     this.#quotas.read(tree, 1);
     const strategy = asStored ? undefined : strategyOf(tree);
     const found = readKey(this.#engine, tree, bytes, this.#nowMs(), strategy);
-    if (found instanceof Promise) return found.then((result) => this.#show(tree, result, asStored));
-    return this.#show(tree, found, asStored);
+    if (!(found instanceof Promise)) return this.#show(tree, bytes, found, asStored);
+    return found.then((result) => this.#show(tree, bytes, result, asStored));
   }
 
   async explain(tenant: string, key: Key): Promise<Explanation> {
@@ -305,7 +332,9 @@ class EngineNode implements StorageNode {
     if (tree === undefined) return NO_TREE;
     this.#hotKeys.read(tree, bytes);
     this.#quotas.read(tree, 1);
-    return await explainKey(this.#engine, tree, bytes, this.#nowMs(), this.#runtime.clock);
+    const { clock } = this.#runtime;
+    const how = await explainKey(this.#engine, tree, bytes, this.#nowMs(), clock);
+    return this.#answers.explained(tenant, bytes, how);
   }
 
   async delete(
@@ -316,26 +345,26 @@ class EngineNode implements StorageNode {
     this.#checkUse(tenant);
     const item = checkDelete(input);
     const idempotencyKey = checkIdempotencyKey(input.idempotencyKey);
-    this.#checkCondition(tenant, item);
     const charge: Charge = { kind: "delete", keys: 1, bytes: item.key.length, items: [item] };
     const room = estimateWrite(item.key.length);
     if (idempotencyKey !== undefined) {
       // Its tenant is made: there is no other place for what became of it.
-      const request = deleteRequest(idempotencyKey, item);
-      const step: KeyedStep = (tree, once) => this.#writes.delete(tree, item, watch, once);
-      const { results, existed } = await this.#once(tenant, request, charge, room, step, watch);
-      return { ...results[0], existed };
+      const { results, existed } = await this.#once(tenant, watch, {
+        request: deleteRequest(idempotencyKey, item),
+        charge,
+        room,
+        check: () => this.#checkContext(tenant, item),
+        step: (tree, once) => this.#writes.delete(tree, item, watch, once),
+      });
+      return { ...this.#answers.written(tenant, item.key, results[0]), existed };
     }
+    this.#checkContext(tenant, item);
     this.#disk.admit("delete", room);
     // No tenant is made only to delete from it.
     const absent = { clock: EMPTY_CLOCK, timestampMs: this.#writes.stamp(), existed: false };
-    return await this.#change(
-      tenant,
-      watch,
-      charge,
-      (tree) => this.#writes.delete(tree, item, watch),
-      { absent },
-    );
+    const remove = (tree: Tree) => this.#writes.delete(tree, item, watch);
+    const done = await this.#change(tenant, watch, charge, remove, { absent });
+    return { ...this.#answers.written(tenant, item.key, done), existed: done.existed };
   }
 
   async batchPut(
@@ -347,26 +376,31 @@ class EngineNode implements StorageNode {
     this.#checkUse(tenant);
     const checked = checkBatch(items, this.#nowMs());
     const key = checkIdempotencyKey(options.idempotencyKey);
-    for (let i = 0; i < checked.length; i++) this.#checkCondition(tenant, checked[i], i);
+    const check = () => {
+      for (let i = 0; i < checked.length; i++) this.#checkContext(tenant, checked[i], i);
+    };
     const bytes = checked.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
     const charge: Charge = { kind: "put", keys: checked.length, bytes, items: checked };
     const room = estimateWrite(bytes, checked.length);
     const skipUnchanged = options.skipUnchanged ?? false;
+    const sealed = (results: readonly WriteResult[]) =>
+      results.map((result, i) => this.#answers.written(tenant, checked[i].key, result));
     if (key !== undefined) {
       const ttls = items.map(({ ttlMs }) => ttlMs);
-      const request = batchRequest(key, checked, ttls, skipUnchanged);
-      const step: KeyedStep = (tree, once) =>
-        this.#writes.batchPut(tree, checked, skipUnchanged, watch, once);
-      const { results, unchanged } = await this.#once(tenant, request, charge, room, step, watch);
-      return { results, unchanged };
+      const { results, unchanged } = await this.#once(tenant, watch, {
+        request: batchRequest(key, checked, ttls, skipUnchanged),
+        charge,
+        room,
+        check,
+        step: (tree, once) => this.#writes.batchPut(tree, checked, skipUnchanged, watch, once),
+      });
+      return { results: sealed(results), unchanged };
     }
+    check();
     this.#disk.admit("put", room);
-    return await this.#change(
-      tenant,
-      watch,
-      charge,
-      (tree) => this.#writes.batchPut(tree, checked, skipUnchanged, watch),
-    );
+    const put = (tree: Tree) => this.#writes.batchPut(tree, checked, skipUnchanged, watch);
+    const { results, unchanged } = await this.#change(tenant, watch, charge, put);
+    return { results: sealed(results), unchanged };
   }
 
   async batchGet(
@@ -384,10 +418,12 @@ class EngineNode implements StorageNode {
     const maxBytes = options.maxBytes ?? Infinity;
     const results = await readKeys(this.#engine, tree, encoded, this.#nowMs(), maxBytes);
     for (const result of results) this.#found(tree, result);
-    if (!this.#functions.folds(tree)) return results;
+    const seal = (result: ReadResult | undefined, i: number) =>
+      this.#answers.found(tenant, encoded[i], result);
+    if (!this.#functions.folds(tree)) return results.map(seal);
     const merged: (ReadResult | undefined)[] = [];
     for (const result of results) merged.push(await this.#merged(tree, result));
-    return merged;
+    return merged.map(seal);
   }
 
   scan(tenant: string, input: ScanInput): Scan {
@@ -407,7 +443,9 @@ class EngineNode implements StorageNode {
         return pauseMs === 0 ? undefined : clock.sleep(Math.min(pauseMs, SCAN_PAUSE_MS_MAX));
       },
     });
-    return this.#functions.folds(tree) ? new MergedScan(scan, tree, this.#functions) : scan;
+    const folds = this.#functions.folds(tree);
+    const shown = folds ? new MergedScan(scan, tree, this.#functions) : scan;
+    return this.#answers.scan(tenant, shown);
   }
 
   watch(
@@ -438,6 +476,7 @@ class EngineNode implements StorageNode {
         const tree = this.#tenants.find(tenant);
         return tree === undefined ? 0 : Math.min(this.#quotas.pauseMs(tree), SCAN_PAUSE_MS_MAX);
       },
+      sealed: (event: WatchEvent) => this.#answers.event(tenant, event),
     };
     return watchRange(parts, tenant, range, signal);
   }
@@ -765,14 +804,15 @@ class EngineNode implements StorageNode {
   }
 
   /**
-   * Refuses what wants a context of a key in a tenant that is not there: no tenant is made only to say no.
-   * What there is otherwise, the write itself looks at.
+   * Refuses a context that has the seal of another, and what wants a context of a key in a tenant that is not
+   * there: no tenant is made only to say no. What there is otherwise, the write itself looks at.
    */
-  #checkCondition(
+  #checkContext(
     tenant: string,
-    { ifContext, context }: Pick<CheckedPut, "ifContext" | "context">,
+    { key, ifContext, context, seal }: Pick<CheckedPut, "key" | "ifContext" | "context" | "seal">,
     item?: number,
   ): void {
+    this.#options.seals?.check(tenant, key, context, seal, item);
     if (!ifContext || context === undefined || clockSize(context) === 0) return;
     if (this.#tenants.findForUse(tenant) === undefined) {
       throw new ContextMismatch(EMPTY_CLOCK, item === undefined ? {} : { item });
@@ -781,11 +821,16 @@ class EngineNode implements StorageNode {
 
   #show(
     tree: Tree,
+    key: Uint8Array,
     result: ReadResult | undefined,
     asStored: boolean,
   ): ReadResult | undefined | Promise<ReadResult> {
     this.#found(tree, result);
-    return asStored ? result : this.#merged(tree, result);
+    if (asStored) return result;
+    const merged = this.#merged(tree, result);
+    return merged instanceof Promise
+      ? merged.then((shown) => this.#answers.found(tree.name, key, shown))
+      : this.#answers.found(tree.name, key, merged);
   }
 
   /** What clients see of a key of a tenant that may have a merge function of its own. */
@@ -829,18 +874,13 @@ class EngineNode implements StorageNode {
   /**
    * Runs a write with an idempotency key, unless it was here before: then its outcome is told again. That is
    * looked up before the disk has a say, for it needs no room; and once more in the step of the write, for
-   * another one like it may have waited in the same place.
-   * @param charge  as for {@link #change}
-   * @param room    bytes that the disk is asked for
-   * @param step    a write of the write path; its answer is what `once` was given
+   * another one like it may have waited in the same place. Contexts are looked at behind that, too: what was
+   * applied is not refused, though the seals be others since.
    */
   async #once(
     tenant: string,
-    request: KeyedRequest,
-    charge: Charge,
-    room: number,
-    step: KeyedStep,
     watch: WriteWatch | undefined,
+    { request, charge, room, check, step }: KeyedWrite,
   ): Promise<WriteOutcome> {
     const opening = this.#memory.open();
     if (opening !== undefined) {
@@ -852,6 +892,7 @@ class EngineNode implements StorageNode {
     const known = this.#tenants.findForUse(tenant);
     const found = known && this.#memory.find(known, request, nowMs);
     if (found !== undefined) return await this.#memory.replay(found, watch);
+    check();
     this.#disk.admit(charge.kind === "delete" ? "delete" : "put", room);
     // In the step of the first look there is no need of another.
     let isSameStep = true;

@@ -5,6 +5,7 @@
  */
 import {
   addToChecksum,
+  type CausalContext,
   checkClock,
   type ClockEntry,
   clockSize,
@@ -43,7 +44,9 @@ const PROGRESS_MS_MAX = 3_600_000;
 export interface CheckedPut {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
+  /** Without its seal, which may not be its own: `seal` is what it came with. */
   readonly context: VectorClock | undefined;
+  readonly seal: number | undefined;
   readonly ifContext: boolean;
   /** Wall time, ms since 1970; 0: never; undefined: as the tenant says. */
   readonly expiresAtMs: number | undefined;
@@ -52,7 +55,9 @@ export interface CheckedPut {
 /** A delete that may go on. */
 export interface CheckedDelete {
   readonly key: Uint8Array;
+  /** As of a put. */
   readonly context: VectorClock | undefined;
+  readonly seal: number | undefined;
   readonly ifContext: boolean;
 }
 
@@ -76,6 +81,7 @@ export function checkPut(input: PutInput, nowMs: number): CheckedPut {
     key: encodeKey(input.key),
     value: checkValue(input.value),
     context: checkContext(input.context),
+    seal: input.context?.seal,
     ifContext: input.ifContext ?? false,
     expiresAtMs: expiryOf(input.ttlMs, nowMs),
   };
@@ -83,12 +89,15 @@ export function checkPut(input: PutInput, nowMs: number): CheckedPut {
 
 /** @throws PairError of the key; InvalidArgument (1000) for a bad context */
 export function checkDelete({ key, context, ifContext = false }: DeleteInput): CheckedDelete {
-  return { key: encodeKey(key), context: checkContext(context), ifContext };
+  const seal = context?.seal;
+  return { key: encodeKey(key), context: checkContext(context), seal, ifContext };
 }
 
 /** @throws PairError InvalidArgument (1000) when the context is not a clock within its limits */
-function checkContext(context: VectorClock | undefined): VectorClock | undefined {
-  return context === undefined ? undefined : checkClock(context);
+function checkContext(context: CausalContext | undefined): VectorClock | undefined {
+  if (context === undefined) return undefined;
+  const { entries, dots } = checkClock(context);
+  return { entries, dots };
 }
 
 /** @throws PairError InvalidArgument (1000) when it is missing, ValueTooLarge (1003) above 10 MiB */

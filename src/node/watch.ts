@@ -73,6 +73,8 @@ export interface WatchParts {
   readonly charge: (bytes: number) => void;
   /** How long to pause then, so that the watch keeps to the tenant's bandwidth, ms. */
   readonly pauseMs: () => number;
+  /** An event as it goes out: with the seals of its contexts. */
+  readonly sealed: (event: WatchEvent) => WatchEvent;
 }
 
 /**
@@ -245,14 +247,14 @@ async function* initialEvents(
   }
 }
 
-/** Counts and charges what goes out. */
+/** Counts, charges and seals what goes out. */
 function give(
-  { changes, charge }: WatchParts,
+  { changes, charge, sealed }: WatchParts,
   events: readonly WatchEvent[],
 ): readonly WatchEvent[] {
   changes.events += events.length;
   charge(events.reduce((sum, { state }) => sum + (state === undefined ? 0 : valueBytes(state)), 0));
-  return events;
+  return events.map(sealed);
 }
 
 function eventOf(

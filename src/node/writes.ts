@@ -48,6 +48,7 @@ import type { Runtime } from "../runtime/mod.ts";
 import type { WriteResult, WriteWatch } from "./api.ts";
 import { strategyOf } from "./reads.ts";
 import type { Once } from "./idempotency/mod.ts";
+import type { SealedAnswers } from "./sealed.ts";
 import type { CheckedDelete, CheckedKey, CheckedPut, CheckedReplica } from "./validate.ts";
 
 const NOTHING_ELSE = Object.freeze({ existed: false, unchanged: 0 });
@@ -81,9 +82,14 @@ export class WritePath {
   /** Memory for encoded states: the engine copies them before a write's first wait. */
   readonly #blocks = new Blocks();
   readonly #own: OwnStates;
+  readonly #answers: SealedAnswers;
 
-  /** @param nodeId  whose events the writes of clients become */
-  constructor(engine: Engine, runtime: Runtime, nodeId: string) {
+  /**
+   * @param nodeId   whose events the writes of clients become
+   * @param answers  seals the context that a refused conditional write is told
+   */
+  constructor(engine: Engine, runtime: Runtime, nodeId: string, answers: SealedAnswers) {
+    this.#answers = answers;
     this.#engine = engine;
     this.#runtime = runtime;
     this.#nodeId = nodeId;
@@ -283,7 +289,8 @@ export class WritePath {
     if (!this.#isVisible(tree, key, before)) {
       await this.#engine.write([putState(tree, key, before!)]);
     }
-    throw new ContextMismatch(joinVersions(versionsOf(before)), item === undefined ? {} : { item });
+    const present = this.#answers.context(tree.name, key, joinVersions(versionsOf(before)));
+    throw new ContextMismatch(present, item === undefined ? {} : { item });
   }
 
   /** Whether reads see this state, so that an answer may rest on it. */

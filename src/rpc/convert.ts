@@ -6,7 +6,7 @@
  * @module
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { PairError, type VectorClock } from "../model/mod.ts";
+import { type CausalContext, PairError, type VectorClock } from "../model/mod.ts";
 import type { KeyState, VersionView } from "../node/mod.ts";
 import {
   Consistency,
@@ -42,8 +42,24 @@ export function toSafeCount(number: number, field: string): number {
 }
 
 /**
- * The causal context of a message.
- * @returns undefined when there is none: an empty clock has seen nothing and says nothing
+ * The causal context of a client's message. A seal beyond 2^53 becomes the nearest number, and is none of ours.
+ * @returns undefined when there is none: an empty clock without a seal has seen nothing and says nothing
+ * @throws PairError InvalidArgument (1000) for a counter beyond 2^53 - 1
+ */
+export function toContext(clock: VectorClockMessage | undefined): CausalContext | undefined {
+  if (clock === undefined) return undefined;
+  const { entries, dots, seal } = clock;
+  if (entries.length === 0 && dots.length === 0 && seal === undefined) return undefined;
+  return {
+    entries: entries.map(toEntry),
+    dots: dots.map(toEntry),
+    seal: seal === undefined ? undefined : Number(seal),
+  };
+}
+
+/**
+ * The clock of a message, without its seal: what nodes tell each other.
+ * @returns undefined when it has no events
  * @throws PairError InvalidArgument (1000) for a counter beyond 2^53 - 1
  */
 export function toClock(clock: VectorClockMessage | undefined): VectorClock | undefined {
@@ -61,7 +77,13 @@ export function toEntry(entry: VectorClockEntry): { node: string; counter: numbe
   };
 }
 
-/** A clock as a message. */
+/** A clock as clients get it: with its seal, where it has one. */
+export function fromContext({ entries, dots, seal }: CausalContext): ClockInit {
+  if (seal === undefined) return fromClock({ entries, dots });
+  return { entries: entries.map(fromEntry), dots: dots.map(fromEntry), seal: BigInt(seal) };
+}
+
+/** A clock as a message, without a seal: what nodes tell each other. */
 export function fromClock(clock: VectorClock): ClockInit {
   return { entries: clock.entries.map(fromEntry), dots: clock.dots.map(fromEntry) };
 }
@@ -88,7 +110,7 @@ export interface ShownKey {
 export function fromState(state: KeyState, valuesToo = true): ShownKey {
   return {
     value: valuesToo ? state.winner.value : undefined,
-    vectorClock: fromClock(state.clock),
+    vectorClock: fromContext(state.clock),
     siblings: valuesToo && state.versions.length > 1 ? state.versions.map(fromVersion) : [],
     timestamp: BigInt(state.winner.timestampMs),
   };
@@ -97,7 +119,7 @@ export function fromState(state: KeyState, valuesToo = true): ShownKey {
 function fromVersion(version: VersionView): SiblingInit {
   return {
     value: version.value,
-    vectorClock: fromClock(version.clock),
+    vectorClock: fromContext(version.clock),
     timestamp: BigInt(version.timestampMs),
     deleted: version.value === undefined,
   };

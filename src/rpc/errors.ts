@@ -13,7 +13,7 @@ import { create } from "@bufbuild/protobuf";
 import { ContextMismatch, type ErrorName, ERRORS, PairError } from "../model/mod.ts";
 import type { Log } from "../runtime/mod.ts";
 import { type ErrorDetail, ErrorDetailSchema } from "../gen/pairdb/v1/common_pb.ts";
-import { fromClock } from "./convert.ts";
+import { fromContext } from "./convert.ts";
 
 /** Which status each row of the error table has (docs/rows.md: R2, R3). */
 export const STATUS: Readonly<Record<ErrorName, Code>> = {
@@ -83,7 +83,7 @@ function fromPairError(error: PairError): ConnectError {
   const code = STATUS_OF_REASON.get(error.details.reason) ?? STATUS[error.error];
   const details: Record<string, string> = {};
   for (const [name, fact] of Object.entries(error.details)) details[name] = String(fact);
-  const vectorClock = error instanceof ContextMismatch ? fromClock(error.present) : undefined;
+  const vectorClock = error instanceof ContextMismatch ? fromContext(error.present) : undefined;
   const value = { code: error.code, name: error.error, details, vectorClock };
   return new ConnectError(oneLine(error.message), code, undefined, [
     { desc: ErrorDetailSchema, value },

@@ -2,7 +2,8 @@
  * Refusals: calls that the node turned away on purpose, by why it did. What failed otherwise (a key that is
  * not there, a fault of the node's own, a deadline) is none. A closed set, for labels.
  *
- *     validation   argument, key, key_too_large, value_too_large, tenant, clock, siblings, context, idempotency
+ *     validation   argument, key, key_too_large, value_too_large, tenant, clock, siblings, context, context_seal,
+ *                  idempotency
  *     guards       disk_full, disk_throttled, memory, write_stall, draining
  *     shares       quota, hot_key, tenant_queue, watches, limit (whatever else is bounded, as a message's size)
  *     callers      unauthenticated, permission
@@ -20,6 +21,7 @@ export type Refusal =
   | "clock"
   | "siblings"
   | "context"
+  | "context_seal"
   | "idempotency"
   | "disk_full"
   | "disk_throttled"
@@ -51,6 +53,7 @@ const BY_REASON: ReadonlyMap<string | undefined, Refusal> = new Map([
   ["clock", "clock"],
   ["siblings", "siblings"],
   ["context_mismatch", "context"],
+  ["context_seal", "context_seal"],
   ["idempotency_key_reused", "idempotency"],
   ["memory", "memory"],
   ["write_stall", "write_stall"],

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import type { DescMessage, DescMethod, MessageInitShape } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import type { Consistency } from "../../src/gen/pairdb/v1/common_pb.ts";
+import type { Consistency, VectorClockSchema } from "../../src/gen/pairdb/v1/common_pb.ts";
 import { KeyValueService } from "../../src/gen/pairdb/v1/kv_pb.ts";
 import { StorageNodeService } from "../../src/gen/pairdb/v1/storage_node_pb.ts";
 import type { TransferEntry } from "../../src/node/mod.ts";
@@ -307,6 +307,43 @@ function unmetConditions(idempotencyKey: string): BadCall[] {
   ];
 }
 
+/** Contexts as answers give them, which do not fit the key `t/k` or were changed. */
+async function badSeals(server: Server): Promise<BadCall[]> {
+  const given = async (tenantId: string, key: string) => {
+    const { vectorClock } = await callJson(server, "KeyValueService/Get", { tenantId, key });
+    const [{ coordinatorNodeId, logicalTimestamp }] = vectorClock.entries;
+    const entries = [{ coordinatorNodeId, logicalTimestamp: BigInt(logicalTimestamp) }];
+    return { entries, seal: BigInt(vectorClock.seal) };
+  };
+  const sound = await given("t", "k");
+  const [entry] = sound.entries;
+  const clocks: Record<string, MessageInitShape<typeof VectorClockSchema>> = {
+    "a context of another key": await given("t", "other"),
+    "a context of another tenant": await given("u", "k"),
+    "another seal": { ...sound, seal: sound.seal ^ 1n },
+    "a seal of 0": { ...sound, seal: 0n },
+    "a seal with another upper bit": { ...sound, seal: sound.seal ^ 1n << 63n },
+    "a seal without its events": { seal: sound.seal },
+    "another counter": { ...sound, entries: [{ ...entry, logicalTimestamp: 1n << 30n }] },
+    "an entry more": { ...sound, entries: [entry, ...clock.entries] },
+    "a dot more": { ...sound, dots: [{ coordinatorNodeId: "other", logicalTimestamp: 5n }] },
+  };
+  const key = { tenantId: "t", key: "k" };
+  const idempotencyKey = "0123456789abcdef";
+  return Object.entries(clocks).flatMap(([what, vectorClock]) =>
+    [{ vectorClock }, { vectorClock, ifContext: true }].flatMap((how) => {
+      const items = [{ key: "sound", value }, { key: "k", value, ...how }];
+      return [
+        bad(what, KV.put, { ...key, value, ...how }, 1000),
+        bad(what, KV.put, { ...key, value, ...how, idempotencyKey }, 1000),
+        bad(what, KV.delete, { ...key, ...how }, 1000),
+        bad(what, KV.batchPut, { tenantId: "t", items }, 1000),
+        bad(what, KV.batchPut, { tenantId: "t", items, idempotencyKey }, 1000),
+      ];
+    })
+  );
+}
+
 /** A version as it is moved from node to node. */
 function version(key: string, bytes = value): TransferEntry {
   const dot = { node: "other", counter: 5 };
@@ -554,6 +591,27 @@ for (const protocol of PROTOCOLS) {
         );
       }
       assert.deepEqual(await stateOf(server), before);
+    }));
+
+  Deno.test(`contexts of other keys or tenants, and changed ones, over ${protocol} change nothing`, () =>
+    withServer(async (server) => {
+      for (const [tenantId, key] of [["t", "k"], ["t", "other"], ["u", "k"]]) {
+        await callJson(server, "KeyValueService/Put", { tenantId, key, value: "aGVsbG8=" });
+      }
+      const calls = await badSeals(server);
+      const before = await stateOf(server);
+      for (const call of calls) {
+        const message = call.message(protocol)!;
+        const answer = await callRaw(server.url, protocol, call.method, message);
+        check(protocol, call, answer);
+        const { reason, item } = answer.detail!.details;
+        const at = call.method === KV.batchPut ? "1" : undefined;
+        assert.deepEqual([reason, item], ["context_seal", at], call.what);
+      }
+      assert.deepEqual(await stateOf(server), before);
+      const metrics = await (await fetch(`${server.url}/metrics`)).text();
+      const [, count] = /^pairdb_refusals_total\{.*reason="context_seal"\} (\d+)$/m.exec(metrics)!;
+      assert.ok(Number(count) > 0 && Number(count) <= calls.length);
     }));
 
   Deno.test(`unknown tenants over ${protocol} are 1004 where tenants are not made by writing`, () =>

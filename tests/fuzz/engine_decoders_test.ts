@@ -70,7 +70,7 @@ import {
   putU32,
   utf8,
 } from "../../src/model/mod.ts";
-import { claimIdentity } from "../../src/node/mod.ts";
+import { claimIdentity, readSealKey } from "../../src/node/mod.ts";
 import { type Disk, type ReadFile, SimDisk, SimRandom } from "../../src/runtime/mod.ts";
 
 const INPUTS = wanted("fuzz");
@@ -693,6 +693,12 @@ fuzz("IDENTITY", golden(/^IDENTITY/), (bytes) => {
   const disk = new SimDisk();
   disk.setBytes("/data/IDENTITY", bytes);
   claimIdentity(worldOn(disk), "/data", undefined);
+});
+
+fuzz("SEAL_KEY", Deno.readFileSync(`${goldenFolder(2)}/SEAL_KEY`), (bytes) => {
+  const disk = new SimDisk();
+  disk.setBytes("/data/SEAL_KEY", bytes);
+  readSealKey(disk, "/data");
 });
 
 Deno.test("any clock from outside is taken in normal form or refused", () => {

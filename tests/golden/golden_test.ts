@@ -26,9 +26,9 @@ import { type Compression, COMPRESSIONS, TableReader } from "../../src/engine/ss
 import { decodeScrub, encodeScrub } from "../../src/engine/scrub/state.ts";
 import { decodeWarm, type WarmTable } from "../../src/engine/warm.ts";
 import { readSegment } from "../../src/engine/wal/mod.ts";
-import { decodeVersions, encodeVersions, utf8 } from "../../src/model/mod.ts";
-import { claimIdentity, restoreNode } from "../../src/node/mod.ts";
-import { type Disk, denoDisk, type ReadFile } from "../../src/runtime/mod.ts";
+import { ContextSeals, decodeVersions, encodeVersions, utf8 } from "../../src/model/mod.ts";
+import { claimIdentity, readSealKey, restoreNode } from "../../src/node/mod.ts";
+import { type Disk, denoDisk, type ReadFile, SimDisk } from "../../src/runtime/mod.ts";
 import {
   type Content,
   contents,
@@ -463,4 +463,18 @@ Deno.test("golden v2/SCRUB: how far a scrub was, and what it had found", () => {
     damaged: new Map([[12, "checksum"], [40, "order"]]),
   });
   assert.deepEqual(encodeScrub(state), bytes);
+});
+
+Deno.test("golden v2/SEAL_KEY: the secret of a directory's seals, and a seal that it makes", () => {
+  const disk = new SimDisk();
+  disk.makeDir("/data");
+  disk.setBytes("/data/SEAL_KEY", Deno.readFileSync(`${goldenFolder(2)}/SEAL_KEY`));
+  const key = readSealKey(disk, "/data")!;
+  assert.deepEqual([...key], Array.from({ length: 16 }, (_, i) => i));
+  // Clients keep contexts: a seal that was made once is made again by every later program.
+  const clock = {
+    entries: [{ node: "n1", counter: 3 }, { node: "nœud", counter: 2 ** 40 }],
+    dots: [{ node: "n1", counter: 5 }],
+  };
+  assert.equal(new ContextSeals(key).sealOf("shop", "cart/42", clock), 6275328493520586);
 });

@@ -58,6 +58,8 @@ function knownField(pick: Picker, field: DescField, wild: boolean): number[] {
       return lengthField(pick, field.number, textBytes(pick, wild));
     case "bytes":
       return lengthField(pick, field.number, someBytes(pick));
+    case "fixed64":
+      return [...tagBytes(pick, field.number, 1), ...eightBytes(pick)];
     default:
       return [...tagBytes(pick, field.number, 0), ...number(pick)];
   }
@@ -99,10 +101,11 @@ function fieldOfType(pick: Picker, no: number, type: number): number[] {
   return [...tag, ...[1, 2, 3, 4, 5, 6, 7, 8].slice(0, type === 1 ? 8 : 4)];
 }
 
-function typeOf(field: DescField): "message" | "text" | "bytes" | "varint" {
+function typeOf(field: DescField): "message" | "text" | "bytes" | "fixed64" | "varint" {
   if (field.message !== undefined) return "message";
   if (field.fieldKind !== "scalar" && field.fieldKind !== "list") return "varint";
   if (field.scalar === ScalarType.STRING) return "text";
+  if (field.scalar === ScalarType.FIXED64) return "fixed64";
   return field.scalar === ScalarType.BYTES ? "bytes" : "varint";
 }
 
@@ -123,6 +126,11 @@ function length(pick: Picker, value: number): number[] {
 function number(pick: Picker): number[] {
   const bytes = varint(NUMBERS[pick.below(NUMBERS.length)]);
   return stretched(bytes, pick.below(4) === 0 ? pick.below(11 - bytes.length) : 0);
+}
+
+function eightBytes(pick: Picker): number[] {
+  const value = NUMBERS[pick.below(NUMBERS.length)];
+  return Array.from({ length: 8 }, (_, i) => Number(value >> BigInt(8 * i) & 0xffn));
 }
 
 function textBytes(pick: Picker, wild: boolean): number[] {

@@ -10,7 +10,7 @@ import {
   verifyCheckpoint,
 } from "../../engine/mod.ts";
 import { PairError } from "../../model/mod.ts";
-import { readIdentity } from "../../node/mod.ts";
+import { readIdentity, readSealKey, SEAL_KEY_FILE } from "../../node/mod.ts";
 import { denoDisk, type Disk, DiskError } from "../../runtime/mod.ts";
 import { keyOf } from "../key_file.ts";
 import { print, type Shell } from "../shell.ts";
@@ -29,8 +29,9 @@ export async function check(shell: Shell, dir: string, flags: KeyFlags = {}): Pr
   const disk = denoDisk();
   const key = keyOf(shell.process, flags.keyFile);
   const reports: Report[] = [...await checkDirectory(disk, dir, { key })];
-  if (disk.stat(`${dir}/${SNAPSHOT_FILE}`) === undefined) reports.push(checkIdentity(disk, dir));
-  else reports.push(await checkSnapshot(disk, dir));
+  if (disk.stat(`${dir}/${SNAPSHOT_FILE}`) === undefined) {
+    reports.push(checkIdentity(disk, dir), ...checkSealKey(disk, dir));
+  } else reports.push(await checkSnapshot(disk, dir));
   for (const snapshot of checkpointsIn(disk, `${dir}/snapshots`, true)) {
     reports.push(await checkSnapshot(disk, snapshot.dir, snapshot.problem));
   }
@@ -46,9 +47,9 @@ export async function check(shell: Shell, dir: string, flags: KeyFlags = {}): Pr
   return 0;
 }
 
-/** A report of the engine's, or of the file that says what the directory is. */
+/** A report of the engine's, or of a file that says what the directory is. */
 type Report = Omit<FileReport, "kind"> & {
-  readonly kind: FileReport["kind"] | "identity" | "snapshot";
+  readonly kind: FileReport["kind"] | "identity" | "seal_key" | "snapshot";
 };
 
 /** @param known  what is wrong with its inventory, if one looked */
@@ -73,6 +74,19 @@ function checkIdentity(disk: Disk, dir: string): Report {
   } catch (error) {
     if (!(error instanceof PairError || error instanceof DiskError)) throw error;
     return { ...report, items: 0, problem: error.message };
+  }
+}
+
+/** Of a directory that has none there is nothing to tell: it gets one at the next start. */
+function checkSealKey(disk: Disk, dir: string): Report[] {
+  const report = { file: `${dir}/${SEAL_KEY_FILE}`, kind: "seal_key" } as const;
+  try {
+    return readSealKey(disk, dir) === undefined
+      ? []
+      : [{ ...report, items: 1, problem: undefined }];
+  } catch (error) {
+    if (!(error instanceof PairError || error instanceof DiskError)) throw error;
+    return [{ ...report, items: 0, problem: error.message }];
   }
 }
 

@@ -111,6 +111,7 @@ async function runNode(
     watch: watchLimits(config),
     hotKeys: hotKeyLimits(config),
     peers: peersOf(process, config, runtime),
+    sealRequired: config.server.context_seal === "required",
   });
   opened();
   try {

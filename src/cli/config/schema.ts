@@ -92,6 +92,11 @@ const server = z.strictObject({
     pattern: /^[A-Za-z0-9._-]{1,128}$/,
     expects: "1 to 128 letters, digits, dots, dashes and underscores",
   }),
+  context_seal: choice(
+    "Whether contexts need the seal that the node gave them. optional: one without a seal, made by hand or by an older program, is taken. required: it is refused (1000). One with the seal of another tenant or key always is.",
+    ["optional", "required"],
+    "optional",
+  ),
 });
 
 /** Who may call. */

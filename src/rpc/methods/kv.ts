@@ -3,7 +3,7 @@
  * and stands in services/kv.ts.
  * @module
  */
-import { type Key, PairError, type VectorClock } from "../../model/mod.ts";
+import { type CausalContext, type Key, PairError } from "../../model/mod.ts";
 import {
   type Explanation,
   type KeyState,
@@ -35,7 +35,7 @@ export interface GetCall extends Call {
 
 /** Delete. */
 export interface DeleteCall extends GetCall, WriteOptions {
-  readonly context: VectorClock | undefined;
+  readonly context: CausalContext | undefined;
   readonly ifContext: boolean;
 }
 

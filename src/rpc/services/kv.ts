@@ -23,7 +23,14 @@ import {
   type ScanRequest,
   type ScanResponseSchema,
 } from "../../gen/pairdb/v1/kv_pb.ts";
-import { checkConsistency, fromClock, fromEntry, fromState, toClock, toCount } from "../convert.ts";
+import {
+  checkConsistency,
+  fromContext,
+  fromEntry,
+  fromState,
+  toContext,
+  toCount,
+} from "../convert.ts";
 import { type FairGate, PIECE } from "../fair_gate.ts";
 import { batchBytes, type KeyValueMethods } from "../methods/mod.ts";
 import { watchKey } from "../outcomes.ts";
@@ -72,7 +79,7 @@ export function keyValueService(
 
     async delete({ tenantId, key, vectorClock, consistency, ...how }, { values }) {
       const { ifContext, idempotencyKey } = how;
-      const context = toClock(vectorClock);
+      const context = toContext(vectorClock);
       const call = { tenant: tenantId, key, context, consistency, ifContext, idempotencyKey };
       const done = await methods.delete(call, values.get(watchKey));
       return { ...fromWrite(done), existed: done.existed };
@@ -116,14 +123,14 @@ function toPut(
   return {
     key,
     value,
-    context: toClock(vectorClock),
+    context: toContext(vectorClock),
     ttlMs: ttlMs === undefined ? undefined : toCount(ttlMs, "ttl_ms"),
     ifContext,
   };
 }
 
 function fromWrite(written: WriteResult) {
-  return { vectorClock: fromClock(written.clock), timestamp: BigInt(written.timestampMs) };
+  return { vectorClock: fromContext(written.clock), timestamp: BigInt(written.timestampMs) };
 }
 
 function fromExplanation(how: Explanation): MessageInitShape<typeof ExplainGetResponseSchema> {
@@ -146,12 +153,12 @@ function fromExplanation(how: Explanation): MessageInitShape<typeof ExplainGetRe
     versions: how.versions.map((version) => ({
       state: version.state,
       valueBytes: BigInt(version.valueBytes),
-      vectorClock: fromClock(version.clock),
+      vectorClock: fromContext(version.clock),
       dot: version.dot && fromEntry(version.dot),
       timestamp: BigInt(version.timestampMs),
       expiresAt: BigInt(version.expiresAtMs),
     })),
-    vectorClock: fromClock(how.clock),
+    vectorClock: fromContext(how.clock),
     stateBytes: BigInt(how.stateBytes),
     durationUs: how.durationUs,
   };

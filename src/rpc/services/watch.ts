@@ -13,7 +13,7 @@ import {
   type WatchResponseSchema,
 } from "../../gen/pairdb/v1/kv_pb.ts";
 import { turnKey } from "../answer_room.ts";
-import { fromClock, fromState, toCount } from "../convert.ts";
+import { fromContext, fromState, toCount } from "../convert.ts";
 import { costOf, type FairGate, PIECE } from "../fair_gate.ts";
 import type { Readiness } from "../readiness.ts";
 
@@ -75,7 +75,7 @@ function fromEvent(
   return {
     type: TYPES[type],
     key,
-    ...(state === undefined ? { vectorClock: fromClock(clock) } : fromState(state, valuesToo)),
+    ...(state === undefined ? { vectorClock: fromContext(clock) } : fromState(state, valuesToo)),
     timestamp: BigInt(event.timestampMs),
     expiresAt: BigInt(event.expiresAtMs),
     resumeToken: token,

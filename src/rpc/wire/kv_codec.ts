@@ -4,7 +4,7 @@
  * reads too, and the other way round (tests/unit/rpc/wire/).
  * @module
  */
-import type { ClockEntry, Key, VectorClock } from "../../model/mod.ts";
+import type { CausalContext, ClockEntry, Key } from "../../model/mod.ts";
 import type { KeyState, PutInput, VersionView, WriteResult } from "../../node/mod.ts";
 import { toSafeCount } from "../convert.ts";
 import type {
@@ -19,8 +19,11 @@ import type {
 } from "../methods/mod.ts";
 import {
   bytesTag,
+  FIXED64_FIELD_SIZE,
+  fixed64Tag,
   lengthFieldSize,
   putBytesField,
+  putFixed64Field,
   putLength,
   putTextField,
   putVarintField,
@@ -169,21 +172,23 @@ function toTtl(ttlMs: number | undefined): number | undefined {
 }
 
 /** A clock whose numbers nobody has checked yet. */
-interface ClockParts {
+interface ClockParts extends CausalContext {
   readonly entries: ClockEntry[];
   readonly dots: ClockEntry[];
+  seal: number | undefined;
 }
 
-/** Reads a clock; one that comes in two pieces is their union, as protobuf has it. */
+/** Reads a clock; one that comes in two pieces is their union, with the last seal, as protobuf has it. */
 function readClock(
   reader: WireReader,
-  clock: ClockParts = { entries: [], dots: [] },
+  clock: ClockParts = { entries: [], dots: [], seal: undefined },
 ): ClockParts {
   while (reader.more) {
     const tag = reader.tag();
     if (tag === bytesTag(1)) clock.entries.push(readDot(reader.message()));
     else if (tag === bytesTag(2)) clock.dots.push(readDot(reader.message()));
-    else reader.skip(tag, 2);
+    else if (tag === fixed64Tag(3)) clock.seal = reader.fixed64();
+    else reader.skip(tag, 3);
   }
   return clock;
 }
@@ -199,13 +204,13 @@ function readDot(reader: WireReader): ClockEntry {
   return { node, counter };
 }
 
-/** The causal context; undefined when there is none: an empty clock has seen nothing and says nothing. */
-function toContext(clock: ClockParts | undefined): VectorClock | undefined {
-  if (clock === undefined || (clock.entries.length === 0 && clock.dots.length === 0)) {
-    return undefined;
-  }
-  for (const { counter } of clock.entries) checkCounter(counter);
-  for (const { counter } of clock.dots) checkCounter(counter);
+/** The causal context; undefined when there is none: an empty clock without a seal says nothing. */
+function toContext(clock: ClockParts | undefined): CausalContext | undefined {
+  if (clock === undefined) return undefined;
+  const { entries, dots, seal } = clock;
+  if (entries.length === 0 && dots.length === 0 && seal === undefined) return undefined;
+  for (const { counter } of entries) checkCounter(counter);
+  for (const { counter } of dots) checkCounter(counter);
   return clock;
 }
 
@@ -285,8 +290,8 @@ const ENTRY_BOUND = 24;
 
 // Loops over clocks count: an iterator for each of a batch's would be most of its garbage.
 
-function clockBound({ entries, dots }: VectorClock): number {
-  return 8 + dotsBound(entries) + dotsBound(dots);
+function clockBound({ entries, dots }: CausalContext): number {
+  return 8 + FIXED64_FIELD_SIZE + dotsBound(entries) + dotsBound(dots);
 }
 
 function dotsBound(dots: readonly ClockEntry[]): number {
@@ -309,8 +314,8 @@ function dotSize({ node, counter }: ClockEntry): number {
   return (length === 0 ? 0 : lengthFieldSize(length)) + varintFieldSize(counter);
 }
 
-function clockSize({ entries, dots }: VectorClock): number {
-  return dotsSize(entries) + dotsSize(dots);
+function clockSize({ entries, dots, seal }: CausalContext): number {
+  return dotsSize(entries) + dotsSize(dots) + (seal === undefined ? 0 : FIXED64_FIELD_SIZE);
 }
 
 function dotsSize(dots: readonly ClockEntry[]): number {
@@ -325,12 +330,12 @@ function putDot(into: Uint8Array, at: number, field: number, dot: ClockEntry): n
   return putVarintField(into, at, 2, dot.counter);
 }
 
-function putClockField(into: Uint8Array, at: number, field: number, clock: VectorClock): number {
-  const { entries, dots } = clock;
+function putClockField(into: Uint8Array, at: number, field: number, clock: CausalContext): number {
+  const { entries, dots, seal } = clock;
   at = putLength(into, at, field, clockSize(clock));
   for (let i = 0; i < entries.length; i++) at = putDot(into, at, 1, entries[i]);
   for (let i = 0; i < dots.length; i++) at = putDot(into, at, 2, dots[i]);
-  return at;
+  return seal === undefined ? at : putFixed64Field(into, at, 3, seal);
 }
 
 function writeResultSize({ clock, timestampMs }: WriteResult): number {

@@ -6,7 +6,7 @@
  *     wire types: 0 varint · 1 eight bytes · 2 length and as many bytes · 5 four bytes
  * @module
  */
-import { decodeText, putVarint, utf8, varintLength } from "../../model/mod.ts";
+import { decodeText, getU32, putU32, putVarint, utf8, varintLength } from "../../model/mod.ts";
 
 /** Bytes that are no message. What exactly is wrong, protobuf's own library says. */
 export class MalformedMessage extends Error {
@@ -18,6 +18,8 @@ const TAG_BYTES_MAX = 5;
 
 /** The tag of a field whose value is a varint. */
 export const varintTag = (field: number): number => field << 3;
+/** The tag of a field whose value has eight bytes. */
+export const fixed64Tag = (field: number): number => field << 3 | 1;
 /** The tag of a field whose value has a length. */
 export const bytesTag = (field: number): number => field << 3 | 2;
 
@@ -53,6 +55,13 @@ export class WireReader {
   int64(): number {
     const low = this.int32();
     return this.#high === 0 && low >= 0 ? low : this.#high * 2 ** 32 + (low >>> 0);
+  }
+
+  /** A fixed64, as near as a number comes. */
+  fixed64(): number {
+    const at = this.#at;
+    this.#pass(8);
+    return getU32(this.#bytes, at + 4) * 2 ** 32 + getU32(this.#bytes, at);
   }
 
   /** An enum or int32: the lower 32 bits of a varint. */
@@ -183,6 +192,9 @@ function checkedUtf8(bytes: Uint8Array): Uint8Array {
 // Sizes, for messages inside others, which begin with their length. A field that has its default value
 // is left out.
 
+/** Bytes of a fixed64 field, its tag included. */
+export const FIXED64_FIELD_SIZE = 9;
+
 /** Bytes of a varint field; none for 0. */
 export function varintFieldSize(value: number): number {
   return value === 0 ? 0 : 1 + varintLength(value);
@@ -204,6 +216,19 @@ export function putVarintField(into: Uint8Array, at: number, field: number, valu
   if (value === 0) return at;
   into[at++] = varintTag(field);
   return putVarint(into, at, value);
+}
+
+/** Writes an integer of at most 2^53 - 1 as a fixed64, 0 too. @returns the end */
+export function putFixed64Field(
+  into: Uint8Array,
+  at: number,
+  field: number,
+  value: number,
+): number {
+  into[at] = fixed64Tag(field);
+  putU32(into, at + 1, value >>> 0);
+  putU32(into, at + 5, Math.floor(value / 2 ** 32));
+  return at + FIXED64_FIELD_SIZE;
 }
 
 /** Writes what comes before a field's bytes. @returns where they go */

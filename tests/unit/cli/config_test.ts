@@ -193,6 +193,7 @@ Deno.test("options that are words refuse other words", () => {
     "server.cors_origins=example.org",
     "server.cors_origins=https://example.org/",
     "server.allowed_hosts=a:80",
+    "server.context_seal=never",
     "auth.mode=open",
     "auth.metrics=everybody",
     "auth.credentials_file=a\0b",

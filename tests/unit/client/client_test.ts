@@ -14,6 +14,8 @@ import { ErrorDetailSchema, VectorClockSchema } from "../../../src/gen/pairdb/v1
 import {
   BatchGetRequestSchema,
   BatchGetResponseSchema,
+  BatchPutRequestSchema,
+  DeleteRequestSchema,
   GetResponseSchema,
   PutRequestSchema,
   PutResponseSchema,
@@ -212,10 +214,48 @@ Deno.test("a context survives being text", () => {
     const printable = entries.filter((entry) => !/\p{Cc}/u.test(entry.node))
       .map((entry) => ({ ...entry }));
     const context: Context = { entries: printable, dots: [] };
-    const text = encodeContext(context);
-    assert.match(text, /^[A-Za-z0-9_-]*$/);
-    assert.deepEqual(decodeContext(text), context);
+    for (const each of [context, { ...context, seal: 0 }, { ...context, seal: 2 ** 53 - 1 }]) {
+      const text = encodeContext(each);
+      assert.match(text, /^[A-Za-z0-9_-]*$/);
+      assert.deepEqual(decodeContext(text), each);
+      assert.deepEqual(JSON.parse(JSON.stringify(each)), each);
+    }
   }));
+});
+
+Deno.test("texts of programs that know of no seals still are contexts, and stay as they are", () => {
+  const text = "CgYKAm4xEAMSBgoCbjEQBQ";
+  const context = {
+    entries: [{ node: "n1", counter: 3 }],
+    dots: [{ node: "n1", counter: 5 }],
+  };
+  assert.deepEqual(decodeContext(text), context);
+  assert.equal(encodeContext(context), text);
+});
+
+Deno.test("the seal of an answer's context goes back with it, in every kind of write", async () => {
+  const seal = 2n ** 53n - 1n;
+  const vectorClock = { entries: [{ coordinatorNodeId: "n1", logicalTimestamp: 1n }], seal };
+  const bodies: Uint8Array[] = [];
+  const db = answering((body) => {
+    bodies.push(body);
+    return message(PutResponseSchema, bodies.length === 1 ? { vectorClock } : {});
+  });
+  const { context } = await db.put("t", "k", "v");
+  assert.equal(context.seal, Number(seal));
+  await db.put("t", "k", "v", { context });
+  await db.delete("t", "k", { context });
+  await db.batchPut("t", [{ key: "k", value: "v", context }]);
+  const sent = [
+    fromBinary(PutRequestSchema, bodies[1]).vectorClock!.seal!,
+    fromBinary(DeleteRequestSchema, bodies[2]).vectorClock!.seal!,
+    fromBinary(BatchPutRequestSchema, bodies[3]).items[0].vectorClock!.seal!,
+  ];
+  assert.deepEqual(sent, [seal, seal, seal]);
+  await assert.rejects(db.put("t", "k", "v", { context: { ...context, seal: 0.5 } }), {
+    code: 1000,
+    message: /the seal of the context/,
+  });
 });
 
 Deno.test("decodeContext() gives a context or InvalidArgument for any text", () => {

@@ -98,6 +98,7 @@ Deno.test("CallMetrics counts calls that are turned away by why they are, and no
     ["tenant", new PairError("InvalidTenantID", "x")],
     ["key", new PairError("InvalidKey", "x")],
     ["context", new ContextMismatch(EMPTY_CLOCK)],
+    ["context_seal", new PairError("InvalidArgument", "x", { reason: "context_seal" })],
     ["idempotency", new PairError("InvalidArgument", "x", { reason: "idempotency_key_reused" })],
     ["disk_full", new PairError("DiskFull", "x")],
     ["disk_throttled", new PairError("DiskThrottled", "x")],

@@ -5,8 +5,10 @@ import { Consistency, VectorClockSchema } from "../../../src/gen/pairdb/v1/commo
 import {
   checkConsistency,
   fromClock,
+  fromContext,
   fromState,
   toClock,
+  toContext,
   toCount,
 } from "../../../src/rpc/convert.ts";
 import { valueBytes } from "../../../src/node/mod.ts";
@@ -33,6 +35,32 @@ Deno.test("toClock() undoes fromClock()", () => {
   fc.assert(fc.property(clock, (given) => {
     assert.deepEqual(toClock(create(VectorClockSchema, fromClock(given))), given);
   }));
+});
+
+Deno.test("toContext() undoes fromContext(), the seal included; toClock() has none", () => {
+  const clock = { entries: [{ node: "a", counter: 1 }], dots: [] };
+  fc.assert(fc.property(fc.option(fc.maxSafeNat(), { nil: undefined }), (seal) => {
+    const message = create(VectorClockSchema, fromContext({ ...clock, seal }));
+    assert.deepEqual(toContext(message), { ...clock, seal });
+    assert.deepEqual(toClock(message), clock);
+  }));
+  assert.equal(
+    create(VectorClockSchema, fromClock({ ...clock, seal: 1 } as typeof clock)).seal,
+    undefined,
+  );
+  // A seal without events is no context of ours; it is for the node to refuse.
+  assert.deepEqual(toContext(create(VectorClockSchema, { seal: 0n })), {
+    entries: [],
+    dots: [],
+    seal: 0,
+  });
+  assert.equal(toContext(create(VectorClockSchema)), undefined);
+});
+
+Deno.test("a seal beyond 2^53 stays one", () => {
+  for (const seal of [2n ** 53n, 2n ** 53n + 1n, 2n ** 63n, 2n ** 64n - 1n]) {
+    assert.ok(toContext(create(VectorClockSchema, { seal }))!.seal! >= 2 ** 53);
+  }
 });
 
 Deno.test("toClock() takes an empty clock for none", () => {

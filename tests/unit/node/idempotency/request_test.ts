@@ -14,6 +14,7 @@ const item = {
   key: bytes("k"),
   value: bytes("v"),
   context: undefined,
+  seal: undefined,
   ifContext: false,
   expiresAtMs: 0,
 };
@@ -78,4 +79,6 @@ Deno.test("a request's digest tells it from every other, and from itself never",
   assert.equal(new Set(requests.map(({ digest }) => digest.toHex())).size, requests.length);
   // When it is asked again, its end is another.
   assert.deepEqual(put({ expiresAtMs: 1 }, 5), put({ expiresAtMs: 2 }, 5));
+  // What its context was sealed with is no part of it.
+  assert.deepEqual(put({ context: clock, seal: 1 }), put({ context: clock }));
 });

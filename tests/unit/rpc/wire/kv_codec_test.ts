@@ -67,7 +67,8 @@ const dot = fc.record({ node: text, counter: count });
 const clock = fc.record({
   entries: fc.array(dot, { maxLength: 4 }),
   dots: fc.array(dot, { maxLength: 3 }),
-});
+  seal: fc.option(count, { nil: undefined }),
+}, { requiredKeys: ["entries", "dots"] });
 const written = fc.record({ clock, timestampMs: count });
 const value = fc.oneof(
   fc.uint8Array({ maxLength: 4 }),
@@ -141,6 +142,19 @@ const CASES:
     ["nothing at all", "put", bytesOf(), "call"],
     ["a field twice: the last one counts", "get", bytesOf([0x12, 1], "a", [0x12, 1], "b"), "call"],
     ["a clock in two pieces", "delete", bytesOf([0x1a, 2, 0x0a, 0, 0x1a, 2, 0x12, 0]), "call"],
+    [
+      "a seal that is 0, without events",
+      "delete",
+      bytesOf([0x1a, 9, 0x19, 0, 0, 0, 0, 0, 0, 0, 0]),
+      "call",
+    ],
+    [
+      "a seal that no number holds",
+      "delete",
+      bytesOf([0x1a, 9, 0x19, 1, 0, 0, 0, 0, 0, 0x20, 0xff]),
+      "call",
+    ],
+    ["a seal of seven bytes", "delete", bytesOf([0x1a, 8, 0x19, 0, 0, 0, 0, 0, 0, 0]), "malformed"],
     [
       "a level beyond 2^53 counts by its lower bits",
       "get",
