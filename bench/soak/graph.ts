@@ -123,7 +123,12 @@ export function graph(samples: readonly Sample[], { title, kills, phases }: Mark
     );
   }
   parts.push(
-    text(WIDTH - RIGHT + 12, height - 14, "┊ kill -9   ▮ disk filled", `fill="${GREY}"`),
+    text(
+      WIDTH - RIGHT,
+      20,
+      "┊ kill -9   ▮ disk filled",
+      `text-anchor="end" fill="${GREY}"`,
+    ),
     "</svg>\n",
   );
   return parts.join("\n");
