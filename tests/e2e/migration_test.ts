@@ -176,8 +176,7 @@ async function migrate(source: Node, target: Node, id: string): Promise<Migratio
 }
 
 for (const victim of ["source", "target"] as const) {
-  const rows = victim === "source" ? "[S1, S2, S5, S9]" : "[S1, S2, S5]";
-  Deno.test(`a migration under writes to both sides outlives a kill -9 of the ${victim} in each state ${rows}`, () =>
+  Deno.test(`a migration under writes to both sides outlives a kill -9 of the ${victim} in each state [S1, S2, S5]`, () =>
     withDirectory(async (directory) => {
       await using source = await Node.start(`${directory}/source`, SLOW);
       await using target = await Node.start(`${directory}/target`);
