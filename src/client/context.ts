@@ -13,7 +13,7 @@ import type { Context } from "./types.ts";
 /** The context as base64url. */
 export function encodeContext(context: Context): string {
   const bytes = toBinary(VectorClockSchema, toClock(context)!);
-  // A context has at most 1000 entries of 138 bytes; pieces keep the call below every argument limit.
+  // A context has at most 2000 entries of 138 bytes; pieces keep the call below every argument limit.
   let binary = "";
   for (let at = 0; at < bytes.length; at += 4096) {
     binary += String.fromCharCode(...bytes.subarray(at, at + 4096));

@@ -12,7 +12,7 @@
  * @module
  */
 import { PairError } from "./errors.ts";
-import { MAX_CLOCK_EVENTS, MAX_NODE_ID_BYTES } from "./limits.ts";
+import { MAX_CLOCK_EVENTS_HELD, MAX_NODE_ID_BYTES } from "./limits.ts";
 import { describeFault, encodeText } from "./text.ts";
 
 /** Events of one node: up to `counter` in an entry, exactly `counter` in a dot. */
@@ -59,20 +59,23 @@ function badNodeId(why: string): PairError {
 
 /**
  * A clock from outside, checked and in normal form.
- * @throws PairError InvalidArgument (1000): more than 1000 entries and dots, a counter that is not an
+ * @throws PairError InvalidArgument (1000): more than 2000 entries and dots, a counter that is not an
  *   integer from 0 to 2^53 - 1, or a bad node id
  */
 export function checkClock(clock: VectorClock): VectorClock {
   const size = clockSize(clock);
-  if (size > MAX_CLOCK_EVENTS) {
-    throw new PairError("InvalidArgument", "Cannot take the vector clock: it is too long", {
-      entries: size,
-      limit: MAX_CLOCK_EVENTS,
-    });
-  }
+  if (size > MAX_CLOCK_EVENTS_HELD) throw clockTooLong(size, MAX_CLOCK_EVENTS_HELD);
   for (const entry of clock.entries) checkEntry(entry);
   for (const dot of clock.dots) checkEntry(dot);
   return normalizeClock(clock);
+}
+
+/** The error for a clock from outside that is too long: InvalidArgument (1000). */
+export function clockTooLong(entries: number, limit: number): PairError {
+  return new PairError("InvalidArgument", "Cannot take the vector clock: it is too long", {
+    entries,
+    limit,
+  });
 }
 
 function checkEntry({ node, counter }: ClockEntry): void {

@@ -16,8 +16,14 @@ export const MAX_TENANT_BYTES = 256;
 /** Bytes of a node id in UTF-8; at least 1. */
 export const MAX_NODE_ID_BYTES = 128;
 
-/** Entries and dots of one vector clock, together. */
+/** Entries and dots of one vector clock, together, that a client may bring to a key; see `checkGrowth`. */
 export const MAX_CLOCK_EVENTS = 1000;
+
+/**
+ * The same of a clock that a node takes from another node, or back from whoever read it: each node that writes
+ * a key adds itself to its clock, however long that is.
+ */
+export const MAX_CLOCK_EVENTS_HELD: number = 2 * MAX_CLOCK_EVENTS;
 
 /** Counters, timestamps and sequence numbers: what a JavaScript number holds exactly, 2^53 - 1. */
 export const MAX_COUNTER: number = Number.MAX_SAFE_INTEGER;

@@ -26,7 +26,7 @@
  */
 import { type Blocks, ByteReader, ByteWriter } from "./bytes.ts";
 import type { ClockEntry, VectorClock } from "./clock.ts";
-import { MAX_CLOCK_EVENTS, MAX_NODE_ID_BYTES, MAX_SIBLINGS } from "./limits.ts";
+import { MAX_NODE_ID_BYTES, MAX_SIBLINGS } from "./limits.ts";
 import { decodeText, isAscii } from "./text.ts";
 import { orderVersions, type Version } from "./version.ts";
 
@@ -44,6 +44,9 @@ const ALL_FLAGS = DELETE | EXPIRES | DOTS | OWN;
 const VERSION_OVERHEAD = 32;
 /** Bytes of an event, for the usual short node id; longer ones make the writer grow. */
 const EVENT_GUESS = 24;
+
+/** Bytes of an event, at least: no more of them are made room for than there can be. */
+const EVENT_MIN = 3;
 
 const NO_EVENTS: readonly ClockEntry[] = Object.freeze([]);
 
@@ -160,7 +163,7 @@ function readPositive(reader: ByteReader, what: string): number {
 /** Entries name a node once; dots may name it again, with a larger counter. */
 function readEvents(reader: ByteReader, repeats: boolean): readonly ClockEntry[] {
   const count = reader.varint();
-  if (count > MAX_CLOCK_EVENTS) throw reader.damaged(`a clock has ${count} entries`);
+  if (count > reader.remaining / EVENT_MIN) throw reader.damaged(`a clock has ${count} entries`);
   const events: ClockEntry[] = [];
   for (let i = 0; i < count; i++) {
     const event = { node: readNode(reader), counter: readPositive(reader, "a counter") };
@@ -190,14 +193,13 @@ function readNode(reader: ByteReader): string {
   }
 }
 
-/** What the normal form forbids beyond the order: an empty or oversized clock, a dot that an entry takes in. */
+/** What the normal form forbids beyond the order: an empty clock, a dot that an entry takes in. */
 function checkClockShape(
   reader: ByteReader,
   entries: readonly ClockEntry[],
   dots: readonly ClockEntry[],
 ): void {
-  const size = entries.length + dots.length;
-  if (size === 0 || size > MAX_CLOCK_EVENTS) throw reader.damaged(`a clock has ${size} entries`);
+  if (entries.length + dots.length === 0) throw reader.damaged("a clock has no entries");
   if (dots === NO_EVENTS) return;
   if (dots.length === 0) throw reader.damaged("a clock has an empty list of dots");
   const counters = new Map(entries.map(({ node, counter }) => [node, counter]));

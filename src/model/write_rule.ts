@@ -13,12 +13,16 @@
  * A key whose state was dropped because it was dead begins anew, but not from 1: somebody may still hold
  * a clock of it, or a replica the state itself, and would take an event 1 for one that it has seen. The
  * node goes on above the largest counter of anything it ever dropped.
+ *
+ * A clock may be as long as `limits.ts` says, but that never keeps a node from writing a key: whoever has seen
+ * all of it may write and delete it, whatever its clock names already, and the node adds itself.
  * @module
  */
 import {
   addDot,
   type ClockEntry,
   clockSize,
+  clockTooLong,
   covers,
   includes,
   joinClocks,
@@ -26,7 +30,13 @@ import {
   type VectorClock,
 } from "./clock.ts";
 import { PairError } from "./errors.ts";
-import { MAX_CLOCK_EVENTS, MAX_COUNTER, MAX_SIBLING_BYTES, MAX_SIBLINGS } from "./limits.ts";
+import {
+  MAX_CLOCK_EVENTS,
+  MAX_CLOCK_EVENTS_HELD,
+  MAX_COUNTER,
+  MAX_SIBLING_BYTES,
+  MAX_SIBLINGS,
+} from "./limits.ts";
 import { isObsolete, joinVersions, orderVersions, type Version } from "./version.ts";
 
 /** A client's write, as the node that coordinates it sees it. */
@@ -74,8 +84,13 @@ export function coordinateWrite(
     local,
     { node, counter: Math.min(purged, dot.counter - 1) },
   );
+  let clock = addDot(seen, dot);
+  if (clockSize(clock) > MAX_CLOCK_EVENTS) {
+    // The node itself is to be one entry of it: as after a purge, what it did not see here is gone.
+    clock = addDot(claimPurged(seen, local, { node, counter: dot.counter - 1 }), dot);
+  }
   const written: Version = {
-    clock: addDot(seen, dot),
+    clock,
     dot,
     value: write.value,
     timestampMs: write.timestampMs,
@@ -84,7 +99,8 @@ export function coordinateWrite(
   const versions = local.filter((version) => !isObsolete(version, written));
   versions.push(written);
   versions.sort(orderVersions);
-  checkState(versions);
+  checkSiblings(versions);
+  checkGrowth(versions, local, node);
   return { versions, written };
 }
 
@@ -132,8 +148,9 @@ function claimPurged(
   local: readonly Version[],
   purged: ClockEntry,
 ): VectorClock {
-  if (purged.counter === 0 || covers(seen, purged)) return seen;
-  const claimed = joinClocks(seen, { entries: [purged], dots: [] });
+  const claim = { entries: [purged], dots: [] };
+  if (purged.counter === 0 || includes(seen, claim)) return seen;
+  const claimed = joinClocks(seen, claim);
   const hides = local.some(({ clock }) => includes(claimed, clock) && !includes(seen, clock));
   return hides ? seen : claimed;
 }
@@ -151,10 +168,42 @@ function fillUp(context: VectorClock, local: readonly Version[]): VectorClock {
 }
 
 /**
- * Checks that a state stays within what a key may hold.
+ * Checks that a context is not longer than one may be. What the key holds is taken back however long it is,
+ * so that whoever read it can write it.
+ * @param local  what the key holds
+ * @throws PairError InvalidArgument (1000)
+ */
+export function checkContextLength(context: VectorClock, local: readonly Version[]): void {
+  const size = clockSize(context);
+  if (size <= MAX_CLOCK_EVENTS) return;
+  const known = joinVersions(local);
+  if (size <= clockSize(known) && includes(known, context)) return;
+  throw clockTooLong(size, MAX_CLOCK_EVENTS);
+}
+
+/**
+ * Checks that the state that another node's versions make of a key is one that a key may have.
  * @throws PairError ResourceExhausted (2008)
  */
 export function checkState(versions: readonly Version[]): void {
+  checkSiblings(versions);
+  checkClocks(versions, MAX_CLOCK_EVENTS_HELD);
+}
+
+/**
+ * Checks that a client's write does not lengthen the clock of a key beyond the limit. One that is beyond it
+ * already stays as long as it is, but for the node itself.
+ */
+function checkGrowth(versions: readonly Version[], local: readonly Version[], node: string): void {
+  let size = versions.length > 1 ? clockSize(joinVersions(versions)) : 0;
+  for (const { clock } of versions) size = Math.max(size, clockSize(clock));
+  if (size <= MAX_CLOCK_EVENTS) return;
+  const before = joinVersions(local);
+  const others = clockSize(before) - (maxCounter(before, node) > 0 ? 1 : 0);
+  checkClocks(versions, Math.max(MAX_CLOCK_EVENTS, others + 1));
+}
+
+function checkSiblings(versions: readonly Version[]): void {
   if (versions.length > MAX_SIBLINGS) {
     throw exhausted(
       "siblings",
@@ -163,10 +212,7 @@ export function checkState(versions: readonly Version[]): void {
       MAX_SIBLINGS,
     );
   }
-  for (const { clock } of versions) checkSize(clock);
   if (versions.length === 1) return;
-  // The clock of a read covers all siblings, and must be one that a client can send back.
-  checkSize(joinVersions(versions));
   let bytes = 0;
   for (const { value } of versions) bytes += value?.length ?? 0;
   if (bytes > MAX_SIBLING_BYTES) {
@@ -174,11 +220,15 @@ export function checkState(versions: readonly Version[]): void {
   }
 }
 
-function checkSize(clock: VectorClock): void {
+function checkClocks(versions: readonly Version[], limit: number): void {
+  for (const { clock } of versions) checkSize(clock, limit);
+  // The clock of a read covers all siblings, and must be one that a client can send back.
+  if (versions.length > 1) checkSize(joinVersions(versions), limit);
+}
+
+function checkSize(clock: VectorClock, limit: number): void {
   const size = clockSize(clock);
-  if (size > MAX_CLOCK_EVENTS) {
-    throw exhausted("clock", "its vector clock is too long", size, MAX_CLOCK_EVENTS);
-  }
+  if (size > limit) throw exhausted("clock", "its vector clock is too long", size, limit);
 }
 
 function exhausted(

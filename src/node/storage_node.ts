@@ -5,6 +5,7 @@
  */
 import type { CloseOptions, Engine, Recached, ScanRange, Tree } from "../engine/mod.ts";
 import {
+  checkContextLength,
   clockSize,
   compareBytes,
   ContextMismatch,
@@ -13,6 +14,7 @@ import {
   encodeBound,
   encodeKey,
   type Key,
+  MAX_CLOCK_EVENTS,
   PairError,
   prefixEnd,
   utf8,
@@ -804,8 +806,9 @@ class EngineNode implements StorageNode {
   }
 
   /**
-   * Refuses a context that has the seal of another, and what wants a context of a key in a tenant that is not
-   * there: no tenant is made only to say no. What there is otherwise, the write itself looks at.
+   * Refuses a context that has the seal of another; and, of a key in a tenant that is not there, one that is too
+   * long, and what wants a context: no tenant is made only to say no. What there is otherwise, the write itself
+   * looks at.
    */
   #checkContext(
     tenant: string,
@@ -813,8 +816,11 @@ class EngineNode implements StorageNode {
     item?: number,
   ): void {
     this.#options.seals?.check(tenant, key, context, seal, item);
-    if (!ifContext || context === undefined || clockSize(context) === 0) return;
+    const size = context === undefined ? 0 : clockSize(context);
+    if (size === 0 || (!ifContext && size <= MAX_CLOCK_EVENTS)) return;
     if (this.#tenants.findForUse(tenant) === undefined) {
+      checkContextLength(context!, []);
+      if (!ifContext) return;
       throw new ContextMismatch(EMPTY_CLOCK, item === undefined ? {} : { item });
     }
   }

@@ -20,10 +20,12 @@
 import { type Engine, KIND_MERGE, KIND_PUT, type Mutation, type Tree } from "../engine/mod.ts";
 import {
   Blocks,
+  checkContextLength,
   checkPlausible,
   checkState,
   type ClientWrite,
   CLOCK_SKEW_MS,
+  clockSize,
   compareBytes,
   compareClocks,
   ContextMismatch,
@@ -34,6 +36,7 @@ import {
   isLive,
   isRest,
   joinVersions,
+  MAX_CLOCK_EVENTS,
   MAX_COUNTER,
   meetsCondition,
   mergeVersions,
@@ -41,6 +44,7 @@ import {
   OwnStates,
   type OwnWrite,
   PairError,
+  type VectorClock,
   type Version,
   WARN_SIBLINGS,
 } from "../model/mod.ts";
@@ -111,6 +115,7 @@ export class WritePath {
   ): Promise<WriteResult> {
     const timestampMs = this.stamp();
     const before = this.#engine.getPending(tree, key);
+    checkContext(context, before);
     if (ifContext && !meetsCondition(shownOf(tree, before, timestampMs), context, timestampMs)) {
       return this.#refuse(tree, key, before);
     }
@@ -137,6 +142,7 @@ export class WritePath {
   ): Promise<WriteResult & { existed: boolean }> {
     const timestampMs = this.stamp();
     const before = this.#engine.getPending(tree, key);
+    checkContext(context, before);
     const local = shownOf(tree, before, timestampMs);
     if (ifContext && !meetsCondition(local, context, timestampMs)) {
       return await this.#refuse(tree, key, before);
@@ -180,6 +186,7 @@ export class WritePath {
     for (let i = 0; i < items.length; i++) {
       const item = items[i];
       const row = this.#batchRow(rows, tree, item.key);
+      checkContext(item.context, row.before);
       if (item.ifContext) {
         if (row.state !== row.before) throw secondOfKey(i);
         const local = shownOf(tree, row.before, timestampMs);
@@ -373,6 +380,12 @@ function secondOfKey(item: number): PairError {
     "Cannot write the batch: an item with if_context comes after another one of its key",
     { item },
   );
+}
+
+/** @throws PairError InvalidArgument (1000) as `checkContextLength` does, for which most states need not be read */
+function checkContext(context: VectorClock | undefined, before: Uint8Array | undefined): void {
+  if (context === undefined || clockSize(context) <= MAX_CLOCK_EVENTS) return;
+  checkContextLength(context, versionsOf(before));
 }
 
 function putState(tree: Tree, key: Uint8Array, value: Uint8Array): Mutation {

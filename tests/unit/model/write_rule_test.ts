@@ -157,6 +157,35 @@ Deno.test("a clock is bounded: writers that never read are refused (2008) at 100
   assert.throws(() => write([], entries(...many)), (error) => reasonOf(error) === "clock");
 });
 
+Deno.test("a clock beyond its limit grows no more but by the node itself, and whoever saw it may write", () => {
+  const [one] = siblings(1);
+  const many = (count: number) =>
+    Array.from({ length: count }, (_, i): [string, number] => [`m${i}`, 1]);
+  for (const others of [999, 1000, 1500, 2000]) {
+    let local: readonly Version[] = [{ ...one, dot: undefined, clock: entries(...many(others)) }];
+    for (let round = 1; round < 4; round++) {
+      ({ versions: local } = write(local, round === 2 ? joinVersions(local) : undefined));
+      assert.deepEqual(joinVersions(local), entries(...many(others), ["n", round]));
+    }
+    // Nobody has seen this one of the node before, and it would be one more beside the node's first.
+    throwsCode(() => write(local, entries(["stranger", 1], ["second", 1])), 2008);
+    // A sibling is no more than that: its writer has seen nothing.
+    assert.equal(write(local, EMPTY_CLOCK).versions.length, 2);
+  }
+});
+
+Deno.test("gaps in the node's own events do not lengthen a clock that is long already", () => {
+  const [one] = siblings(1);
+  const others = Array.from({ length: 1000 }, (_, i) => ({ node: `m${i}`, counter: 1 }));
+  const gap = normalizeClock({ entries: others, dots: [{ node: "n", counter: 7 }] });
+  let local: readonly Version[] = [{ ...one, dot: undefined, clock: gap }];
+  for (let counter = 8; counter < 12; counter++) {
+    ({ versions: local } = write(local));
+    assert.equal(clockSize(local[0].clock), 1001);
+    assert.deepEqual(local[0].dot, { node: "n", counter });
+  }
+});
+
 Deno.test("checkState() bounds the bytes of siblings and the clock that covers them (2008)", () => {
   const [version] = siblings(1);
   const big = { ...version, value: new Uint8Array(33 * 1024 * 1024) };
@@ -165,7 +194,7 @@ Deno.test("checkState() bounds the bytes of siblings and the clock that covers t
   assert.throws(() => checkState([big, big]), (error) => reasonOf(error) === "siblings");
   const half = (prefix: string) => ({
     ...version,
-    clock: entries(...Array.from({ length: 600 }, (_, i): [string, number] => [prefix + i, 1])),
+    clock: entries(...Array.from({ length: 1001 }, (_, i): [string, number] => [prefix + i, 1])),
   });
   throwsCode(() => checkState([half("a"), half("b")]), 2008);
 });

@@ -112,10 +112,39 @@ Deno.test("a node that gets its own lost writes back counts on from them", async
   assert.deepEqual(after, clock(["n1", 42]));
 });
 
+Deno.test("a key whose clock is as long as may be is written, deleted, and taken by other nodes", async () => {
+  const many = Array.from({ length: 1000 }, (_, i): [string, number] => [`m${1000 + i}`, 1]);
+  const { node } = testNode();
+  await node.applyReplica("t", version("foreign", clock(...many)), "repair");
+  const put = await node.put("t", { key: "k", value: bytes("blind") });
+  assert.deepEqual(put.clock, clock(...many, ["n1", 1]));
+  // A context that was read is taken back as long as it is; one that is longer, or another's, is not.
+  const again = { key: "k", value: bytes("read"), context: put.clock };
+  assert.deepEqual((await node.put("t", again)).clock, clock(...many, ["n1", 2]));
+  for (const more of [clock(...many, ["x", 1]), clock(...many, ["n1", 2], ["x", 1])]) {
+    await rejectsCode(() => node.put("t", { ...again, context: more }), 1000);
+    await rejectsCode(() => node.put("none", { ...again, context: more }), 1000);
+    await rejectsCode(() => node.delete("t", { key: "k", context: more }), 1000);
+    await rejectsCode(() => node.delete("none", { key: "k", context: more }), 1000);
+    await rejectsCode(() => node.batchPut("t", [{ ...again, context: more }]), 1000);
+  }
+  assert.deepEqual(node.listTenants().map(({ tenant }) => tenant), ["t"]);
+  await node.delete("t", { key: "k" });
+  assert.equal(node.get("t", "k")?.winner.value, undefined);
+
+  const other = testNode({ nodeId: "n2" }).node;
+  await other.applyReplica("t", version("foreign", clock(...many)), "repair");
+  await other.applyReplica("t", version("read", clock(...many, ["n1", 2])), "repair");
+  const second = await other.put("t", { key: "k", value: bytes("second") });
+  assert.deepEqual(second.clock, clock(...many, ["n1", 2], ["n2", 1]));
+  await other.delete("t", { key: "k", context: second.clock });
+  assert.equal(other.get("t", "k")?.winner.value, undefined);
+});
+
 Deno.test("applyReplica() refuses bad versions and changes nothing", async () => {
   const { node, engine } = testNode();
   const good = version("v", clock(["n2", 1]));
-  const many = Array.from({ length: 1001 }, (_, i): [string, number] => [`n${i}`, 1]);
+  const many = Array.from({ length: 2001 }, (_, i): [string, number] => [`n${i}`, 1]);
   const cases: [ReplicaWrite, number][] = [
     [{ ...good, key: "" }, 1000],
     [{ ...good, key: "k".repeat(1025) }, 1002],

@@ -48,7 +48,8 @@ export const VectorClockEntrySchema: GenMessage<VectorClockEntry> = /*@__PURE__*
  */
 export type VectorClock = Message<"pairdb.v1.VectorClock"> & {
   /**
-   * Each entry stands for every write of that coordinator up to its timestamp. At most 1000.
+   * Each entry stands for every write of that coordinator up to its timestamp. At most 1000; 2000 where the
+   * key has them already, and between nodes.
    *
    * @generated from field: repeated pairdb.v1.VectorClockEntry entries = 1;
    */
