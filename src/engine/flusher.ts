@@ -3,16 +3,31 @@
  *
  * The memtables of a tree are flushed one after the other, oldest first; different trees side by side, as
  * many at a time as there are threads. Those that wait are kept here, not in the worker pool's queue, which
- * may be full.
+ * may be full. A table that is written waits for the manifest without holding up the next: all that wait when
+ * the manifest gets to them become part of the store by one edit.
  * @module
  */
 import { isShortOfRoom } from "./disk_failure.ts";
 import { type Jobs, planOf, reason } from "./job_runner.ts";
+import type { Edit, TableMeta } from "./manifest/mod.ts";
 import type { Memtable } from "./memtable/mod.ts";
 import { type FlushEvents, install, jobBase, type MaintenanceParts } from "./maintenance_parts.ts";
 import type { Retries } from "./retries.ts";
 import { memtableTimes } from "./table_jobs.ts";
 import type { TreeState } from "./tree.ts";
+
+/** A memtable whose tables are written. */
+interface Written {
+  readonly tree: TreeState;
+  readonly memtable: Memtable;
+  readonly metas: readonly TableMeta[];
+}
+
+/** Flushes that become durable by one edit. */
+interface Group {
+  readonly members: Written[];
+  readonly edit: Promise<void>;
+}
 
 /** Flushes of one engine. */
 export class Flusher {
@@ -22,6 +37,8 @@ export class Flusher {
   readonly #retries: Retries;
   readonly #waiting: (() => void)[] = [];
   #slots: number;
+  /** Those that the manifest will get to next. */
+  #group: Group | undefined;
   #stopped = false;
 
   /** Flushes done. */
@@ -65,7 +82,7 @@ export class Flusher {
     return tree.flushing ??= (async () => {
       try {
         while (tree.immutables.length > 0 && !this.#stopped && !tree.dropped) {
-          await this.#inTurn(tree);
+          await this.#flushOne(tree);
           this.#retries.forget(tree);
         }
       } catch (error) {
@@ -80,13 +97,12 @@ export class Flusher {
     })();
   }
 
-  /** Flushes a tree's oldest frozen memtable once a thread is free for it. */
-  async #inTurn(tree: TreeState): Promise<void> {
+  /** Does something once a thread is free for it. */
+  async #inTurn<T>(step: () => Promise<T>): Promise<T> {
     if (this.#slots > 0) this.#slots--;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     try {
-      if (tree.immutables.length === 0 || this.#stopped || tree.dropped) return;
-      await this.#flushOne(tree, tree.immutables[tree.immutables.length - 1]);
+      return await step();
     } finally {
       const next = this.#waiting.shift();
       if (next === undefined) this.#slots++;
@@ -94,31 +110,15 @@ export class Flusher {
     }
   }
 
-  /** Flushes one memtable, the oldest of its tree. */
-  async #flushOne(tree: TreeState, memtable: Memtable): Promise<void> {
-    const { runtime, manifest, options } = this.#parts;
-    // Snapshots taken from here on are at or above everything in the memtable.
-    await this.#parts.log()?.sync();
-    const startedMs = runtime.clock.monotonicMs();
-    const job = {
-      type: "flush" as const,
-      memtable: memtable.share(),
-      ...jobBase(this.#parts, tree, 1, 0, memtableTimes(memtable)),
-    };
-    const { tables } = await this.#jobs.run(
-      { ...planOf("flush", tree.id, memtable.bytes), outputLevel: 0 },
-      job,
-    );
-    if (tree.dropped) return;
-    const metas = tables.map((table) => ({ ...table, level: 0 }));
+  /** Flushes a tree's oldest frozen memtable. */
+  async #flushOne(tree: TreeState): Promise<void> {
+    const { runtime, options } = this.#parts;
+    const made = await this.#inTurn(() => this.#write(tree));
+    if (made === undefined || tree.dropped) return;
+    const { memtable, metas, job, startedMs } = made;
     try {
       // Awaited as it is: what follows has to come before the next edit is built.
-      await manifest.commit(() => ({
-        add: metas.map((table) => ({ tree: tree.id, table })),
-        flushed: [{ tree: tree.id, seq: memtable.maxSeq }],
-        lastSeq: this.#parts.lastSeq(),
-        oldestLog: this.#oldestLogWithout(tree, memtable),
-      }));
+      await this.#joinGroup({ tree, memtable, metas });
     } catch (error) {
       // The edit was refused: nobody will ever hear of the table.
       if (isShortOfRoom(error)) this.#jobs.removeOutputs(job);
@@ -144,13 +144,58 @@ export class Flusher {
     });
   }
 
-  /** The oldest segment still needed once a memtable is flushed. */
-  #oldestLogWithout(flushed: TreeState, memtable: Memtable): number | undefined {
+  /** Writes the table of a tree's oldest frozen memtable; undefined when nobody wants it any more. */
+  async #write(tree: TreeState) {
+    const memtable = tree.immutables.at(-1);
+    if (memtable === undefined || this.#stopped || tree.dropped) return undefined;
+    const { clock } = this.#parts.runtime;
+    // Snapshots taken from here on are at or above everything in the memtable.
+    await this.#parts.log()?.sync();
+    const startedMs = clock.monotonicMs();
+    const job = {
+      type: "flush" as const,
+      memtable: memtable.share(),
+      ...jobBase(this.#parts, tree, 1, 0, memtableTimes(memtable)),
+    };
+    const { tables } = await this.#jobs.run(
+      { ...planOf("flush", tree.id, memtable.bytes), outputLevel: 0 },
+      job,
+    );
+    return { memtable, metas: tables.map((table) => ({ ...table, level: 0 })), job, startedMs };
+  }
+
+  /** Resolves when an edit that has this flush, and whatever others wait, is durable. */
+  #joinGroup(written: Written): Promise<void> {
+    if (this.#group === undefined) {
+      const members: Written[] = [];
+      const edit = this.#parts.manifest.commit(() => {
+        this.#group = undefined;
+        return this.#editOf(members);
+      });
+      this.#group = { members, edit };
+    }
+    this.#group.members.push(written);
+    return this.#group.edit;
+  }
+
+  #editOf(members: readonly Written[]): Edit {
+    return {
+      add: members.flatMap(({ tree, metas }) => metas.map((table) => ({ tree: tree.id, table }))),
+      flushed: members.map(({ tree, memtable }) => ({ tree: tree.id, seq: memtable.maxSeq })),
+      lastSeq: this.#parts.lastSeq(),
+      oldestLog: this.#oldestLogWithout(
+        new Map(members.map(({ tree, memtable }) => [tree, memtable])),
+      ),
+    };
+  }
+
+  /** The oldest segment still needed once these memtables are flushed. */
+  #oldestLogWithout(flushed: ReadonlyMap<TreeState, Memtable>): number | undefined {
     const segments = this.#parts.log()?.segments;
     if (segments === undefined) return undefined;
     let oldest = Infinity;
     for (const tree of this.#parts.trees.values()) {
-      const seq = tree.oldestUnflushed(tree === flushed ? memtable : undefined);
+      const seq = tree.oldestUnflushed(flushed.get(tree));
       if (seq !== undefined && seq < oldest) oldest = seq;
     }
     return (segments.find(({ lastSeq }) => lastSeq >= oldest) ?? segments[segments.length - 1])

@@ -229,6 +229,7 @@ export class Maintenance {
     const largestFirst = [...trees.values()].sort((a, b) => b.memtableBytes - a.memtableBytes);
     const flushes = largestFirst.map((tree) =>
       this.flush(tree).catch((error) => {
+        if (this.#isGivenUp) return;
         runtime.log.warn("not flushed at the stop", { tree: tree.id, error: reason(error) });
       })
     );
@@ -236,6 +237,14 @@ export class Maintenance {
     const cancel = runtime.clock.after(timeoutMs, resolve);
     await Promise.race([Promise.all(flushes), late]);
     cancel();
+    const left = largestFirst.filter((tree) => tree.immutables.length > 0 && !tree.dropped).length;
+    // One line for all of them, and no alarm: the log has it all.
+    if (left > 0) runtime.log.info("left in the log at the stop", { trees: left });
+  }
+
+  /** Whether what fails now fails because nobody waits for it any longer. */
+  get #isGivenUp(): boolean {
+    return this.#stopped || this.#jobs.givenUp.aborted;
   }
 
   /** Starts nothing more, gives up compactions, waits for flushes, which nothing holds back any more. */
@@ -307,7 +316,7 @@ export class Maintenance {
   }
 
   #failed(what: JobKind, tree: TreeState, error: unknown): void {
-    if (this.#stopped || tree.dropped) return;
+    if (this.#isGivenUp || tree.dropped) return;
     const { runtime, poisoned } = this.#parts;
     runtime.log.error(`${what} failed`, { tree: tree.id, error: reason(error) });
     if (what === "compaction" && error instanceof PairError && isDamage(error)) {

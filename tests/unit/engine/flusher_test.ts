@@ -78,3 +78,30 @@ Deno.test("an empty memtable makes no table, whoever asks for a flush [E17]", as
   assert.equal(engine.jobs().length, 0);
   await engine.close();
 });
+
+Deno.test("flushes of many trees that end together become durable by few edits of the manifest", async () => {
+  const world = engineWorld({ delays: true });
+  const run = <T>(promise: Promise<T>) => world.clock.runUntil(promise);
+  const engine = await run(openTestEngine(world, OPTIONS));
+  const trees: Tree[] = [];
+  for (let n = 0; n < 30; n++) trees.push(await run(engine.createTree(`t${n}`)));
+  for (const tree of trees) await run(put(engine, tree, "k", tree.name));
+  let edits = 0;
+  world.disk.hook = ({ op, path }) => {
+    // The end marks are not synced.
+    if (op === "sync" && path.includes("MANIFEST")) edits++;
+    return undefined;
+  };
+  await run(engine.flush());
+  world.disk.hook = undefined;
+  assert.deepEqual([engine.stats().tables, engine.stats().flushes], [30, 30]);
+  assert.ok(edits > 0 && edits < 30, `${edits} edits`);
+  // The log that all of them were in is needed no more.
+  world.disk.crash("drop");
+  const again = await run(openTestEngine(world, OPTIONS));
+  assert.equal(again.recovery.records, 0);
+  for (const { name } of trees) {
+    assert.equal(read(again, again.tree(name)!, "k")[0], name);
+  }
+  await run(again.close());
+});

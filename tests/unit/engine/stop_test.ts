@@ -97,6 +97,25 @@ for (const flushMs of [0, 10_000]) {
   }
 }
 
+Deno.test("flushes that are given up at the stop are no failures: the log says once how many it has to keep", async () => {
+  const world = slowWorld("flush", FOR_EVER_MS);
+  const engine = await world.clock.runUntil(openTestEngine(world, OPTIONS));
+  await write(world, engine);
+  for (let n = 0; n < 20; n++) {
+    const tree = await world.clock.runUntil(engine.createTree(`tree${n}`));
+    const mutation = { tree, kind: KIND_PUT, key: utf8("k"), value: utf8("v") } as const;
+    await world.clock.runUntil(engine.write([mutation]));
+  }
+  await stop(world, engine, { flushMs: 2000, waitMs: 2000 });
+  const alarms = world.log.events.filter(({ level }) => level === "error" || level === "warn");
+  assert.deepEqual(alarms.map(({ event }) => event), ["jobs given up at the stop"]);
+  const told = world.log.named("left in the log at the stop");
+  assert.deepEqual(told.map(({ level, fields }) => [level, fields]), [["info", { trees: 21 }]]);
+  const again = await world.clock.runUntil(openTestEngine(world));
+  assert.equal(again.recovery.records, KEYS + 20);
+  await stop(world, again, { waitMs: 0 });
+});
+
 for (const type of ["files", "scrub", "compact"] as const) {
   Deno.test(`a stop waits for no ${type} job beyond the limit [W3]`, async () => {
     const world = slowWorld(type, FOR_EVER_MS);
