@@ -412,6 +412,14 @@ export interface Follower {
   shown(sequence: number): void;
 }
 
+/** Ballast in the data directory. */
+export interface ReserveState {
+  /** Bytes that it holds now; 0 when it was given up. */
+  readonly heldBytes: number;
+  /** Bytes of it, or as many free ones, that writes should leave for a start and for dropping trees. */
+  readonly keptBytes: number;
+}
+
 /** How an engine is closed. */
 export interface CloseOptions {
   /**
@@ -591,6 +599,8 @@ export interface Engine {
    * takes, and compactions that drop what was deleted begin now. All in the background; never throws.
    */
   relieveDisk(isTight: boolean): void;
+  /** The ballast, which is given up when the log or the manifest finds no room; undefined: there is to be none. */
+  reserve(): ReserveState | undefined;
   treeStats(tree: Tree): TreeStats;
   /** The same whatever the tree's size: for every write. */
   usage(tree: Tree): TreeUsage;

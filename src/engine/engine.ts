@@ -36,6 +36,7 @@ import {
   type ReadTrace,
   type Recached,
   type RecoveryReport,
+  type ReserveState,
   type ScanCursor,
   type ScanRange,
   type ScrubStatus,
@@ -937,6 +938,10 @@ class LsmEngine implements Engine {
       throw new PairError("InvalidArgument", `Cannot throttle to ${bytesPerSecond} bytes a second`);
     }
     this.#maintenance.throttle.rate = bytesPerSecond;
+  }
+
+  reserve(): ReserveState | undefined {
+    return this.#reserve.state();
   }
 
   relieveDisk(isTight: boolean): void {

@@ -1,7 +1,7 @@
 /**
  * The reserve: a file of ballast in the data directory, given up when a full disk leaves no room for what
- * has to be written all the same: what the log was in the middle of, an edit of the manifest, the dropping
- * of a tree, a start. It is there again some time after there is room for it.
+ * has to be written all the same: what the log was in the middle of, deletes, an edit of the manifest, the
+ * dropping of a tree, a start. It is there again some time after there is room for it.
  *
  *     made in pieces ──> kept ──> given up: ENOSPC of the log or the manifest ──> made anew
  *
@@ -11,8 +11,11 @@
  */
 import type { Cancel, Clock, Disk, Log, Random } from "../runtime/mod.ts";
 import { DiskError } from "../runtime/mod.ts";
+import type { ReserveState } from "./api.ts";
 import type { Files } from "./files.ts";
 
+/** What deletes leave of it, for a start and for dropping trees. */
+const KEPT_SHARE = 1 / 2;
 /** It is at most this share of the disk. */
 const SHARE_MAX = 1 / 64;
 /** It is made only where this many times as much is free. */
@@ -51,6 +54,22 @@ export class Reserve {
     this.#bytes = bytes;
   }
 
+  /** What there is of it, for whoever lets deletes in; undefined: there is to be none. */
+  state(): ReserveState | undefined {
+    if (this.#bytes === 0) return undefined;
+    try {
+      const heldBytes = this.#disk.stat(this.#path)?.size ?? 0;
+      return { heldBytes, keptBytes: Math.ceil(this.#wanted() * KEPT_SHARE) };
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+      return undefined;
+    }
+  }
+
+  #wanted(): number {
+    return Math.floor(Math.min(this.#bytes, this.#disk.space(this.#dir).totalBytes * SHARE_MAX));
+  }
+
   /** Gives it up; false when there is none. */
   release(): boolean {
     try {
@@ -83,8 +102,8 @@ export class Reserve {
     const { random, log } = this.#world;
     const disk = this.#disk;
     try {
-      const { totalBytes, freeBytes } = disk.space(this.#dir);
-      const wanted = Math.floor(Math.min(this.#bytes, totalBytes * SHARE_MAX));
+      const { freeBytes } = disk.space(this.#dir);
+      const wanted = this.#wanted();
       const found = disk.stat(this.#path)?.size;
       if (found !== undefined && found >= wanted) return;
       if (freeBytes < FREE_TIMES * wanted) return;

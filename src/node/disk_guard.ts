@@ -5,14 +5,15 @@
  *     < 80 %      normal     yes                        yes
  *     ≥ 80 %      warn       yes, somebody is told      yes
  *     ≥ 90 %      throttle   large: 2003                yes
- *     ≥ 95 %      full       2002                       yes, down to the reserve: then 2002
+ *     ≥ 95 %      full       2002                       yes, down to half of the ballast: then 2002
  *
  * When it gets to one of the last two, what room can be made is made: see `Engine.relieveDisk`.
  *
  * So a full disk can be emptied: deletes, drops of tenants, flushes and compactions go on (docs/rows.md: X17).
  * The reserve, a hundredth of the disk and 1 GiB at most, is theirs alone, and the log's, which takes no write
  * while it waits for room. Files of other programs may take it all the same: then the engine gives up its
- * ballast (engine/reserve.ts), in whose room tenants can be dropped. Whoever wants the letter of the design
+ * ballast (engine/reserve.ts). One half of its room is for more deletes, the other for a start and for dropping
+ * tenants. Whoever wants the letter of the design
  * documents is `strict`: a full disk takes nothing.
  *
  * A write is large when its estimate, in the log and in a table, is over 64 KiB: about 27 KB of value.
@@ -31,6 +32,14 @@ import { DiskError, type Log } from "../runtime/mod.ts";
 export interface DiskSpace {
   readonly totalBytes: number;
   readonly freeBytes: number;
+}
+
+/** Room that nobody else can take: see `Engine.reserve`. */
+export interface Ballast {
+  /** What it holds now. */
+  readonly heldBytes: number;
+  /** What is to be left of it, or free, when deletes have had theirs. */
+  readonly keptBytes: number;
 }
 
 /** Shares of the disk, from 0 to 1, and what a full one takes. */
@@ -87,6 +96,7 @@ export class DiskGuard {
   #sinceBytes = 0;
 
   readonly #relieve: (isTight: boolean) => void;
+  readonly #ballast: () => Ballast | undefined;
 
   /** Estimates of all writes that were let in, to compare with what log and tables took. */
   estimatedBytes = 0;
@@ -100,14 +110,17 @@ export class DiskGuard {
    *   object for as long as the measurement is
    * @param relieve  makes room, in the background: called each time that the disk gets to a state that refuses
    *   more writes, and with false when none is refused any more
+   * @param ballast  asked when a delete would get none of the room that is free; undefined: there is none
    */
   constructor(
     measure: (ageMsMax?: number) => DiskSpace | DiskError,
     thresholds: DiskThresholds,
     log: Log,
     relieve: (isTight: boolean) => void = () => {},
+    ballast: () => Ballast | undefined = () => undefined,
   ) {
     this.#relieve = relieve;
+    this.#ballast = ballast;
     const { degraded, full = (1 + degraded) / 2, strict = false } = thresholds;
     this.#measure = measure;
     this.#thresholds = [0, degraded - 0.1, degraded, full];
@@ -134,8 +147,10 @@ export class DiskGuard {
     const { totalBytes } = space;
     const before = { totalBytes, freeBytes: Math.max(0, space.freeBytes - this.#sinceBytes) };
     const isFull = DISK_STATES[this.#state] === "full";
+    const isShort = before.freeBytes - bytes < reserveOf(space);
     if (
-      before.freeBytes - bytes < reserveOf(space) || (isFull && (kind === "put" || this.#strict))
+      isFull && (kind === "put" || this.#strict) ||
+      isShort && (kind === "put" || !this.#fitsBallast(space, bytes))
     ) {
       this.refused++;
       throw new PairError(
@@ -158,6 +173,17 @@ export class DiskGuard {
     }
     this.#sinceBytes += bytes;
     this.estimatedBytes += bytes;
+  }
+
+  /** Whether there is room for a delete that may take from the ballast. */
+  #fitsBallast(space: DiskSpace, bytes: number): boolean {
+    const ballast = this.#ballast();
+    if (ballast === undefined || this.#strict) return false;
+    const { heldBytes, keptBytes } = ballast;
+    const fits = (freeBytes: number) =>
+      freeBytes + heldBytes - this.#sinceBytes >= keptBytes + bytes;
+    // It may have been given up just now, and its room be free.
+    return fits(space.freeBytes) || fits(this.#measured(0)?.freeBytes ?? 0);
   }
 
   /**

@@ -263,6 +263,7 @@ class EngineNode implements StorageNode {
       thresholds,
       runtime.log,
       (isTight) => engine.relieveDisk(isTight),
+      () => engine.reserve(),
     );
     this.#startedAtMs = clock.monotonicMs();
     this.#migrations.resume();

@@ -300,6 +300,44 @@ testNeeding(
 );
 
 testNeeding(
+  "on a real disk that others have filled to the last byte keys are deleted and a tenant is dropped [X17]",
+  missing,
+  () =>
+    withFileSystem([...ARGS, ...LOOKS_OFTEN], async (directory, start) => {
+      const data = `${directory}/data`;
+      const filler = new Filler(directory);
+      const history = new History();
+      let server = await start();
+      await until(() => statSize(`${data}/RESERVE`) === MIB);
+      await history.puts(server, "old", 50);
+      await history.puts(server, "shop", 200);
+      await callJson(server, "AdminService/Flush", {});
+      const keys = [...history.acknowledged.keys()].filter((name) => name.startsWith("shop"));
+      for (const name of keys) {
+        // A job that finds no room gives up what it has written: until the log has needed the reserve, that is
+        // filled as well.
+        if (statSize(`${data}/RESERVE`) !== undefined) filler.fill();
+        const key = name.split(" ")[1];
+        assert.ok(await taken(server, "KeyValueService/Delete", { tenantId: "shop", key }), name);
+        history.acknowledged.delete(name);
+        history.refused.add(name);
+      }
+      assert.equal(statSize(`${data}/RESERVE`), undefined);
+      await history.check(server);
+      // In the other half it is killed, starts, and drops.
+      await server.kill();
+      server = await start();
+      await history.check(server);
+      await callJson(server, "TenantService/DropTenant", { tenantId: "old" });
+      history.forget("old");
+      filler.remove();
+      await history.whenTaken(server, "shop");
+      await history.check(server);
+      assert.equal(await server.stop(), 0);
+    }),
+);
+
+testNeeding(
   "a real disk that the node has filled, and others to the last byte, is emptied by deletes and a drop, after kill -9 too, and takes writes again [X17]",
   missing,
   () =>

@@ -531,6 +531,7 @@ export class MemoryEngine implements Engine {
   }
 
   relieveDisk(): void {}
+  reserve(): undefined {}
 
   close(): Promise<void> {
     this.closed = true;

@@ -205,7 +205,7 @@ const disk = z.strictObject({
     { default: "1s", min: "100ms", max: "1m" },
   ),
   reserve: size(
-    "Size of a file of ballast in the data directory, a 64th of the disk at most. When files of others fill the disk, it is given up for the log's last bytes, for dropping tenants and for a start; it is made anew when there is room. 0: none.",
+    "Size of a file of ballast in the data directory, a 64th of the disk at most. When files of others fill the disk, it is given up for the log's last bytes, for deletes (half of it), for dropping tenants and for a start; it is made anew when there is room. 0: none.",
     { default: "16MiB", min: "0", max: "1GiB" },
   ),
 });

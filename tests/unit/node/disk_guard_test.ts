@@ -9,6 +9,7 @@ import {
 } from "../../../src/node/disk_guard.ts";
 import { DiskError, memoryLog } from "../../../src/runtime/mod.ts";
 
+const MIB = 1 << 20;
 const TOTAL = 1e9;
 const LARGE = LARGE_WRITE_BYTES + 1;
 
@@ -129,6 +130,41 @@ Deno.test("DiskGuard: a refusal names the figures that decided", () => {
     message:
       "Cannot write: the disk is 100 % full. Drops of tenants, and other files that go, make room",
   });
+});
+
+Deno.test("DiskGuard: where others have taken all the room, deletes get half of what the ballast has [X17]", () => {
+  const total = 1000 * MIB;
+  const kept = 8 * MIB;
+  for (const strict of [false, true]) {
+    let held = 16 * MIB;
+    let space = { totalBytes: total, freeBytes: 0 };
+    const ballast = () => ({ heldBytes: held, keptBytes: kept });
+    const thresholds = { degraded: 0.9, strict };
+    const guard = new DiskGuard(() => space, thresholds, memoryLog(), () => {}, ballast);
+    const taken = (kind: "put" | "delete", bytes = 1024) => {
+      try {
+        guard.admit(kind, bytes);
+        return true;
+      } catch (error) {
+        assert.equal((error as PairError).code, 2002);
+        return false;
+      }
+    };
+    assert.equal(taken("put"), false);
+    if (strict) {
+      assert.equal(taken("delete"), false);
+      continue;
+    }
+    // With what was let in since the disk was measured.
+    assert.ok(taken("delete", 4 * MIB) && taken("delete", 4 * MIB));
+    assert.equal(taken("delete"), false);
+    // It is given up when the log asks for it: then what is free counts.
+    held = 0;
+    space = { totalBytes: total, freeBytes: kept + 2048 };
+    assert.equal(taken("put"), false);
+    assert.ok(taken("delete") && taken("delete"));
+    assert.equal(taken("delete"), false);
+  }
 });
 
 Deno.test("DiskGuard: strict takes nothing on a full disk; max_disk_usage moves all thresholds [X17]", () => {
