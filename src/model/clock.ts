@@ -60,9 +60,13 @@ function badNodeId(why: string): PairError {
 /**
  * A clock from outside, checked and in normal form.
  * @throws PairError InvalidArgument (1000): more than 2000 entries and dots, a counter that is not an
- *   integer from 0 to 2^53 - 1, or a bad node id
+ *   integer from 0 to 2^53 - 1, a bad node id, or no clock at all
  */
 export function checkClock(clock: VectorClock): VectorClock {
+  // Programs in the same process may hand in anything.
+  if (!Array.isArray(clock?.entries) || !Array.isArray(clock.dots)) {
+    throw new PairError("InvalidArgument", "Cannot take the vector clock: it is none");
+  }
   const size = clockSize(clock);
   if (size > MAX_CLOCK_EVENTS_HELD) throw clockTooLong(size, MAX_CLOCK_EVENTS_HELD);
   for (const entry of clock.entries) checkEntry(entry);
@@ -78,7 +82,8 @@ export function clockTooLong(entries: number, limit: number): PairError {
   });
 }
 
-function checkEntry({ node, counter }: ClockEntry): void {
+function checkEntry(entry: ClockEntry): void {
+  const { node, counter } = entry ?? {};
   validateNodeId(node);
   if (!Number.isSafeInteger(counter) || counter < 0) {
     throw new PairError(

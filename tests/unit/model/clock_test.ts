@@ -139,6 +139,29 @@ Deno.test("checkClock() takes 2000 entries and dots and refuses 2001 (1000)", ()
   refuses({ entries: events, dots: [entry("more", 1)] });
 });
 
+Deno.test("checkClock() refuses what is no clock (1000)", () => {
+  const none: unknown[] = [
+    {},
+    null,
+    7,
+    "x",
+    [],
+    { entries: [] },
+    { dots: [] },
+    {
+      entries: {},
+      dots: [],
+    },
+    { entries: [null], dots: [] },
+    { entries: [], dots: [undefined] },
+    {
+      entries: ["a"],
+      dots: [],
+    },
+  ];
+  for (const clock of none) refuses(clock as VectorClock);
+});
+
 Deno.test("checkClock() refuses counters that are no integers from 0 to 2^53 - 1 (1000)", () => {
   const top = checkClock({ entries: [entry("a", MAX_COUNTER)], dots: [] });
   assert.equal(maxCounter(top, "a"), MAX_COUNTER);
