@@ -1,7 +1,8 @@
 /**
  * Running a command line: parse, run, and make of every failure one line and an exit code.
  *
- *     0  done     1  the operation failed     2  the command line is wrong
+ *     0  done     1  the operation failed     2  the command line, or the configuration, is wrong
+ *     141  whoever read the output has gone, and nothing is said: as other programs end by SIGPIPE
  * @module
  */
 import { CommanderError } from "commander";
@@ -16,7 +17,7 @@ export async function run(process: Process): Promise<number> {
     return await dispatch(process);
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    if (isBrokenPipe(error)) return 1;
+    if (isBrokenPipe(error)) return exitCodeOf(error);
     process.err(`${errorLine(error)}\n`);
     if (process.args.includes("--verbose")) process.err(`${stackOf(error)}\n`);
     return exitCodeOf(error);

@@ -19,6 +19,7 @@ export function dump(shell: Shell, file: string, flags: KeyFlags = {}): number {
 
 function describe(item: DumpItem): string {
   return Object.entries(item)
+    .filter(([, value]) => value !== undefined)
     .map(([name, value]) =>
       `${name}=${typeof value === "string" ? oneLine(value) : JSON.stringify(value)}`
     )
