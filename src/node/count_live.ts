@@ -3,7 +3,7 @@
  * @module
  */
 import type { Engine, Tree } from "../engine/mod.ts";
-import { decodeVersions, isLive } from "../model/mod.ts";
+import { decodeVersions, isLive, isRest, type Version } from "../model/mod.ts";
 import type { Clock } from "../runtime/mod.ts";
 import type { TenantSize } from "./api.ts";
 
@@ -18,7 +18,8 @@ const SLICE_MS = 5;
 
 /**
  * As of the first step, which is taken at once: keys with a live value, and the bytes of all keys and
- * versions that are there, deletes too, and writes that still wait for their sync.
+ * versions that are there, deletes too, and writes that still wait for their sync. A value that has expired
+ * counts as the delete that it is.
  * @param stop  asked from time to time: then the count is given up
  * @returns undefined when it was given up
  * @throws PairError CorruptedData (2007) or ChecksumFailed (1006) when a key cannot be read
@@ -42,8 +43,9 @@ export async function countLive(
         sliceStart = clock.monotonicMs();
       }
       if (!cursor.next()) return { bytes, keys, firstExpiryMs };
-      bytes += cursor.key.length + cursor.value.length;
-      const live = decodeVersions(cursor.value).filter((version) => isLive(version, nowMs));
+      const versions = decodeVersions(cursor.value);
+      bytes += cursor.key.length + cursor.value.length - expiredBytes(versions, nowMs);
+      const live = versions.filter((version) => isLive(version, nowMs));
       if (live.length > 0) keys++;
       for (const { expiresAtMs } of live) {
         if (expiresAtMs > 0 && expiresAtMs < firstExpiryMs) firstExpiryMs = expiresAtMs;
@@ -54,7 +56,17 @@ export async function countLive(
   }
 }
 
-/** Whether a key's state has a live value. */
-export function isAlive(state: Uint8Array, nowMs: number): boolean {
-  return decodeVersions(state).some((version) => isLive(version, nowMs));
+/** Whether a key has a live value. */
+export function isAlive(versions: readonly Version[], nowMs: number): boolean {
+  return versions.some((version) => isLive(version, nowMs));
+}
+
+/** Bytes of the values that have expired. What a delete has left of a merged value is none of them. */
+export function expiredBytes(versions: readonly Version[], nowMs: number): number {
+  let bytes = 0;
+  for (const version of versions) {
+    if (isLive(version, nowMs) || isRest(version)) continue;
+    bytes += version.value?.length ?? 0;
+  }
+  return bytes;
 }

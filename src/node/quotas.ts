@@ -36,10 +36,11 @@ import {
   PairError,
   TypedMerge,
   type VectorClock,
+  type Version,
 } from "../model/mod.ts";
 import type { Clock, Log } from "../runtime/mod.ts";
 import type { TenantSize, TenantUsage } from "./api.ts";
-import { countLive, isAlive, type LiveCount } from "./count_live.ts";
+import { countLive, expiredBytes, isAlive, type LiveCount } from "./count_live.ts";
 import { Rate } from "./rate.ts";
 
 /** What a write asks for. */
@@ -260,18 +261,18 @@ export class Quotas {
       const { key, value } = item;
       const size = key.length + this.#versionBytes + (value?.length ?? 0);
       const before = this.#engine.getPending(tree, key);
+      const versions = before === undefined ? [] : decodeVersions(before);
       const name = rows && fromUtf8(key);
       const earlier = name === undefined ? undefined : rows!.get(name);
       const context = winsAll ? undefined : item.context;
       const isBeside = isMerged || (earlier !== undefined && context !== undefined);
       const grown = before === undefined || isBeside
         ? size
-        : Math.max(0, size - key.length - replaced(before, context, item.clock));
+        : Math.max(0, size - key.length - replaced(before, context, item.clock, versions, nowMs));
       bytes += earlier === undefined || isBeside ? grown : grown - earlier;
       if (name !== undefined) rows!.set(name, isBeside ? (earlier ?? 0) + grown : grown);
       // One that was deleted is new again.
-      const isThere = before !== undefined && isAlive(before, nowMs);
-      if (!isThere && earlier === undefined) keys++;
+      if (!isAlive(versions, nowMs) && earlier === undefined) keys++;
     }
     return { bytes, keys };
   }
@@ -349,22 +350,25 @@ export class Quotas {
  * Bytes of a state that a write makes room for: of what it replaces. What its writer has not seen stays.
  * @param context  what its writer has seen
  * @param clock    the same of a version that is made already; neither: whatever is there
+ * @param versions  of the state; what has expired of them is no room: it does not count
  */
 function replaced(
   state: Uint8Array,
   context: VectorClock | undefined,
   clock: VectorClock | undefined,
+  versions: readonly Version[],
+  nowMs: number,
 ): number {
+  const counted = state.length - expiredBytes(versions, nowMs);
   const seen = context ?? clock;
-  if (seen === undefined) return state.length;
-  const versions = decodeVersions(state);
+  if (seen === undefined) return counted;
   // A version that is there already, or is replaced by what is there, adds nothing.
   if (clock !== undefined && versions.some((version) => includes(version.clock, clock))) {
     return Infinity;
   }
   const gone = versions.filter((version) => includes(seen, version.clock));
-  if (gone.length === versions.length) return state.length;
-  return gone.length === 0 ? 0 : encodeVersions(gone).length;
+  if (gone.length === versions.length) return counted;
+  return gone.length === 0 ? 0 : encodeVersions(gone).length - expiredBytes(gone, nowMs);
 }
 
 function note(account: Account, bytes: number, keys: number): undefined {

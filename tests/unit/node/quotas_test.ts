@@ -242,6 +242,28 @@ Deno.test("quotas: keys that have expired make room within a second, as those th
   await refused(() => put(node, "g"), "keys");
 });
 
+Deno.test("quotas: bytes of values that have expired count no more, though no compaction has dropped them [B2]", async () => {
+  const { node, world } = testNode();
+  await node.createTenant("t", { maxBytes: 20_000 });
+  const write = (key: string, ttlMs?: number) =>
+    node.put("t", { key, value: new Uint8Array(9000), ttlMs });
+  const later = (ms: number) => world.clock.advance(ms);
+  for (const key of ["a", "b"]) await write(key, 10_000);
+  await refused(() => write("c"), "bytes");
+  await later(12_000);
+  await write("c");
+  // Written over they are new: they have no room to give.
+  await write("a");
+  await later(120_000);
+  await refused(() => write("b"), "bytes");
+  await refused(() => write("d"), "bytes");
+  assert.deepEqual(["a", "b", "c"].map((key) => node.get("t", key) !== undefined), [
+    true,
+    false,
+    true,
+  ]);
+});
+
 Deno.test("quotas: copies from other nodes count, and are not refused [B2]", async () => {
   const { node } = testNode();
   await node.createTenant("t", { maxKeys: 1, maxRequests: 1, maxBandwidth: 1 });
