@@ -344,8 +344,10 @@ export const BUGS: readonly Bug[] = [
     name: "record too high a flushed sequence",
     breaks: "writes that came while a flush ran are skipped by recovery",
     file: "src/engine/flusher.ts",
-    find: "      flushed: [{ tree: tree.id, seq: memtable.maxSeq }],",
-    replace: "      flushed: [{ tree: tree.id, seq: this.#parts.lastSeq() }],",
+    find:
+      "      flushed: members.map(({ tree, memtable }) => ({ tree: tree.id, seq: memtable.maxSeq })),",
+    replace:
+      "      flushed: members.map(({ tree }) => ({ tree: tree.id, seq: this.#parts.lastSeq() })),",
     foundBy: "crash",
   },
   {
@@ -353,7 +355,7 @@ export const BUGS: readonly Bug[] = [
     breaks: "the writes of a quiet tree are lost in the next crash",
     file: "src/engine/flusher.ts",
     find: "      if (seq !== undefined && seq < oldest) oldest = seq;",
-    replace: "      if (seq !== undefined && tree === flushed && seq < oldest) oldest = seq;",
+    replace: "      if (seq !== undefined && flushed.has(tree) && seq < oldest) oldest = seq;",
     foundBy: "crash",
   },
   {
