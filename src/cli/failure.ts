@@ -6,7 +6,6 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { encodeContext } from "../client/mod.ts";
 import { clockSize, ContextMismatch, type ErrorName, PairError } from "../model/mod.ts";
 import { DiskError, type Errno } from "../runtime/mod.ts";
-import { ConfigError } from "./config_error.ts";
 import { UsageError } from "./shell.ts";
 
 const DISK_ROWS: Readonly<Partial<Record<Errno, ErrorName>>> = {
@@ -24,10 +23,10 @@ const DISK_ROWS: Readonly<Partial<Record<Errno, ErrorName>>> = {
 /** Of a process that a broken pipe ended, as shells tell it. */
 const SIGPIPE_CODE = 128 + 13;
 
-/** The exit code for an error: 2 for bad usage, a wrong configuration too; 1 for all others. */
+/** The exit code for an error: 2 for bad usage, that of SIGPIPE when the reader has gone, 1 for all others. */
 export function exitCodeOf(error: unknown): number {
   if (isBrokenPipe(error)) return SIGPIPE_CODE;
-  return error instanceof UsageError || error instanceof ConfigError ? 2 : 1;
+  return error instanceof UsageError ? 2 : 1;
 }
 
 /** The line for an error: `error: <message> (code <number> <NAME>)`; bad usage has no code. */

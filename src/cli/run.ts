@@ -1,7 +1,7 @@
 /**
  * Running a command line: parse, run, and make of every failure one line and an exit code.
  *
- *     0  done     1  the operation failed     2  the command line, or the configuration, is wrong
+ *     0  done     1  the operation failed     2  the command line is wrong
  *     141  whoever read the output has gone, and nothing is said: as other programs end by SIGPIPE
  * @module
  */

@@ -8,7 +8,7 @@
  * @module
  */
 import { isAlias, isMap, isScalar, LineCounter, type Node, parseDocument } from "yaml";
-import { ConfigError } from "../config_error.ts";
+import { PairError } from "../../model/mod.ts";
 import { closest } from "./closest.ts";
 import { environmentName, type Option, OPTIONS } from "./options.ts";
 import { ALIASES, type Config, configSchema, NOT_YET, SECTIONS } from "./schema.ts";
@@ -39,7 +39,7 @@ const MAX_FILE_LENGTH = 1024 * 1024;
 /**
  * The configuration that the sources make together.
  * @param layers  settings of each source, the weakest first
- * @throws ConfigError that names every unknown or bad option and where it stands
+ * @throws PairError InvalidArgument (1000) that names every unknown or bad option and where it stands
  */
 export function resolveConfig(layers: readonly (readonly Setting[])[]): Config {
   const problems: string[] = [];
@@ -59,7 +59,7 @@ export function resolveConfig(layers: readonly (readonly Setting[])[]): Config {
     }
   }
   if (problems.length > 0 || !parsed.success) {
-    throw new ConfigError([...new Set(problems)].join("; "));
+    throw new PairError("InvalidArgument", [...new Set(problems)].join("; "));
   }
   return parsed.data;
 }
@@ -105,7 +105,7 @@ function isAliased(layer: readonly Setting[], path: string): boolean {
 /**
  * The settings of a YAML file.
  * @param name  the file's name, for errors
- * @throws ConfigError when it is no YAML map of sections
+ * @throws PairError InvalidArgument (1000) when it is no YAML map of sections
  */
 export function fileSettings(text: string, name: string): Setting[] {
   if (text.length > MAX_FILE_LENGTH) throw unreadable(`${name}: it is longer than 1 MiB`);
@@ -188,7 +188,7 @@ function looksLikeOption(name: string): boolean {
 
 /**
  * The setting of one `path=value` from the command line.
- * @throws ConfigError when there is no `=`
+ * @throws PairError InvalidArgument (1000) when there is no `=`
  */
 export function flagSetting(assignment: string, where = "--set"): Setting {
   const split = assignment.indexOf("=");
@@ -255,6 +255,6 @@ function show(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
-function unreadable(message: string): ConfigError {
-  return new ConfigError(message);
+function unreadable(message: string): PairError {
+  return new PairError("InvalidArgument", message);
 }

@@ -220,12 +220,12 @@ Deno.test("config validate and serve name what is wrong with a configuration", a
   const wanted = "error: c.yaml:2:3: server.port: 70000 is not an integer from 0 to 65535 " +
     "(code 1000 InvalidArgument)\n";
   assert.deepEqual(await pairdb(["config", "validate", "c.yaml"], { files }), {
-    code: 2,
+    code: 1,
     out: "",
     err: wanted,
   });
   assert.deepEqual(await pairdb(["serve", "--config", "c.yaml"], { files }), {
-    code: 2,
+    code: 1,
     out: "",
     err: wanted,
   });
@@ -236,14 +236,14 @@ Deno.test("serve refuses flags that are out of range or have no effect yet", asy
   assert.match(port.err, /^error: --listen: server\.port: 70000 is not .* \(code 1000 /);
   const seeds = await pairdb(["serve", "--seeds", "a:1,b:2"]);
   assert.match(seeds.err, /^error: --seeds: server\.seeds is not supported yet: .* \(code 1000 /);
-  assert.equal(seeds.code, 2);
+  assert.equal(seeds.code, 1);
   const unknown = await pairdb(["config", "print", "--set", "server.prot=1"]);
   assert.match(
     unknown.err,
     /^error: --set: unknown option server\.prot, did you mean server\.port\?/,
   );
-  assert.equal(unknown.code, 2);
-  assert.equal((await pairdb(["config", "print"], { env: { PAIRDB_SERVER_PORT: "x" } })).code, 2);
+  assert.equal(unknown.code, 1);
+  assert.equal((await pairdb(["config", "print"], { env: { PAIRDB_SERVER_PORT: "x" } })).code, 1);
 });
 
 Deno.test("a command whose reader leaves says nothing and ends as by SIGPIPE", async () => {
