@@ -262,7 +262,10 @@ export class MergeFunctions {
       function: found.name,
       tenant: tree.name,
       reason,
-      error: error instanceof Error ? error.message : String(error),
+      // What the function itself says may be of the values, which no log has.
+      ...(reason === "threw"
+        ? {}
+        : { error: error instanceof Error ? error.message : String(error) }),
     });
   }
 

@@ -88,7 +88,7 @@ Deno.test("where the function fails a read shows the siblings, counts it and say
   await node.createTenant("t", { conflictStrategy: "merge:union" });
   await conflict(node, "t", "k");
   for (const reason of ["threw", "result", "busy"] as const) {
-    sandbox.failing = new SandboxError(reason, "no");
+    sandbox.failing = new SandboxError(reason, "unexpected token: what the value says");
     assert.equal((await shown(node, "t", "k"))!.length, 2);
   }
   const { counters } = node.status();
@@ -96,6 +96,7 @@ Deno.test("where the function fails a read shows the siblings, counts it and say
   const told = world.log.events.filter(({ event }) => event === "node.merge_function_failed");
   assert.equal(told.length, 1);
   assert.equal(told[0].fields?.function, "union");
+  assert.deepEqual([told[0].fields?.reason, told[0].fields?.error], ["threw", undefined]);
   sandbox.failing = undefined;
   assert.deepEqual(await shown(node, "t", "k"), ["a,b"]);
   await node.close();
