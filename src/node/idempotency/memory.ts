@@ -218,10 +218,14 @@ export class WriteMemory {
     const hidden = this.#tree ?? this.#engine.tree(TREE_NAME);
     this.#rows.delete(tree);
     if (hidden === undefined) return;
+    const prefix = tenantPrefix(tree);
+    // From where the one before ended: what it has deleted is not to be passed over again.
+    let start: Uint8Array | undefined;
     for (;;) {
-      const keys = this.#keys(hidden, { prefix: tenantPrefix(tree), limit: FORGET_BATCH });
+      const keys = this.#keys(hidden, { prefix, start, limit: FORGET_BATCH });
       if (keys.length === 0) return;
       await this.#engine.write(keys.map((key) => remove(hidden, key)), "delete");
+      start = keys.at(-1);
     }
   }
 
