@@ -2,7 +2,8 @@
  * The link to a shared cache: whether it is to be called at all, and for how long it is waited for.
  *
  *     down    at first; nobody calls. It is probed in the background, after a pause that doubles
- *     up      a probe got an answer. Five calls in a row that fail or come too late: down again
+ *     up      a probe got an answer. Five calls in a row that fail or come too late: down again, and the pauses
+ *             go on from where they were, unless a call got an answer meanwhile
  *
  * So a cache that is gone or slow costs nobody time for long, and connecting is nobody's wait.
  * @module
@@ -71,8 +72,10 @@ export class Link {
   async call<T>(run: (cache: SharedCache) => Promise<T>, limitMs: number): Promise<T | undefined> {
     if (!this.#isUp) return undefined;
     const answer = await this.#try(run, limitMs);
-    if (answer !== undefined) this.#failures = 0;
-    else if (this.#isUp && ++this.#failures >= FAILURES_MAX) this.#goDown();
+    if (answer !== undefined) {
+      this.#failures = 0;
+      this.#pauseMs = PAUSE_MS_MIN;
+    } else if (this.#isUp && ++this.#failures >= FAILURES_MAX) this.#goDown();
     return answer?.value;
   }
 
@@ -119,7 +122,6 @@ export class Link {
       return this.#lookLater();
     }
     this.#isUp = true;
-    this.#pauseMs = PAUSE_MS_MIN;
     this.#log.info("shared_cache", { state: "up", cache: this.#cache.name });
   }
 }

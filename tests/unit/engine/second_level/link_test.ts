@@ -63,6 +63,30 @@ Deno.test("a cache that takes too long is waited for no longer than that, and co
   link.close();
 });
 
+Deno.test("one that answers probes and nothing else is tried ever more rarely", async () => {
+  const { clock, cache, link, ask } = openLink();
+  link.start();
+  await clock.advance(1);
+  const pauses: number[] = [];
+  for (let round = 0; round < 8; round++) {
+    cache.faults = { error: 1 };
+    for (let i = 0; i < 5; i++) assert.equal(await ask(), undefined);
+    cache.faults = {};
+    const sinceMs = clock.monotonicMs();
+    while (!link.isUp) await clock.advance(250);
+    pauses.push(clock.monotonicMs() - sinceMs);
+  }
+  assert.deepEqual(pauses, [250, 500, 1000, 2000, 4000, 8000, 8000, 8000]);
+  // A call with an answer is what counts.
+  assert.deepEqual(await ask(), [undefined]);
+  cache.faults = { error: 1 };
+  for (let i = 0; i < 5; i++) await ask();
+  cache.faults = {};
+  await clock.advance(250);
+  assert.ok(link.isUp);
+  link.close();
+});
+
 Deno.test("a probe that hangs ends, and others follow ever more rarely", async () => {
   const { clock, cache, link } = openLink();
   cache.faults = { hang: 1 };
