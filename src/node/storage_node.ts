@@ -425,7 +425,14 @@ class EngineNode implements StorageNode {
       this.#answers.found(tenant, encoded[i], result);
     if (!this.#functions.folds(tree)) return results.map(seal);
     const merged: (ReadResult | undefined)[] = [];
-    for (const result of results) merged.push(await this.#merged(tree, result));
+    let bytes = 0;
+    for (const result of results) {
+      const shown = await this.#merged(tree, result);
+      // What a function makes of values may be more than they are.
+      if (shown !== undefined) bytes += valueBytes(shown);
+      if (bytes > maxBytes && merged.length > 0) break;
+      merged.push(shown);
+    }
     return merged.map(seal);
   }
 

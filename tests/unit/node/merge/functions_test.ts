@@ -82,6 +82,21 @@ Deno.test("batches and scans show the same; a scan that does not wait shows sibl
   await node.close();
 });
 
+Deno.test("a batch ends before what the function makes of its values is too much, but not before its first key", async () => {
+  const GROWING = "ten times as much";
+  const sandbox = new SimSandbox().know(GROWING, () => () => new Uint8Array(100));
+  const { node } = testNode({ sandbox });
+  await node.registerMergeFunction("growing", GROWING);
+  await node.createTenant("t", { conflictStrategy: "merge:growing" });
+  const keys = ["k1", "k2", "k3", "k4"];
+  for (const key of keys) await conflict(node, "t", key);
+  for (const [maxBytes, count] of [[1, 1], [250, 2], [300, 3], [1000, 4]]) {
+    const found = await node.batchGet("t", keys, { maxBytes });
+    assert.deepEqual(found.map((each) => each?.winner.value?.length), Array(count).fill(100));
+  }
+  await node.close();
+});
+
 Deno.test("where the function fails a read shows the siblings, counts it and says so once", async () => {
   const { node, sandbox, world } = withUnion();
   await node.registerMergeFunction("union", UNION);
