@@ -16,11 +16,12 @@
  *                                            write waits for that, as it does for a flush that is behind
  *     else                                   refused
  *
- * After a count the estimate is what was counted and what was written since. A tenant is counted again when
- * an eighth of the quota was written since then, or a minute has passed (a second, if it has deleted, or a
- * value that was counted has expired), and never for more than a twentieth of the time. A count sees writes
- * that still wait for their sync. Hence the bounds: no tenant is above its quotas but for what nodes hand
- * each other; and none is refused that has used less than seven eighths.
+ * After a count the estimate is what was counted and what was written since, less the keys that clients have
+ * deleted. A tenant is counted again when an eighth of the quota was written since then, or a minute has
+ * passed (a second, if it has deleted, or a value that was counted has expired), and where only time has
+ * passed never for more than a twentieth of it. A count sees writes that still wait for their sync. Hence the
+ * bounds: no tenant is above its quotas but for what nodes hand each other; and none is refused that has used
+ * less than seven eighths.
  *
  * Deletes are never refused for a size, nor what nodes hand each other, which counts all the same: copies
  * that are not taken would leave nodes apart.
@@ -33,13 +34,15 @@ import {
   encodeVersions,
   fromUtf8,
   includes,
+  isLive,
+  isRest,
   PairError,
   TypedMerge,
   type VectorClock,
   type Version,
 } from "../model/mod.ts";
 import type { Clock, Log } from "../runtime/mod.ts";
-import type { TenantSize, TenantUsage } from "./api.ts";
+import type { TenantSize, TenantUsage, WriteWatch } from "./api.ts";
 import { countLive, expiredBytes, isAlive, type LiveCount } from "./count_live.ts";
 import { Rate } from "./rate.ts";
 
@@ -177,6 +180,39 @@ export class Quotas {
       if (over !== undefined) return this.#whenOver(tree, account, over, used[over]);
     }
     return note(account, bytes, keys);
+  }
+
+  /**
+   * The watch of a delete, asked for in the step in which it goes to the log: once that has it, the key counts no
+   * more. So whoever puts and deletes in turn is not counted again and again, past all that was ever deleted.
+   * @param watch  who else is told
+   */
+  removing(tree: Tree, item: ChargedItem, watch: WriteWatch | undefined): WriteWatch | undefined {
+    const account = this.#of(tree);
+    if (account.counted === undefined || account.seen!.maxKeys === undefined) return watch;
+    if (!this.#empties(tree, item)) return watch;
+    return {
+      get gone() {
+        return watch?.gone ?? false;
+      },
+      handedOver: () => {
+        // The key, and what the delete itself was noted as.
+        account.sinceKeys -= 2;
+        watch?.handedOver();
+      },
+    };
+  }
+
+  /** Whether a delete leaves nothing of a key that has a value. */
+  #empties(tree: Tree, { key, context }: ChargedItem): boolean {
+    const state = this.#engine.getPending(tree, key);
+    if (state === undefined) return false;
+    const nowMs = this.#clock.wallMs();
+    const versions = decodeVersions(state);
+    if (!versions.some((version) => isLive(version, nowMs) && !isRest(version))) return false;
+    const replacesAll = conflictStrategy(tree.options.conflictStrategy) !== undefined;
+    return context === undefined || replacesAll ||
+      versions.every((version) => includes(context, version.clock));
   }
 
   /** Counts a request that was refused elsewhere for what its tenant asks for. */

@@ -350,6 +350,8 @@ class EngineNode implements StorageNode {
     const idempotencyKey = checkIdempotencyKey(input.idempotencyKey);
     const charge: Charge = { kind: "delete", keys: 1, bytes: item.key.length, items: [item] };
     const room = estimateWrite(item.key.length);
+    const remove = (tree: Tree, once?: Once) =>
+      this.#writes.delete(tree, item, this.#quotas.removing(tree, item, watch), once);
     if (idempotencyKey !== undefined) {
       // Its tenant is made: there is no other place for what became of it.
       const { results, existed } = await this.#once(tenant, watch, {
@@ -357,7 +359,7 @@ class EngineNode implements StorageNode {
         charge,
         room,
         check: () => this.#checkContext(tenant, item),
-        step: (tree, once) => this.#writes.delete(tree, item, watch, once),
+        step: remove,
       });
       return { ...this.#answers.written(tenant, item.key, results[0]), existed };
     }
@@ -365,7 +367,6 @@ class EngineNode implements StorageNode {
     this.#disk.admit("delete", room);
     // No tenant is made only to delete from it.
     const absent = { clock: EMPTY_CLOCK, timestampMs: this.#writes.stamp(), existed: false };
-    const remove = (tree: Tree) => this.#writes.delete(tree, item, watch);
     const done = await this.#change(tenant, watch, charge, remove, { absent });
     return { ...this.#answers.written(tenant, item.key, done), existed: done.existed };
   }

@@ -125,6 +125,51 @@ Deno.test("quotas: no tenant is ever above its quotas, and none is refused below
   );
 });
 
+Deno.test("quotas: who puts and deletes in turn is not counted again and again [B2]", async () => {
+  const { node, engine } = testNode();
+  await node.createTenant("t", { maxKeys: 10 });
+  const scan = engine.scanPending.bind(engine);
+  let counts = 0;
+  engine.scanPending = (...args) => {
+    counts++;
+    return scan(...args);
+  };
+  for (let i = 0; i < 500; i++) {
+    const { clock } = await put(node, `k${i}`);
+    const context = i % 2 === 0 ? clock : undefined;
+    const idempotencyKey = i % 3 === 0 ? `the delete number ${i}` : undefined;
+    await node.delete("t", { key: `k${i}`, context, idempotencyKey });
+  }
+  assert.equal(usageOf(node).refused, 0);
+  assert.equal(counts, 1);
+});
+
+Deno.test("quotas: only a delete that leaves nothing of a key makes room, and only once [B2]", async () => {
+  const { node } = testNode();
+  await node.createTenant("t", { maxKeys: 3 });
+  const one = await put(node, "a");
+  await node.put("t", { key: "a", value: bytes("beside"), context: { entries: [], dots: [] } });
+  for (const key of ["b", "c"]) await put(node, key);
+  await refused(() => put(node, "d"), "keys");
+  const { keys } = usageOf(node);
+  // One of two values stays; a condition does not hold; there is nothing; another says what it did.
+  await node.delete("t", { key: "a", context: one.clock });
+  assert.equal(node.get("t", "a")!.versions.filter(({ value }) => value !== undefined).length, 1);
+  await assert.rejects(node.delete("t", { key: "b", context: clock, ifContext: true }));
+  await node.delete("t", { key: "none" });
+  assert.ok(usageOf(node).keys >= keys);
+  const again = { key: "b", idempotencyKey: "one and the same delete" };
+  await node.delete("t", again);
+  const left = usageOf(node).keys;
+  for (let i = 0; i < 3; i++) await node.delete("t", { key: "b" });
+  assert.ok(usageOf(node).keys >= left);
+  await put(node, "b");
+  await refused(() => put(node, "e"), "keys");
+  assert.ok((await node.delete("t", again)).existed);
+  await refused(() => put(node, "e"), "keys");
+  assert.equal([...node.scan("t", {})].length, 3);
+});
+
 Deno.test("quotas: writers wait together for one count, and the first that fits is in [B2]", async () => {
   const { node, engine } = testNode();
   await node.createTenant("t", { maxKeys: 2 });
