@@ -40,15 +40,15 @@ export class MergedScan implements Scan {
       };
       return undefined;
     }
-    this.#ahead = () => step;
+    const ahead = this.#ahead = () => step;
     if (step.done) return undefined;
     const { key, result } = step.value;
     const folded = this.#functions.fold(this.#tree, result);
     if (folded === undefined) return undefined;
     const keep = (result: ScanItem["result"]) => {
       const merged: IteratorResult<ScanItem> = { done: false, value: { key, result } };
-      // Unless the scan has been ended meanwhile.
-      if (this.#ahead !== undefined) this.#ahead = () => merged;
+      // Unless the scan has been ended meanwhile, or somebody did not wait.
+      if (this.#ahead === ahead) this.#ahead = () => merged;
     };
     if (folded instanceof Promise) return folded.then(keep);
     keep(folded);

@@ -82,6 +82,25 @@ Deno.test("batches and scans show the same; a scan that does not wait shows sibl
   await node.close();
 });
 
+Deno.test("a scan of which somebody does not wait for a step shows each key once all the same", async () => {
+  const { node } = withUnion();
+  await node.registerMergeFunction("union", UNION);
+  await node.createTenant("t", { conflictStrategy: "merge:union" });
+  for (const key of ["k1", "k3"]) await conflict(node, "t", key);
+  await node.put("t", { key: "k2", value: bytes("alone") });
+  const scan = node.scan("t", {});
+  const keyOf = () => {
+    const step = scan.next();
+    return step.done ? undefined : step.value.key;
+  };
+  const early = scan.ready();
+  assert.equal(keyOf(), "k1");
+  const second = scan.ready();
+  await Promise.all([early, second]);
+  assert.deepEqual([keyOf(), keyOf(), keyOf()], ["k2", "k3", undefined]);
+  await node.close();
+});
+
 Deno.test("a batch ends before what the function makes of its values is too much, but not before its first key", async () => {
   const GROWING = "ten times as much";
   const sandbox = new SimSandbox().know(GROWING, () => () => new Uint8Array(100));
