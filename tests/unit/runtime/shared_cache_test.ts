@@ -93,6 +93,25 @@ for (const kind of CACHE_SERVERS) {
   );
 }
 
+for (const kind of CACHE_SERVERS) {
+  Deno.test(`${kind}: who waits for a connection is told when it is given up`, async () => {
+    // Says nothing, so that the handshake does not end.
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = listener.addr as Deno.NetAddr;
+    for (const end of ["reset", "close"] as const) {
+      const url = `${kind === "redis" ? "rediss" : "memcaches"}://localhost:${port}`;
+      const cache = await open({ kind, url });
+      const waiting = cache.getMany(["k"]);
+      const connection = await listener.accept();
+      cache[end]();
+      await assert.rejects(waiting, /given up/);
+      cache.close();
+      connection.close();
+    }
+    listener.close();
+  });
+}
+
 testNeeding(
   "redis: a wrong password is a failure that does not name it",
   missingCache("redis"),

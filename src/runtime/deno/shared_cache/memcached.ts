@@ -24,6 +24,7 @@ class MemcachedCache implements SharedCache {
   readonly #open: () => MemcacheNode;
   #node: MemcacheNode | undefined;
   #connecting: Promise<void> | undefined;
+  #giveUp: ((reason: Error) => void) | undefined;
   #closed = false;
 
   constructor(address: Address, { ca }: SharedCacheOptions) {
@@ -59,9 +60,15 @@ class MemcachedCache implements SharedCache {
   }
 
   reset(): void {
+    this.#drop(new Error("the connection was given up"));
+  }
+
+  #drop(reason: Error): void {
     const node = this.#node;
     this.#node = undefined;
     this.#connecting = undefined;
+    // The node itself does not tell those who wait for it to connect.
+    this.#giveUp?.(reason);
     void node?.disconnect();
   }
 
@@ -74,13 +81,15 @@ class MemcachedCache implements SharedCache {
     if (this.#closed) throw new Error("the shared cache is closed");
     if (this.#node === undefined) {
       const node = this.#open();
-      const forget = () => {
-        if (this.#node === node) this.reset();
+      const forget = (reason: Error) => {
+        if (this.#node === node) this.#drop(reason);
       };
-      node.on("close", forget);
+      node.on("close", () => forget(new Error("the connection has ended")));
       node.on("error", forget);
       this.#node = node;
-      this.#connecting = node.connect();
+      const { promise: givenUp, reject } = Promise.withResolvers<never>();
+      this.#giveUp = reject;
+      this.#connecting = Promise.race([node.connect(), givenUp]);
     }
     const node = this.#node;
     await this.#connecting;

@@ -25,6 +25,7 @@ class RedisCache implements SharedCache {
   readonly #open: () => Client;
   #client: Client | undefined;
   #connecting: Promise<unknown> | undefined;
+  #giveUp: ((reason: Error) => void) | undefined;
   #closed = false;
 
   constructor(address: Address, options: SharedCacheOptions) {
@@ -57,6 +58,8 @@ class RedisCache implements SharedCache {
     const client = this.#client;
     this.#client = undefined;
     this.#connecting = undefined;
+    // The client itself does not tell those who wait for it to connect.
+    this.#giveUp?.(new Error("the connection was given up"));
     client?.destroy();
   }
 
@@ -69,7 +72,9 @@ class RedisCache implements SharedCache {
     if (this.#closed) throw new Error("the shared cache is closed");
     if (this.#client?.isOpen !== true) {
       this.#client = this.#open();
-      this.#connecting = this.#client.connect();
+      const { promise: givenUp, reject } = Promise.withResolvers<never>();
+      this.#giveUp = reject;
+      this.#connecting = Promise.race([this.#client.connect(), givenUp]);
     }
     const client = this.#client;
     await this.#connecting;
