@@ -147,6 +147,24 @@ for (const kind of CACHE_SERVERS) {
     await assert.rejects(strange.getMany(["b"]));
     strange.close();
   });
+
+  testNeeding(`${kind} over TLS, at an address without a name`, missingCache(kind), async () => {
+    const ours = new TestCa("ours");
+    await using server = await CacheServer.start(kind);
+    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+    const use = async (name: string, run: (cache: SharedCache) => Promise<void>) => {
+      const pem = ours.issue("cache", { names: [name] });
+      await using proxy = tlsProxy(server.port, text(pem.cert), text(pem.key));
+      const url = `${kind === "redis" ? "rediss" : "memcaches"}://127.0.0.1:${proxy.port}`;
+      const cache = await open({ kind, url }, { ca: text(ours.pem) });
+      await run(cache);
+      cache.close();
+    };
+    await use("IP:127.0.0.1", exercise);
+    for (const other of ["IP:127.0.0.2", "DNS:localhost"]) {
+      await use(other, (cache) => assert.rejects(cache.getMany(["b"])));
+    }
+  });
 }
 
 /** Takes TLS on loopback and hands its bytes on. */

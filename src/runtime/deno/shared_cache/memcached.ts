@@ -28,9 +28,12 @@ class MemcachedCache implements SharedCache {
   #closed = false;
 
   constructor(address: Address, { ca }: SharedCacheOptions) {
-    const { host, port, isSecure, name } = address;
+    const { host, port, isSecure, serverName, name } = address;
     this.name = name;
-    const tls = isSecure && { servername: host, ...(ca === undefined ? {} : { ca }) };
+    const tls = isSecure && {
+      ...(serverName && { servername: serverName }),
+      ...(ca === undefined ? {} : { ca }),
+    };
     this.#open = () => createNode(host, port, { timeout: IDLE_MS, tls });
   }
 

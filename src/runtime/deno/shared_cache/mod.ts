@@ -3,6 +3,7 @@
  * pay for them.
  * @module
  */
+import { isIP } from "node:net";
 import type { SharedCache, SharedCacheOptions } from "../../shared_cache.ts";
 
 /**
@@ -25,6 +26,8 @@ export interface Address {
   readonly port: number;
   /** Whether to speak TLS. */
   readonly isSecure: boolean;
+  /** The name that the certificate has to be for; undefined: the host is an address, and it is for that. */
+  readonly serverName: string | undefined;
   /** The number behind the slash; 0 when there is none. */
   readonly database: number;
   /** For people. */
@@ -47,5 +50,13 @@ function addressOf(text: string): Address {
   // IPv6 addresses stand in brackets in a URL, and nowhere else.
   const host = hostname.replace(/^\[(.*)\]$/, "$1");
   const database = Number(pathname.replace(/^\//, "") || 0);
-  return { host, port: number, isSecure, database, name: `${protocol}//${hostname}:${number}` };
+  return {
+    host,
+    port: number,
+    isSecure,
+    // TLS takes no address for a name.
+    serverName: isIP(host) === 0 ? host : undefined,
+    database,
+    name: `${protocol}//${hostname}:${number}`,
+  };
 }

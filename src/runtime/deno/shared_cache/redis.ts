@@ -83,10 +83,12 @@ class RedisCache implements SharedCache {
 }
 
 function openClient(address: Address, { user, password, ca, connectMs }: SharedCacheOptions) {
-  const { host, port, isSecure, database } = address;
+  const { host, port, isSecure, serverName, database } = address;
   const socket = { host, port, connectTimeout: connectMs, reconnectStrategy: false } as const;
   const client = createClient({
-    socket: isSecure ? { ...socket, tls: true, servername: host, ...(ca && { ca }) } : socket,
+    socket: isSecure
+      ? { ...socket, tls: true, ...(serverName && { servername: serverName }), ...(ca && { ca }) }
+      : socket,
     ...(user === undefined ? {} : { username: user }),
     ...(password === undefined ? {} : { password }),
     database,
