@@ -469,9 +469,9 @@ export const BUGS: readonly Bug[] = [
     name: "share cached blocks between tables",
     breaks: "a block of one table is served as another's",
     file: "src/engine/sstable/reader.ts",
-    find: "    this.#cached = cache?.register(this.blocks + this.partitions);",
+    find: "    this.#cached = cache?.register(this.blocks + this.partitions, tree);",
     replace:
-      "    this.#cached = cache && ((cache as unknown as { one: CachedBlocks }).one ??= cache.register(1000));",
+      "    this.#cached = cache && ((cache as unknown as { one: CachedBlocks }).one ??= cache.register(1000, tree));",
     foundBy: "oracle",
   },
   {
@@ -780,9 +780,10 @@ export const BUGS: readonly Bug[] = [
     name: "look at what is durable, not at what is under way, before a conditional write",
     breaks: "two conditional writes at once both apply, and one of them is lost",
     file: "src/node/writes.ts",
-    find: "    if (ifContext && !meetsCondition(versionsOf(before), context, timestampMs)) {",
+    find:
+      "    if (ifContext && !meetsCondition(shownOf(tree, before, timestampMs), context, timestampMs)) {",
     replace: `    const seen = this.#engine.get(tree, key);
-    if (ifContext && !meetsCondition(versionsOf(seen), context, timestampMs)) {`,
+    if (ifContext && !meetsCondition(shownOf(tree, seen, timestampMs), context, timestampMs)) {`,
     foundBy: "conditions",
   },
 
