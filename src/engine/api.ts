@@ -533,6 +533,12 @@ export interface Engine {
   follow(name: string, on: boolean): number;
   /** Pins the present moment. */
   snapshot(): Snapshot;
+  /**
+   * Has what died after a moment stay until the returned function is called, whatever its grace, and whoever
+   * asks for a purge: somebody has yet to be told of it.
+   * @param sinceMs  wall time, ms since 1970
+   */
+  keepDead(sinceMs: number): () => void;
   scan(tree: Tree, range: ScanRange, snapshot?: Snapshot): ScanCursor;
   /** The same with writes that still wait for their sync, as {@link getPending}: to count, never to show. */
   scanPending(tree: Tree, range: ScanRange): ScanCursor;

@@ -138,6 +138,8 @@ class LsmEngine implements Engine {
   readonly #byName = new Map<string, TreeState>();
   /** By sequence: how many hold it, and when the first of them took it. */
   readonly #snapshots = new Map<number, { count: number; sinceMs: number }>();
+  /** Those who have what died since a moment kept. */
+  readonly #deadKept = new Set<{ readonly sinceMs: number }>();
   readonly #purgeClock: PurgeClock;
   #cancelTick: Cancel | undefined;
   readonly #removals: Removals;
@@ -739,6 +741,12 @@ class LsmEngine implements Engine {
     };
   }
 
+  keepDead(sinceMs: number): () => void {
+    const kept = { sinceMs };
+    this.#deadKept.add(kept);
+    return () => void this.#deadKept.delete(kept);
+  }
+
   scan(handle: Tree, range: ScanRange, snapshot?: Snapshot): ScanCursor {
     return this.#scan(handle, range, snapshot?.sequence);
   }
@@ -1129,6 +1137,7 @@ class LsmEngine implements Engine {
   #purgeBeforeMs(graceMs = this.#options.compaction.tombstoneGraceMs): number {
     let beforeMs = this.#purgeClock.nowMs() - graceMs;
     for (const { sinceMs } of this.#snapshots.values()) beforeMs = Math.min(beforeMs, sinceMs);
+    for (const { sinceMs } of this.#deadKept) beforeMs = Math.min(beforeMs, sinceMs);
     return Math.max(0, beforeMs);
   }
 

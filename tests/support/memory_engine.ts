@@ -285,6 +285,10 @@ export class MemoryEngine implements Engine {
     return readRow(tree as MemoryTree, (tree as MemoryTree).rows.get(rowName(key)), Infinity);
   }
 
+  keepDead(): () => void {
+    return () => {};
+  }
+
   snapshot(): Snapshot {
     return { sequence: this.#visibleSequence, release() {} };
   }

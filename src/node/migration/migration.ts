@@ -119,8 +119,10 @@ export class Migration {
   async #run(): Promise<void> {
     const { engine, peer, log } = this.#parts;
     const { record } = this;
-    const { id, target, tenant } = record.order;
+    const { id, target, tenant, createdAtMs } = record.order;
     let failure: unknown;
+    // A key that the target has got, and that dies here, has to be there to say so when its turn comes.
+    const release = engine.keepDead(createdAtMs - 1);
     try {
       const tree = tenant === undefined ? undefined : this.#parts.find(tenant);
       this.#job = engine.activity("migration", tree, this.#estimate());
@@ -134,6 +136,7 @@ export class Migration {
     } finally {
       this.#interceptor.close();
       peer.close();
+      release();
       this.#job?.end(failure);
     }
   }
@@ -282,7 +285,7 @@ export class Migration {
       if (tree === undefined) return;
       const state = await engine.read(tree, key);
       signal.throwIfAborted();
-      // There is nothing that could be told of it: what it was, was dropped when nobody needed it any more.
+      // What the log took has not come about, or was dead before this began: there is nothing to be told of it.
       if (state === undefined) continue;
       const versions = decodeVersions(state);
       for (const version of versions) {

@@ -403,6 +403,36 @@ Deno.test("a drain that has failed takes no writes, and goes on when it is asked
   await same(it);
 });
 
+Deno.test("what dies and is purged at the source meanwhile does not stay alive at the target [S1]", async () => {
+  const it = await pair();
+  const { node, world } = it.source;
+  for (let i = 0; i < 60; i++) await node.put("a", { key: `key ${i + 10}`, value: bytes("v") });
+  let purged = false;
+  it.before = async () => {
+    if (purged || it.source.migration.state !== "syncing") return undefined;
+    purged = true;
+    // The target has both; that they die is remembered, and has yet to go over.
+    await node.delete("a", { key: "key 10" });
+    await node.put("a", { key: "key 11", value: bytes("short"), ttlMs: 1 });
+    await world.clock.advance(10);
+    await node.compact("a", { purge: true });
+    return undefined;
+  };
+  assert.equal((await it.source.migrate()).state, "completed");
+  assert.ok(purged);
+  const { clock } = it.target.world;
+  clock.jumpWall(Math.max(0, world.clock.wallMs() - clock.wallMs()));
+  for (const key of ["key 10", "key 11"]) {
+    assert.equal(it.target.node.get("a", key), undefined, key);
+  }
+  assert.ok(it.target.node.get("a", "key 12") !== undefined);
+  // Nobody has to be told of it any more: now it goes.
+  await node.compact("a", { purge: true });
+  const keys = (await it.source.contents()).a.map(({ key }) => key);
+  assert.equal(keys.length, 58);
+  assert.ok(!keys.includes("key 10") && !keys.includes("key 11"));
+});
+
 Deno.test("a tenant that is made meanwhile goes along, and one that is dropped does not hold it up", async () => {
   const it = await pair();
   const { source } = it;
