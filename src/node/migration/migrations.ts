@@ -72,23 +72,12 @@ export class Migrations {
 
   /** Goes on with what the last life of the node has left. Once. */
   resume(): void {
-    const { engine, incarnation, runtime } = this.#parts;
-    const tree = engine.tree(TREE_NAME);
-    if (tree === undefined) return;
-    const cursor = engine.scan(tree, {});
-    try {
-      while (cursor.next()) {
-        const record = decodeRecord(fromUtf8(cursor.key), cursor.value.slice());
-        // In a copy that was restored they are not this node's to go on with.
-        if (record.incarnation !== incarnation) continue;
-        this.#records.set(record.order.id, record);
-        if (record.draining) this.#drain = record;
-      }
-    } catch (error) {
-      // The node serves without: nothing of its own data depends on them.
-      runtime.log.error("migration.records_unreadable", { error: String(error) });
-    } finally {
-      cursor.close();
+    const { incarnation, runtime } = this.#parts;
+    for (const record of this.#stored()) {
+      // In a copy that was restored they are not this node's to go on with.
+      if (record.incarnation !== incarnation) continue;
+      this.#records.set(record.order.id, record);
+      if (record.draining) this.#drain = record;
     }
     for (const record of this.#records.values()) {
       if (isOver(record)) continue;
@@ -100,6 +89,32 @@ export class Migrations {
         runtime.log.error("migration.not_resumed", { id: record.order.id, error: record.error });
       }
     }
+  }
+
+  /** The records that can be read. Without the others the node serves all the same. */
+  #stored(): MigrationRecord[] {
+    const { engine, runtime } = this.#parts;
+    const tree = engine.tree(TREE_NAME);
+    if (tree === undefined) return [];
+    const unreadable = (error: unknown, id?: string) =>
+      runtime.log.error("migration.record_unreadable", { id, error: String(error) });
+    const records: MigrationRecord[] = [];
+    const cursor = engine.scan(tree, {});
+    try {
+      while (cursor.next()) {
+        const id = fromUtf8(cursor.key);
+        try {
+          records.push(decodeRecord(id, cursor.value.slice()));
+        } catch (error) {
+          unreadable(error, id);
+        }
+      }
+    } catch (error) {
+      unreadable(error);
+    } finally {
+      cursor.close();
+    }
+    return records;
   }
 
   /** Whether writes are refused. */
