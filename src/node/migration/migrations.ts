@@ -91,7 +91,7 @@ export class Migrations {
     }
   }
 
-  /** The records that can be read. Without the others the node serves all the same. */
+  /** The records that can be read, the oldest first. Without the others the node serves all the same. */
   #stored(): MigrationRecord[] {
     const { engine, runtime } = this.#parts;
     const tree = engine.tree(TREE_NAME);
@@ -114,7 +114,7 @@ export class Migrations {
     } finally {
       cursor.close();
     }
-    return records;
+    return records.sort((a, b) => a.order.createdAtMs - b.order.createdAtMs);
   }
 
   /** Whether writes are refused. */

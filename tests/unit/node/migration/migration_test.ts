@@ -333,6 +333,12 @@ Deno.test("migrations under way are bounded, and so are those that are remembere
   assert.deepEqual(ids(), ["m4", "m5", "m6", "m7"]);
   await it.source.restart();
   assert.deepEqual(ids(), ["m4", "m5", "m6", "m7"]);
+  // The oldest go, whatever they are called, and whatever was forgotten meanwhile.
+  for (const id of ["a1", "a2"]) {
+    await it.source.migrate({ id });
+    await it.source.restart();
+  }
+  assert.deepEqual(ids(), ["a1", "a2", "m6", "m7"]);
 });
 
 Deno.test("a drain refuses new writes, lets running ones end, moves everything and says so [S6]", async () => {
