@@ -287,11 +287,9 @@ export class Migrations {
     if (record.state === "completed" || this.#running.has(id)) return this.#describe(record);
     this.#checkRoom();
     // Behind its checkpoint: where the copy was complete, there is nothing left of it.
-    record.state = "copying";
-    record.endedAtMs = 0;
-    record.error = "";
-    await this.#save(record);
-    this.#run(record);
+    const begun = { state: "copying", endedAtMs: 0, error: "" } as const;
+    await this.#save({ ...record, ...begun });
+    this.#run(Object.assign(record, begun));
     return this.#describe(record);
   }
 

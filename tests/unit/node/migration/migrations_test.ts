@@ -2,28 +2,29 @@ import assert from "node:assert/strict";
 import { KIND_PUT } from "../../../../src/engine/mod.ts";
 import { utf8 } from "../../../../src/model/mod.ts";
 import { Followers } from "../../../../src/node/followers.ts";
-import { DEFAULT_MIGRATION_LIMITS, Migrations } from "../../../../src/node/migration/mod.ts";
+import {
+  DEFAULT_MIGRATION_LIMITS,
+  Migrations,
+  type Peer,
+} from "../../../../src/node/migration/mod.ts";
 import { encodeRecord, newRecord } from "../../../../src/node/migration/records.ts";
 import { simRuntime } from "../../../../src/runtime/mod.ts";
 import { MemoryEngine } from "../../../support/memory_engine.ts";
+import { rejectsCode } from "../../../support/node.ts";
 
-Deno.test("a record that cannot be read hides no other: a node that drains does so still", async () => {
+/** Migrations of a node that starts with these records. */
+async function resumed(records: Readonly<Record<string, Uint8Array>>) {
   const engine = new MemoryEngine();
   const tree = await engine.createTree(":migrations");
-  const range = { start: "", end: "", tokens: undefined };
-  const order = { id: "drain", target: "target", tenant: undefined, range, createdAtMs: 1 };
-  const drain = { ...newRecord(order, "first", true), state: "completed" as const };
-  const records = { broken: Uint8Array.of(255), drain: encodeRecord(drain) };
   for (const [id, value] of Object.entries(records)) {
     await engine.write([{ tree, kind: KIND_PUT, key: utf8(id), value }]);
   }
-  const runtime = simRuntime();
   const migrations = new Migrations({
     engine,
     followers: new Followers(engine),
-    runtime,
+    runtime: simRuntime(),
     limits: DEFAULT_MIGRATION_LIMITS,
-    peers: undefined,
+    peers: { open: () => ({ close() {} }) as Peer },
     nodeId: "n1",
     incarnation: "first",
     tenants: () => [],
@@ -31,7 +32,36 @@ Deno.test("a record that cannot be read hides no other: a node that drains does 
     originOf: () => assert.fail("there is no tenant"),
   });
   migrations.resume();
+  return { engine, migrations };
+}
+
+/** One that is over. */
+function recordOf(id: string, state: "completed" | "failed", draining: boolean) {
+  const range = { start: "", end: "", tokens: undefined };
+  const order = { id, target: "target", tenant: undefined, range, createdAtMs: 1 };
+  return encodeRecord({
+    ...newRecord(order, "first", draining),
+    state,
+    endedAtMs: 2,
+    error: "why",
+  });
+}
+
+Deno.test("a record that cannot be read hides no other: a node that drains does so still", async () => {
+  const { migrations } = await resumed({
+    broken: Uint8Array.of(255),
+    drain: recordOf("drain", "completed", true),
+  });
   assert.ok(migrations.draining);
   assert.deepEqual(migrations.list().map(({ id }) => id), ["drain"]);
+  await migrations.close();
+});
+
+Deno.test("one that cannot be begun again is what it was", async () => {
+  const { engine, migrations } = await resumed({ m1: recordOf("m1", "failed", false) });
+  engine.poison(new Error("the disk is gone"));
+  await rejectsCode(() => migrations.start({ id: "m1", target: "target" }), 2004);
+  const [{ state, endedAtMs, error }] = migrations.list();
+  assert.deepEqual([state, endedAtMs, error], ["failed", 2, "why"]);
   await migrations.close();
 });
