@@ -1,8 +1,8 @@
 /**
  * Quiet hours: when work in the background that can wait makes way for those who use the node.
  *
- *     rests    the scrub, unless it would never end; snapshots by a schedule; compactions for nothing but to drop
- *              what is dead, unless the disk is tight
+ *     rests    the scrub; snapshots by a schedule; compactions for nothing but to drop what is dead, unless the disk
+ *              is tight
  *     is slow  a transfer to another node: it works for a share of its time
  *     goes on  flushes, compactions that reads and writers need, and what somebody asks for
  *
