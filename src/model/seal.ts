@@ -12,9 +12,8 @@
  *     event: | counter u56, bytes of the node's id u8 | id |          entries, then dots, in normal form
  *
  * Each length comes before what it is of, so that no two inputs make the same words; limits.ts keeps them that
- * short. The seal is the lower 53
- * bits of the hash: a safe integer everywhere, also in JSON. What has seen nothing claims nothing, and has no
- * seal.
+ * short. The seal is the lower 53 bits of the hash: a safe integer everywhere, also in JSON. What has seen nothing
+ * claims nothing, and has no seal.
  * @module
  */
 import { utf8 } from "./bytes.ts";
