@@ -245,6 +245,7 @@ class EngineNode implements StorageNode {
       incarnation: options.incarnation ?? "",
       tenants: () => this.#tenants.names(),
       find: (tenant) => this.#tenants.find(tenant),
+      findSettled: (tenant) => this.#tenants.findSettled(tenant),
       originOf: (tree) => this.#tenants.originOf(tree),
     });
     const thresholds = options.diskThresholds ?? DEFAULT_DISK_THRESHOLDS;

@@ -42,6 +42,12 @@ export class Tenants {
     return this.#changing.has(tenant) ? undefined : this.#engine.tree(tenant);
   }
 
+  /** The same once it is neither being made nor dropped: a drop may fail, and leaves all as it was. */
+  async findSettled(tenant: string): Promise<Tree | undefined> {
+    while (this.#changing.has(tenant)) await this.#changing.get(tenant);
+    return this.#engine.tree(tenant);
+  }
+
   /**
    * The same for an operation that works on tenants to come as well.
    * @throws PairError InvalidTenantID (1004) when there is none and writes do not make tenants
@@ -143,9 +149,10 @@ export class Tenants {
       .sort((a, b) => (a.tenant < b.tenant ? -1 : 1));
   }
 
-  /** Ids of all tenants, in order. */
+  /** Ids of all tenants, in order; of those too that are just made or dropped. */
   names(): readonly string[] {
-    return this.#trees().map(({ name }) => name).sort();
+    const there = this.#trees().map(({ name }) => name);
+    return [...there, ...this.#changing.keys()].sort();
   }
 
   #trees(): readonly Tree[] {

@@ -62,10 +62,12 @@ export interface MigrationParts {
   readonly totals: { -readonly [Name in keyof MigrationCounts]: number };
   /** This node's name in clocks. */
   readonly nodeId: string;
-  /** All tenants. */
+  /** All tenants, those too that are just made or dropped. */
   readonly tenants: () => readonly string[];
-  /** A tenant's tree; undefined when there is none any more. */
+  /** A tenant's tree; undefined also while it is made or dropped. */
   readonly find: (tenant: string) => Tree | undefined;
+  /** The same once it is neither: undefined when there is none any more. */
+  readonly findSettled: (tenant: string) => Promise<Tree | undefined>;
   /** What the target has to know of a tenant to make the same. */
   readonly originOf: (tree: Tree) => TenantOrigin;
   /** Makes the record durable, as it is by then. @throws PairError as the engine's `write` */
@@ -198,21 +200,21 @@ export class Migration {
   async #introduce(tenant: string): Promise<void> {
     if (this.#introduced.has(tenant)) return;
     await this.#persist(async (signal) => {
-      if (this.#parts.find(tenant) !== undefined) await this.#replicate(tenant, [], 0, signal);
+      if (await this.#find(tenant) !== undefined) await this.#replicate(tenant, [], 0, signal);
     });
     this.#introduced.add(tenant);
   }
 
   /** Has the target take a batch. Each says what the tenant is: one that is dropped there meanwhile is made again. */
-  #replicate(
+  async #replicate(
     tenant: string,
     entries: readonly TransferEntry[],
     checksum: number,
     signal: AbortSignal,
   ): Promise<Replicated> {
-    const { peer, find, originOf } = this.#parts;
-    const tree = find(tenant);
-    return peer.replicate(tenant, tree && originOf(tree), entries, checksum, signal);
+    const { peer, originOf } = this.#parts;
+    const tree = await this.#find(tenant);
+    return await peer.replicate(tenant, tree && originOf(tree), entries, checksum, signal);
   }
 
   /**
@@ -224,8 +226,9 @@ export class Migration {
     const { limits } = this.#parts;
     const isBegun = record.checkpoint.tenant === tenant;
     const checkpoint = isBegun ? record.checkpoint.key : "";
-    const batches = this.#stream(tenant, record.order.range, checkpoint, limits.batchBytes, signal);
-    if (batches === undefined) return true;
+    const tree = await this.#find(tenant);
+    if (tree === undefined) return true;
+    const batches = this.#stream(tree, record.order.range, checkpoint, limits.batchBytes, signal);
     let keysBefore = 0;
     for await (const { entries, checksum, checkpoint: key, totals } of batches) {
       if (entries.length > 0) {
@@ -281,7 +284,7 @@ export class Migration {
       .sort((a, b) => compareBytes(a.key, b.key));
     for (const { name, key } of keys) {
       // Looked up each time: it may be dropped meanwhile.
-      const tree = this.#parts.find(tenant);
+      const tree = await this.#find(tenant);
       if (tree === undefined) return;
       const state = await engine.read(tree, key);
       signal.throwIfAborted();
@@ -396,9 +399,9 @@ export class Migration {
 
   /** Counts here. @returns undefined when there is no such tenant any more */
   #count(tenant: string, range: MigrationRange, maxBytes: number): Promise<Piece | undefined> {
-    const { engine, clock, find } = this.#parts;
+    const { engine, clock } = this.#parts;
     return this.#persist(async (signal) => {
-      const tree = find(tenant);
+      const tree = await this.#find(tenant);
       if (tree === undefined) return undefined;
       return await countPiece({ engine, clock, job: this.#job!, signal }, tree, range, maxBytes);
     });
@@ -410,8 +413,9 @@ export class Migration {
     signal: AbortSignal,
   ): Promise<{ applied: number; keys: number }> {
     const sum = { applied: 0, keys: 0 };
-    const batches = this.#stream(tenant, range, "", this.#parts.limits.batchBytes, signal);
-    if (batches === undefined) return sum;
+    const tree = await this.#find(tenant);
+    if (tree === undefined) return sum;
+    const batches = this.#stream(tree, range, "", this.#parts.limits.batchBytes, signal);
     for await (const { entries, checksum } of batches) {
       if (entries.length === 0) continue;
       const done = await this.#replicate(tenant, entries, checksum, signal);
@@ -423,14 +427,12 @@ export class Migration {
   }
 
   #stream(
-    tenant: string,
+    tree: Tree,
     { start, end, tokens }: MigrationRange,
     checkpoint: string,
     batchBytes: number,
     signal: AbortSignal,
   ) {
-    const tree = this.#parts.find(tenant);
-    if (tree === undefined) return undefined;
     const { engine, clock } = this.#parts;
     const first = encodeBound(start, "the start");
     const behind = checkpoint === "" ? undefined : Uint8Array.of(...encodeKey(checkpoint), 0);
@@ -502,8 +504,14 @@ export class Migration {
   /** Its tenants, in the order in which they are copied. */
   #tenants(): readonly string[] {
     const { tenant } = this.record.order;
-    if (tenant === undefined) return this.#parts.tenants();
-    return this.#parts.find(tenant) === undefined ? [] : [tenant];
+    return tenant === undefined ? this.#parts.tenants() : [tenant];
+  }
+
+  /** A tenant's tree, once it is neither being made nor dropped. @returns undefined when there is none any more */
+  async #find(tenant: string): Promise<Tree | undefined> {
+    const tree = await this.#parts.findSettled(tenant);
+    this.#abort.signal.throwIfAborted();
+    return tree;
   }
 
   async #pay(bytes: number): Promise<void> {

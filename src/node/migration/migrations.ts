@@ -39,9 +39,11 @@ export interface MigrationsParts {
   readonly nodeId: string;
   /** Of the data directory. */
   readonly incarnation: string;
-  /** Names of all tenants, in order. */
+  /** Names of all tenants, in order; of those too that are just made or dropped. */
   readonly tenants: () => readonly string[];
   readonly find: (tenant: string) => Tree | undefined;
+  /** The same, once it is neither being made nor dropped. */
+  readonly findSettled: (tenant: string) => Promise<Tree | undefined>;
   /** What the target has to know of a tenant to make the same. */
   readonly originOf: (tree: Tree) => TenantOrigin;
 }
@@ -319,22 +321,15 @@ export class Migrations {
   #run(record: MigrationRecord): void {
     // It is durable: the next start takes it up.
     if (this.#closed) return;
-    const { engine, followers, runtime, limits, nodeId, tenants, find, originOf } = this.#parts;
-    const { clock, random, log } = runtime;
+    const { runtime: { clock, random, log }, ...parts } = this.#parts;
     const peer = mustReach(this.#parts.peers).open(record.order.target);
     const migration = new Migration({
-      engine,
-      followers,
+      ...parts,
       clock,
       random,
       log,
-      limits,
       peer,
       totals: this.#totals,
-      nodeId,
-      tenants,
-      find,
-      originOf,
       save: (record) => this.#save(record),
     }, record);
     const { id } = record.order;

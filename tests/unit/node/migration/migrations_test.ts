@@ -29,6 +29,7 @@ async function resumed(records: Readonly<Record<string, Uint8Array>>) {
     incarnation: "first",
     tenants: () => [],
     find: () => undefined,
+    findSettled: () => Promise.resolve(undefined),
     originOf: () => assert.fail("there is no tenant"),
   });
   migrations.resume();
