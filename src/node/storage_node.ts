@@ -704,8 +704,9 @@ class EngineNode implements StorageNode {
   hotKeys({ tenant, limit = HOT_KEYS_LISTED }: HotKeyQuery = {}): readonly HotKey[] {
     const only = this.#treeOf(tenant);
     // Not those of a tenant that was dropped, and not as those of one that has its name now.
-    const isThere = (tree: Tree) => this.#tenants.find(tree.name) === tree;
-    return this.#hotKeys.list((tree) => only === undefined ? isThere(tree) : tree === only, limit);
+    const isShown = ({ id, name }: Pick<Tree, "id" | "name">) =>
+      id === (only ?? this.#tenants.find(name))?.id;
+    return this.#hotKeys.list(isShown, limit);
   }
 
   listJobs({ ended = false }: { ended?: boolean } = {}): NodeJobs {

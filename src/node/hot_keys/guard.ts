@@ -19,7 +19,7 @@ import { decodeKey, PairError } from "../../model/mod.ts";
 import type { Clock, Random } from "../../runtime/mod.ts";
 import type { HotKey } from "../api.ts";
 import { Rate } from "../rate.ts";
-import { HeavyHitters } from "./heavy_hitters.ts";
+import { HeavyHitters, type TreeName } from "./heavy_hitters.ts";
 
 /** How often one key may be named. */
 export interface HotKeyLimits {
@@ -95,7 +95,7 @@ export class HotKeys {
    * The keys that are surely named at all, hottest first.
    * @param isShown  whether the keys of a tree are
    */
-  list(isShown: (tree: Tree) => boolean, limit: number): HotKey[] {
+  list(isShown: (tree: TreeName) => boolean, limit: number): HotKey[] {
     const [reads, writes] = [this.#reads.hitters, this.#writes.hitters];
     const found = new Map<string, HotKey>();
     const nothing = { reads: reads.absent, writes: writes.absent };

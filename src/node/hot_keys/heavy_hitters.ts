@@ -54,9 +54,12 @@ export interface Estimate {
   readonly error: number;
 }
 
+/** What is kept of a tree: one that is dropped takes its tables' filters with it, though its keys have slots yet. */
+export type TreeName = Pick<Tree, "id" | "name">;
+
 /** A key that has a slot. */
 export interface HeavyHitter extends Estimate {
-  readonly tree: Tree;
+  readonly tree: TreeName;
   /** A copy. */
   readonly key: Uint8Array;
 }
@@ -89,7 +92,8 @@ export class HeavyHitters<T> {
   /** Of the counts, by sampling. */
   readonly #variances = new Float64Array(SLOTS);
   readonly #hashes = new Uint32Array(SLOTS);
-  readonly #trees: Tree[] = [];
+  readonly #treeIds = new Float64Array(SLOTS);
+  readonly #treeNames: string[] = [];
   readonly #keys: Uint8Array[] = [];
   readonly #lengths = new Uint16Array(SLOTS);
   readonly #attached: (T | undefined)[] = new Array(SLOTS);
@@ -112,13 +116,13 @@ export class HeavyHitters<T> {
   }
 
   /** Counts a call for a key. */
-  note(tree: Tree, key: Uint8Array): void {
+  note(tree: TreeName, key: Uint8Array): void {
     if (--this.#skip > 0) return;
     this.#sample(tree, key);
   }
 
   /** The slot of a key, good until the next {@link note}; -1: it has none. */
-  find(tree: Tree, key: Uint8Array): number {
+  find(tree: TreeName, key: Uint8Array): number {
     return this.#find(tree, key, this.#hash(tree, key));
   }
 
@@ -144,7 +148,7 @@ export class HeavyHitters<T> {
   list(): HeavyHitter[] {
     const scale = this.#perSecond();
     return Array.from({ length: this.#size }, (_, slot) => ({
-      tree: this.#trees[slot],
+      tree: { id: this.#treeIds[slot], name: this.#treeNames[slot] },
       key: this.#keys[slot].slice(0, this.#lengths[slot]),
       ...this.#estimate(slot, scale),
     }));
@@ -185,7 +189,7 @@ export class HeavyHitters<T> {
     return 1 / (this.#growthAt(nowMs) * seconds);
   }
 
-  #sample(tree: Tree, key: Uint8Array): void {
+  #sample(tree: TreeName, key: Uint8Array): void {
     const nowMs = this.#clock.monotonicMs();
     const calls = this.#gap;
     this.#pace(nowMs, calls);
@@ -250,15 +254,17 @@ export class HeavyHitters<T> {
     this.#landmarkMs = nowMs;
   }
 
-  #hash(tree: Tree, key: Uint8Array): number {
+  #hash(tree: TreeName, key: Uint8Array): number {
     return murmur3(key, this.#seed ^ tree.id);
   }
 
-  #find(tree: Tree, key: Uint8Array, hash: number): number {
+  #find(tree: TreeName, key: Uint8Array, hash: number): number {
     for (let at = hash & (BUCKETS - 1);; at = (at + 1) & (BUCKETS - 1)) {
       const slot = this.#buckets[at] - 1;
       if (slot < 0) return -1;
-      if (this.#hashes[slot] === hash && this.#trees[slot] === tree && this.#isKey(slot, key)) {
+      if (
+        this.#hashes[slot] === hash && this.#treeIds[slot] === tree.id && this.#isKey(slot, key)
+      ) {
         return slot;
       }
     }
@@ -289,14 +295,15 @@ export class HeavyHitters<T> {
   }
 
   /** Gives a slot to a key. */
-  #name(slot: number, tree: Tree, key: Uint8Array, hash: number): void {
+  #name(slot: number, tree: TreeName, key: Uint8Array, hash: number): void {
     const { length } = key;
     if (slot === this.#keys.length || this.#keys[slot].length < length) {
       this.#keys[slot] = new Uint8Array(Math.ceil(length / KEY_STEP) * KEY_STEP);
     }
     this.#keys[slot].set(key);
     this.#lengths[slot] = length;
-    this.#trees[slot] = tree;
+    this.#treeIds[slot] = tree.id;
+    this.#treeNames[slot] = tree.name;
     this.#hashes[slot] = hash;
     this.#attached[slot] = undefined;
     let at = hash & (BUCKETS - 1);

@@ -29,7 +29,7 @@ class HandClock {
 }
 
 interface Call {
-  readonly tree: Tree;
+  readonly tree: Pick<Tree, "id" | "name">;
   readonly key: string;
 }
 
@@ -204,4 +204,10 @@ Deno.test("HeavyHitters: what is attached to a key goes with its slot", () => {
   assert.equal(sketch.attached(sketch.find(TREES[0], b)), "of b");
   sketch.note(TREES[0], a);
   assert.equal(sketch.attached(sketch.find(TREES[0], a)), undefined);
+});
+
+Deno.test("HeavyHitters: of a tree only its name is kept, so that one that is dropped goes whole", () => {
+  const sketch = new HeavyHitters<string>(new HandClock(), new SimRandom(1));
+  sketch.note(TREES[0], utf8("k"));
+  assert.deepEqual(sketch.list().map(({ tree }) => tree), [{ id: 1, name: "t1" }]);
 });
