@@ -29,15 +29,15 @@ export const DATA_TYPES: readonly DataType[] = Object.freeze([
   new Extreme("min"),
 ]);
 
-const STRATEGIES: readonly ConflictStrategy[] = Object.freeze([
-  LAST_WRITE_WINS,
-  ...DATA_TYPES.map((type) => Object.freeze(new TypedMerge(type))),
-]);
+const STRATEGIES: ReadonlyMap<string, ConflictStrategy> = new Map(
+  [LAST_WRITE_WINS, ...DATA_TYPES.map((type) => Object.freeze(new TypedMerge(type)))]
+    .map((strategy) => [strategy.name, strategy]),
+);
 
 /** The names of all that is built in, the default first. */
 export const CONFLICT_STRATEGIES: readonly string[] = Object.freeze([
   VECTOR_CLOCK,
-  ...STRATEGIES.map(({ name }) => name),
+  ...STRATEGIES.keys(),
 ]);
 
 /** What strategies that merge begin with. */
@@ -45,7 +45,7 @@ const MERGE = "merge:";
 
 /** Whether `merge:<name>` is built in. */
 export function builtInMerge(name: string): boolean {
-  return CONFLICT_STRATEGIES.includes(`${MERGE}${name}`);
+  return STRATEGIES.has(`${MERGE}${name}`);
 }
 
 /**
@@ -54,8 +54,7 @@ export function builtInMerge(name: string): boolean {
  */
 export function mergeFunctionOf(strategy: string | undefined): string | undefined {
   if (strategy === undefined || !strategy.startsWith(MERGE)) return undefined;
-  const name = strategy.slice(MERGE.length);
-  return builtInMerge(name) ? undefined : name;
+  return STRATEGIES.has(strategy) ? undefined : strategy.slice(MERGE.length);
 }
 
 /**
@@ -67,9 +66,8 @@ export function mergeFunctionOf(strategy: string | undefined): string | undefine
  */
 export function conflictStrategy(name: string | undefined): ConflictStrategy | undefined {
   if (name === undefined || name === VECTOR_CLOCK) return undefined;
-  if (mergeFunctionOf(name) !== undefined) return undefined;
-  const found = STRATEGIES.find((strategy) => strategy.name === name);
-  if (found !== undefined) return found;
+  const found = STRATEGIES.get(name);
+  if (found !== undefined || mergeFunctionOf(name) !== undefined) return found;
   throw new PairError(
     "InvalidArgument",
     `Cannot use the conflict strategy ${JSON.stringify(name.slice(0, 64))}: it is one of ${

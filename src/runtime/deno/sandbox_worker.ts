@@ -101,6 +101,7 @@ const PRELUDE = `(() => {
     in: (memory) => new Bytes(memory),
     out: (given, max) => {
       let kind;
+      // The getter throws for what is no object at all: then there is no kind, which the next line tells.
       try { kind = apply(tag, given, []); } catch {}
       if (kind !== "Uint8Array") throw new Failure("it gave no Uint8Array");
       const size = apply(length, given, []);
