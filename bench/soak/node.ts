@@ -6,14 +6,13 @@
  * @module
  */
 import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
-import { createTransport } from "@connectrpc/connect/protocol-grpc";
 import { AdminService } from "../../src/gen/pairdb/v1/admin_pb.ts";
 import { ErrorDetailSchema } from "../../src/gen/pairdb/v1/common_pb.ts";
 import { KeyValueService } from "../../src/gen/pairdb/v1/kv_pb.ts";
 import { TenantService } from "../../src/gen/pairdb/v1/tenant_pb.ts";
 import { type ClientConnection, connectHttp2 } from "../../src/rpc/http2/mod.ts";
-import { universalClient } from "../../src/rpc/universal_client.ts";
 import { denoClock, denoNetwork } from "../../src/runtime/mod.ts";
+import { ownTransport } from "../../tests/support/own_transport.ts";
 import { Server } from "../../tests/support/server.ts";
 
 const CONNECTIONS = 4;
@@ -148,20 +147,7 @@ export class SoakNode {
         () => connectHttp2(denoNetwork(), { host: "127.0.0.1", port: server.port }, { clock }),
       ),
     );
-    const transports = this.#connections.map((connection) =>
-      createTransport({
-        baseUrl: `http://127.0.0.1:${server.port}`,
-        httpClient: universalClient(connection),
-        useBinaryFormat: true,
-        interceptors: [],
-        acceptCompression: [],
-        sendCompression: null,
-        compressMinBytes: 0,
-        readMaxBytes: 64 << 20,
-        writeMaxBytes: 64 << 20,
-        defaultTimeoutMs: undefined,
-      })
-    );
+    const transports = this.#connections.map((each) => ownTransport(each, server.port));
     const keys = transports.map((transport) => createClient(KeyValueService, transport));
     let turn = 0;
     return {

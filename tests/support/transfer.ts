@@ -4,7 +4,6 @@
  */
 import assert from "node:assert/strict";
 import { type Client, createClient } from "@connectrpc/connect";
-import { createTransport } from "@connectrpc/connect/protocol-grpc";
 import {
   type KeyValueEntry,
   StorageNodeService,
@@ -14,8 +13,8 @@ import { addToChecksum, encodeVersions, utf8 } from "../../src/model/mod.ts";
 import type { TransferEntry } from "../../src/node/mod.ts";
 import { connectHttp2 } from "../../src/rpc/http2/mod.ts";
 import { fromBatch } from "../../src/rpc/transfer.ts";
-import { universalClient } from "../../src/rpc/universal_client.ts";
 import { denoClock, denoNetwork } from "../../src/runtime/mod.ts";
+import { ownTransport } from "./own_transport.ts";
 
 /** The checksum of entries, as a sender makes it. */
 export function checksumOf(entries: readonly TransferEntry[]): number {
@@ -45,17 +44,7 @@ export async function connectPeer(port: number): Promise<Peer> {
     clock: denoClock(),
   });
   const ended = new Promise<void>((resolve) => connection.whenEnded(resolve));
-  const transport = createTransport({
-    baseUrl: `http://127.0.0.1:${port}`,
-    httpClient: universalClient(connection),
-    useBinaryFormat: true,
-    interceptors: [],
-    acceptCompression: [],
-    sendCompression: null,
-    compressMinBytes: 0,
-    readMaxBytes: 64 << 20,
-    writeMaxBytes: 64 << 20,
-  });
+  const transport = ownTransport(connection, port);
   return {
     node: createClient(StorageNodeService, transport),
     close() {
