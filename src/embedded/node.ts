@@ -76,7 +76,8 @@ async function open(runtime: Runtime, options: NodeOptions): Promise<StorageNode
   const engine = await openEngine(
     runtime,
     dataDir,
-    options.engine ?? DEFAULT_ENGINE_OPTIONS,
+    // Until the node has found what the last life was about to tell others.
+    { ...(options.engine ?? DEFAULT_ENGINE_OPTIONS), keepDead: true },
     VERSION_OPERATORS,
   );
   try {

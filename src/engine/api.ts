@@ -90,6 +90,8 @@ export interface Tree {
   readonly createdAtMs: number;
   /** The largest {@link MergeOperator.floor} of all values that were dropped because they were dead; 0 before. */
   readonly purgeFloor: number;
+  /** The largest sequence of all values that were dropped because they were dead, durably; 0 before. */
+  readonly purgedSequence: number;
   /** Its own options, as they are now. */
   readonly options: TreeOptions;
 }
@@ -534,11 +536,13 @@ export interface Engine {
   /** Pins the present moment. */
   snapshot(): Snapshot;
   /**
-   * Has what died after a moment stay until the returned function is called, whatever its grace, and whoever
-   * asks for a purge: somebody has yet to be told of it.
-   * @param sinceMs  wall time, ms since 1970
+   * Has what was written after a sequence stay until the returned function is called, though it is dead, whatever
+   * its grace, and whoever asks for a purge: somebody has yet to be told of it. A compaction that runs already
+   * drops what it was to drop; {@link Tree.purgedSequence} says whether anything has gone.
    */
-  keepDead(sinceMs: number): () => void;
+  keepDead(afterSequence: number): () => void;
+  /** Ends what {@link EngineOptions.keepDead} began, once. */
+  releaseDead(): void;
   scan(tree: Tree, range: ScanRange, snapshot?: Snapshot): ScanCursor;
   /** The same with writes that still wait for their sync, as {@link getPending}: to count, never to show. */
   scanPending(tree: Tree, range: ScanRange): ScanCursor;

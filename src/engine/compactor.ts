@@ -261,6 +261,7 @@ export class Compactor {
       lastKeys: tree.lastCompacted,
       nowMs,
       purgeBeforeMs: this.#parts.purgeBeforeMs(),
+      purgeUpToSeq: this.#parts.purgeUpToSeq(),
       oldestSnapshot: snapshots()[0] ?? Infinity,
       // A disk that fills up needs the room.
       defersDead: isQuiet && !this.#room().isTight,
@@ -352,7 +353,7 @@ export class Compactor {
     const level = plan.outputLevel;
     const bytes = plan.inputs.reduce((sum, { size }) => sum + size, 0);
     const result = plan.trivialMove
-      ? { tables: plan.inputs, bytesRead: 0, purged: 0, floor: 0 }
+      ? { tables: plan.inputs, bytesRead: 0, purged: 0, floor: 0, purgedSeq: 0 }
       : await this.#run(tree, plan, bytesMax, purgeBeforeMs);
     if (tree.dropped) return;
     const outputs = result.tables.map((table) => ({ ...table, level }));
@@ -372,9 +373,13 @@ export class Compactor {
         return {
           remove: plan.inputs.map(({ number }) => ({ tree: tree.id, number })),
           add: outputs.map((table) => ({ tree: tree.id, table })),
-          // With the edit that drops them: a new write of their keys has to know where theirs ended.
+          // With the edit that drops them: a new write of their keys has to know where theirs ended, and who
+          // was yet to be told of them that they are gone.
           ...(result.floor > tree.purgeFloor
             ? { purged: [{ tree: tree.id, floor: result.floor }] }
+            : {}),
+          ...(result.purgedSeq > tree.purgedSequence
+            ? { forgotten: [{ tree: tree.id, seq: result.purgedSeq }] }
             : {}),
         };
       });
@@ -386,6 +391,7 @@ export class Compactor {
       throw error;
     }
     tree.purgeFloor = Math.max(tree.purgeFloor, result.floor);
+    tree.purgedSequence = Math.max(tree.purgedSequence, result.purgedSeq);
     // A flush may have added a table meanwhile: build on the version of now.
     install(tree, tree.version.with(removed, placed), options);
     const [first] = plan.inputs;
@@ -432,6 +438,7 @@ export class Compactor {
       inputs,
       bottom: plan.bottom,
       purgeBeforeMs,
+      purgeUpToSeq: this.#parts.purgeUpToSeq(),
       targetSize,
       cuts,
       bytesMax,

@@ -138,8 +138,9 @@ class LsmEngine implements Engine {
   readonly #byName = new Map<string, TreeState>();
   /** By sequence: how many hold it, and when the first of them took it. */
   readonly #snapshots = new Map<number, { count: number; sinceMs: number }>();
-  /** Those who have what died since a moment kept. */
-  readonly #deadKept = new Set<{ readonly sinceMs: number }>();
+  /** Those who have the dead kept that were written after a sequence. */
+  readonly #deadKept = new Set<{ readonly afterSeq: number }>();
+  #releaseDead: (() => void) | undefined;
   readonly #purgeClock: PurgeClock;
   #cancelTick: Cancel | undefined;
   readonly #removals: Removals;
@@ -195,6 +196,7 @@ class LsmEngine implements Engine {
     };
     this.#operators = operators;
     this.#purgeClock = new PurgeClock(runtime.clock);
+    if (options.keepDead === true) this.#releaseDead = this.keepDead(0);
     this.#cache = new BlockCache(options.blockCacheSize);
     this.#coldReads = new ColdReads(this.#pool, runtime.clock);
     this.#warming = new Warming(this.#runtime, this.#files, this.#cache, this.#coldReads, {
@@ -286,6 +288,7 @@ class LsmEngine implements Engine {
       lastSeq: () => this.#lastSeq,
       snapshots: () => [...this.#snapshots.keys()].sort((a, b) => a - b),
       purgeBeforeMs: () => this.#purgeBeforeMs(),
+      purgeUpToSeq: () => this.#purgeUpToSeq(),
       poisoned: () => this.poisoned,
       lookAtMemory: () => this.#lookAtMemory(),
       relieveDescriptors: () => this.#pool.relieve(),
@@ -516,7 +519,7 @@ class LsmEngine implements Engine {
       throw error;
     }
     const tree = new TreeState(
-      { ...meta, purgeFloor: 0, options: stored },
+      { ...meta, purgeFloor: 0, purgedSequence: 0, options: stored },
       treeDirName(name, meta.id),
       operator,
       new Version([]),
@@ -741,10 +744,15 @@ class LsmEngine implements Engine {
     };
   }
 
-  keepDead(sinceMs: number): () => void {
-    const kept = { sinceMs };
+  keepDead(afterSeq: number): () => void {
+    const kept = { afterSeq };
     this.#deadKept.add(kept);
     return () => void this.#deadKept.delete(kept);
+  }
+
+  releaseDead(): void {
+    this.#releaseDead?.();
+    this.#releaseDead = undefined;
   }
 
   scan(handle: Tree, range: ScanRange, snapshot?: Snapshot): ScanCursor {
@@ -1137,8 +1145,14 @@ class LsmEngine implements Engine {
   #purgeBeforeMs(graceMs = this.#options.compaction.tombstoneGraceMs): number {
     let beforeMs = this.#purgeClock.nowMs() - graceMs;
     for (const { sinceMs } of this.#snapshots.values()) beforeMs = Math.min(beforeMs, sinceMs);
-    for (const { sinceMs } of this.#deadKept) beforeMs = Math.min(beforeMs, sinceMs);
     return Math.max(0, beforeMs);
+  }
+
+  /** And that were written no later than this: {@link keepDead}. */
+  #purgeUpToSeq(): number {
+    let upTo = Infinity;
+    for (const { afterSeq } of this.#deadKept) upTo = Math.min(upTo, afterSeq);
+    return upTo;
   }
 
   #checkOpen(): void {

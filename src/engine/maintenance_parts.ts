@@ -31,6 +31,8 @@ export interface MaintenanceParts {
   readonly snapshots: () => number[];
   /** Values that were dead by then may be dropped, ms since 1970. */
   readonly purgeBeforeMs: () => number;
+  /** And nothing that was written after this sequence. */
+  readonly purgeUpToSeq: () => number;
   /** The failure after which nothing is written any more. */
   readonly poisoned: () => Error | undefined;
   /** Looks at the use of memory, and makes the caches as large as they may be. */

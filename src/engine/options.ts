@@ -82,6 +82,8 @@ export interface EngineOptions {
   /** A cache that other processes use too, between the row cache and the disk; undefined: none. */
   readonly secondLevel?: SecondLevelOptions | undefined;
   readonly compaction: CompactionOptions;
+  /** Nothing is dropped because it is dead until `releaseDead` is called: who is to be told of it is not known yet. */
+  readonly keepDead?: boolean | undefined;
   /** Encryption at rest: a key of 32 bytes. What is written from now on is encrypted; undefined: nothing is. */
   readonly encryption?: { readonly key: Uint8Array } | undefined;
   readonly guards: GuardOptions;

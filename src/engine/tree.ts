@@ -72,6 +72,7 @@ export class TreeState implements Tree {
   /** Entries up to here are in tables; recovery skips them in the log. */
   flushedSeq: number;
   purgeFloor: number;
+  purgedSequence: number;
   dropped = false;
   /** The engine's follower is told of its writes. */
   followed = false;
@@ -108,7 +109,11 @@ export class TreeState implements Tree {
   #options: TreeOptions = {};
 
   constructor(
-    meta: TreeMeta & { readonly purgeFloor: number; readonly options: StoredOptions },
+    meta: TreeMeta & {
+      readonly purgeFloor: number;
+      readonly purgedSequence: number;
+      readonly options: StoredOptions;
+    },
     dir: string,
     operator: MergeOperator | undefined,
     version: Version,
@@ -124,6 +129,7 @@ export class TreeState implements Tree {
     this.version = version.acquire();
     this.flushedSeq = flushedSeq;
     this.purgeFloor = meta.purgeFloor;
+    this.purgedSequence = meta.purgedSequence;
     this.setOptions(meta.options);
     this.active = active;
     this.#rows = rows;

@@ -268,6 +268,7 @@ class EngineNode implements StorageNode {
     );
     this.#startedAtMs = clock.monotonicMs();
     this.#migrations.resume();
+    engine.releaseDead();
   }
 
   async put(

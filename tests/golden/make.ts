@@ -227,6 +227,22 @@ async function snapshotAndBeyond(
   return expected;
 }
 
+/** What is remembered of values that were dropped, from one manifest to the next. */
+async function makePurged(): Promise<void> {
+  const disk = new SimDisk();
+  let engine = await openGolden(disk, "/data");
+  const identity = claimIdentity(worldOn(disk), "/data", "golden-1");
+  const versions = await engine.createTree("versions", { mergeOperator: "versions" });
+  await engine.write([put(versions, "siblings", encodeVersions(SIBLINGS))]);
+  await bury(engine, versions, 7);
+  await engine.close();
+  engine = await openGolden(disk, "/data");
+  await bury(engine, engine.tree("versions")!, 300);
+  const expected = { trees: contents(engine), own: ownOf(engine) };
+  await engine.close();
+  await keep("purged", readDisk(disk, "/data"), { ...expected, identity });
+}
+
 /** Drops a value because it is dead: its counter remains, as the tree's floor. */
 async function bury(engine: Engine, tree: Tree, counter: number): Promise<void> {
   const dot = { node: "n1", counter };
@@ -297,6 +313,7 @@ const STORES: Record<string, () => Promise<void>> = {
   mixed: makeMixed,
   // As "closed", by a program that marks the ends of edits in the manifest.
   marked: () => make("marked"),
+  purged: makePurged,
 };
 
 if (import.meta.main) {

@@ -61,7 +61,10 @@ export interface Content {
   /** Values by key by tree, as {@link show} shows bytes. */
   readonly trees: Record<string, Record<string, string>>;
   /** By tree, what it has of its own; absent in the first stores, where no tree has anything. */
-  readonly own?: Record<string, { options: TreeOptions; purgeFloor: number }>;
+  readonly own?: Record<
+    string,
+    { options: TreeOptions; purgeFloor: number; purgedSequence?: number }
+  >;
 }
 
 /** What a store must hold: beside its files in `<store>.json`. */
@@ -111,8 +114,11 @@ export function contents(engine: Engine): Record<string, Record<string, string>>
 /** What trees have of their own: options, and floors. Trees with neither are left out. */
 export function ownOf(engine: Engine): NonNullable<Content["own"]> {
   const own: NonNullable<Content["own"]> = {};
-  for (const { name, options, purgeFloor } of engine.trees()) {
-    if (Object.keys(options).length > 0 || purgeFloor > 0) own[name] = { options, purgeFloor };
+  for (const { name, options, purgeFloor, purgedSequence } of engine.trees()) {
+    if (Object.keys(options).length === 0 && purgeFloor === 0) continue;
+    // Stores that are older than it say nothing of it.
+    const later = purgedSequence > 0 ? { purgedSequence } : {};
+    own[name] = { options, purgeFloor, ...later };
   }
   return own;
 }

@@ -169,6 +169,7 @@ export class MemoryEngine implements Engine {
       name,
       createdAtMs: this.#options.wallMs?.() ?? 0,
       purgeFloor: 0,
+      purgedSequence: 0,
       options: options.options ?? {},
       operator,
       rows: new Map(),
@@ -288,6 +289,8 @@ export class MemoryEngine implements Engine {
   keepDead(): () => void {
     return () => {};
   }
+
+  releaseDead(): void {}
 
   snapshot(): Snapshot {
     return { sequence: this.#visibleSequence, release() {} };

@@ -3,7 +3,7 @@
  * either can lose its power at any moment; and between them a way that fails as it is told to.
  * @module
  */
-import { openEngine } from "../../src/engine/mod.ts";
+import { type EngineOptions, openEngine } from "../../src/engine/mod.ts";
 import { PairError, VERSION_OPERATORS } from "../../src/model/mod.ts";
 import {
   type MigrationInfo,
@@ -49,19 +49,21 @@ export class SimNode {
     readonly peers: (self: SimNode) => Peers | undefined,
     readonly limits: MigrationLimits,
     readonly sandbox: Sandbox | undefined,
+    readonly engine: EngineOptions,
   ) {}
 
   /** Opens a node on an empty disk. */
   static async open(
     nodeId: string,
     seed: number,
-    { peers = () => undefined, limits = SMALL_MIGRATION, sandbox }: {
+    { peers = () => undefined, limits = SMALL_MIGRATION, sandbox, engine = SMALL }: {
       peers?: (self: SimNode) => Peers | undefined;
       limits?: MigrationLimits;
       sandbox?: Sandbox | undefined;
+      engine?: EngineOptions;
     } = {},
   ): Promise<SimNode> {
-    const self = new SimNode(nodeId, seed, peers, limits, sandbox);
+    const self = new SimNode(nodeId, seed, peers, limits, sandbox, engine);
     await self.#start(engineWorld({ seed }));
     return self;
   }
@@ -92,7 +94,12 @@ export class SimNode {
   async #start(world: SimRuntime): Promise<void> {
     this.world = world;
     this.node = openStorageNode({
-      engine: await openEngine(world, "/data", SMALL, VERSION_OPERATORS),
+      engine: await openEngine(
+        world,
+        "/data",
+        { ...this.engine, keepDead: true },
+        VERSION_OPERATORS,
+      ),
       runtime: world,
       nodeId: this.nodeId,
       incarnation: this.incarnation,

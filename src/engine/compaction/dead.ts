@@ -51,10 +51,12 @@ export function pickDead(
   return undefined;
 }
 
-/** What a snapshot may see is not dropped: to rewrite it would change nothing, again and again. */
+/** What a snapshot may see, or is kept, is not dropped: to rewrite it would change nothing, again and again. */
 function isDue({ properties }: TableMeta, state: PickState): boolean {
   const { entries, maxSeq, mortal, lastDeathMs } = properties;
-  return maxSeq <= state.oldestSnapshot && mortal >= DEAD_SHARE * entries && lastDeathMs > 0 &&
+  const { oldestSnapshot, purgeUpToSeq } = state;
+  return maxSeq <= Math.min(oldestSnapshot, purgeUpToSeq) && mortal >= DEAD_SHARE * entries &&
+    lastDeathMs > 0 &&
     lastDeathMs <= state.purgeBeforeMs;
 }
 
@@ -69,7 +71,7 @@ export function findHiding(
 ): TableMeta | undefined {
   // The others merge whole runs: a table that went down alone would take its run apart.
   if (strategy !== "leveled" && strategy !== "hybrid") return undefined;
-  const due = { ...state, purgeBeforeMs: state.nowMs };
+  const due = { ...state, purgeBeforeMs: state.nowMs, purgeUpToSeq: Infinity };
   // On the deepest level nothing is hidden, and it has most tables.
   const deepest = Math.max(1, levels.findLastIndex((tables) => tables.length > 0));
   const hiding = levels.slice(0, deepest).flat().filter((table) => isDue(table, due))
@@ -136,10 +138,9 @@ function pickBelow(
   busy: Busy,
 ): CompactionPlan | undefined {
   const plan = goDown(levels, table, state, options, busy);
-  // All of it has to be out of every snapshot's sight, as the table itself is.
-  if (plan?.inputs.some(({ properties }) => properties.maxSeq > state.oldestSnapshot)) {
-    return undefined;
-  }
+  // All of it has to be out of every snapshot's sight, and not kept, as the table itself is.
+  const upTo = Math.min(state.oldestSnapshot, state.purgeUpToSeq);
+  if (plan?.inputs.some(({ properties }) => properties.maxSeq > upTo)) return undefined;
   return plan;
 }
 

@@ -56,6 +56,8 @@ export interface CompactJob extends JobBase {
   readonly bottom: boolean;
   /** At the bottom, values that were dead by then go, ms since 1970; 0: none. */
   readonly purgeBeforeMs: number;
+  /** And nothing that was written after this sequence. */
+  readonly purgeUpToSeq: number;
   /** A new table is begun when one has this many bytes. */
   readonly targetSize: number;
   /** Keys, ascending, at which a new table is begun as well. */
@@ -72,9 +74,12 @@ export interface TableJobResult {
   readonly tables: readonly FinishedTable[];
   /** Bytes of tables read. */
   readonly bytesRead: number;
-  /** Values dropped because they were dead, and the largest of their floors; see `MergeOperator`. */
+  /** Values dropped because they were dead. */
   readonly purged: number;
+  /** The largest of their floors; see `MergeOperator`. */
   readonly floor: number;
+  /** The largest of their sequences. */
+  readonly purgedSeq: number;
 }
 
 /**
@@ -96,7 +101,7 @@ export function runTableJob(
   if (job.type === "flush") {
     const memtable = Memtable.fromShared(job.memtable);
     const made = writeTables(disk, job, operator, memtable.cursor(), rests);
-    return { tables: made.finished, bytesRead: 0, purged: 0, floor: 0 };
+    return { tables: made.finished, bytesRead: 0, purged: 0, floor: 0, purgedSeq: 0 };
   }
   const readers: TableReader[] = [];
   try {
@@ -116,7 +121,8 @@ export function runTableJob(
       );
     }
     const bytesRead = readers.reduce((sum, reader) => sum + reader.size, 0);
-    return { tables: made.finished, bytesRead, purged: made.purged, floor: made.floor };
+    const { finished: tables, purged, floor, purgedSeq } = made;
+    return { tables, bytesRead, purged, floor, purgedSeq };
   } finally {
     for (const reader of readers) reader.close();
   }
@@ -143,12 +149,13 @@ function writeTables(
   operator: MergeOperator | undefined,
   input: EntryCursor,
   rests?: Rests,
-): { finished: FinishedTable[]; read: number; purged: number; floor: number } {
+): Omit<TableJobResult, "tables" | "bytesRead"> & { finished: FinishedTable[]; read: number } {
   const isCompaction = job.type === "compact";
   const targetSize = isCompaction ? job.targetSize : Infinity;
   const finished: FinishedTable[] = [];
   let purged = 0;
   let floor = 0;
+  let purgedSeq = 0;
   let writer: TableWriter | undefined;
   const { table, seal, minTimeMs, maxTimeMs } = job;
   const times = { createdAtMs: job.nowMs, minTimeMs, maxTimeMs };
@@ -188,15 +195,17 @@ function writeTables(
       bottom: isCompaction && job.bottom,
       operator,
       purgeBeforeMs: isCompaction ? job.purgeBeforeMs : 0,
-      onPurged: ({ valueBuffer, valueStart, valueEnd }) => {
+      purgeUpToSeq: isCompaction ? job.purgeUpToSeq : 0,
+      onPurged: ({ seq, valueBuffer, valueStart, valueEnd }) => {
         purged++;
+        purgedSeq = Math.max(purgedSeq, seq);
         floor = Math.max(floor, operator?.floor?.(valueBuffer, valueStart, valueEnd) ?? 0);
       },
     }, emit);
     if (writer !== undefined) finished.push((writer as TableWriter).finish(times));
     writer = undefined;
     if (finished.length > 0) disk.syncDir(job.dir);
-    return { finished, read, purged, floor };
+    return { finished, read, purged, floor, purgedSeq };
   } catch (error) {
     (writer as TableWriter | undefined)?.abandon();
     removeTables(disk, job, finished);

@@ -26,6 +26,8 @@ export interface MergePolicy {
   readonly operator: MergeOperator | undefined;
   /** At the bottom, a value that was dead by then goes too, ms since 1970; 0: none. */
   readonly purgeBeforeMs: number;
+  /** And nothing that was written after this sequence: somebody has yet to be told of it. */
+  readonly purgeUpToSeq: number;
   /** Told each value that goes because it is dead. */
   readonly onPurged: (entry: EntryCursor) => void;
 }
@@ -130,11 +132,15 @@ function foldOperands(
   return read;
 }
 
-/** Whether an entry is a value that died before the time that may be purged. */
-function isDead(entry: EntryCursor, { purgeBeforeMs, operator }: MergePolicy): boolean {
+/** Whether an entry is a value that died before the time that may be purged, and nobody asks for. */
+function isDead(
+  entry: EntryCursor,
+  { purgeBeforeMs, purgeUpToSeq, operator }: MergePolicy,
+): boolean {
   if (purgeBeforeMs <= 0 || entry.kind !== KIND_PUT || operator?.deadSince === undefined) {
     return false;
   }
+  if (entry.seq > purgeUpToSeq) return false;
   const { valueBuffer, valueStart, valueEnd } = entry;
   const deadSince = operator.deadSince(valueBuffer, valueStart, valueEnd);
   return deadSince > 0 && deadSince <= purgeBeforeMs;

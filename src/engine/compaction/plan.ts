@@ -77,6 +77,8 @@ export interface PickState {
   readonly nowMs: number;
   /** What was dead by then may go, ms since 1970; 0: nothing. */
   readonly purgeBeforeMs: number;
+  /** And nothing that was written after this sequence. */
+  readonly purgeUpToSeq: number;
   /** The lowest pinned sequence; Infinity when there is none. */
   readonly oldestSnapshot: number;
   /** What is only to be dropped can wait. */
@@ -88,6 +90,7 @@ export const NO_STATE: PickState = Object.freeze({
   lastKeys: new Map<number, Uint8Array>(),
   nowMs: 0,
   purgeBeforeMs: 0,
+  purgeUpToSeq: Infinity,
   oldestSnapshot: Infinity,
 });
 

@@ -10,6 +10,7 @@
  *    10 newest log| segment number               9 closed       | last sequence
  *    11 options   | tree | count | as often: name, value (texts); all that the tree has
  *    12 purged    | tree | floor: the largest of what dropped values left to be remembered
+ *    13 forgotten | tree | sequence: the last of any value that was dropped because it was dead
  *
  * A snapshot of the whole state is an edit like any other: the one that makes it from nothing. A
  * clean close leaves field 9 behind: so no other edit is the last one and could pass for torn, and a log
@@ -58,6 +59,8 @@ export interface Edit {
   readonly options?: readonly { readonly tree: number; readonly values: StoredOptions }[];
   /** What has to be remembered of values that were dropped; see `MergeOperator.floor`. */
   readonly purged?: readonly { readonly tree: number; readonly floor: number }[];
+  /** The largest sequence of the values that were dropped because they were dead. */
+  readonly forgotten?: readonly { readonly tree: number; readonly seq: number }[];
   /** All entries of the tree up to this sequence are in tables. */
   readonly flushed?: readonly { readonly tree: number; readonly seq: number }[];
 }
@@ -67,6 +70,7 @@ export interface TreeRecord extends TreeMeta {
   flushedSeq: number;
   options: StoredOptions;
   purgeFloor: number;
+  purgedSequence: number;
   readonly tables: Map<number, TableMeta>;
 }
 
@@ -102,6 +106,7 @@ export class ManifestState {
         flushedSeq: 0,
         options: NO_OPTIONS,
         purgeFloor: 0,
+        purgedSequence: 0,
         tables: new Map(),
       });
       this.nextTree = Math.max(this.nextTree, id + 1);
@@ -124,6 +129,10 @@ export class ManifestState {
     for (const { tree, floor } of edit.purged ?? []) {
       const record = this.#tree(tree);
       record.purgeFloor = Math.max(record.purgeFloor, floor);
+    }
+    for (const { tree, seq } of edit.forgotten ?? []) {
+      const record = this.#tree(tree);
+      record.purgedSequence = Math.max(record.purgedSequence, seq);
     }
   }
 
@@ -154,6 +163,8 @@ export class ManifestState {
         .map((tree) => ({ tree: tree.id, values: tree.options })),
       purged: trees.filter((tree) => tree.purgeFloor > 0)
         .map((tree) => ({ tree: tree.id, floor: tree.purgeFloor })),
+      forgotten: trees.filter((tree) => tree.purgedSequence > 0)
+        .map((tree) => ({ tree: tree.id, seq: tree.purgedSequence })),
       flushed: trees.map((tree) => ({ tree: tree.id, seq: tree.flushedSeq })),
     };
   }
@@ -182,6 +193,7 @@ export function encodeEdit(edit: Edit): Uint8Array<ArrayBuffer> {
     for (const [name, value] of values) out.text(name).text(value);
   }
   for (const { tree, floor } of edit.purged ?? []) out.u8(12).varint(tree).varint(floor);
+  for (const { tree, seq } of edit.forgotten ?? []) out.u8(13).varint(tree).varint(seq);
   return out.finish();
 }
 
@@ -195,6 +207,7 @@ export function decodeEdit(bytes: Uint8Array, what: string): Edit {
   const flushed: { tree: number; seq: number }[] = [];
   const options: { tree: number; values: StoredOptions }[] = [];
   const purged: { tree: number; floor: number }[] = [];
+  const forgotten: { tree: number; seq: number }[] = [];
   while (reader.remaining > 0) {
     const tag = reader.u8();
     if (tag === 1) edit.nextFile = reader.varint();
@@ -225,6 +238,7 @@ export function decodeEdit(bytes: Uint8Array, what: string): Edit {
       for (let left = reader.varint(); left > 0; left--) values.set(reader.text(), reader.text());
       options.push({ tree, values });
     } else if (tag === 12) purged.push({ tree: reader.varint(), floor: reader.varint() });
+    else if (tag === 13) forgotten.push({ tree: reader.varint(), seq: reader.varint() });
     else throw reader.damaged(`field ${tag} is not known`);
   }
   if (add.length > 0) edit.add = add;
@@ -233,5 +247,6 @@ export function decodeEdit(bytes: Uint8Array, what: string): Edit {
   if (flushed.length > 0) edit.flushed = flushed;
   if (options.length > 0) edit.options = options;
   if (purged.length > 0) edit.purged = purged;
+  if (forgotten.length > 0) edit.forgotten = forgotten;
   return edit;
 }

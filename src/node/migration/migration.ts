@@ -121,10 +121,10 @@ export class Migration {
   async #run(): Promise<void> {
     const { engine, peer, log } = this.#parts;
     const { record } = this;
-    const { id, target, tenant, createdAtMs } = record.order;
+    const { id, target, tenant } = record.order;
     let failure: unknown;
     // A key that the target has got, and that dies here, has to be there to say so when its turn comes.
-    const release = engine.keepDead(createdAtMs - 1);
+    const release = engine.keepDead(record.sinceSequence);
     try {
       const tree = tenant === undefined ? undefined : this.#parts.find(tenant);
       this.#job = engine.activity("migration", tree, this.#estimate());
@@ -177,6 +177,7 @@ export class Migration {
     await this.#persist((signal) => this.#interceptor.settled(this.#interceptor.sequence, signal));
     // All of them before anything is sent: what the target will not take of one is known at once.
     for (const tenant of this.#tenants()) await this.#introduce(tenant);
+    if (this.#forgotten() !== undefined) await this.#beginAnew();
     if (record.state === "copying") {
       for (const tenant of this.#tenants()) {
         if (tenant < record.checkpoint.tenant) continue;
@@ -194,6 +195,39 @@ export class Migration {
       await this.#enter("syncing");
     }
     await this.#sync();
+    // A compaction that ran already when this began may have ended meanwhile.
+    const tenant = this.#forgotten();
+    if (tenant !== undefined) throw forgotten(tenant);
+  }
+
+  /**
+   * A tenant of which something was dropped that died after this began, while it stood still and kept nothing:
+   * nobody can tell the target of that any more. Undefined: there is none.
+   */
+  #forgotten(): string | undefined {
+    const { sinceSequence } = this.record;
+    return this.#tenants().find((tenant) =>
+      (this.#parts.find(tenant)?.purgedSequence ?? 0) > sinceSequence
+    );
+  }
+
+  /**
+   * Begins again from nothing, which is right where nothing of it is left at the target.
+   * @throws PairError InvalidArgument (1000) where there is
+   */
+  async #beginAnew(): Promise<void> {
+    const { record } = this;
+    const { peer, engine, log } = this.#parts;
+    // What dies after the look at the target is kept: it is after this.
+    const now = engine.visible;
+    for (const tenant of this.#tenants()) {
+      const there = await this.#persist((signal) => peer.count(tenant, record.order.range, signal));
+      if (there === undefined || there.keys > 0) throw forgotten(tenant);
+    }
+    record.sinceSequence = now;
+    record.checkpoint = { tenant: "", key: "" };
+    log.info("migration.begins_anew", { id: record.order.id });
+    await this.#enter("copying");
   }
 
   /** Has the target make a tenant as it is here, or compare it with its own, whether it holds any keys or not. */
@@ -550,6 +584,16 @@ export class Migration {
     this.#savedMs = this.#parts.clock.monotonicMs();
     await this.#parts.save(this.record);
   }
+}
+
+/** Who is asked to go on, but cannot tell the target of all that died since it began. */
+function forgotten(tenant: string): PairError {
+  return new PairError(
+    "InvalidArgument",
+    `Cannot go on: keys of tenant ${tenant} that died here meanwhile are gone for good, and may be alive at ` +
+      "the target; drop the tenant there, then start the migration again",
+    { reason: "dead_dropped", tenant },
+  );
 }
 
 /** Whether trying again may help: the request was right, and somebody is not able to carry it out now. */

@@ -15,6 +15,7 @@ import { compareBytes, encodeBound, fromUtf8, PairError, utf8 } from "../../mode
 import type { Runtime } from "../../runtime/mod.ts";
 import type { DrainInfo, MigrationInfo, MigrationInput, TenantOrigin } from "../api.ts";
 import type { Followers } from "../followers.ts";
+import { sinceWhen } from "./leftovers.ts";
 import type { MigrationLimits } from "./limits.ts";
 import { Migration } from "./migration.ts";
 import type { Peers } from "./peer.ts";
@@ -130,7 +131,7 @@ export class Migrations {
       const order = this.#orderOf(input);
       const known = this.#records.get(order.id);
       if (known === undefined) {
-        return await this.#begin(newRecord(order, this.#parts.incarnation, false));
+        return await this.#begin(this.#recordOf(order, false));
       }
       if (!isSameOrder(known.order, order)) {
         throw new PairError("InvalidArgument", "Cannot start the migration: its id is another's", {
@@ -179,7 +180,7 @@ export class Migrations {
       if (target === undefined) throw notDraining();
       const id = `drain-${this.#randomId()}`;
       const order = this.#orderOf({ id, target });
-      const record = newRecord(order, this.#parts.incarnation, true);
+      const record = this.#recordOf(order, true);
       // From here on no write is taken. Those that the engine has are told of, or seen by who reads.
       this.#drain = record;
       try {
@@ -269,6 +270,12 @@ export class Migrations {
     };
   }
 
+  #recordOf(order: MigrationOrder, draining: boolean): MigrationRecord {
+    const { engine, incarnation } = this.#parts;
+    const since = sinceWhen(order, this.#records.values(), engine.visible);
+    return newRecord(order, incarnation, draining, since);
+  }
+
   #randomId(): string {
     return this.#parts.runtime.random.bytes(4).toHex();
   }
@@ -276,10 +283,16 @@ export class Migrations {
   /** Makes a record durable, and begins. */
   async #begin(record: MigrationRecord): Promise<MigrationInfo> {
     this.#checkRoom();
-    await this.#trim();
-    await this.#save(record);
-    this.#records.set(record.order.id, record);
-    this.#run(record);
+    // Until the migration does so itself.
+    const release = this.#parts.engine.keepDead(record.sinceSequence);
+    try {
+      await this.#trim();
+      await this.#save(record);
+      this.#records.set(record.order.id, record);
+      this.#run(record);
+    } finally {
+      release();
+    }
     return this.#describe(record);
   }
 

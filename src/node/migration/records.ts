@@ -3,10 +3,11 @@
  * each, in a tree of their own that no tenant's id can name (docs/formats.md):
  *
  *     | id, UTF-8 |  ->  | format 1 | incarnation | target | flags u8 | tenant | start | end
- *                        | token start, 16 bytes | token end, 16 bytes | state u8 | created | ended
+ *                        | token start, 16 bytes | token end, 16 bytes | since | state u8 | created | ended
  *                        | checkpoint: tenant, key | counts: number, each a varint | error |
  *
- * Texts are a varint length and UTF-8, times varints of ms since 1970. Tokens are there only with their flag.
+ * Texts are a varint length and UTF-8, times varints of ms since 1970, since a varint. Tokens and since are there
+ * only with their flags.
  * A count that a later version adds stands behind the others; one that reads fewer takes the rest for 0.
  * @module
  */
@@ -48,6 +49,11 @@ export interface MigrationRecord {
   /** The node takes no writes on its account. */
   draining: boolean;
   state: MigrationState;
+  /**
+   * The target may hold anything that was there at this sequence or later, so it has to be told of what died
+   * since; see `leftovers.ts`. 0: not known, as an older program began it.
+   */
+  sinceSequence: number;
   /** Wall time, ms since 1970; 0 while it is not over. */
   endedAtMs: number;
   /** Everything up to this key of this tenant, and all tenants before it, has been copied. Empty: nothing. */
@@ -61,6 +67,7 @@ const FORMAT = 1;
 const DRAINING = 1;
 const HAS_TENANT = 2;
 const HAS_TOKENS = 4;
+const HAS_SINCE = 8;
 /** A state's place is its number in the record. */
 const STATES: readonly MigrationState[] = [
   "copying",
@@ -70,17 +77,19 @@ const STATES: readonly MigrationState[] = [
   "failed",
 ];
 
-/** A fresh record of an order. */
+/** A fresh record of an order. @param sinceSequence  see {@link MigrationRecord.sinceSequence} */
 export function newRecord(
   order: MigrationOrder,
   incarnation: string,
   draining: boolean,
+  sinceSequence: number,
 ): MigrationRecord {
   return {
     order,
     incarnation,
     draining,
     state: "copying",
+    sinceSequence,
     endedAtMs: 0,
     checkpoint: { tenant: "", key: "" },
     counts: noCounts(),
@@ -110,16 +119,17 @@ export function isOver({ state }: Pick<MigrationRecord, "state">): boolean {
 
 /** The bytes of a record, without its id. */
 export function encodeRecord(record: MigrationRecord): Uint8Array<ArrayBuffer> {
-  const { order, incarnation, draining, state, endedAtMs, checkpoint, counts, error } = record;
+  const { order, incarnation, draining, state, sinceSequence, endedAtMs } = record;
+  const { checkpoint, counts, error } = record;
   const { target, tenant, range, createdAtMs } = order;
   const flags = (draining ? DRAINING : 0) | (tenant === undefined ? 0 : HAS_TENANT) |
-    (range.tokens === undefined ? 0 : HAS_TOKENS);
+    (range.tokens === undefined ? 0 : HAS_TOKENS) | HAS_SINCE;
   const writer = new ByteWriter().u8(FORMAT).text(incarnation).text(target).u8(flags);
   writer.text(tenant ?? "").text(range.start).text(range.end);
   if (range.tokens !== undefined) {
     writer.raw(tokenBytes(range.tokens.start)).raw(tokenBytes(range.tokens.end));
   }
-  writer.u8(STATES.indexOf(state)).varint(createdAtMs).varint(endedAtMs);
+  writer.varint(sinceSequence).u8(STATES.indexOf(state)).varint(createdAtMs).varint(endedAtMs);
   writer.text(checkpoint.tenant).text(checkpoint.key);
   const numbers = Object.values(counts);
   writer.varint(numbers.length);
@@ -139,6 +149,7 @@ export function decodeRecord(id: string, bytes: Uint8Array): MigrationRecord {
   const [start, end] = [reader.text(), reader.text()];
   const token = () => readToken(reader.raw(TOKEN_BYTES), "a stored token");
   const tokens = (flags & HAS_TOKENS) === 0 ? undefined : { start: token(), end: token() };
+  const sinceSequence = (flags & HAS_SINCE) === 0 ? 0 : reader.varint();
   const state = STATES[reader.u8()];
   if (state === undefined) throw reader.damaged("there is no such state");
   const [createdAtMs, endedAtMs] = [reader.varint(), reader.varint()];
@@ -162,6 +173,7 @@ export function decodeRecord(id: string, bytes: Uint8Array): MigrationRecord {
     incarnation,
     draining: (flags & DRAINING) !== 0,
     state,
+    sinceSequence,
     endedAtMs,
     checkpoint,
     counts,

@@ -6,12 +6,13 @@ import {
   COMPACTION_STRATEGIES,
   type Engine,
   type EngineOptions,
+  KIND_PUT,
   type Tree,
 } from "../../../src/engine/mod.ts";
 import { compareClocks, encodeKey } from "../../../src/model/mod.ts";
 import { openStorageNode, type StorageNode } from "../../../src/node/mod.ts";
 import type { SimRuntime } from "../../../src/runtime/mod.ts";
-import { engineWorld, openTestEngine, SMALL } from "../../support/engine.ts";
+import { DEAD, engineWorld, mortalOperator, openTestEngine, SMALL } from "../../support/engine.ts";
 import { bytes, text } from "../../support/node.ts";
 
 const GRACE = 3_600_000;
@@ -237,6 +238,60 @@ Deno.test("an operator's purge drops what is dead by now, in its range and nowhe
   }
   assert.ok(tree.purgeFloor >= 2);
   await it.node.close();
+});
+
+Deno.test("what was written after a sequence is kept though it is dead, and what has gone is remembered", async () => {
+  const world = engineWorld();
+  let it = await open(world);
+  for (const key of ["early", "late", "live"]) await it.node.put("t", { key, value: bytes("v") });
+  await it.node.delete("t", { key: "early" });
+  const early = it.engine.visible;
+  const release = it.engine.keepDead(early);
+  // Its time does not matter: another node's clock is behind, or it comes late.
+  const { clock } = it.node.get("t", "late")!;
+  const entries = [...clock.entries, { node: "far", counter: 1 }];
+  const deleted = { value: undefined, deleted: true, timestampMs: 1 };
+  await it.node.applyReplica(
+    "t",
+    { key: "late", ...deleted, clock: { entries, dots: [] } },
+    "write",
+  );
+  const late = it.engine.visible;
+  await it.node.compact("t", { purge: true });
+  assert.equal(stored(it, "early"), undefined);
+  assert.ok(stored(it, "late") !== undefined);
+  assert.equal(treeOf(it.engine).purgedSequence, early);
+  release();
+  await it.node.compact("t", { purge: true });
+  assert.equal(stored(it, "late"), undefined);
+  assert.equal(treeOf(it.engine).purgedSequence, late);
+  // Twice: it is in the manifest that is written anew as well.
+  for (let i = 0; i < 2; i++) {
+    await it.node.close();
+    it = await open(world);
+    assert.equal(treeOf(it.engine).purgedSequence, late);
+  }
+  await it.node.close();
+});
+
+Deno.test("an engine that is told to keeps all that is dead until it is released", async () => {
+  const engine = await openTestEngine(engineWorld(), { ...OPTIONS, keepDead: true });
+  const tree = await engine.createTree("t", { mergeOperator: mortalOperator.name });
+  const write = (value: string) =>
+    engine.write([{ tree, kind: KIND_PUT, key: encodeKey("k"), value: bytes(value) }]);
+  await write(DEAD);
+  await engine.compact(tree, { purge: true });
+  assert.ok(engine.get(tree, encodeKey("k")) !== undefined);
+  engine.releaseDead();
+  await engine.compact(tree, { purge: true });
+  assert.equal(engine.get(tree, encodeKey("k")), undefined);
+  // Once: it is nobody else's to release.
+  engine.keepDead(0);
+  engine.releaseDead();
+  await write(DEAD);
+  await engine.compact(tree, { purge: true });
+  assert.ok(engine.get(tree, encodeKey("k")) !== undefined);
+  await engine.close();
 });
 
 for (const strategy of COMPACTION_STRATEGIES) {

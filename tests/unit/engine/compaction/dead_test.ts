@@ -26,6 +26,7 @@ interface Case {
   tables: TableMeta[];
   purgeBeforeMs?: number;
   oldestSnapshot?: number;
+  purgeUpToSeq?: number;
   busy?: number[];
   /** Inputs and level; undefined: nothing to do. */
   plan?: [number[], number];
@@ -40,6 +41,12 @@ const CASES: Case[] = [
   { what: "nothing dies", tables: [table(1, ["a", "c"], 2, 0, 0)] },
   { what: "the grace has not passed", tables: [table(1, ["a", "c"], 2, 4)], purgeBeforeMs: 99 },
   { what: "a snapshot may see it", tables: [table(5, ["a", "c"], 2, 4)], oldestSnapshot: 4 },
+  { what: "it is kept", tables: [table(5, ["a", "c"], 2, 4)], purgeUpToSeq: 4 },
+  {
+    what: "what it would meet is kept",
+    tables: [table(2, ["a", "c"], 1, 4), table(5, ["b", "d"], 2, 0)],
+    purgeUpToSeq: 4,
+  },
   { what: "a job has it", tables: [table(1, ["a", "c"], 2, 4)], busy: [1] },
   {
     what: "above what it may hide it goes down",

@@ -32,6 +32,7 @@ function survivors(entries: readonly Entry[], policy: Policy): Entry[] {
       bottom,
       operator: operator ? appendOperator : undefined,
       purgeBeforeMs: 0,
+      purgeUpToSeq: Infinity,
       onPurged: () => assert.fail("nothing here dies"),
     },
     (entry) => out.push(entryAt(entry)),
@@ -234,6 +235,7 @@ for (const { what, in: input, out, purged = [], snapshots = [], bottom = true } 
       bottom,
       operator: mortalOperator,
       purgeBeforeMs: 7,
+      purgeUpToSeq: Infinity,
       onPurged: (entry) => gone.push(fromUtf8(entryAt(entry).value)),
     }, (entry) => kept.push(formatEntry(entryAt(entry))));
     assert.deepEqual(kept, out);

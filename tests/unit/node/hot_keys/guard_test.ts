@@ -158,7 +158,14 @@ Deno.test("hot keys: whoever keeps to the limit is never refused, and who does n
     fc.property(scene, ({ seed, limit, others, seconds }) => {
       const random = new SimRandom(seed);
       let nowMs = 0;
-      const tree: Tree = { id: 1, name: "t", createdAtMs: 0, purgeFloor: 0, options: {} };
+      const tree: Tree = {
+        id: 1,
+        name: "t",
+        createdAtMs: 0,
+        purgeFloor: 0,
+        purgedSequence: 0,
+        options: {},
+      };
       let refusals = 0;
       const keys = new HotKeys({
         clock: { monotonicMs: () => nowMs },

@@ -13,7 +13,7 @@ import {
 import { SimRandom } from "../../../../src/runtime/mod.ts";
 
 function tree(id: number): Tree {
-  return { id, name: `t${id}`, createdAtMs: 0, purgeFloor: 0, options: {} };
+  return { id, name: `t${id}`, createdAtMs: 0, purgeFloor: 0, purgedSequence: 0, options: {} };
 }
 
 const TREES = [tree(1), tree(2)];

@@ -11,6 +11,7 @@ import {
   wayTo,
   Writer,
 } from "../../../support/migration.ts";
+import { SMALL } from "../../../support/engine.ts";
 import { bytes, rejectsCode, text } from "../../../support/node.ts";
 
 const PHASES = ["copying", "streaming", "syncing"] as const;
@@ -460,6 +461,117 @@ Deno.test("what dies and is purged at the source meanwhile does not stay alive a
   const keys = (await it.source.contents()).a.map(({ key }) => key);
   assert.equal(keys.length, 58);
   assert.ok(!keys.includes("key 10") && !keys.includes("key 11"));
+});
+
+Deno.test("a delete that another node made long ago is not purged before the target is told of it [S1]", async () => {
+  const it = await pair();
+  const { node, world } = it.source;
+  for (let i = 0; i < 60; i++) await node.put("a", { key: `key ${i + 10}`, value: bytes("v") });
+  const timestampMs = world.clock.wallMs();
+  await world.clock.advance(5000);
+  let purged = false;
+  it.before = async () => {
+    if (purged || it.source.migration.state !== "syncing") return undefined;
+    purged = true;
+    const { clock } = node.get("a", "key 10")!;
+    const entries = [...clock.entries, { node: "far", counter: 1 }];
+    await node.applyReplica("a", {
+      key: "key 10",
+      value: undefined,
+      deleted: true,
+      timestampMs,
+      clock: { entries, dots: [] },
+    }, "write");
+    await node.compact("a", { purge: true });
+    return undefined;
+  };
+  assert.equal((await it.source.migrate()).state, "completed");
+  assert.ok(purged);
+  assert.equal(node.get("a", "key 10"), undefined);
+  assert.equal(it.target.node.get("a", "key 10"), undefined);
+  await same(it);
+});
+
+/** A migration that has copied, and then failed or was cancelled. */
+async function standing(it: Pair): Promise<void> {
+  const { node } = it.source;
+  for (let i = 0; i < 60; i++) await node.put("a", { key: `key ${i + 10}`, value: bytes("v") });
+  it.before = ({ method }) => method === "count" ? "refused" : undefined;
+  await node.startMigration({ id: "m1", target: "target" });
+  await it.source.world.clock.advance(1000);
+  assert.equal(it.source.migration.state, "syncing");
+  await node.cancelMigration("m1");
+  it.before = () => undefined;
+}
+
+for (const id of ["m1", "m2"]) {
+  const which = id === "m1" ? "goes on" : "finds the leftovers of another";
+  Deno.test(`a migration that ${which} when deletes are gone for good does not leave alive what they deleted [S1]`, async () => {
+    const it = await pair();
+    const { source, target } = it;
+    await standing(it);
+    // Nothing holds this back any more.
+    await source.node.delete("a", { key: "key 10" });
+    await source.node.compact("a", { purge: true });
+    for (const restart of [false, true]) {
+      if (restart) await source.kill();
+      const failed = await source.migrate({ id });
+      assert.equal(failed.state, "failed");
+      assert.match(failed.error, /tenant a that died here .* drop the tenant there/);
+    }
+    // What it says helps.
+    await target.node.dropTenant("a");
+    const done = await source.migrate({ id });
+    assert.deepEqual([done.state, done.error], ["completed", ""]);
+    assert.equal(target.node.get("a", "key 10"), undefined);
+    assert.ok(target.node.get("a", "key 11") !== undefined);
+    await same(it);
+    // Since it is complete, what is left of the first one stands in nobody's way.
+    await source.node.delete("a", { key: "key 11" });
+    await source.node.compact("a", { purge: true });
+    assert.equal((await source.migrate({ id: "m3" })).state, "completed");
+  });
+}
+
+Deno.test("a migration that stood still goes on where nothing has gone for good, whatever died before it", async () => {
+  const it = await pair();
+  const { source } = it;
+  await source.node.put("a", { key: "key 00", value: bytes("v") });
+  await source.node.delete("a", { key: "key 00" });
+  await standing(it);
+  await source.node.delete("a", { key: "key 10" });
+  const done = await source.migrate({ id: "m1" });
+  assert.equal(done.state, "completed");
+  assert.equal(done.keysCopied, 61);
+  await same(it);
+  await source.node.compact("a", { purge: true });
+  assert.equal((await source.migrate({ id: "m2" })).state, "completed");
+});
+
+Deno.test("a source that was away for longer than the grace drops nothing before it goes on [S1]", async () => {
+  const it = await pair();
+  const { source, target } = it;
+  for (let i = 0; i < 60; i++) {
+    await source.node.put("a", { key: `key ${i + 10}`, value: bytes("v") });
+  }
+  it.before = ({ method }) => method === "count" ? "refused" : undefined;
+  await source.node.startMigration({ id: "m1", target: "target" });
+  await source.world.clock.advance(1000);
+  for (let i = 0; i < 60; i++) await source.node.delete("a", { key: `key ${i + 10}` });
+  await source.node.compact("a");
+  source.world.clock.jumpWall(3 * SMALL.compaction.tombstoneGraceMs);
+  const gate = Promise.withResolvers<undefined>();
+  it.before = () => gate.promise;
+  await source.kill();
+  // Time in which the dead would go.
+  await source.world.clock.advance(60_000);
+  it.before = () => undefined;
+  gate.resolve(undefined);
+  assert.equal((await source.over()).state, "completed");
+  assert.equal([...target.node.scan("a", {})].length, 0);
+  // When nobody has to be told any more they go by themselves.
+  await source.world.clock.advance(60_000);
+  assert.deepEqual(await source.contents(), {});
 });
 
 Deno.test("a tenant that is made meanwhile goes along, and one that is dropped does not hold it up", async () => {

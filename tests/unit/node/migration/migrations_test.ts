@@ -41,7 +41,7 @@ function recordOf(id: string, state: "completed" | "failed", draining: boolean) 
   const range = { start: "", end: "", tokens: undefined };
   const order = { id, target: "target", tenant: undefined, range, createdAtMs: 1 };
   return encodeRecord({
-    ...newRecord(order, "first", draining),
+    ...newRecord(order, "first", draining, 0),
     state,
     endedAtMs: 2,
     error: "why",

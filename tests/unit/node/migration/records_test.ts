@@ -23,6 +23,7 @@ const record: MigrationRecord = {
   incarnation: "0f",
   draining: true,
   state: "syncing",
+  sinceSequence: 300,
   endedAtMs: 0,
   checkpoint: { tenant: "shop", key: "k" },
   counts: {
@@ -39,20 +40,24 @@ const record: MigrationRecord = {
   error: "x",
 };
 
-// What version 0.1.0 wrote. It must be read for ever.
-const BYTES = "01" + "023066" + "0c" + "68747470733a2f2f6e323a31" + "07" + "0473686f70" + "0161" +
+// Without the sequence, which came later. It must be read for ever.
+const BEFORE = "01" + "023066" + "0c" + "68747470733a2f2f6e323a31" + "07" + "0473686f70" + "0161" +
   "02c3a9" + "00000001000000020000000300000004" + "000000050000000600000007ffffffff" + "02" +
   "80d095ffbc31" + "00" + "0473686f70" + "016b" + "09" + "01ac020304050607" + "0809" + "0178";
+const BYTES = BEFORE.replace("3a31" + "07", "3a31" + "0f")
+  .replace("ffffffff" + "02", "ffffffff" + "ac02" + "02");
 
 Deno.test("a record of a migration has the bytes that docs/formats.md tells, and is read from them", () => {
   assert.equal(encodeRecord(record).toHex(), BYTES);
   assert.deepEqual(decodeRecord("m1", Uint8Array.fromHex(BYTES)), record);
+  const before = { ...record, sinceSequence: 0 };
+  assert.deepEqual(decodeRecord("m1", Uint8Array.fromHex(BEFORE)), before);
 });
 
 Deno.test("a record without tenant, range and tokens comes back as it was", () => {
   const range = { start: "", end: "", tokens: undefined };
   const order = { id: "i", target: "t", tenant: undefined, range, createdAtMs: 5 };
-  const plain = newRecord(order, "", false);
+  const plain = newRecord(order, "", false, 7);
   assert.deepEqual(decodeRecord("i", encodeRecord(plain)), plain);
 });
 
