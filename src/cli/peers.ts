@@ -31,7 +31,7 @@ export function peersOf(process: Process, { peer }: Config, runtime: Runtime): P
       key: read(peer.key_file),
     };
   };
-  return openPeers({ network, clock, credentials });
+  return openPeers({ network, clock, credentials, allowHttp: peer.allow_http });
 }
 
 function tokenOf(bytes: Uint8Array, path: string): string {

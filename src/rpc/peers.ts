@@ -12,6 +12,7 @@ import type { DescMethodUnary } from "@bufbuild/protobuf";
 import { PairError, tokenBytes } from "../model/mod.ts";
 import { type MigrationRange, NOTHING, type Peer, type Peers } from "../node/mod.ts";
 import type { Clock, Network, TlsConnectOptions } from "../runtime/mod.ts";
+import { isLoopback } from "../web/mod.ts";
 import { StorageNodeService } from "../gen/pairdb/v1/storage_node_pb.ts";
 import { toCount } from "./convert.ts";
 import { GRPC, GrpcClient, GrpcError } from "./grpc_client.ts";
@@ -36,6 +37,8 @@ export interface PeerOptions {
   readonly clock: Clock;
   /** @throws PairError when they cannot be used */
   readonly credentials: () => PeerCredentials;
+  /** Whether what goes to other machines may go in clear, so that everybody on the way can read it. */
+  readonly allowHttp: boolean;
 }
 
 /** Time for a connection, ms. */
@@ -51,7 +54,19 @@ const { healthCheck, replicateData, getKeyRange } = StorageNodeService.method;
 
 /** The way to other nodes. */
 export function openPeers(options: PeerOptions): Peers {
-  return { open: (target) => new GrpcPeer(options, addressOf(target)) };
+  return {
+    open(target) {
+      const address = addressOf(target);
+      const { isTls, host } = address;
+      if (isTls || isLoopback(host) || options.allowHttp) return new GrpcPeer(options, address);
+      throw new PairError(
+        "InvalidArgument",
+        "Cannot move data there: http to another machine shows the data and this node's token to everybody on " +
+          "the way; name the target with https, or set peer.allow_http where the network is safe",
+        { reason: "plain_http" },
+      );
+    },
+  };
 }
 
 /** Where a node is. */

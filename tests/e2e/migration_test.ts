@@ -309,6 +309,22 @@ Deno.test("a tenant of counters is one at the target too, with its quota, and do
     assert.equal((await at(target, "get", "clash", "k")).out, "v\n");
   }));
 
+Deno.test("nothing goes to another machine by http unless peer.allow_http says so", () =>
+  withDirectory(async (directory) => {
+    // An address of nobody (RFC 5737).
+    const target = "http://192.0.2.1:50052";
+    for (const verb of [["migrate", "start", "--to"], ["drain", "--to"]]) {
+      await using node = await Node.start(`${directory}/${verb[0]}`);
+      const refused = await runProgram(...verb, target, "--server", node.url);
+      assert.equal(refused.code, 1);
+      assert.match(refused.err, /https, or set peer\.allow_http/);
+      assert.deepEqual(await callJson(node, "AdminService/ListMigrations", {}), {});
+    }
+    await using node = await Node.start(`${directory}/open`, ["--set", "peer.allow_http=true"]);
+    const taken = await runProgram("migrate", "start", "--to", target, "--server", node.url);
+    assert.equal(taken.code, 0, taken.err);
+  }));
+
 Deno.test("migrations are started, listed and cancelled by command [S9]", () =>
   withDirectory(async (directory) => {
     await using source = await Node.start(`${directory}/source`, SLOW);

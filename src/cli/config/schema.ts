@@ -173,6 +173,10 @@ const peer = z.strictObject({
   ),
   cert_file: path("File of the certificate in PEM that this node shows to others. Empty: none."),
   key_file: path("File of that certificate's private key in PEM, not encrypted."),
+  allow_http: flag(
+    "Whether data, and the token, go to targets with http:// on other machines too, where everybody on the way can read both. To loopback addresses they always may.",
+    false,
+  ),
 }).superRefine(({ cert_file, key_file }, context) => {
   if ((cert_file === "") === (key_file === "")) return;
   const [missing, there] = cert_file === "" ? ["cert_file", "key_file"] : ["key_file", "cert_file"];

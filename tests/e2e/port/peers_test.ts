@@ -28,7 +28,7 @@ async function withPeer(
   test: (peer: Peer) => Promise<void>,
 ): Promise<void> {
   const world = { network: denoNetwork(), clock: denoClock() };
-  const peer = openPeers({ ...world, credentials: () => credentials }).open(url);
+  const peer = openPeers({ ...world, credentials: () => credentials, allowHttp: false }).open(url);
   try {
     await test(peer);
   } finally {
@@ -112,6 +112,35 @@ Deno.test("a call to a peer that does not answer ends with its signal, and one t
     {},
     (peer) => rejectsCode(() => peer.nodeId(signal), 2001),
   );
+});
+
+Deno.test("nothing goes in clear to another machine unless it is allowed", () => {
+  const world = { network: denoNetwork(), clock: denoClock() };
+  const open = (url: string, allowHttp: boolean) =>
+    openPeers({ ...world, credentials: () => ({ token: "secret" }), allowHttp }).open(url).close();
+  for (
+    const host of [
+      "n2:50052",
+      "10.0.0.2:50052",
+      "0.0.0.0:50052",
+      "[::]:50052",
+      "[::2]:50052",
+      "localhost.example:50052",
+      "127.0.0.1.example:50052",
+    ]
+  ) {
+    assert.throws(() => open(`http://${host}`, false), (error) => {
+      assert.ok(error instanceof PairError);
+      assert.deepEqual([error.code, error.details.reason], [1000, "plain_http"]);
+      assert.match(error.message, /peer\.allow_http/);
+      return true;
+    }, host);
+    open(`http://${host}`, true);
+    open(`https://${host}`, false);
+  }
+  for (const host of ["localhost", "LOCALHOST", "127.0.0.1", "127.1", "[::1]", "[0:0::1]"]) {
+    open(`http://${host}:50052`, false);
+  }
 });
 
 Deno.test("a peer that was lost is connected to again", () =>

@@ -201,6 +201,7 @@ Deno.test("options that are words refuse other words", () => {
     "tls.min_version=1.1",
     "tls.listen=50053",
     "tls.listen=::1:50053",
+    "peer.allow_http=yes",
     "storage.data_dir=",
     "storage.data_dir=a\0b",
     "sstable.compression_per_level=",
