@@ -392,6 +392,7 @@ function fromMigration(message: MigrationMessage | undefined): Migration {
     createdAtMs: fromInt64(message.createdAt),
     endedAtMs: endedAtMs === 0 ? undefined : endedAtMs,
     pendingKeys: fromInt64(message.pendingKeys),
+    fallsBehind: message.fallsBehind,
     error: message.error,
     keysCopied: fromInt64(message.keysCopied),
     bytesCopied: fromInt64(message.bytesCopied),

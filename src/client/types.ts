@@ -613,6 +613,8 @@ export interface Migration {
   readonly endedAtMs: number | undefined;
   /** Keys that were written meanwhile and wait to be sent. */
   readonly pendingKeys: number;
+  /** While the last of them were sent, as many or more were written: it does not get nearer to its end. */
+  readonly fallsBehind: boolean;
   /** Why it failed; while it runs, the failure that it tries to get over. */
   readonly error: string;
   /** Keys that were there and were copied. */

@@ -346,8 +346,10 @@ export interface MigrationInfo extends MigrationCounts {
   /** Wall times, ms since 1970; 0 while it is not over. */
   readonly createdAtMs: number;
   readonly endedAtMs: number;
-  /** Keys that were written and wait to be sent. */
+  /** Keys that were written and wait to be sent, as far as they are remembered. */
   readonly pendingKeys: number;
+  /** While the last of them were sent, as many or more were written: it does not get nearer to its end. */
+  readonly fallsBehind: boolean;
   /** Why it failed; while it runs, the failure that it tries to get over. Empty: none. */
   readonly error: string;
 }

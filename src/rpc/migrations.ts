@@ -22,6 +22,7 @@ export function fromMigration(info: MigrationInfo): MessageInitShape<typeof Migr
     createdAt: BigInt(info.createdAtMs),
     endedAt: BigInt(info.endedAtMs),
     pendingKeys: BigInt(info.pendingKeys),
+    fallsBehind: info.fallsBehind,
     error: info.error,
     keysCopied: BigInt(info.keysCopied),
     bytesCopied: BigInt(info.bytesCopied),

@@ -150,6 +150,7 @@ const GAUGES = [
   "transferStreams",
   "migrationsRunning",
   "migrationPendingKeys",
+  "migrationsFallingBehind",
   "nodeDraining",
   "quietHours",
   "scrubDamagedTables",

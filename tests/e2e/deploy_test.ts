@@ -107,7 +107,8 @@ Deno.test("every figure in dashboard and alerts is one that a live node has, wit
       ...["disk_estimated_bytes_total", "worker_waited_ms_total", "worker_succeeded_total"],
       ...["transfer_streams", "transfer_keys_sent_total", "transfer_bytes_received_total"],
       ...["transfer_checksum_ms_total", "idempotency_replays_total"],
-      ...["migrations_running", "migration_pending_keys", "node_draining", "quiet_hours"],
+      ...["migrations_running", "migration_pending_keys", "migrations_falling_behind"],
+      ...["node_draining", "quiet_hours"],
       ...["tenant_cache_bytes", "merge_function_failures_total"],
     ]
   ) {

@@ -356,6 +356,7 @@ export class FakeNode implements StorageNode {
       createdAtMs: 1,
       endedAtMs: 0,
       pendingKeys: 0,
+      fallsBehind: false,
       error: "",
       keysCopied: 1,
       bytesCopied: 2,

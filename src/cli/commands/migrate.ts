@@ -62,7 +62,7 @@ export async function listMigrations(shell: Shell): Promise<number> {
     each.tenant,
     each.draining ? `${each.state}, draining` : each.state,
     `${each.keysCopied} (${roughSize(each.bytesCopied)})`,
-    `${each.keysStreamed} (${each.pendingKeys} wait)`,
+    written(each),
     `${each.keysResent}`,
     each.error,
   ]);
@@ -142,6 +142,14 @@ function ring(text: string): { start: Uint8Array; end: Uint8Array } {
   return { start: Uint8Array.fromHex(start), end: Uint8Array.fromHex(end) };
 }
 
+/** Keys that clients wrote meanwhile, and whether there will be an end of them. */
+function written({ keysStreamed, pendingKeys, fallsBehind, rescans }: Migration): string {
+  const more = [`${pendingKeys} wait`];
+  if (fallsBehind) more.push("falls behind");
+  if (rescans > 0) more.push(`compared again ${rescans} times`);
+  return `${keysStreamed} (${more.join(", ")})`;
+}
+
 function fields(migration: Migration) {
   const { tokens } = migration;
   return {
@@ -156,6 +164,7 @@ function fields(migration: Migration) {
     created_at_ms: migration.createdAtMs,
     ended_at_ms: migration.endedAtMs ?? null,
     pending_keys: migration.pendingKeys,
+    falls_behind: migration.fallsBehind,
     error: migration.error,
     keys_copied: migration.keysCopied,
     bytes_copied: migration.bytesCopied,

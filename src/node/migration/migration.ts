@@ -33,7 +33,7 @@ import type {
 } from "../api.ts";
 import type { Followers } from "../followers.ts";
 import { BatchMaker, streamRange } from "../transfer.ts";
-import { Interceptor } from "./interceptor.ts";
+import { type ChangedKeys, Interceptor } from "./interceptor.ts";
 import type { MigrationLimits } from "./limits.ts";
 import type { Peer } from "./peer.ts";
 import { countPiece, isSame, type Piece } from "./pieces.ts";
@@ -45,6 +45,8 @@ const FEW_KEYS = 1000;
 const STREAM_ROUNDS = 5;
 /** A piece that differs is compared again in about so many smaller ones. */
 const PARTS = 16;
+/** And in no more than so many. */
+const PARTS_MAX = 4 * PARTS;
 /** One of those that differs still is sent so often; where it is written to all the while, so often. */
 const SENDS = 6;
 const SENDS_WHILE_WRITTEN = 2;
@@ -92,6 +94,9 @@ export class Migration {
   /** Tenants that are at the target as they are here. */
   readonly #introduced = new Set<string>();
   #savedMs = -Infinity;
+  /** Taken from the interceptor, and not at the target yet. */
+  #sending: ChangedKeys = new Map();
+  #fallsBehind = false;
 
   /** Begins it. @param record  is kept up to date */
   constructor(parts: MigrationParts, record: MigrationRecord) {
@@ -103,7 +108,14 @@ export class Migration {
 
   /** Keys that were written and wait to be sent. */
   get pendingKeys(): number {
-    return this.#interceptor.keys;
+    let keys = this.#interceptor.keys;
+    for (const names of this.#sending.values()) keys += names.size;
+    return keys;
+  }
+
+  /** While the last of them were sent, as many or more were written. */
+  get fallsBehind(): boolean {
+    return this.#fallsBehind;
   }
 
   /** Whether it was ended since nobody wants it any more. */
@@ -283,19 +295,35 @@ export class Migration {
   /** Sends the keys that were written up to now, as they are by then. */
   async #sendChanged(): Promise<void> {
     const interceptor = this.#interceptor;
-    if (interceptor.keys === 0) return;
+    if (interceptor.keys === 0) return this.#noteProgress(0);
     const { sequence } = interceptor;
-    const changed = interceptor.take();
+    const sent = interceptor.keys;
+    const changed = this.#sending = interceptor.take();
     try {
       await this.#persist((signal) => interceptor.settled(sequence, signal));
       for (const [tenant, keys] of changed) {
         await this.#persist((signal) => this.#sendKeys(tenant, keys, signal));
+        changed.delete(tenant);
       }
     } catch (error) {
       // Nobody remembers them any more.
       interceptor.lost = true;
       throw error;
     }
+    this.#noteProgress(sent);
+  }
+
+  /** Whether writes are faster than the way to the target. @param sent  keys, as long as others were written */
+  #noteProgress(sent: number): void {
+    const { keys, lost } = this.#interceptor;
+    const fallsBehind = lost || (keys >= sent && keys > FEW_KEYS);
+    if (fallsBehind === this.#fallsBehind) return;
+    this.#fallsBehind = fallsBehind;
+    const { order: { id }, state, counts: { rescans } } = this.record;
+    const what = { id, state, sent, waiting: lost ? "too many to remember" : keys, rescans };
+    const { log } = this.#parts;
+    if (fallsBehind) log.warn("migration.falls_behind", what);
+    else log.info("migration.catches_up", what);
   }
 
   /** Sends keys of a tenant. @param names  those that are at the target are taken out */
@@ -358,6 +386,8 @@ export class Migration {
       }
       if (!interceptor.lost) return;
       this.#add("rescans", 1);
+      const { id } = this.record.order;
+      this.#parts.log.warn("migration.compares_again", { id, ...this.record.counts });
     }
   }
 
@@ -393,12 +423,16 @@ export class Migration {
     if (maxBytes <= this.#parts.limits.batchBytes) {
       return await this.#equalise(tenant, piece.range) ? piece : undefined;
     }
-    for (let { start } = range;;) {
+    for (let { start } = range, parts = 1;; parts++) {
       const rest = { ...piece.range, start };
       const part = await this.#syncPiece(tenant, rest, maxBytes / PARTS);
       if (part === undefined) return undefined;
       if (part.isLast) return piece;
       start = part.range.end;
+      // It grows while it is compared: what is left of it is another piece, so that there is an end of this one.
+      if (parts >= PARTS_MAX) {
+        return { ...piece, range: { ...piece.range, end: start }, isLast: false };
+      }
     }
   }
 

@@ -204,13 +204,18 @@ export class Migrations {
   get figures(): Readonly<Record<string, number>> {
     const { keysCopied, bytesCopied, keysStreamed, bytesStreamed, ...rest } = this.#totals;
     let pending = 0;
-    for (const { pendingKeys } of this.#running.values()) pending += pendingKeys;
+    let behind = 0;
+    for (const { pendingKeys, fallsBehind } of this.#running.values()) {
+      pending += pendingKeys;
+      if (fallsBehind) behind++;
+    }
     return {
       migrationsRunning: this.#running.size,
       migrationsCompleted: this.#completed,
       migrationsFailed: this.#failed,
       migrationsCancelled: this.#cancelled,
       migrationPendingKeys: pending,
+      migrationsFallingBehind: behind,
       nodeDraining: this.draining ? 1 : 0,
       migrationKeysCopied: keysCopied,
       migrationBytesCopied: bytesCopied,
@@ -387,8 +392,8 @@ export class Migrations {
   #describe(record: MigrationRecord): MigrationInfo {
     const { order, draining, state, endedAtMs, counts, error } = record;
     const { id, target, tenant, range, createdAtMs } = order;
-    const pendingKeys = this.#running.get(id)?.pendingKeys ?? 0;
-    const rest = { draining, state, createdAtMs, endedAtMs, pendingKeys, error };
+    const { pendingKeys = 0, fallsBehind = false } = this.#running.get(id) ?? {};
+    const rest = { draining, state, createdAtMs, endedAtMs, pendingKeys, fallsBehind, error };
     return { id, target, tenant, ...range, ...rest, ...counts };
   }
 }

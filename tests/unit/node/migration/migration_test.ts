@@ -216,6 +216,67 @@ Deno.test("whatever fails, and whoever is killed, both sides are equal in the en
   );
 });
 
+Deno.test("a migration says that it falls behind its writers, and that it catches up when they pause [S8]", async () => {
+  const it = await pair(1, { ...SMALL_MIGRATION, batchBytes: 10_000 });
+  const { source } = it;
+  await source.node.put("a", { key: "first", value: bytes("v") });
+  let written = 0;
+  const burst = async (keys: number) => {
+    for (let i = 0; i < keys; i++) {
+      await source.node.put("a", { key: `late ${written++}`, value: bytes("v") });
+    }
+  };
+  // By call: how many wait, and whether it falls behind.
+  const seen: [pending: number, behind: boolean][] = [];
+  it.before = async ({ method }) => {
+    const { state, pendingKeys, fallsBehind } = source.migration;
+    if (method === "replicate" && state === "copying" && written === 0) await burst(1200);
+    if (state !== "streaming") return undefined;
+    seen.push([pendingKeys, fallsBehind]);
+    const { migrationsFallingBehind } = source.node.status().counters;
+    assert.equal(migrationsFallingBehind, fallsBehind ? 1 : 0);
+    // While the first 1200 are sent as many come, and then no more.
+    if (seen.length === 1) await burst(1300);
+    return undefined;
+  };
+  const done = await source.migrate();
+  assert.deepEqual([done.state, done.pendingKeys, done.fallsBehind], ["completed", 0, false]);
+  assert.deepEqual(seen[0], [1200, false]);
+  // What is being sent waits still.
+  assert.ok(seen[1][0] > 1300 && seen[1][0] < 2500 && !seen[1][1], `${seen[1]}`);
+  const [pending] = seen.find(([, behind]) => behind)!;
+  assert.equal(pending, 1300);
+  const said = source.world.log.events.map(({ event }) => event).filter((event) =>
+    /behind|catches/.test(event)
+  );
+  assert.deepEqual(said, ["migration.falls_behind", "migration.catches_up"]);
+  await same(it);
+});
+
+Deno.test("a migration whose writers are too fast to be remembered compares again, and says how often", async () => {
+  const it = await pair(1, { ...SMALL_MIGRATION, changedBytes: 600 });
+  const { source } = it;
+  await new Writer(11).fill(source.node, 60);
+  let written = 0;
+  let behind = 0;
+  it.before = async ({ method }) => {
+    const { state, fallsBehind, rescans } = source.migration;
+    if (state !== "syncing" || method !== "count" || rescans >= 3) return undefined;
+    if (fallsBehind) behind++;
+    for (let i = 0; i < 20; i++) {
+      await source.node.put("a", { key: `late ${written++}`, value: bytes("v") });
+    }
+    return undefined;
+  };
+  const done = await source.migrate();
+  assert.deepEqual([done.state, done.rescans, done.fallsBehind], ["completed", 3, false]);
+  assert.ok(behind > 0);
+  const lines = source.world.log.named("migration.compares_again");
+  assert.equal(lines.length, 3);
+  assert.equal(lines[2].fields.rescans, 3);
+  await same(it);
+});
+
 Deno.test("a migration moves a range of keys and of tokens, and nothing beside it", async () => {
   const tokens: TokenRange = {
     start: readToken(new Uint8Array(16), "start"),
