@@ -625,6 +625,8 @@ export interface NodeJobs {
 export interface StorageNode {
   /** The node's name in clocks. */
   readonly nodeId: string;
+  /** Of its data directory: under another one it has other data. Empty: it is not known. */
+  readonly incarnation: string;
   /**
    * Stores a value: with a context it replaces what that has seen and stays beside the rest, without one
    * it replaces all that the node has. With a conflict strategy of the tenant's own that does what it says.

@@ -16,6 +16,7 @@ export {
   type MigrationRange,
   NOTHING,
   type Peer,
+  type PeerIdentity,
   type Peers,
 } from "./migration/mod.ts";
 export { valueBytes } from "./reads.ts";

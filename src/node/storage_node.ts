@@ -195,6 +195,7 @@ interface ChangeExtras<T> {
 
 class EngineNode implements StorageNode {
   readonly nodeId: string;
+  readonly incarnation: string;
   #options: StorageNodeOptions;
   #engine: Engine;
   #runtime: Runtime;
@@ -215,8 +216,9 @@ class EngineNode implements StorageNode {
   #lastNowMs = 0;
 
   constructor(options: StorageNodeOptions) {
-    const { engine, runtime, nodeId, dataDir, calls } = options;
+    const { engine, runtime, nodeId, incarnation = "", dataDir, calls } = options;
     this.nodeId = nodeId;
+    this.incarnation = incarnation;
     this.#options = options;
     this.#engine = engine;
     this.#runtime = runtime;
@@ -242,7 +244,7 @@ class EngineNode implements StorageNode {
       limits: options.migration ?? DEFAULT_MIGRATION_LIMITS,
       peers: options.peers,
       nodeId,
-      incarnation: options.incarnation ?? "",
+      incarnation,
       tenants: () => this.#tenants.names(),
       find: (tenant) => this.#tenants.find(tenant),
       findSettled: (tenant) => this.#tenants.findSettled(tenant),
@@ -693,8 +695,8 @@ class EngineNode implements StorageNode {
 
   async createSnapshot(name: string): Promise<SnapshotMade> {
     this.#checkOpen();
-    const { incarnation = "" } = this.#options;
-    return await this.#engine.checkpoint(name, { node: this.nodeId, store: incarnation });
+    const { nodeId: node, incarnation: store } = this;
+    return await this.#engine.checkpoint(name, { node, store });
   }
 
   listSnapshots(): readonly SnapshotInfo[] {

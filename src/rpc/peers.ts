@@ -111,8 +111,9 @@ class GrpcPeer implements Peer {
     this.#address = address;
   }
 
-  async nodeId(signal: AbortSignal): Promise<string> {
-    return (await this.#call(healthCheck, {}, CALL_MS, signal)).nodeId;
+  async identity(signal: AbortSignal): ReturnType<Peer["identity"]> {
+    const { nodeId, incarnation } = await this.#call(healthCheck, {}, CALL_MS, signal);
+    return { nodeId, incarnation };
   }
 
   async replicate(

@@ -60,6 +60,7 @@ import type {
 /** See the module. */
 export class FakeNode implements StorageNode {
   readonly nodeId = "fake-1";
+  readonly incarnation = "0f";
   /** Thrown by reads, and by writes before the log has them, when set. */
   failure: unknown;
   /** Thrown by writes once the log has them, when set: as the log's own failure is. */

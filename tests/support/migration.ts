@@ -56,14 +56,22 @@ export class SimNode {
   static async open(
     nodeId: string,
     seed: number,
-    { peers = () => undefined, limits = SMALL_MIGRATION, sandbox, engine = SMALL }: {
+    {
+      peers = () => undefined,
+      limits = SMALL_MIGRATION,
+      sandbox,
+      engine = SMALL,
+      incarnation = "first",
+    }: {
       peers?: (self: SimNode) => Peers | undefined;
       limits?: MigrationLimits;
       sandbox?: Sandbox | undefined;
       engine?: EngineOptions;
+      incarnation?: string;
     } = {},
   ): Promise<SimNode> {
     const self = new SimNode(nodeId, seed, peers, limits, sandbox, engine);
+    self.incarnation = incarnation;
     await self.#start(engineWorld({ seed }));
     return self;
   }
@@ -148,7 +156,7 @@ export class SimNode {
 
 /** What happens around a call to the other node. */
 export interface Call {
-  readonly method: "nodeId" | "replicate" | "count";
+  readonly method: "identity" | "replicate" | "count";
   /** Calls before it. */
   readonly index: number;
 }
@@ -191,7 +199,11 @@ export function wayTo(
       open(address): Peer {
         if (address !== "target") throw new PairError("InvalidArgument", "no such address");
         return {
-          nodeId: (signal) => carry("nodeId", signal, () => Promise.resolve(target().nodeId)),
+          identity: (signal) =>
+            carry("identity", signal, () => {
+              const { nodeId, incarnation } = target();
+              return Promise.resolve({ nodeId, incarnation });
+            }),
           replicate: (tenant, origin, entries, checksum, signal) =>
             carry("replicate", signal, (fault) => {
               const sum = fault === "torn" ? checksum ^ 1 : checksum;

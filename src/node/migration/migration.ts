@@ -35,7 +35,7 @@ import type { Followers } from "../followers.ts";
 import { BatchMaker, streamRange } from "../transfer.ts";
 import { type ChangedKeys, Interceptor } from "./interceptor.ts";
 import type { MigrationLimits } from "./limits.ts";
-import type { Peer } from "./peer.ts";
+import type { Peer, PeerIdentity } from "./peer.ts";
 import { countPiece, isSame, type Piece } from "./pieces.ts";
 import type { MigrationRange, MigrationRecord } from "./records.ts";
 
@@ -94,6 +94,8 @@ export class Migration {
   /** Tenants that are at the target as they are here. */
   readonly #introduced = new Set<string>();
   #savedMs = -Infinity;
+  /** Who the target was when it was asked last. */
+  #target: PeerIdentity | undefined;
   /** Taken from the interceptor, and not at the target yet. */
   #sending: ChangedKeys = new Map();
   #fallsBehind = false;
@@ -180,8 +182,8 @@ export class Migration {
   async #move(): Promise<void> {
     const { peer, nodeId } = this.#parts;
     const { record } = this;
-    const met = await this.#persist((signal) => peer.nodeId(signal));
-    if (met === nodeId) {
+    this.#target = await this.#persist((signal) => peer.identity(signal));
+    if (this.#target.nodeId === nodeId) {
       throw new PairError("InvalidArgument", "Cannot move data: the target is this node itself");
     }
     // Followed first, read then: a write is either remembered, or there to be read.
@@ -384,11 +386,22 @@ export class Migration {
         await this.#sendChanged();
         if (interceptor.lost || left.length === 0) break;
       }
+      if (!interceptor.lost && await this.#isAnother()) interceptor.lost = true;
       if (!interceptor.lost) return;
       this.#add("rescans", 1);
       const { id } = this.record.order;
       this.#parts.log.warn("migration.compares_again", { id, ...this.record.counts });
     }
+  }
+
+  /** Whether the target has begun with other data since it was asked last: what it had may be gone. */
+  async #isAnother(): Promise<boolean> {
+    const { nodeId, incarnation } = this.#target!;
+    this.#target = await this.#persist((signal) => this.#parts.peer.identity(signal));
+    if (this.#target.nodeId === nodeId && this.#target.incarnation === incarnation) return false;
+    this.#parts.log.warn("migration.other_target", { id: this.record.order.id });
+    this.#introduced.clear();
+    return true;
   }
 
   async #syncTenant(tenant: string): Promise<void> {

@@ -5,5 +5,5 @@
  */
 export { DEFAULT_MIGRATION_LIMITS, type MigrationLimits } from "./limits.ts";
 export { Migrations } from "./migrations.ts";
-export { NOTHING, type Peer, type Peers } from "./peer.ts";
+export { NOTHING, type Peer, type PeerIdentity, type Peers } from "./peer.ts";
 export type { MigrationRange } from "./records.ts";

@@ -6,14 +6,22 @@
 import type { Replicated, TenantOrigin, TransferEntry, TransferTotals } from "../api.ts";
 import type { MigrationRange } from "./records.ts";
 
+/** Who another node is. */
+export interface PeerIdentity {
+  /** Its name in clocks. */
+  readonly nodeId: string;
+  /** Of its data directory: where it is another, it does not have what it had. */
+  readonly incarnation: string;
+}
+
 /**
  * The target of a migration. Its calls connect when there is a need, and may be made again after any failure:
  * merging takes in twice what comes twice. Each fails within a time of its own, with a PairError: 1xxx but
  * ChecksumFailed (1006) says that it is of no use to try again.
  */
 export interface Peer {
-  /** The name that the node has in clocks. */
-  nodeId(signal: AbortSignal): Promise<string>;
+  /** Who it is. */
+  identity(signal: AbortSignal): Promise<PeerIdentity>;
   /**
    * Has it merge a batch in; durable when the promise resolves. See `StorageNode.replicate`.
    * @param origin  what the tenant is here; undefined: there is none any more

@@ -122,6 +122,7 @@ export function storageNodeService(
         timestamp: BigInt(clock.wallMs()),
         reasons: [...health.reasons],
         metrics: { ...health.metrics },
+        incarnation: node.incarnation,
       };
     },
   };

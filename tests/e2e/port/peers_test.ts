@@ -21,6 +21,7 @@ import { certificateOf, tokenOf } from "../../unit/rpc/auth/support.ts";
 
 const ALL = { start: "", end: "", tokens: undefined };
 const { signal } = new AbortController();
+const FAKE = { nodeId: "fake-1", incarnation: "0f" };
 
 async function withPeer(
   url: string,
@@ -47,7 +48,7 @@ const version = {
 Deno.test("a peer says who it is, takes batches, and counts what it has", () =>
   withPort(({ port, node }) =>
     withPeer(port.url, {}, async (peer) => {
-      assert.equal(await peer.nodeId(signal), "fake-1");
+      assert.deepEqual(await peer.identity(signal), FAKE);
       const entries = [{ key: "a", version }, { key: "b", version }];
       const taken = await peer.replicate("t", undefined, entries, checksumOf(entries), signal);
       assert.deepEqual(taken, { keys: 2, versions: 2, applied: 2, lastKey: "b" });
@@ -110,7 +111,7 @@ Deno.test("a call to a peer that does not answer ends with its signal, and one t
   await withPeer(
     `http://127.0.0.1:${port}`,
     {},
-    (peer) => rejectsCode(() => peer.nodeId(signal), 2001),
+    (peer) => rejectsCode(() => peer.identity(signal), 2001),
   );
 });
 
@@ -146,11 +147,11 @@ Deno.test("nothing goes in clear to another machine unless it is allowed", () =>
 Deno.test("a peer that was lost is connected to again", () =>
   withPort(async ({ port }) => {
     await withPeer(port.url, {}, async (peer) => {
-      assert.equal(await peer.nodeId(signal), "fake-1");
+      assert.deepEqual(await peer.identity(signal), FAKE);
       await port.close();
-      await rejectsCode(() => peer.nodeId(signal), 2001);
+      await rejectsCode(() => peer.identity(signal), 2001);
       await withPort(
-        async () => assert.equal(await peer.nodeId(signal), "fake-1"),
+        async () => assert.deepEqual(await peer.identity(signal), FAKE),
         { port: port.port },
       );
     });

@@ -318,6 +318,33 @@ Deno.test("a comparison finds what the copy cannot: what the target has lost is 
   await same(it);
 });
 
+Deno.test("a target that comes back with an empty disk in the middle has everything in the end [S1]", async () => {
+  for (const phase of PHASES) {
+    let { source, target } = await pair();
+    const lost = target;
+    const writer = new Writer(6);
+    let empty: Promise<SimNode> | undefined;
+    const peers = wayTo(() => target.node, async () => {
+      const { state, piecesCompared } = source.migration;
+      if (state === "copying") await writer.write(source.node);
+      if (empty !== undefined || state !== phase) return undefined;
+      // After part of it has been found equal.
+      if (phase === "syncing" && piecesCompared < 3) return undefined;
+      empty = SimNode.open("target", 999, { incarnation: "second" });
+      target = await empty;
+      return "refused";
+    });
+    source = await SimNode.open("source", 1, { peers });
+    await writer.fill(source.node, 150);
+    await source.node.createTenant("none", { maxKeys: 5 });
+    assert.equal((await source.migrate()).state, "completed");
+    assert.notEqual(target, lost, phase);
+    await same({ source, target, before: () => undefined });
+    const tenants = ({ node }: SimNode) => node.listTenants().map(({ tenant }) => tenant);
+    assert.deepEqual(tenants(target), tenants(source));
+  }
+});
+
 Deno.test("a target that cannot be reached is tried again with growing pauses, and given up [S2]", async () => {
   const it = await pair();
   await it.source.node.put("a", { key: "k", value: bytes("v") });
