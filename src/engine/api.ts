@@ -88,7 +88,10 @@ export interface Tree {
   readonly name: string;
   /** Wall time at creation, ms since 1970. */
   readonly createdAtMs: number;
-  /** The largest {@link MergeOperator.floor} of all values that were dropped because they were dead; 0 before. */
+  /**
+   * The largest {@link MergeOperator.floor} of all values that were dropped because they were dead, and of those of
+   * trees that were dropped before it was made; 0 before.
+   */
   readonly purgeFloor: number;
   /** The largest sequence of all values that were dropped because they were dead, durably; 0 before. */
   readonly purgedSequence: number;

@@ -518,8 +518,9 @@ class LsmEngine implements Engine {
       if (isShortOfRoom(error)) disk.removeDir(this.#files.treeDir(treeDirName(name, meta.id)));
       throw error;
     }
+    const { purgeFloor } = this.#manifest.state.trees.get(meta.id)!;
     const tree = new TreeState(
-      { ...meta, purgeFloor: 0, purgedSequence: 0, options: stored },
+      { ...meta, purgeFloor, purgedSequence: 0, options: stored },
       treeDirName(name, meta.id),
       operator,
       new Version([]),
@@ -557,7 +558,13 @@ class LsmEngine implements Engine {
     this.#byName.delete(tree.name);
     await this.#maintenance.settle(tree);
     try {
-      await this.#manifest.commit(() => ({ dropTree: tree.id, lastSeq: this.#lastSeq }));
+      await this.#manifest.commit(() => ({
+        dropTree: tree.id,
+        lastSeq: this.#lastSeq,
+        // Another tree of its name is not to count again from where its values, which others may have,
+        // began: a value has no larger number than its write.
+        floor: Math.max(this.#lastSeq, tree.purgeFloor),
+      }));
     } catch (error) {
       // Whoever made another of its name meanwhile has that: both are there after the next start.
       if (isShortOfRoom(error) && !this.#byName.has(tree.name)) this.#restore(tree);

@@ -243,6 +243,26 @@ async function makePurged(): Promise<void> {
   await keep("purged", readDisk(disk, "/data"), { ...expected, identity });
 }
 
+/** What is remembered of trees that were dropped, from one manifest to the next: where those after them begin. */
+async function makeDropped(): Promise<void> {
+  const disk = new SimDisk();
+  let engine = await openGolden(disk, "/data");
+  const identity = claimIdentity(worldOn(disk), "/data", "golden-1");
+  for (const life of ["first", "second"]) {
+    const dropped = await engine.createTree("dropped");
+    for (let i = 0; i < 9; i++) await engine.write([put(dropped, `${life} ${i}`, "gone")]);
+    await engine.dropTree(dropped);
+    const tree = await engine.createTree(life);
+    await engine.write([put(tree, "key", life)]);
+    if (life === "second") break;
+    await engine.close();
+    engine = await openGolden(disk, "/data");
+  }
+  const expected = { trees: contents(engine), own: ownOf(engine) };
+  await engine.close();
+  await keep("dropped", readDisk(disk, "/data"), { ...expected, identity });
+}
+
 /** Drops a value because it is dead: its counter remains, as the tree's floor. */
 async function bury(engine: Engine, tree: Tree, counter: number): Promise<void> {
   const dot = { node: "n1", counter };
@@ -314,6 +334,7 @@ const STORES: Record<string, () => Promise<void>> = {
   // As "closed", by a program that marks the ends of edits in the manifest.
   marked: () => make("marked"),
   purged: makePurged,
+  dropped: makeDropped,
 };
 
 if (import.meta.main) {

@@ -11,6 +11,7 @@
  *    11 options   | tree | count | as often: name, value (texts); all that the tree has
  *    12 purged    | tree | floor: the largest of what dropped values left to be remembered
  *    13 forgotten | tree | sequence: the last of any value that was dropped because it was dead
+ *    14 floor     | the floor of trees that are made from now on
  *
  * A snapshot of the whole state is an edit like any other: the one that makes it from nothing. A
  * clean close leaves field 9 behind: so no other edit is the last one and could pass for torn, and a log
@@ -59,6 +60,8 @@ export interface Edit {
   readonly options?: readonly { readonly tree: number; readonly values: StoredOptions }[];
   /** What has to be remembered of values that were dropped; see `MergeOperator.floor`. */
   readonly purged?: readonly { readonly tree: number; readonly floor: number }[];
+  /** The {@link purged} floor that trees begin with from now on: above all that dropped trees may have had. */
+  readonly floor?: number;
   /** The largest sequence of the values that were dropped because they were dead. */
   readonly forgotten?: readonly { readonly tree: number; readonly seq: number }[];
   /** All entries of the tree up to this sequence are in tables. */
@@ -87,6 +90,8 @@ export class ManifestState {
   closed: number | undefined;
   /** Ids below this have been given out. */
   nextTree = 1;
+  /** What trees that are made now have as their floor. */
+  floor = 0;
   readonly trees = new Map<number, TreeRecord>();
 
   /** Takes an edit in. @throws Error when it contradicts the state */
@@ -105,12 +110,13 @@ export class ManifestState {
         createdAtMs,
         flushedSeq: 0,
         options: NO_OPTIONS,
-        purgeFloor: 0,
+        purgeFloor: this.floor,
         purgedSequence: 0,
         tables: new Map(),
       });
       this.nextTree = Math.max(this.nextTree, id + 1);
     }
+    if (edit.floor !== undefined) this.floor = Math.max(this.floor, edit.floor);
     this.closed = edit.closed;
     if (edit.dropTree !== undefined) {
       this.trees.delete(edit.dropTree);
@@ -156,6 +162,7 @@ export class ManifestState {
       closed: this.closed,
       newTrees: trees,
       ...(gap ? { dropTree: highest } : {}),
+      ...(this.floor > 0 ? { floor: this.floor } : {}),
       add: trees.flatMap((tree) =>
         [...tree.tables.values()].map((table) => ({ tree: tree.id, table }))
       ),
@@ -181,6 +188,7 @@ export function encodeEdit(edit: Edit): Uint8Array<ArrayBuffer> {
     out.u8(4).varint(id).text(name).text(operator).varint(createdAtMs);
   }
   if (edit.dropTree !== undefined) out.u8(5).varint(edit.dropTree);
+  if (edit.floor !== undefined) out.u8(14).varint(edit.floor);
   if (edit.closed !== undefined) out.u8(9).varint(edit.closed);
   for (const { tree, table } of edit.add ?? []) {
     out.u8(6).varint(tree).varint(table.level).varint(table.number).varint(table.size);
@@ -238,6 +246,7 @@ export function decodeEdit(bytes: Uint8Array, what: string): Edit {
       for (let left = reader.varint(); left > 0; left--) values.set(reader.text(), reader.text());
       options.push({ tree, values });
     } else if (tag === 12) purged.push({ tree: reader.varint(), floor: reader.varint() });
+    else if (tag === 14) edit.floor = reader.varint();
     else if (tag === 13) forgotten.push({ tree: reader.varint(), seq: reader.varint() });
     else throw reader.damaged(`field ${tag} is not known`);
   }

@@ -71,6 +71,25 @@ Deno.test("a dropped tree is gone from the call on, and after any crash once it 
   await engine.close();
 });
 
+Deno.test("trees that are made after a drop count on from what the dropped one may have had", async () => {
+  const world = engineWorld();
+  let engine = await openTestEngine(world);
+  await fill(engine, "first", 9);
+  assert.equal((await engine.createTree("before")).purgeFloor, 0);
+  const { visible } = engine;
+  await engine.dropTree(engine.tree("first")!);
+  assert.equal((await engine.createTree("first")).purgeFloor, visible);
+  // After a restart, and one more, too.
+  for (const name of ["second", "third"]) {
+    await engine.close();
+    engine = await openTestEngine(world);
+    assert.equal(engine.tree("first")!.purgeFloor, visible);
+    assert.equal(engine.tree("before")!.purgeFloor, 0);
+    assert.equal((await engine.createTree(name)).purgeFloor, visible);
+  }
+  await engine.close();
+});
+
 Deno.test("a drop does not wait for a compaction that is under way [B2]", async () => {
   const world = engineWorld({ delays: true });
   const engine = await world.clock.runUntil(openTestEngine(world));

@@ -680,6 +680,35 @@ Deno.test("a tenant that is made meanwhile goes along, and one that is dropped d
   assert.ok(rest.new !== undefined);
 });
 
+Deno.test("a tenant that was dropped at the source and made again brings its new values, not those of before", async () => {
+  const it = await pair();
+  const { source, target } = it;
+  for (const round of ["between two", "meanwhile"]) {
+    for (let i = 0; i < 5; i++) await source.node.put("a", { key: "k", value: bytes(`old ${i}`) });
+    const again = async () => {
+      await source.node.dropTenant("a");
+      await source.kill();
+      await source.node.put("a", { key: "k", value: bytes("new") });
+    };
+    let done = false;
+    it.before = async ({ method }) => {
+      if (round !== "meanwhile" || done || method !== "count") return undefined;
+      done = true;
+      await again();
+      return undefined;
+    };
+    await source.node.startMigration({ target: "target" });
+    assert.equal((await source.over()).state, "completed");
+    if (round === "between two") {
+      await again();
+      assert.equal((await source.migrate()).state, "completed");
+    }
+    const found = target.node.get("a", "k");
+    assert.deepEqual(found?.versions.map(({ value }) => text(value)), ["new"], round);
+    await same(it);
+  }
+});
+
 Deno.test("a tenant whose drop fails while it is compared goes along all the same [S1]", async () => {
   const it = await pair(1, { ...SMALL_MIGRATION, changedBytes: 600 });
   const { source } = it;
