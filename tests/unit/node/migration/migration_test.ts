@@ -369,6 +369,26 @@ Deno.test("a target that cannot be reached is tried again with growing pauses, a
   await same(it);
 });
 
+Deno.test("a target whose clock is behind is tried again until it takes what was written", async () => {
+  const it = await pair();
+  const { source, target } = it;
+  const aheadMs = 150_000;
+  source.world.clock.jumpWall(aheadMs);
+  await source.node.createTenant("t", { conflictStrategy: "lww" });
+  await source.node.put("t", { key: "k", value: bytes("v") });
+  let refused = 0;
+  it.before = async ({ method }) => {
+    if (method === "replicate") refused = source.migration.retries;
+    // Its time passes as well.
+    await target.world.clock.advance(20_000);
+    return undefined;
+  };
+  const done = await source.migrate();
+  assert.deepEqual([done.state, done.error], ["completed", ""]);
+  assert.ok(refused > 0);
+  await same(it);
+});
+
 Deno.test("what will never succeed fails at once", async () => {
   const it = await pair();
   await it.source.node.put("a", { key: "k", value: bytes("v") });
