@@ -10,7 +10,8 @@ import {
   printConfig,
   resolveConfig,
 } from "../../../src/cli/config/mod.ts";
-import { engineOptions, watchLimits } from "../../../src/cli/parts.ts";
+import { engineOptions, hotKeyLimits, portLimits, watchLimits } from "../../../src/cli/parts.ts";
+import { parseQuietHours } from "../../../src/cli/units.ts";
 import { PairError } from "../../../src/client/mod.ts";
 import { DEFAULT_ENGINE_OPTIONS } from "../../../src/engine/mod.ts";
 import { DEFAULT_WATCH_LIMITS } from "../../../src/node/mod.ts";
@@ -49,7 +50,7 @@ Deno.test("defaults are those of the design documents [N12]", () => {
   assert.equal(config.logging.level, "info");
 });
 
-Deno.test("the engine's sizes, times and weights by default [E4, E5, E7, E15, E24, E28, E42, E43, E46, K2, X13]", () => {
+Deno.test("the engine's sizes, times and weights by default [E4, E5, E6, E7, E15, E24, E28, E42, E43, E46, K2, X13]", () => {
   const MIB = 1 << 20;
   const { log, memtableSize, maxImmutables, table, compaction, rowCache } = engineOptions(
     resolveConfig([]),
@@ -60,18 +61,113 @@ Deno.test("the engine's sizes, times and weights by default [E4, E5, E7, E15, E2
     100,
     1000,
   ]);
+  assert.deepEqual([log.syncMode, log.archive], ["always", false]);
   assert.deepEqual([memtableSize, maxImmutables], [64 * MIB, 2]);
   assert.deepEqual([table.blockSize, table.falsePositives], [4096, 0.01]);
   // What level 1 has; level 0 has what a memtable gives.
   assert.deepEqual([compaction.targetTableSize, compaction.tableSizeMultiplier], [128 * MIB, 2]);
   const { l0Trigger, l0Slowdown, l0Stop } = compaction;
   assert.deepEqual([l0Trigger, l0Slowdown, l0Stop], [4, 8, 12]);
+  assert.deepEqual([compaction.baseLevelSize, compaction.tombstoneGraceMs], [
+    256 * MIB,
+    86_400_000,
+  ]);
   assert.deepEqual(rowCache, {
     frequencyWeight: 0.5,
     recencyWeight: 0.5,
     adaptiveWindowMs: 300_000,
   });
   assert.equal(resolveConfig([]).compaction.workers, 2);
+});
+
+/** What the engine is told by an option that is set: [option, text, its place among the engine's options, value]. */
+const TOLD: [path: string, text: string, place: string, value: unknown][] = [
+  ["storage.max_open_files", "17", "maxOpenFiles", 17],
+  ["memory.budget", "17MiB", "memoryBudget", 17 << 20],
+  ["disk.reserve", "17MiB", "reserve", 17 << 20],
+  ["commit_log.segment_size", "17MiB", "log.segmentSize", 17 << 20],
+  ["commit_log.max_segment_age", "17s", "log.segmentAgeMs", 17_000],
+  ["commit_log.sync_mode", "none", "log.syncMode", "none"],
+  ["commit_log.sync_mode", "batch", "log.syncMode", "batch"],
+  ["commit_log.sync_interval", "17ms", "log.syncIntervalMs", 17],
+  ["commit_log.sync_every", "17", "log.syncEvery", 17],
+  ["commit_log.archive", "true", "log.archive", true],
+  ["commit_log.max_age", "17s", "log.archiveMaxAgeMs", 17_000],
+  ["commit_log.archive_max_segments", "17", "log.archiveMaxSegments", 17],
+  ["commit_log.recovery", "strict", "recovery", "strict"],
+  ["mem_table.max_size", "17MiB", "memtableSize", 17 << 20],
+  ["mem_table.num_mem_tables", "7", "maxImmutables", 7],
+  ["mem_table.max_age", "17s", "memtableAgeMs", 17_000],
+  ["mem_table.total_size", "17MiB", "memtableBudget", 17 << 20],
+  ["sstable.block_size", "17KiB", "table.blockSize", 17 << 10],
+  ["sstable.bloom_filter_fp", "0.17", "table.falsePositives", 0.17],
+  ["sstable.compression_per_level", "zstd,snappy", "table.compression", ["zstd", "snappy"]],
+  ["sstable.partition_size", "17KiB", "table.partitionSize", 17 << 10],
+  ["sstable.l0_size", "17MiB", "compaction.targetTableSize", 34 << 20],
+  ["sstable.level_multiplier", "3", "compaction.tableSizeMultiplier", 3],
+  ["sstable.level_multiplier", "3", "compaction.targetTableSize", 192 << 20],
+  ["cache.max_size", "300MiB", "rowCacheSize", 44 << 20],
+  ["cache.max_size", "17MiB", "blockCacheSize", 17 << 20],
+  ["cache.block_cache_size", "17MiB", "blockCacheSize", 17 << 20],
+  ["cache.warm", "false", "warmCache", false],
+  ["cache.row_cache_size", "17MiB", "rowCacheSize", 17 << 20],
+  ["cache.frequency_weight", "0.17", "rowCache.frequencyWeight", 0.17],
+  ["cache.recency_weight", "0.17", "rowCache.recencyWeight", 0.17],
+  ["cache.adaptive_window", "17s", "rowCache.adaptiveWindowMs", 17_000],
+  ["compaction.strategy", "hybrid", "compaction.strategy", "hybrid"],
+  ["compaction.window", "17s", "compaction.windowMs", 17_000],
+  ["compaction.tombstone_grace", "17s", "compaction.tombstoneGraceMs", 17_000],
+  ["compaction.l0_trigger", "7", "compaction.l0Trigger", 7],
+  ["compaction.l0_slowdown", "9", "compaction.l0Slowdown", 9],
+  ["compaction.l0_stop", "17", "compaction.l0Stop", 17],
+  ["compaction.level_base_size", "17MiB", "compaction.baseLevelSize", 17 << 20],
+  ["compaction.pending_slowdown", "17MiB", "guards.pendingSlowdown", 17 << 20],
+  ["compaction.pending_stop", "65GiB", "guards.pendingStop", 65 * 2 ** 30],
+  ["compaction.throttle", "17", "guards.throttle", 17_000_000],
+  ["scrub.interval", "17s", "scrub.intervalMs", 17_000],
+  ["background.quiet_hours", "22:00-06:30", "quiet.hours", parseQuietHours("22:00-06:30")],
+  ["background.quiet_rate", "0.17", "quiet.transferShare", 0.17],
+];
+
+Deno.test("what is set reaches the engine, and the port, and no option of theirs is left out [E4, E5, E6, E7, E15, E24, E28, E42, E43, E46]", () => {
+  const at = (options: unknown, place: string) =>
+    place.split(".").reduce((inner, name) => (inner as Record<string, unknown>)[name], options);
+  for (const [path, text, place, value] of TOLD) {
+    assert.deepEqual(at(engineOptions(fromFlags(`${path}=${text}`)), place), value, path);
+    assert.notDeepEqual(at(engineOptions(resolveConfig([])), place), value, `${path} by default`);
+  }
+  const sections = [
+    "commit_log",
+    "mem_table",
+    "sstable",
+    "cache",
+    "compaction",
+    "scrub",
+    "background",
+  ];
+  // Those are told the pool of threads, and whoever closes the node.
+  const others = ["mem_table.flush_on_stop", "compaction.workers", "compaction.queue"];
+  const known = new Set([...TOLD.map(([path]) => path), ...others]);
+  const all = [...OPTIONS.keys()].filter((path) => sections.includes(path.split(".")[0]));
+  assert.deepEqual(all.filter((path) => !known.has(path)), []);
+
+  const limits = [
+    "max_connections=17",
+    "read_timeout=18ms",
+    "write_timeout=19ms",
+    "shutdown_timeout=20ms",
+  ];
+  assert.deepEqual(portLimits(fromFlags(...limits.map((limit) => `server.${limit}`))), {
+    maxConnections: 17,
+    maxConcurrentStreams: 17,
+    readTimeoutMs: 18,
+    writeTimeoutMs: 19,
+    shutdownTimeoutMs: 20,
+  });
+  const hot = fromFlags("hot_keys.max_reads_per_second=17", "hot_keys.max_writes_per_second=18");
+  assert.deepEqual(hotKeyLimits(hot), { maxReads: 17, maxWrites: 18 });
+  const watch = fromFlags("watch.max_watchers=17", "watch.history_size=17MiB", "watch.linger=18ms");
+  assert.deepEqual(watchLimits(watch), { maxWatchers: 17, historySize: 17 << 20, lingerMs: 18 });
 });
 
 Deno.test("defaults are those of the rooms below: written twice, kept the same here", () => {
