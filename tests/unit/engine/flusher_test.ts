@@ -62,6 +62,39 @@ Deno.test("a frozen memtable is read until its table is there, and the new one b
   await engine.close();
 });
 
+Deno.test("frozen memtables become tables oldest first, so that a power loss between two of them loses none [E17]", async () => {
+  const world = engineWorld();
+  let jobs = 0;
+  const gate = Promise.withResolvers<void>();
+  const handle = jobHandler(world);
+  const workers = new SimWorkers({
+    handler: (job) => gate.promise.then(() => ++jobs <= 2 ? handle(job) : new Promise(() => {})),
+  });
+  const options = { ...OPTIONS, maxImmutables: 4 };
+  const engine = await openTestEngine({ ...world, workers }, options);
+  const tree = await engine.createTree("main");
+  for (const key of ["first", "second", "third"]) {
+    await put(engine, tree, key, "v");
+    await put(engine, tree, "same", key);
+    // It freezes at once. The third never ends, and nobody waits for it.
+    engine.flush(tree).catch(() => {});
+  }
+  gate.resolve();
+  await world.clock.advance(1000);
+  assert.deepEqual([engine.stats().tables, engine.stats().flushes], [2, 2]);
+  for (const key of ["first", "second"]) {
+    assert.deepEqual(read(engine, tree, key), ["v", "sstable"], key);
+  }
+  assert.deepEqual(read(engine, tree, "same"), ["third", "memtable"]);
+  world.disk.crash("drop");
+  const again = await openTestEngine(world, options);
+  for (const key of ["first", "second", "third"]) {
+    assert.equal(read(again, again.tree("main")!, key)[0], "v", key);
+  }
+  assert.equal(read(again, again.tree("main")!, "same")[0], "third");
+  await again.close();
+});
+
 Deno.test("an empty memtable makes no table, whoever asks for a flush [E17]", async () => {
   const world = engineWorld();
   const engine = await openTestEngine(world, OPTIONS);

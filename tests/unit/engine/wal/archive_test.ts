@@ -40,6 +40,36 @@ function archived(world: SimRuntime): number[] {
   return world.disk.list(FILES.archiveDir).map((name) => parseArchivedName(name)!.number);
 }
 
+Deno.test("a segment stays while one record of it is in no table, be it its last, and goes with that [E10]", async () => {
+  for (const archive of [false, true]) {
+    const world = engineWorld();
+    const engine = await openTestEngine(world, keeping(5, HOUR, archive));
+    const [one, other] = [await engine.createTree("one"), await engine.createTree("other")];
+    const put = (tree: typeof one) =>
+      engine.write([{ tree, kind: KIND_PUT, key: utf8("key"), value: utf8(tree.name) }]);
+    await put(one);
+    await put(other);
+    const segments = () => world.disk.list("/data/wal").filter((name) => name.endsWith(".wal"));
+    const [needed] = segments();
+    await engine.flush(one);
+    await put(one);
+    await engine.flush(one);
+    assert.ok(segments().includes(needed), "the other tree has its last record only here");
+    assert.deepEqual(archived(world), []);
+    const after = engineWorld({ image: world.disk.snapshotImage() });
+    after.disk.crash("drop");
+    const again = await openTestEngine(after, keeping(5, HOUR, archive));
+    for (const name of ["one", "other"]) {
+      assert.deepEqual(again.get(again.tree(name)!, utf8("key")), utf8(name));
+    }
+    await again.close();
+    await engine.flush(other);
+    assert.ok(!segments().includes(needed));
+    assert.equal(archived(world).includes(Number.parseInt(needed)), archive);
+    await engine.close();
+  }
+});
+
 Deno.test("without archiving segments are removed [E10]", async () => {
   const world = engineWorld();
   const engine = await openTestEngine(world, keeping(5, HOUR, false));
