@@ -2,8 +2,9 @@
  * Parts: the configuration in the words of the rooms below.
  * @module
  */
-import type { EngineOptions } from "../engine/mod.ts";
-import type { HotKeyLimits, WatchLimits } from "../node/mod.ts";
+import type { NodeOptions } from "../embedded/mod.ts";
+import type { CloseOptions, EngineOptions } from "../engine/mod.ts";
+import type { HotKeyLimits, SnapshotSchedule, WatchLimits } from "../node/mod.ts";
 import type { PortLimits } from "../rpc/mod.ts";
 import type { Config } from "./config/mod.ts";
 import { parseQuietHours } from "./units.ts";
@@ -82,6 +83,44 @@ export function portLimits({ server }: Config): Partial<PortLimits> {
     writeTimeoutMs: server.write_timeout,
     shutdownTimeoutMs: server.shutdown_timeout,
   };
+}
+
+/** Threads for work in the background, and jobs that may wait for one. */
+export function poolLimits({ compaction }: Config): { workers: number; queue: number } {
+  return { workers: compaction.workers, queue: compaction.queue };
+}
+
+/** What a node takes, and how much it keeps. */
+export function nodeLimits(config: Config) {
+  const { tenant, idempotency, storage, disk, server } = config;
+  return {
+    tenantAutoCreate: tenant.auto_create,
+    idempotency: { maxWrites: idempotency.max_writes, maxAgeMs: idempotency.max_age },
+    diskThresholds: {
+      degraded: storage.max_disk_usage,
+      strict: disk.strict,
+      checkIntervalMs: disk.check_interval,
+    },
+    watch: watchLimits(config),
+    hotKeys: hotKeyLimits(config),
+    sealRequired: server.context_seal === "required",
+  } satisfies Partial<NodeOptions>;
+}
+
+/** When the node makes snapshots by itself; undefined: never. */
+export function snapshotSchedule({ snapshot, background }: Config): SnapshotSchedule | undefined {
+  if (snapshot.interval === 0) return undefined;
+  return {
+    intervalMs: snapshot.interval,
+    keep: snapshot.keep,
+    quietHours: parseQuietHours(background.quiet_hours),
+  };
+}
+
+/** How long a stop waits, and for what. */
+export function closeLimits({ mem_table: memtables, server }: Config): CloseOptions {
+  const waitMs = server.shutdown_timeout;
+  return { flushMs: memtables.flush_on_stop ? waitMs : 0, waitMs };
 }
 
 /** How often one key may be named. */

@@ -27,12 +27,18 @@ import { type Config, resolveConfig, type Setting } from "../config/mod.ts";
 import { isBrokenPipe, stackOf } from "../failure.ts";
 import { readKeyFile } from "../key_file.ts";
 import { absolute } from "../paths.ts";
-import { engineOptions, hotKeyLimits, portLimits, watchLimits } from "../parts.ts";
+import {
+  closeLimits,
+  engineOptions,
+  nodeLimits,
+  poolLimits,
+  portLimits,
+  snapshotSchedule,
+} from "../parts.ts";
 import { openSharedCache } from "../shared_cache.ts";
 import { peersOf } from "../peers.ts";
 import { openSecurity, openTls, type Security, watchTls } from "../security.ts";
 import type { Shell } from "../shell.ts";
-import { parseQuietHours } from "../units.ts";
 import { VERSION } from "../version.ts";
 import { type ConfigFlags, settingsOf } from "./config.ts";
 
@@ -60,11 +66,7 @@ export async function serve(shell: Shell, flags: ServeFlags): Promise<number> {
     process.exit(1);
   });
   const terminated = onTermination(process, log);
-  const runtime = machine({
-    workers: config.compaction.workers,
-    queue: config.compaction.queue,
-    log,
-  });
+  const runtime = machine({ ...poolLimits(config), log });
   const sandbox = denoSandbox();
   try {
     await runNode(process, config, runtime, sandbox, terminated, keyFile?.key);
@@ -98,20 +100,8 @@ async function runNode(
       ...engineOptions(config, key),
       secondLevel: await openSharedCache(process, config, runtime.log),
     },
-    tenantAutoCreate: config.tenant.auto_create,
-    idempotency: {
-      maxWrites: config.idempotency.max_writes,
-      maxAgeMs: config.idempotency.max_age,
-    },
-    diskThresholds: {
-      degraded: config.storage.max_disk_usage,
-      strict: config.disk.strict,
-      checkIntervalMs: config.disk.check_interval,
-    },
-    watch: watchLimits(config),
-    hotKeys: hotKeyLimits(config),
+    ...nodeLimits(config),
     peers: peersOf(process, config, runtime),
-    sealRequired: config.server.context_seal === "required",
   });
   opened();
   try {
@@ -119,29 +109,24 @@ async function runNode(
     const port = await open(process, config, runtime, node, security, calls);
     const { reloader } = security;
     const stopListening = onHangUp(process, () => reloader.check());
-    const snapshots = new ScheduledSnapshots(node, runtime, {
-      intervalMs: config.snapshot.interval,
-      keep: config.snapshot.keep,
-      quietHours: parseQuietHours(config.background.quiet_hours),
-    });
+    const schedule = snapshotSchedule(config);
+    const snapshots = schedule && new ScheduledSnapshots(node, runtime, schedule);
     try {
       watchTls(process, config, reloader, (credentials) => port.renewTls(credentials));
       reloader.start();
       announce(process, config, runtime.log, node, port);
       void runtime.workers.prepare();
-      if (config.snapshot.interval > 0) snapshots.start();
+      snapshots?.start();
       await signalled;
     } finally {
       stopListening();
       reloader.stop();
       // One that is under way is not waited for here: the node gives it up when it closes.
-      void snapshots.stop();
+      void snapshots?.stop();
       await port.close();
     }
   } finally {
-    const { mem_table: memtables, server } = config;
-    const limitMs = server.shutdown_timeout;
-    await node.close({ flushMs: memtables.flush_on_stop ? limitMs : 0, waitMs: limitMs });
+    await node.close(closeLimits(config));
   }
 }
 

@@ -10,11 +10,23 @@ import {
   printConfig,
   resolveConfig,
 } from "../../../src/cli/config/mod.ts";
-import { engineOptions, hotKeyLimits, portLimits, watchLimits } from "../../../src/cli/parts.ts";
+import {
+  closeLimits,
+  engineOptions,
+  nodeLimits,
+  poolLimits,
+  portLimits,
+  snapshotSchedule,
+  watchLimits,
+} from "../../../src/cli/parts.ts";
 import { parseQuietHours } from "../../../src/cli/units.ts";
 import { PairError } from "../../../src/client/mod.ts";
 import { DEFAULT_ENGINE_OPTIONS } from "../../../src/engine/mod.ts";
-import { DEFAULT_WATCH_LIMITS } from "../../../src/node/mod.ts";
+import {
+  DEFAULT_HOT_KEY_LIMITS,
+  DEFAULT_IDEMPOTENCY,
+  DEFAULT_WATCH_LIMITS,
+} from "../../../src/node/mod.ts";
 import { SLOW_MS } from "../../../src/rpc/mod.ts";
 import { DEFAULT_CORS_ORIGINS } from "../../../src/web/mod.ts";
 
@@ -164,10 +176,60 @@ Deno.test("what is set reaches the engine, and the port, and no option of theirs
     writeTimeoutMs: 19,
     shutdownTimeoutMs: 20,
   });
-  const hot = fromFlags("hot_keys.max_reads_per_second=17", "hot_keys.max_writes_per_second=18");
-  assert.deepEqual(hotKeyLimits(hot), { maxReads: 17, maxWrites: 18 });
-  const watch = fromFlags("watch.max_watchers=17", "watch.history_size=17MiB", "watch.linger=18ms");
-  assert.deepEqual(watchLimits(watch), { maxWatchers: 17, historySize: 17 << 20, lingerMs: 18 });
+});
+
+Deno.test("what is set reaches the node, its pool of threads, its schedule and its stop [E16, E30, E46, W1, W3]", () => {
+  assert.deepEqual(poolLimits(resolveConfig([])), { workers: 2, queue: 1024 });
+  assert.deepEqual(poolLimits(fromFlags("compaction.workers=17", "compaction.queue=18")), {
+    workers: 17,
+    queue: 18,
+  });
+  const defaults = nodeLimits(resolveConfig([]));
+  assert.equal(defaults.tenantAutoCreate, true);
+  assert.deepEqual(defaults.idempotency, DEFAULT_IDEMPOTENCY);
+  assert.deepEqual(defaults.hotKeys, DEFAULT_HOT_KEY_LIMITS);
+  assert.deepEqual(defaults.diskThresholds, {
+    degraded: 0.9,
+    strict: false,
+    checkIntervalMs: 1000,
+  });
+  assert.equal(defaults.sealRequired, false);
+  const set = fromFlags(
+    "tenant.auto_create=false",
+    "idempotency.max_writes=17",
+    "idempotency.max_age=18s",
+    "storage.max_disk_usage=0.17",
+    "disk.strict=true",
+    "disk.check_interval=190ms",
+    "watch.max_watchers=20",
+    "watch.history_size=21MiB",
+    "watch.linger=22ms",
+    "hot_keys.max_reads_per_second=23",
+    "hot_keys.max_writes_per_second=24",
+    "server.context_seal=required",
+  );
+  assert.deepEqual(nodeLimits(set), {
+    tenantAutoCreate: false,
+    idempotency: { maxWrites: 17, maxAgeMs: 18_000 },
+    diskThresholds: { degraded: 0.17, strict: true, checkIntervalMs: 190 },
+    watch: { maxWatchers: 20, historySize: 21 << 20, lingerMs: 22 },
+    hotKeys: { maxReads: 23, maxWrites: 24 },
+    sealRequired: true,
+  });
+  assert.equal(snapshotSchedule(resolveConfig([])), undefined);
+  const quiet = ["background.quiet_hours=22:00-06:30"];
+  assert.deepEqual(
+    snapshotSchedule(fromFlags("snapshot.interval=1h", "snapshot.keep=17", ...quiet)),
+    {
+      intervalMs: 3_600_000,
+      keep: 17,
+      quietHours: parseQuietHours("22:00-06:30"),
+    },
+  );
+  assert.equal(snapshotSchedule(fromFlags("snapshot.interval=1h"))?.keep, 7);
+  assert.deepEqual(closeLimits(resolveConfig([])), { flushMs: 30_000, waitMs: 30_000 });
+  const hurried = fromFlags("mem_table.flush_on_stop=false", "server.shutdown_timeout=17ms");
+  assert.deepEqual(closeLimits(hurried), { flushMs: 0, waitMs: 17 });
 });
 
 Deno.test("defaults are those of the rooms below: written twice, kept the same here", () => {
