@@ -53,8 +53,11 @@ async function reopen(image: SimDiskImage, damage: (disk: SimDisk) => void, file
       error instanceof PairError && error.error === "CorruptedData" && error.message.includes(file),
   );
   let engine = await openTestEngine(world, OPTIONS);
-  const { losses } = engine.recovery;
+  const { losses, records } = engine.recovery;
   const left = keys(engine);
+  assert.equal(records, left.length, "what came back is counted");
+  const [told] = world.log.named("recovered").slice(-1);
+  assert.deepEqual([told.fields.records, told.fields.losses], [records, losses.length]);
   await write(engine, 99);
   await engine.close();
   engine = await openTestEngine(world, STRICT);
