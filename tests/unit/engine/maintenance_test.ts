@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { type Engine, KIND_PUT, type Tree } from "../../../src/engine/mod.ts";
+import { type Engine, type EngineJob, KIND_PUT, type Tree } from "../../../src/engine/mod.ts";
 import { utf8 } from "../../../src/model/mod.ts";
 import { SimRandom, type SimRuntime, SimWorkers } from "../../../src/runtime/mod.ts";
 import { contents, engineWorld, jobHandler, openTestEngine, SMALL } from "../../support/engine.ts";
@@ -60,6 +60,40 @@ Deno.test("compactions of one tree run side by side, and the tree stays in order
   assert.equal(jobsFailed, 0);
   assert.ok(compactions > 20 && flushes > 20 && jobsCompleted >= flushes);
   await world.clock.runUntil(engine.close());
+});
+
+Deno.test("of trees that wait for a thread the one with most tables on level 0 is compacted next [E48]", async () => {
+  const world = engineWorld();
+  const gate = Promise.withResolvers<void>();
+  const handle = jobHandler(world);
+  const workers = new SimWorkers({
+    size: 1,
+    handler: (job) =>
+      (job as EngineJob).type === "compact" ? gate.promise.then(() => handle(job)) : handle(job),
+  });
+  const options = {
+    ...SMALL,
+    memtableSize: 1 << 20,
+    // All of them are behind: there is no other reason to wait than the threads.
+    compaction: { ...SMALL.compaction, baseLevelSize: 1 << 20, l0Slowdown: 2 },
+  };
+  const engine = await openTestEngine({ ...world, workers }, options);
+  const names = new Map<number, string>();
+  for (const [name, tables] of [["holds", 2], ["three", 3], ["six", 6], ["two", 2], ["four", 4]]) {
+    const tree = await engine.createTree(`${name}`);
+    names.set(tree.id, tree.name);
+    for (let n = 0; n < Number(tables); n++) {
+      await engine.write([{ tree, kind: KIND_PUT, key: utf8("k"), value: utf8(`${n}`) }]);
+      await engine.flush(tree);
+    }
+  }
+  assert.deepEqual(engine.jobs().map(({ tree }) => names.get(tree!)), ["holds"]);
+  gate.resolve();
+  await world.clock.advance(1000);
+  const done = engine.jobs({ ended: true }).filter(({ kind }) => kind === "compaction").reverse();
+  const order = done.map(({ tree }) => names.get(tree!));
+  assert.deepEqual(order, ["holds", "six", "four", "three", "two"]);
+  await engine.close();
 });
 
 Deno.test("a throttled engine writes no faster than it may, holds its writers back, and loses nothing [E46]", async () => {
@@ -194,6 +228,41 @@ Deno.test("the pool tells how many jobs run, wait, ended well or not, were refus
   // The second of the others waited for the first; all else found a thread at once.
   assert.deepEqual([workerSucceeded, workerFailed, workerWaitedMs], [3, 1, 100]);
   await world.clock.runUntil(engine.close());
+});
+
+Deno.test("a stop gives up the compaction that is under way, and what it was to replace is there [E51]", async () => {
+  const world = engineWorld();
+  const gate = Promise.withResolvers<void>();
+  const handle = jobHandler(world);
+  const workers = new SimWorkers({
+    handler: (job) =>
+      (job as EngineJob).type === "compact" ? gate.promise.then(() => handle(job)) : handle(job),
+  });
+  const options = {
+    ...SMALL,
+    memtableSize: 1 << 20,
+    compaction: { ...SMALL.compaction, l0Trigger: 1000 },
+  };
+  const engine = await openTestEngine({ ...world, workers }, options);
+  const tree = await engine.createTree("t");
+  for (let n = 0; n < 3; n++) {
+    await engine.write([{ tree, kind: KIND_PUT, key: utf8(`k${n}`), value: utf8(`${n}`) }]);
+    await engine.flush(tree);
+  }
+  const before = contents(engine, "t");
+  const asked = assert.rejects(engine.compact(tree));
+  await world.clock.advance(10);
+  assert.deepEqual(engine.jobs().map(({ kind }) => kind), ["compaction"]);
+  const closed = engine.close();
+  await world.clock.advance(10);
+  gate.resolve();
+  await closed;
+  await asked;
+  assert.equal(tableFiles(world), 3);
+  const again = await openTestEngine(world, options);
+  assert.equal(again.stats().tables, 3);
+  assert.deepEqual(contents(again, "t"), before);
+  await again.close();
 });
 
 Deno.test("a compaction is done at once where somebody asks for it, and a stop leaves nothing half done [E51]", async () => {

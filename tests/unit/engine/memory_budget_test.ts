@@ -190,6 +190,34 @@ Deno.test("short memory takes from caches, holds compactions back, refuses write
   await run(engine.close());
 });
 
+Deno.test("while memory is short no compaction begins by itself, one that is asked for does, and it goes on behind [E51, M2, M3]", async () => {
+  const world = engineWorld();
+  const engine = await openTestEngine(world, { ...OPTIONS, memoryBudget: 1 << 20 });
+  const tree = await engine.createTree("t");
+  const heap = async (heapBytes: number, collections: number) => {
+    world.usage.used = { ...world.usage.used, heapBytes, heapLimitBytes: 1000, collections };
+    await world.clock.advance(60_000);
+    return engine.stats().memoryLevel;
+  };
+  const flush = async (times: number) => {
+    for (let n = 0; n < times; n++) {
+      await put(engine, tree, n);
+      await engine.flush(tree);
+    }
+    await world.clock.advance(60_000);
+    const { tablesPerLevel, compactions } = engine.stats();
+    return [tablesPerLevel[0], compactions];
+  };
+  assert.equal(await heap(800, 1), 2);
+  assert.deepEqual(await flush(5), [5, 0], "two are enough in calm");
+  await engine.compact(tree);
+  assert.deepEqual(await flush(5), [5, 1]);
+  assert.equal(await heap(100, 2), 0);
+  const { tablesPerLevel, compactions } = engine.stats();
+  assert.ok(tablesPerLevel[0] < 2 && compactions > 1, `${tablesPerLevel}`);
+  await engine.close();
+});
+
 Deno.test("heap, caches, memtables and collections are watched, and each alone is enough [M1]", async () => {
   const level = (part: Partial<Parameters<MemoryBudget["look"]>[0]>) =>
     new MemoryBudget(1000).look({ ...use(0), ...part }, 0).level;
