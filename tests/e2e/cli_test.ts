@@ -531,6 +531,42 @@ Deno.test("cli: tenants, status, health, flush and compact", () =>
     assert.match((await pairdb(url, ["flush", "shop"])).err, /\(code 1004 InvalidTenantID\)\n$/);
   }));
 
+Deno.test("cli: jobs tells what was done in the background, from which tables to which level, by how many threads [E47, W1]", () =>
+  withNode(
+    async ({ url }) => {
+      const before = Date.now();
+      for (const value of ["1", "2"]) {
+        assert.equal((await pairdb(url, ["put", "shop", "k", value])).code, 0);
+        assert.equal((await pairdb(url, ["flush", "shop"])).code, 0);
+      }
+      assert.equal((await pairdb(url, ["compact", "shop"])).code, 0);
+      const { jobs } = JSON.parse((await pairdb(url, ["jobs", "--ended", "--output", "json"])).out);
+      const told = (kind: string) =>
+        jobs.filter((job: { kind: string }) => job.kind === kind).map((
+          { tenant, state, level, output_level, inputs }: Record<string, unknown>,
+        ) => [tenant, state, level, output_level, (inputs as number[]).length]);
+      assert.deepEqual(told("flush"), [1, 2].map(() => ["shop", "completed", -1, 0, 0]));
+      const [[, , level, to, inputs], ...more] = told("compaction");
+      assert.deepEqual([level, to > 0, inputs, more.length], [0, true, 2, 0]);
+      for (const job of jobs) {
+        assert.ok(job.started_at_ms >= before - 1 && job.ended_at_ms >= job.started_at_ms);
+        assert.ok(job.ended_at_ms <= Date.now() + 1);
+      }
+      const line = (await pairdb(url, ["jobs", "--ended"])).out.split("\n");
+      assert.ok(
+        line.some((row) => /\tcompaction\tshop\tcompleted\tL0 > L\d\t/.test(row)),
+        `${line}`,
+      );
+      const metrics = await (await fetch(`${url}/metrics`)).text();
+      // One more is for flushes alone.
+      assert.match(metrics, /\npairdb_workers_max 4\n/);
+      assert.match(metrics, /\npairdb_workers_active 0\n/);
+      assert.match(metrics, /\npairdb_worker_queue_length 0\n/);
+      assert.match(metrics, /\npairdb_worker_succeeded_total [1-9]/);
+    },
+    ...["--set", "compaction.workers=3"],
+  ));
+
 Deno.test("cli: slow finds the slowest operation of the last minute", () =>
   withNode(async ({ url }) => {
     assert.equal((await pairdb(url, ["put", "shop", "cart/42", "v"])).code, 0);
