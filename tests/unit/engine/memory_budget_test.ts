@@ -82,6 +82,29 @@ Deno.test("memory near its budget is relieved by early flushes, and no write is 
   await world.clock.runUntil(engine.close());
 });
 
+Deno.test("memtables that together are over their bound have the largest flushed, though none is full [E16]", async () => {
+  const world = engineWorld();
+  const memtableBudget = 200_000;
+  const options = { ...OPTIONS, memtableSize: 256 << 10, memtableBudget, memoryBudget: 1 << 20 };
+  const engine = await openTestEngine(world, options);
+  const trees: Tree[] = [];
+  for (const name of ["small", "large", "middle"]) trees.push(await engine.createTree(name));
+  const [small, large, middle] = trees;
+  let most = 0;
+  for (let n = 0; engine.stats().flushes < 1; n++) {
+    for (const tree of [large, middle, large, large, middle, small]) await put(engine, tree, n);
+    most = Math.max(most, engine.stats().memtableBytes);
+    await world.clock.advance(1);
+  }
+  // It looks each time that a 32nd of the memory was written.
+  const slack = (1 << 20) / 32 + 20_000;
+  assert.ok(most > memtableBudget - slack && most < memtableBudget + slack, `${most} bytes`);
+  const tables = (tree: Tree) => engine.treeStats(tree).tables;
+  assert.deepEqual([tables(large), tables(middle), tables(small)], [1, 0, 0]);
+  assert.equal(engine.stats().memoryLevel, 0, "memory as a whole has room");
+  await engine.close();
+});
+
 Deno.test("when flushes fail, writes are refused before memory is out; reads go on, and it recovers", async () => {
   const world = engineWorld();
   const engine = await world.clock.runUntil(openTestEngine(world, OPTIONS));

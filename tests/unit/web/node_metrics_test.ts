@@ -64,6 +64,31 @@ Deno.test("nodeSamples() and usageSamples() have disk and refusals, memory by pa
   hasOf("pairdb_memory_limit_bytes 100");
 });
 
+Deno.test("nodeSamples() has the worker pool: what runs, waits, ended well or not, was refused, and how long it took [W5]", () => {
+  const { node, engine } = testNode();
+  Object.assign(engine.figures, {
+    workersActive: 2,
+    workersMax: 3,
+    workerQueueLength: 4,
+    workerSucceeded: 50,
+    workerFailed: 6,
+    workerRejections: 7,
+    workerWaitedMs: 80,
+    jobLatencyMs: 900,
+    jobLatencyMsMax: 100,
+  });
+  const has = rendered(() => nodeSamples(node));
+  has("pairdb_workers_active 2");
+  has("pairdb_workers_max 3");
+  has("pairdb_worker_queue_length 4");
+  has("pairdb_worker_succeeded_total 50");
+  has("pairdb_worker_failed_total 6");
+  has("pairdb_worker_rejections_total 7");
+  has("pairdb_worker_waited_ms_total 80");
+  has("pairdb_job_latency_ms_total 900");
+  has("pairdb_job_latency_ms_max 100");
+});
+
 Deno.test("estimates of writes can be compared with what log and tables took [O6]", async () => {
   await using db = await openPairDB({ memory: true });
   for (let n = 0; n < 100; n++) await db.put("t", `key-${n}`, "v".repeat(200));
