@@ -25,5 +25,23 @@ Deno.test("a file number is never used twice, also when the file with the highes
     await engine.close();
   }
   assert.equal(new Set(used).size, used.length, `used: ${used}`);
+  assert.deepEqual(used, used.toSorted((a, b) => a - b), "they rise");
   assert.ok(used.length >= 12);
+  // A job that died has left a table that nobody heard of: another must not take its place.
+  const engine = await openTestEngine(world);
+  await engine.createTree("lasting");
+  await engine.close();
+  const dir = world.disk.list("/data/tenants").find((name) => name.startsWith("lasting"))!;
+  const left = used.at(-1)! + 30;
+  world.disk.create(`/data/tenants/${dir}/${String(left).padStart(6, "0")}.sst`).close();
+  used.length = 0;
+  const again = await openTestEngine(world);
+  const tree = again.tree("lasting")!;
+  await again.write([{ tree, kind: KIND_PUT, key: utf8("k"), value: utf8("v") }]);
+  await again.flush();
+  assert.ok(
+    used.length >= 2 && used.every((number) => number > left),
+    `used: ${used}, not ${left}`,
+  );
+  await again.close();
 });
