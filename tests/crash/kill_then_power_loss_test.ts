@@ -63,7 +63,7 @@ async function check(image: SimDiskImage, policy: CrashPolicy, where: string): P
   await again.close();
 }
 
-Deno.test("what a restart after kill -9 serves and acknowledges survives a power loss", async () => {
+Deno.test("what a restart after kill -9 serves and acknowledges survives a power loss [E6]", async () => {
   for (let stop = 0;; stop++) {
     const { image, done } = await killedAt(stop);
     if (done) {

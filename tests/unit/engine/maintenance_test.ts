@@ -230,6 +230,45 @@ Deno.test("the pool tells how many jobs run, wait, ended well or not, were refus
   await world.clock.runUntil(engine.close());
 });
 
+Deno.test("a compaction that has not read all that its tables say they have replaces nothing, and says so [E45]", async () => {
+  const world = engineWorld();
+  const handle = jobHandler(world);
+  let missing = 0;
+  const workers = new SimWorkers({
+    handler: (message) => {
+      const job = message as EngineJob;
+      if (job.type !== "compact") return handle(job);
+      const [first, ...others] = job.inputs;
+      return handle({
+        ...job,
+        inputs: [{ ...first, entries: first.entries + missing }, ...others],
+      });
+    },
+  });
+  const options = {
+    ...SMALL,
+    memtableSize: 1 << 20,
+    compaction: { ...SMALL.compaction, l0Trigger: 1000 },
+  };
+  const engine = await openTestEngine({ ...world, workers }, options);
+  const tree = await engine.createTree("t");
+  for (let n = 0; n < 3; n++) {
+    await engine.write([{ tree, kind: KIND_PUT, key: utf8(`k${n}`), value: utf8(`${n}`) }]);
+    await engine.flush(tree);
+  }
+  const before = contents(engine, "t");
+  missing = 1;
+  await assert.rejects(engine.compact(tree), { error: "CorruptedData" });
+  assert.deepEqual([tableFiles(world), engine.stats().tables], [3, 3], "neither more nor fewer");
+  assert.deepEqual(contents(engine, "t"), before);
+  assert.equal(engine.stats().checksumFailures, 1);
+  missing = 0;
+  await engine.compact(tree);
+  assert.deepEqual([tableFiles(world), engine.stats().tables], [1, 1]);
+  assert.deepEqual(contents(engine, "t"), before);
+  await engine.close();
+});
+
 Deno.test("a stop gives up the compaction that is under way, and what it was to replace is there [E51]", async () => {
   const world = engineWorld();
   const gate = Promise.withResolvers<void>();

@@ -131,6 +131,46 @@ Deno.test("values larger than block and write buffer, and keys of a kilobyte", (
   reader.close();
 });
 
+Deno.test("a table has the filter that was asked for, by the number of its keys, whole or in parts, and has it when it is opened again [E28]", () => {
+  // Many versions of a key are one key to the filter.
+  const entries = Array.from({ length: 6000 }, (_, i) => ({
+    key: utf8(`k${String(i >> 1).padStart(5, "0")}`),
+    seq: 6000 - i,
+    kind: 0 as const,
+    value: utf8("v"),
+  }));
+  const sizes: number[] = [];
+  for (const falsePositives of [0.001, 0.01, 0.2]) {
+    for (const partitionSize of [65536, 16]) {
+      const options = { ...OPTIONS, falsePositives, partitionSize };
+      const disk = new SimDisk();
+      writeTable(disk, entries, options);
+      const reader = new TableReader(disk, PATH, 7, new BlockCache(1 << 20));
+      assert.equal(reader.partitions > 0, partitionSize === 16);
+      const passes = (text: string) => {
+        const key = utf8(text);
+        const hash1 = filterHash1(key, 0, key.length);
+        return reader.mayContain(hash1, filterHash2(key, 0, key.length), key);
+      };
+      let passed = 0;
+      for (let i = 0; i < 3000; i++) {
+        assert.ok(passes(`k${String(i).padStart(5, "0")}`));
+        for (const other of ["a", "b", "c"]) {
+          if (passes(`k${String(i).padStart(5, "0")}${other}`)) passed++;
+        }
+      }
+      const measured = passed / 9000;
+      assert.ok(measured <= falsePositives * 1.6 + 0.001, `${measured} for ${falsePositives}`);
+      assert.ok(measured >= falsePositives / 4, `${measured} for ${falsePositives}`);
+      if (partitionSize === 65536) sizes.push(reader.size);
+      reader.close();
+    }
+  }
+  // 14.4, 9.6 and 3.3 bits for each of 3000 keys.
+  const bits = sizes.map((size) => ((size - sizes[2]) * 8) / 3000);
+  assert.ok(Math.abs(bits[0] - 11) < 0.2 && Math.abs(bits[1] - 6.2) < 0.2, `${bits}`);
+});
+
 Deno.test("properties count what went in [E26]", () => {
   const entries = ["put@9 a=xyz", "delete@4 a", "merge@12 b=12", "put@2 ccc="].map(parseEntry);
   const { properties, number } = writeTable(new SimDisk(), entries);
