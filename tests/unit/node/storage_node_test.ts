@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { EMPTY_CLOCK, includes, joinClocks, type VectorClock } from "../../../src/model/mod.ts";
+import type { ReadTrace } from "../../../src/engine/mod.ts";
 import type { ReadResult, StorageNode } from "../../../src/node/mod.ts";
 import { bytes, rejectsCode, testNode, text, turn } from "../../support/node.ts";
 
@@ -33,12 +34,23 @@ Deno.test("get() names the layer that the engine read [E33]", async () => {
   const { node, engine } = testNode();
   await put(node, "k", "v");
   const get = engine.get.bind(engine);
+  let found: ReadTrace["source"] = "memtable";
   engine.get = (tree, key, options) => {
     const value = get(tree, key, options);
-    if (options?.trace) options.trace.source = "sstable";
+    if (options?.trace) options.trace.source = found;
     return value;
   };
-  assert.equal(node.get("t", "k")?.source, "sstable");
+  for (
+    const [source, told] of [
+      ["sstable", "sstable"],
+      ["cache", "cache"],
+      ["shared_cache", "cache"],
+      ["memtable", "memtable"],
+    ] as const
+  ) {
+    found = source;
+    assert.equal(node.get("t", "k")?.source, told);
+  }
 });
 
 Deno.test("an empty value is a value", async () => {

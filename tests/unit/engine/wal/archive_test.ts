@@ -18,6 +18,8 @@ import { engineWorld, openTestEngine, SMALL } from "../../../support/engine.ts";
 
 const FILES = new Files("/data");
 const HOUR = 3_600_000;
+/** Nothing is compacted by itself. */
+const QUIET = { ...SMALL.compaction, l0Trigger: 1000 };
 
 function keeping(most: number, maxAgeMs = 24 * HOUR, archive = true): EngineOptions {
   return {
@@ -68,6 +70,34 @@ Deno.test("a segment stays while one record of it is in no table, be it its last
     assert.equal(archived(world).includes(Number.parseInt(needed)), archive);
     await engine.close();
   }
+});
+
+Deno.test("a full memtable ends the segment, which goes with its table; a tree that keeps old ones back is flushed in the end [E4, E10]", async () => {
+  const world = engineWorld();
+  const engine = await openTestEngine(world, { ...SMALL, compaction: QUIET });
+  const [idle, busy] = [await engine.createTree("idle"), await engine.createTree("busy")];
+  const segments = () => world.disk.list("/data/wal").filter((name) => name.endsWith(".wal"));
+  const put = (tree: typeof idle, value: number) =>
+    engine.write([{ tree, kind: KIND_PUT, key: utf8("key"), value: new Uint8Array(value) }]);
+  const fill = async (memtables: number) => {
+    for (const { flushes } = engine.stats(); engine.stats().flushes < flushes + memtables;) {
+      await put(busy, 100);
+      await world.clock.advance(1);
+    }
+  };
+  const [first] = segments();
+  await fill(1);
+  assert.ok(!segments().includes(first), "nobody asked for a flush, and it is not full");
+  await put(idle, 1);
+  const kept = segments().at(-1)!;
+  await fill(8);
+  assert.ok(segments().includes(kept));
+  assert.equal(engine.treeStats(idle).tables, 0);
+  await fill(20);
+  assert.ok(!segments().includes(kept));
+  assert.equal(engine.treeStats(idle).tables, 1);
+  assert.ok(segments().length <= 16 + 1, `${segments()}`);
+  await engine.close();
 });
 
 Deno.test("without archiving segments are removed [E10]", async () => {
