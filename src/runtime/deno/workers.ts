@@ -44,7 +44,11 @@ const HEAP_MB = 1024;
 const START_MS_MAX = 60_000;
 /** How long a thread that was ended may take to be gone before its job is rejected anyway, in ms. */
 const GONE_MS_MAX = 5000;
+/** How long a thread that is gone is given for its last error to arrive, in ms: the lock may be quicker. */
+const LAST_WORDS_MS_MAX = 500;
 
+/** What is said of a job whose thread is gone without a word. */
+const ENDED = "the worker ended itself";
 /** What is said of a job whose signal was aborted. */
 const GIVEN_UP = "the job was given up";
 
@@ -94,6 +98,8 @@ interface Thread {
   aliveMs: number;
   job: Job | undefined;
   timer: ReturnType<typeof setInterval> | undefined;
+  /** Set while the thread is gone and what it died of may still arrive. */
+  lastWords: ReturnType<typeof setTimeout> | undefined;
 }
 
 type Reply = { ready: true } | { result: unknown } | { failed: PackedJobError };
@@ -210,12 +216,13 @@ class DenoWorkers implements Workers {
       aliveMs: 0,
       job: undefined,
       timer: undefined,
+      lastWords: undefined,
     };
     const lock = `pairdb worker ${crypto.randomUUID()}`;
     worker.on("message", (reply: Reply) => this.#take(thread, lock, reply));
     worker.on("messageerror", () => this.#replace(thread, "the worker's answer cannot be read"));
     worker.on("error", (error) => this.#replace(thread, `the worker died: ${messageOf(error)}`));
-    worker.on("exit", () => this.#replace(thread, "the worker ended itself"));
+    worker.on("exit", () => this.#replace(thread, ENDED));
     worker.postMessage({ lock });
     this.#threads.add(thread);
     return thread;
@@ -225,6 +232,7 @@ class DenoWorkers implements Workers {
     // Its end has been decided already.
     if (!this.#threads.has(thread)) return;
     if ("ready" in reply) return this.#watch(thread, lock);
+    const isGone = thread.lastWords !== undefined;
     const job = this.#release(thread);
     if (job !== undefined) {
       if ("failed" in reply) this.#reject(job, reply.failed.message, reply.failed.fields);
@@ -233,7 +241,8 @@ class DenoWorkers implements Workers {
         job.resolve(reply.result);
       }
     }
-    this.#goOn();
+    if (isGone) this.#replace(thread, ENDED);
+    else this.#goOn();
   }
 
   #watch(thread: Thread, lock: string): void {
@@ -241,7 +250,7 @@ class DenoWorkers implements Workers {
     thread.aliveMs = performance.now();
     webLocks().request(lock, { signal: thread.watch.signal }, () => {
       thread.gone.resolve();
-      this.#replace(thread, "the worker ended itself");
+      this.#mourn(thread);
     }).catch((error) => {
       thread.gone.resolve();
       // Aborted when the pool itself ends the thread.
@@ -249,6 +258,12 @@ class DenoWorkers implements Workers {
         this.#replace(thread, `the worker cannot be watched: ${messageOf(error)}`);
       }
     });
+  }
+
+  /** The thread is gone: its job is told what it died of, if that still arrives. */
+  #mourn(thread: Thread): void {
+    if (!this.#threads.has(thread) || thread.job === undefined) this.#replace(thread, ENDED);
+    else thread.lastWords = setTimeout(() => this.#replace(thread, ENDED), LAST_WORDS_MS_MAX);
   }
 
   /** A job that nobody wants to wait for any more. */
@@ -282,6 +297,8 @@ class DenoWorkers implements Workers {
     const job = thread.job;
     thread.job = undefined;
     clearInterval(thread.timer);
+    clearTimeout(thread.lastWords);
+    thread.lastWords = undefined;
     return job;
   }
 

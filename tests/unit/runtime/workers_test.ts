@@ -14,6 +14,7 @@ import {
   type Workers,
   workerThread,
 } from "../../../src/runtime/mod.ts";
+import type { WebLocks } from "../../../src/runtime/deno/web_locks.ts";
 
 function spawn() {
   return workerThread(new URL("./test_worker.ts", import.meta.url), 64);
@@ -153,6 +154,56 @@ for (
       const next = pool.run({ do: "count" });
       await assert.rejects(last, failure(message));
       assert.equal(await next, 1, "a new worker");
+    });
+  });
+}
+
+for (
+  const [what, says, outcome] of [
+    ["error", new Error("out of luck"), /^the worker died: out of luck$/],
+    ["message", { result: 5 }, 5],
+    ["nothing", undefined, /^the worker ended itself$/],
+  ] as const
+) {
+  Deno.test(`denoWorkers: of a thread that is gone before its last words arrive (${what}) they are waited for [W2]`, async () => {
+    const { locks } = navigator as unknown as { locks: WebLocks };
+    /** Takes its job, and is gone without having done it. */
+    const thread = () => {
+      const dies = Promise.withResolvers<void>();
+      const given = Promise.withResolvers<{ lock: string }>();
+      const worker = Object.assign(new EventEmitter(), {
+        terminate() {},
+        postMessage: (data: { lock: string } | { job: unknown }) =>
+          "job" in data ? dies.resolve() : given.resolve(data),
+      });
+      const gone = given.promise.then(async ({ lock }) => {
+        await locks.request(lock, () => {
+          worker.emit("message", { ready: true });
+          return dies.promise;
+        });
+        // The pool was in the queue before: it knows.
+        await locks.request(lock, () => {});
+      });
+      return { worker, gone };
+    };
+    const threads = [thread(), thread()];
+    let spawned = 0;
+    const spawn = () => threads[spawned++].worker as unknown as Worker;
+    await withPool({ spawn }, async (pool) => {
+      const done = pool.run({ do: "anything" });
+      const seen = outcome instanceof RegExp
+        ? assert.rejects(done, failure(outcome))
+        : done.then((result) => assert.equal(result, outcome));
+      const [{ worker, gone }] = threads;
+      await gone;
+      if (what !== "nothing") worker.emit(what, says);
+      await seen;
+      const { signal, abort } = stopper();
+      const next = assert.rejects(pool.run({ do: "more" }, { signal }));
+      assert.equal(spawned, 2, "the next job has a thread that lives");
+      abort();
+      await next;
+      assert.deepEqual([pool.stats().active, pool.stats().queued], [0, 0]);
     });
   });
 }
