@@ -123,6 +123,64 @@ Deno.test("a throttled engine writes no faster than it may, holds its writers ba
   await world.clock.runUntil(engine.close());
 });
 
+Deno.test("writers are slowed at so many tables on level 0, held at more, and held while as many memtables wait as may [E15, E42, X13]", async () => {
+  const world = engineWorld();
+  const handle = jobHandler(world);
+  const holds = new Map<string, PromiseWithResolvers<void>>();
+  const hold = (type: EngineJob["type"]) => holds.set(type, Promise.withResolvers());
+  const release = async (type: EngineJob["type"]) => {
+    holds.get(type)!.resolve();
+    holds.delete(type);
+    await world.clock.advance(1000);
+  };
+  const workers = new SimWorkers({
+    handler: (job) => {
+      const held = holds.get((job as EngineJob).type);
+      return held === undefined ? handle(job) : held.promise.then(() => handle(job));
+    },
+  });
+  const options = {
+    ...SMALL,
+    memtableSize: 1 << 20,
+    maxImmutables: 2,
+    compaction: { ...SMALL.compaction, l0Trigger: 4, l0Slowdown: 8, l0Stop: 12 },
+  };
+  const engine = await openTestEngine({ ...world, workers }, options);
+  const tree = await engine.createTree("t");
+  const writers = () =>
+    engine.admit(tree) === undefined
+      ? "go on"
+      : engine.admit(tree, true) === undefined
+      ? "are slowed"
+      : "are held";
+  const write = () => engine.write([{ tree, kind: KIND_PUT, key: utf8("k"), value: utf8("v") }]);
+  hold("compact");
+  const seen: string[] = [];
+  const running: number[] = [];
+  for (let tables = 1; tables <= 12; tables++) {
+    await write();
+    await engine.flush(tree);
+    assert.equal(engine.treeStats(tree).tablesPerLevel[0], tables);
+    seen.push(writers());
+    running.push(engine.jobs().filter(({ kind }) => kind === "compaction").length);
+  }
+  assert.deepEqual(running.slice(0, 4), [0, 0, 0, 1], "the fourth begins a compaction");
+  assert.deepEqual(seen.slice(0, 7), Array(7).fill("go on"));
+  assert.deepEqual(seen.slice(7, 11), Array(4).fill("are slowed"));
+  assert.equal(seen[11], "are held");
+  await release("compact");
+  assert.equal(writers(), "go on");
+  hold("flush");
+  for (const expected of ["go on", "are held"]) {
+    await write();
+    engine.flush(tree).catch(() => {});
+    assert.equal(writers(), expected);
+  }
+  await release("flush");
+  assert.equal(writers(), "go on");
+  await engine.close();
+});
+
 Deno.test("closing does not wait for the throttle", async () => {
   const world = engineWorld({ delays: true, seed: 7 });
   const options = { ...SMALL, guards: { ...SMALL.guards, throttle: 1024 } };
