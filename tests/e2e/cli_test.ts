@@ -699,11 +699,12 @@ Deno.test("cli: options of serve reach the parts they are for [O1]", () =>
 /** Runs `serve` in this process until `body` is done with it. */
 async function serveHere(
   body: (process: ReturnType<typeof fakeProcess>, url: string) => Promise<void> | void,
+  ...args: string[]
 ): Promise<{ code: number; err: string; listeners: Record<string, unknown> }> {
   const data = await Deno.makeTempDir({ prefix: "pairdb-cli-" });
   try {
     const ready = Promise.withResolvers<string>();
-    const process = fakeProcess(["serve", "--data", data, "--listen", "127.0.0.1:0"], {
+    const process = fakeProcess(["serve", "--data", data, "--listen", "127.0.0.1:0", ...args], {
       onOut: (line) => ready.resolve(/http:\/\/\S+/.exec(line)![0]),
     });
     const ended = run(process);
@@ -743,6 +744,21 @@ Deno.test("cli: serve ends at once at a second signal, and at an error that nobo
   ]);
   assert.equal(events[3].error, "Error: boom");
   assert.equal(events[3].stack, undefined);
+});
+
+Deno.test("cli: serve syncs before it answers, and warns when it is told not to [E6, E7]", async () => {
+  for (const [mode, args] of [["always", []], ["batch", ["batch"]], ["none", ["none"]]] as const) {
+    const flags = args.flatMap((mode) => ["--set", `commit_log.sync_mode=${mode}`]);
+    const { code, err } = await serveHere(async (_, url) => {
+      assert.equal((await pairdb(url, ["put", "t", "k", "v"])).code, 0);
+    }, ...flags);
+    assert.equal(code, 0);
+    const events = err.trim().split("\n").map((line) => JSON.parse(line));
+    assert.equal(events.find(({ event }) => event === "ready").sync_mode, mode);
+    const warned = events.filter(({ event }) => event === "acknowledged_before_sync");
+    const expected = mode === "always" ? [] : [["warn", mode]];
+    assert.deepEqual(warned.map(({ level, sync_mode }) => [level, sync_mode]), expected);
+  }
 });
 
 Deno.test("cli: serve listens for nothing once it has stopped, and can run again in the same process", async () => {

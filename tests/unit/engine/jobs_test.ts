@@ -132,7 +132,7 @@ Deno.test("work of the floors above shares the budget with compactions, and neit
     "transfer",
     "running",
   ]]);
-  const before = engine.stats().compactionBytesWritten;
+  const { compactionBytesWritten: before, workerSucceeded } = engine.stats();
   const again = Array.from({ length: 300 }, (_, i) => {
     const key = utf8(`key ${String(i * 10).padStart(6, "0")}`);
     return { tree, kind: KIND_PUT, key, value: utf8("again") } as const;
@@ -143,6 +143,8 @@ Deno.test("work of the floors above shares the budget with compactions, and neit
   await world.clock.runUntil(sending);
   const seconds = (world.clock.monotonicMs() - startedMs) / 1000;
   const written = engine.stats().compactionBytesWritten - before;
+  const inPool = engine.stats().workerSucceeded - workerSucceeded;
+  assert.ok(inPool >= 2, `${inPool} jobs of the pool: a flush and a compaction at least`);
   assert.ok(written > 0 && sent > 8192, `${written} written, ${sent} sent`);
   assert.ok(
     (written + sent) / seconds < rate * 1.25,
