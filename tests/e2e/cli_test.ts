@@ -5,6 +5,8 @@
  */
 import assert from "node:assert/strict";
 import { run } from "../../src/cli/mod.ts";
+import { RawClient } from "../support/raw_http.ts";
+import { hello, nextOf, SETTINGS } from "../support/raw_http2.ts";
 import { fakeProcess } from "../unit/cli/fake_process.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
@@ -695,6 +697,56 @@ Deno.test("cli: options of serve reach the parts they are for [O1]", () =>
     ...["--node-id", "n1", "--dc", "east", "--set", "tenant.auto_create=false"],
     ...["--set", "metrics.enabled=false", "--set", "server.cors_origins=https://example.org"],
   ));
+
+/** How many calls at once a node says that it takes on a connection of HTTP/2. */
+async function streamsAnnounced(port: number): Promise<number | undefined> {
+  const client = await RawClient.open(port);
+  try {
+    await hello(client);
+    const { payload } = await nextOf(client, SETTINGS);
+    const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
+    for (let at = 0; at < payload.length; at += 6) {
+      // SETTINGS_MAX_CONCURRENT_STREAMS
+      if (view.getUint16(at) === 3) return view.getUint32(at + 2);
+    }
+    return undefined;
+  } finally {
+    await client.close();
+  }
+}
+
+Deno.test("cli: the port of serve takes as many calls and connections as its options say [N12]", async () => {
+  await withNode(async ({ url }) => {
+    assert.equal(await streamsAnnounced(Number(new URL(url).port)), 1000, "by default");
+  });
+  await withNode(
+    async ({ url }) => {
+      const port = Number(new URL(url).port);
+      assert.equal(await streamsAnnounced(port), 5);
+      const open: Deno.TcpConn[] = [];
+      try {
+        // One too many is closed at once, whoever else is there.
+        let isClosed = false;
+        while (!isClosed) {
+          assert.ok(open.length < 6, "the sixth connection is open");
+          const connection = await Deno.connect({ port, hostname: "127.0.0.1" });
+          open.push(connection);
+          await connection.write(
+            new TextEncoder().encode("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"),
+          )
+            .catch(() => {});
+          const read = await connection.read(new Uint8Array(1000)).catch(() => null);
+          isClosed = read === null;
+        }
+        assert.ok(open.length > 1, "the first one is closed");
+      } finally {
+        for (const connection of open) connection.close();
+      }
+    },
+    "--set",
+    "server.max_connections=5",
+  );
+});
 
 /** Runs `serve` in this process until `body` is done with it. */
 async function serveHere(
