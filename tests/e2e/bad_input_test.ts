@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import type { DescMessage, DescMethod, MessageInitShape } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import type { Consistency, VectorClockSchema } from "../../src/gen/pairdb/v1/common_pb.ts";
+import { AdminService } from "../../src/gen/pairdb/v1/admin_pb.ts";
 import { KeyValueService } from "../../src/gen/pairdb/v1/kv_pb.ts";
 import { StorageNodeService } from "../../src/gen/pairdb/v1/storage_node_pb.ts";
 import type { TransferEntry } from "../../src/node/mod.ts";
@@ -25,6 +26,7 @@ import { callJson, lastSequence, type Server, withServer } from "../support/serv
 const KV = KeyValueService.method;
 const NODE = StorageNodeService.method;
 const TENANT = TenantService.method;
+const ADMIN = AdminService.method;
 const TEN_MIB = 10 * 1024 * 1024;
 
 /** Methods whose failures say what became of the write. */
@@ -54,6 +56,8 @@ interface BadCall {
   /** The message in one protocol; undefined where that protocol has no such thing. */
   readonly message: (protocol: Protocol) => Uint8Array<ArrayBuffer> | undefined;
   readonly expected: Refusal;
+  /** Facts that the error has to tell. */
+  readonly facts?: Readonly<Record<string, string>>;
 }
 
 /** A call whose message is sound as a message. */
@@ -62,55 +66,76 @@ function bad<I extends DescMessage>(
   method: DescMethod & { readonly input: I },
   init: MessageInitShape<I>,
   number: number,
+  facts: Readonly<Record<string, string>> = {},
 ): BadCall {
   return {
     what: `${method.name}: ${what}`,
     method,
     message: (protocol) => encodeMessage(protocol, method.input, init),
     expected: refusal(number),
+    facts,
   };
 }
+
+/** What an error tells of something that is too long. */
+const tooLong = (bytes: number, limit: number) => ({ bytes: `${bytes}`, limit: `${limit}` });
 
 const value = new Uint8Array([1]);
 const clock = { entries: [{ coordinatorNodeId: "other", logicalTimestamp: 5n }] };
 
-const BAD_TENANTS: Record<string, string> = {
-  "no tenant": "",
-  "a tenant of 257 bytes": "t".repeat(257),
-  "a tenant of 258 bytes in 129 characters": "é".repeat(129),
-  "a tenant with a colon": "a:b",
-  "a tenant with NUL": "a\u0000b",
-  "a tenant with a newline": "a\nb",
-  "a tenant with DEL": "a\u007f",
-  "a tenant with a C1 control character": "\u0085a",
+const BAD_TENANTS: Record<string, [string, Readonly<Record<string, string>>?]> = {
+  "no tenant": [""],
+  "a tenant of 257 bytes": ["t".repeat(257), tooLong(257, 256)],
+  "a tenant of 258 bytes in 129 characters": ["é".repeat(129), tooLong(258, 256)],
+  "a tenant of 258 bytes in 86 characters": ["€".repeat(86), tooLong(258, 256)],
+  "a tenant with a colon": ["a:b"],
+  "a tenant with NUL": ["a\u0000b"],
+  "a tenant with a newline": ["a\nb"],
+  "a tenant with the last of the C0 control characters": ["a\u001fb"],
+  "a tenant with DEL": ["a\u007f"],
+  "a tenant with a C1 control character": ["\u0085a"],
+  "a tenant with the last of the C1 control characters": ["\u009fa"],
 };
 
 function badTenants(): BadCall[] {
-  return Object.entries(BAD_TENANTS).flatMap(([what, tenantId]) => [
-    bad(what, KV.put, { tenantId, key: "k", value }, 1004),
-    bad(what, KV.get, { tenantId, key: "k" }, 1004),
-    bad(what, KV.delete, { tenantId, key: "k" }, 1004),
-    bad(what, KV.batchPut, { tenantId, items: [{ key: "k", value }] }, 1004),
-    bad(what, KV.batchGet, { tenantId, keys: ["k"] }, 1004),
-    bad(what, KV.scan, { tenantId }, 1004),
-    bad(what, KV.watch, { tenantId }, 1004),
-    bad(what, NODE.write, { tenantId, key: "k", value, vectorClock: clock }, 1004),
-    bad(what, NODE.read, { tenantId, key: "k" }, 1004),
-    bad(what, NODE.delete, { tenantId, key: "k", vectorClock: clock }, 1004),
-    bad(what, NODE.repair, { tenantId, key: "k", value, vectorClock: clock }, 1004),
-    bad(what, NODE.replicateData, { tenantId, ...transferOf([version("k")]) }, 1004),
-    bad(what, NODE.streamKeys, { tenantId }, 1004),
+  return Object.entries(BAD_TENANTS).flatMap(([what, [tenantId, facts]]) => [
+    bad(what, KV.put, { tenantId, key: "k", value }, 1004, facts),
+    bad(what, KV.get, { tenantId, key: "k" }, 1004, facts),
+    bad(what, KV.delete, { tenantId, key: "k" }, 1004, facts),
+    bad(what, KV.batchPut, { tenantId, items: [{ key: "k", value }] }, 1004, facts),
+    bad(what, KV.batchGet, { tenantId, keys: ["k"] }, 1004, facts),
+    bad(what, KV.scan, { tenantId }, 1004, facts),
+    bad(what, KV.watch, { tenantId }, 1004, facts),
+    bad(what, NODE.write, { tenantId, key: "k", value, vectorClock: clock }, 1004, facts),
+    bad(what, NODE.read, { tenantId, key: "k" }, 1004, facts),
+    bad(what, NODE.delete, { tenantId, key: "k", vectorClock: clock }, 1004, facts),
+    bad(what, NODE.repair, { tenantId, key: "k", value, vectorClock: clock }, 1004, facts),
+    bad(what, NODE.replicateData, { tenantId, ...transferOf([version("k")]) }, 1004, facts),
+    bad(what, NODE.streamKeys, { tenantId }, 1004, facts),
     // Without a tenant it is about all of them.
-    ...(tenantId === "" ? [] : [bad(what, NODE.getKeyRange, { tenantId }, 1004)]),
-    bad(what, TENANT.createTenant, { tenantId }, 1004),
-    bad(what, TENANT.dropTenant, { tenantId }, 1004),
+    ...(tenantId === "" ? [] : [bad(what, NODE.getKeyRange, { tenantId }, 1004, facts)]),
+    bad(what, KV.explainGet, { tenantId, key: "k" }, 1004, facts),
+    bad(what, TENANT.createTenant, { tenantId }, 1004, facts),
+    bad(what, TENANT.updateTenant, { tenantId, options: { maxKeys: 1n } }, 1004, facts),
+    bad(what, ADMIN.invalidateCache, { tenantId }, 1004, facts),
+    bad(what, ADMIN.fillCache, { tenantId }, 1004, facts),
+    ...(tenantId === "" ? [] : [
+      bad(what, ADMIN.flush, { tenantId }, 1004, facts),
+      bad(what, ADMIN.compact, { tenantId, purge: true }, 1004, facts),
+      bad(what, ADMIN.listHotKeys, { tenantId }, 1004, facts),
+      bad(what, ADMIN.startMigration, { targetUrl: "http://127.0.0.1:1", tenantId }, 1004, facts),
+    ]),
+    bad(what, TENANT.dropTenant, { tenantId }, 1004, facts),
   ]);
 }
 
-const BAD_KEYS: Record<string, [string, number]> = {
+const BAD_KEYS: Record<string, [string, number, Readonly<Record<string, string>>?]> = {
   "no key": ["", 1000],
-  "a key of 1025 bytes": ["k".repeat(1025), 1002],
-  "a key of 1026 bytes in 513 characters": ["é".repeat(513), 1002],
+  "a key of 1025 bytes": ["k".repeat(1025), 1002, tooLong(1025, 1024)],
+  "a key of 1026 bytes in 513 characters": ["é".repeat(513), 1002, tooLong(1026, 1024)],
+  "a key of 1026 bytes in 342 characters": ["€".repeat(342), 1002, tooLong(1026, 1024)],
+  "a key with the last of the C0 control characters": ["a\u001fb", 1005],
+  "a key with the last of the C1 control characters": ["\u009fa", 1005],
   "a key with NUL": ["a\u0000b", 1005],
   "a key with a newline": ["a\nb", 1005],
   "a key with DEL": ["a\u007f", 1005],
@@ -120,16 +145,22 @@ const BAD_KEYS: Record<string, [string, number]> = {
 function badKeys(): BadCall[] {
   const tenantId = "t";
   const sound = { key: "sound", value };
-  return Object.entries(BAD_KEYS).flatMap(([what, [key, number]]) => [
-    bad(what, KV.put, { tenantId, key, value }, number),
-    bad(what, KV.get, { tenantId, key }, number),
-    bad(what, KV.delete, { tenantId, key }, number),
-    bad(what, KV.batchPut, { tenantId, items: [sound, { key, value }, sound] }, number),
-    bad(what, KV.batchGet, { tenantId, keys: ["k", key] }, number),
-    bad(what, NODE.write, { tenantId, key, value, vectorClock: clock }, number),
-    bad(what, NODE.read, { tenantId, key }, number),
-    bad(what, NODE.delete, { tenantId, key, vectorClock: clock }, number),
-    bad(what, NODE.repair, { tenantId, key, value, vectorClock: clock }, number),
+  return Object.entries(BAD_KEYS).flatMap(([what, [key, number, facts]]) => [
+    bad(what, KV.put, { tenantId, key, value }, number, facts),
+    bad(what, KV.get, { tenantId, key }, number, facts),
+    bad(what, KV.delete, { tenantId, key }, number, facts),
+    bad(what, KV.batchPut, { tenantId, items: [sound, { key, value }, sound] }, number, facts),
+    bad(what, KV.batchGet, { tenantId, keys: ["k", key] }, number, facts),
+    bad(what, NODE.write, { tenantId, key, value, vectorClock: clock }, number, facts),
+    bad(what, KV.explainGet, { tenantId, key }, number, facts),
+    ...(key === "" ? [] : [
+      bad(what, KV.watch, { tenantId, key }, number, facts),
+      bad(what, ADMIN.invalidateCache, { tenantId, key }, number, facts),
+      bad(what, ADMIN.fillCache, { tenantId, key }, number, facts),
+    ]),
+    bad(what, NODE.read, { tenantId, key }, number, facts),
+    bad(what, NODE.delete, { tenantId, key, vectorClock: clock }, number, facts),
+    bad(what, NODE.repair, { tenantId, key, value, vectorClock: clock }, number, facts),
   ]);
 }
 
@@ -137,6 +168,7 @@ function badValues(): BadCall[] {
   const key = { tenantId: "t", key: "k" };
   const sound = { key: "sound", value };
   const large = new Uint8Array(TEN_MIB + 1);
+  const facts = tooLong(TEN_MIB + 1, TEN_MIB);
   return [
     bad("no value", KV.put, key, 1000),
     bad("no value", KV.batchPut, { tenantId: "t", items: [sound, { key: "k" }] }, 1000),
@@ -148,15 +180,22 @@ function badValues(): BadCall[] {
       { ...key, value, deleted: true, vectorClock: clock },
       1000,
     ),
-    bad("10 MiB and 1 byte", KV.put, { ...key, value: large }, 1003),
+    bad("10 MiB and 1 byte", KV.put, { ...key, value: large }, 1003, facts),
     bad(
       "10 MiB and 1 byte",
       KV.batchPut,
       { tenantId: "t", items: [sound, { key: "k", value: large }] },
       1003,
+      facts,
     ),
-    bad("10 MiB and 1 byte", NODE.write, { ...key, value: large, vectorClock: clock }, 1003),
-    bad("10 MiB and 1 byte", NODE.repair, { ...key, value: large, vectorClock: clock }, 1003),
+    bad("10 MiB and 1 byte", NODE.write, { ...key, value: large, vectorClock: clock }, 1003, facts),
+    bad(
+      "10 MiB and 1 byte",
+      NODE.repair,
+      { ...key, value: large, vectorClock: clock },
+      1003,
+      facts,
+    ),
   ];
 }
 
@@ -239,10 +278,16 @@ function badNumbers(): BadCall[] {
       1000,
     ),
     bad("a level that there is not", KV.get, { ...key, consistency: -1 as Consistency }, 1000),
-    bad("no items", KV.batchPut, { tenantId: "t" }, 1000),
-    bad("1001 items", KV.batchPut, { tenantId: "t", items: items(1001) }, 1000),
-    bad("no keys", KV.batchGet, { tenantId: "t" }, 1000),
-    bad("1001 keys", KV.batchGet, { tenantId: "t", keys: Array(1001).fill("k") }, 1000),
+    bad("no items", KV.batchPut, { tenantId: "t" }, 1000, { items: "0", limit: "1000" }),
+    bad("1001 items", KV.batchPut, { tenantId: "t", items: items(1001) }, 1000, {
+      items: "1001",
+      limit: "1000",
+    }),
+    bad("no keys", KV.batchGet, { tenantId: "t" }, 1000, { items: "0", limit: "1000" }),
+    bad("1001 keys", KV.batchGet, { tenantId: "t", keys: Array(1001).fill("k") }, 1000, {
+      items: "1001",
+      limit: "1000",
+    }),
     bad("a limit of -1", KV.scan, { tenantId: "t", limit: -1n }, 1000),
     bad("a key and an end", KV.watch, { tenantId: "t", key: "k", end: "l" }, 1000),
     bad("a resume token of one letter", KV.watch, { tenantId: "t", resumeToken: "x" }, 1000),
@@ -430,6 +475,104 @@ function badTransfers(): BadCall[] {
   ];
 }
 
+/** A write that is as large as may be, of some key. */
+interface LargestWrite {
+  readonly what: string;
+  readonly method: DescMethod;
+  readonly init: Record<string, unknown>;
+  readonly key: string;
+  readonly bytes: Uint8Array;
+}
+
+function largest(tenantId: string, { nodeId }: Server): LargestWrite[] {
+  const most = new Uint8Array(TEN_MIB).fill(7);
+  const clockOf = (count: number) => ({
+    entries: Array.from({ length: count }, (_, i) => ({
+      coordinatorNodeId: `m${10_000 + i}`,
+      logicalTimestamp: 1n,
+    })),
+  });
+  const atEdges = {
+    entries: [
+      { coordinatorNodeId: "n".repeat(128), logicalTimestamp: 1n },
+      { coordinatorNodeId: "é".repeat(64), logicalTimestamp: 2n ** 32n },
+      { coordinatorNodeId: nodeId, logicalTimestamp: 0n },
+    ],
+  };
+  const keys = [
+    "k".repeat(1024),
+    "é".repeat(512),
+    "€".repeat(341),
+    " ",
+    "~",
+    "a:b",
+    "\u00a0",
+    "\ufeff",
+  ];
+  const clocks = {
+    "node ids and counters at their edges": atEdges,
+    "a clock of 1000, with the node's own entry": clockOf(999),
+  };
+  const longest = clockOf(2000);
+  const put = (
+    what: string,
+    key: string,
+    bytes: Uint8Array,
+    more: Record<string, unknown> = {},
+  ) => ({
+    what: `Put: ${what}`,
+    method: KV.put,
+    init: { tenantId, key, value: bytes, ...more },
+    key,
+    bytes,
+  });
+  const between = (
+    method: DescMethod,
+    what: string,
+    key: string,
+    bytes: Uint8Array,
+    vectorClock = clock,
+  ) => ({
+    what: `${method.name}: ${what}`,
+    method,
+    init: { tenantId, key, value: bytes, vectorClock },
+    key,
+    bytes,
+  });
+  const none = new Uint8Array(0);
+  return [
+    ...keys.flatMap((key, i) => [
+      put(`the key ${i}`, key, value),
+      put(`an empty value of the key ${i}`, key, none),
+    ]),
+    ...Object.entries(clocks).map(([what, vectorClock]) => put(what, what, value, { vectorClock })),
+    put("a value of 10 MiB", "most", most),
+    {
+      what: "BatchPut: 1000 items, empty ones too",
+      method: KV.batchPut,
+      init: {
+        tenantId,
+        items: Array.from({ length: 1000 }, (_, i) => ({ key: `i${i}`, value: none })),
+      },
+      key: "i999",
+      bytes: none,
+    },
+    ...[NODE.write, NODE.repair].flatMap((method) => [
+      between(method, "a key of 1024 bytes", `${method.name}`.padEnd(1024, "k"), value),
+      between(method, "an empty value", `${method.name} empty`, none),
+      between(method, "a clock of 2000", `${method.name} 2000`, value, longest),
+      between(
+        method,
+        "node ids and counters at their edges",
+        `${method.name} edges`,
+        value,
+        atEdges,
+      ),
+      between(method, "a value of 10 MiB", `${method.name} most`, most),
+    ]),
+  ];
+}
+
 const latin1 = (text: string) => Uint8Array.from(text, (character) => character.charCodeAt(0));
 
 /** A call whose message is none: text for JSON, bytes (as Latin-1) for all others. */
@@ -525,7 +668,8 @@ async function stateOf(server: Server): Promise<unknown> {
   return [tenants, await scanned.text(), await lastSequence(server)];
 }
 
-function check(protocol: Protocol, { what, method, expected }: BadCall, answer: RawAnswer): void {
+function check(protocol: Protocol, call: BadCall, answer: RawAnswer): void {
+  const { what, method, expected, facts = {} } = call;
   const unaryConnect = protocol.startsWith("Connect") && method.methodKind === "unary";
   assert.deepEqual(
     {
@@ -539,6 +683,7 @@ function check(protocol: Protocol, { what, method, expected }: BadCall, answer: 
   assert.notEqual(answer.message, "", what);
   const outcome = WRITES.has(method) ? "not_applied" : undefined;
   assert.equal(answer.detail?.details.outcome, outcome, what);
+  assert.partialDeepStrictEqual(answer.detail?.details, facts, what);
 }
 
 for (const protocol of PROTOCOLS) {
@@ -573,6 +718,23 @@ for (const protocol of PROTOCOLS) {
       }
       assert.equal(await server.stop(), 0);
       assert.doesNotMatch(server.log, /"level":"error"/);
+    }));
+
+  Deno.test(`what is just within the limits is taken over ${protocol}, and comes back as it was [V1, V2, V3, V4]`, () =>
+    withServer(async (server) => {
+      const tenantId = "é".repeat(128);
+      let sequence = 0;
+      for (const { what, method, init, key, bytes } of largest(tenantId, server)) {
+        const message = encodeMessage(protocol, method.input, init);
+        const { status, message: text } = await callRaw(server.url, protocol, method, message);
+        assert.equal(status, undefined, `${what}: ${text}`);
+        assert.ok(await lastSequence(server) > sequence, `${what} wrote nothing`);
+        sequence = await lastSequence(server);
+        const got = await callJson(server, "KeyValueService/Get", { tenantId, key });
+        assert.equal(got.value ?? "none", bytes.toBase64(), what);
+      }
+      const { tenants } = await callJson(server, "TenantService/ListTenants", {});
+      assert.deepEqual(tenants.map((each: { tenantId: string }) => each.tenantId), [tenantId]);
     }));
 
   Deno.test(`conditions that do not hold and keys of other writes over ${protocol} change nothing [B5]`, () =>

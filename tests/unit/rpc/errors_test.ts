@@ -1,34 +1,15 @@
 import assert from "node:assert/strict";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { codeToHttpStatus } from "@connectrpc/connect/protocol-connect";
-import { type ErrorName, ERRORS, PairError } from "../../../src/model/mod.ts";
+import { ERRORS, PairError } from "../../../src/model/mod.ts";
 import { DiskError, type Log, silentLog } from "../../../src/runtime/mod.ts";
 import { ErrorCode } from "../../../src/gen/pairdb/v1/common_pb.ts";
 import { completeError, detailOf, STATUS, toConnectError } from "../../../src/rpc/errors.ts";
-
-/** The error table (docs/rows.md: R2 and R3): number, gRPC status, HTTP status of a Connect answer. */
-const TABLE: [ErrorName, number, Code, number][] = [
-  ["InvalidArgument", 1000, Code.InvalidArgument, 400],
-  ["KeyNotFound", 1001, Code.NotFound, 404],
-  ["KeyTooLarge", 1002, Code.InvalidArgument, 400],
-  ["ValueTooLarge", 1003, Code.InvalidArgument, 400],
-  ["InvalidTenantID", 1004, Code.InvalidArgument, 400],
-  ["InvalidKey", 1005, Code.InvalidArgument, 400],
-  ["ChecksumFailed", 1006, Code.DataLoss, 500],
-  ["Internal", 2000, Code.Internal, 500],
-  ["Unavailable", 2001, Code.Unavailable, 503],
-  ["DiskFull", 2002, Code.ResourceExhausted, 429],
-  ["DiskThrottled", 2003, Code.Unavailable, 503],
-  ["CommitLogFailed", 2004, Code.Internal, 500],
-  ["MemTableFailed", 2005, Code.Internal, 500],
-  ["SSTableFailed", 2006, Code.Internal, 500],
-  ["CorruptedData", 2007, Code.DataLoss, 500],
-  ["ResourceExhausted", 2008, Code.ResourceExhausted, 429],
-];
+import { ERROR_TABLE } from "../../support/error_table.ts";
 
 Deno.test("STATUS has the mapping that clients rely on, for every row of the error table [R2, R3]", () => {
-  assert.deepEqual(TABLE.map(([name]) => name), Object.keys(ERRORS));
-  for (const [name, number, code, http] of TABLE) {
+  assert.deepEqual(ERROR_TABLE.map(([name]) => name), Object.keys(ERRORS));
+  for (const [name, number, code, http] of ERROR_TABLE) {
     assert.equal(ERRORS[name].code, number);
     assert.equal(STATUS[name], code, name);
     assert.equal(codeToHttpStatus(code), http, name);
@@ -37,7 +18,7 @@ Deno.test("STATUS has the mapping that clients rely on, for every row of the err
 });
 
 Deno.test("toConnectError() keeps a PairError's number, name, text and details [R1]", () => {
-  for (const [name, number, code] of TABLE) {
+  for (const [name, number, code] of ERROR_TABLE) {
     const error = toConnectError(
       new PairError(name, "Cannot: state", { bytes: 5, ok: true }),
       silentLog,
