@@ -457,7 +457,8 @@ export interface Engine {
   tree(name: string): Tree | undefined;
   /**
    * Makes a tree; durable when the promise resolves.
-   * @throws PairError InvalidArgument when the name is taken, or an option has no such value
+   * @throws PairError InvalidArgument when the name is taken, or an option has no such value; CommitLogFailed
+   *   when the log is poisoned, for nothing could be written to it
    */
   createTree(
     name: string,

@@ -486,6 +486,8 @@ class LsmEngine implements Engine {
     options: { mergeOperator?: string; options?: TreeOptions } = {},
   ): Promise<Tree> {
     this.#checkOpen();
+    // Nothing could be written to it: a write that makes its tree is refused before it has made one.
+    if (this.poisoned !== undefined) throw this.poisoned;
     const stored = changeOptions(NO_OPTIONS, options.options ?? {});
     if (!name.isWellFormed()) {
       throw new PairError("InvalidArgument", "Cannot create a tree: its name is not well-formed");

@@ -156,7 +156,7 @@ export class MemoryEngine implements Engine {
     name: string,
     options: { mergeOperator?: string; options?: TreeOptions } = {},
   ): Promise<Tree> {
-    this.#checkOpen();
+    this.#checkSound();
     if (this.#trees.has(name)) {
       throw new PairError("InvalidArgument", "Cannot create the tree: its name is taken");
     }
@@ -549,13 +549,16 @@ export class MemoryEngine implements Engine {
     if (this.closed) throw new PairError("Unavailable", "Cannot go on: the engine is closed");
   }
 
-  #checkWritable(mutations: readonly Mutation[]): void {
+  #checkSound(): void {
     this.#checkOpen();
-    if (this.poisoned !== undefined) {
-      throw new PairError("CommitLogFailed", "Cannot write: the log is poisoned", {}, {
-        cause: this.poisoned,
-      });
-    }
+    if (this.poisoned === undefined) return;
+    throw new PairError("CommitLogFailed", "Cannot write: the log is poisoned", {}, {
+      cause: this.poisoned,
+    });
+  }
+
+  #checkWritable(mutations: readonly Mutation[]): void {
+    this.#checkSound();
     for (const { tree, kind } of mutations) {
       if (this.#trees.get(tree.name) !== tree) throw new Error("write to a tree that is not open");
       if (kind === KIND_MERGE && (tree as MemoryTree).operator === undefined) {
