@@ -1172,7 +1172,8 @@ class LsmEngine implements Engine {
   #noted(error: unknown): unknown {
     if (error instanceof PairError && isDamage(error)) {
       this.#checksumFailures++;
-      this.#runtime.log.error("damaged data", { error: error.message });
+      // File and place, as fields too: whoever looks into it need not read them out of a text.
+      this.#runtime.log.error("damaged data", { ...error.details, error: error.message });
     }
     return error;
   }
