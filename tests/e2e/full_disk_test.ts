@@ -7,12 +7,18 @@
  * @module
  */
 import assert from "node:assert/strict";
+import type { DescMethod } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
 import { KeyValueService } from "../../src/gen/pairdb/v1/kv_pb.ts";
+import { StorageNodeService } from "../../src/gen/pairdb/v1/storage_node_pb.ts";
 import { testNeeding } from "../support/needs.ts";
-import { callRaw, encodeMessage, type RawAnswer } from "../support/raw_rpc.ts";
-import { callJson, NotReady, Server, withDirectory } from "../support/server.ts";
+import { callRaw, encodeMessage, PROTOCOLS, type RawAnswer } from "../support/raw_rpc.ts";
+import { callJson, lastSequence, NotReady, Server, withDirectory } from "../support/server.ts";
+import { transferOf } from "../support/transfer.ts";
 import { until } from "../support/port.ts";
 
+const KV = KeyValueService.method;
+const NODE = StorageNodeService.method;
 const MIB = 1 << 20;
 const DISK_BYTES = 64 * MIB;
 const VALUE_BYTES = 24 << 10;
@@ -248,6 +254,123 @@ async function reasons(server: Server): Promise<string> {
 }
 
 const missing = await missingMount();
+
+/** Every kind of put, of a value of so many bytes. */
+function putsOf(bytes: number): (readonly [DescMethod, Record<string, unknown>])[] {
+  const value = new Uint8Array(bytes);
+  const vectorClock = { entries: [{ coordinatorNodeId: "other", logicalTimestamp: 1n }] };
+  const key = { tenantId: "new", key: "new" };
+  const entry = {
+    key: "new",
+    version: {
+      clock: { entries: [{ node: "other", counter: 1 }], dots: [] },
+      dot: undefined,
+      value,
+      timestampMs: 7,
+      expiresAtMs: 0,
+    },
+  };
+  return [
+    [KV.put, { ...key, value }],
+    [KV.put, { ...key, value, idempotencyKey: "0123456789abcdef" }],
+    [KV.batchPut, { tenantId: "new", items: [{ key: "new", value }] }],
+    [NODE.write, { ...key, value, vectorClock }],
+    [NODE.repair, { ...key, value, vectorClock }],
+    [NODE.replicateData, { tenantId: "new", ...transferOf([entry]) }],
+  ];
+}
+
+/** Demands that every kind of put is refused, over every protocol, and has changed nothing. */
+async function refusesPuts(
+  server: Server,
+  bytes: number,
+  expected: { number: number; status: Code; http: number },
+): Promise<void> {
+  const before = await lastSequence(server);
+  for (const protocol of PROTOCOLS) {
+    for (const [method, init] of putsOf(bytes)) {
+      const message = encodeMessage(protocol, method.input, init);
+      const { httpStatus, status, detail } = await callRaw(server.url, protocol, method, message);
+      const http = protocol.startsWith("Connect") ? expected.http : 200;
+      const what = `${method.name} over ${protocol}`;
+      assert.deepEqual(
+        { number: detail?.code, status, http: httpStatus },
+        { ...expected, http },
+        what,
+      );
+      assert.equal(detail?.details.outcome, "not_applied", what);
+      assert.equal(detail?.details.totalBytes, String(DISK_BYTES), what);
+      assert.ok(Number(detail?.details.freeBytes) < DISK_BYTES / 2, what);
+    }
+  }
+  assert.equal(await lastSequence(server), before);
+  const { tenants } = await callJson(server, "TenantService/ListTenants", {});
+  assert.deepEqual(tenants.map(({ tenantId }: { tenantId: string }) => tenantId), ["shop"]);
+}
+
+testNeeding(
+  "each threshold of a real disk refuses what it is to, over every protocol, takes the rest, and ends by itself [D1, D2, D4, R3, X17]",
+  missing,
+  () =>
+    withFileSystem(
+      [...ARGS, ...LOOKS_OFTEN, "--set", "storage.max_disk_usage=0.5"],
+      async (directory, start) => {
+        const data = `${directory}/data`;
+        const server = await start();
+        await until(() => statSize(`${data}/RESERVE`) === MIB);
+        await callJson(server, "TenantService/CreateTenant", { tenantId: "shop" });
+        const large = { tenantId: "shop", key: "large", value: new Uint8Array(30_000).toBase64() };
+        await callJson(server, "KeyValueService/Put", large);
+        const states = () => server.events("node.disk").map(({ state }) => state);
+        /** Has another program's file take so much, and a node that is asked for nothing but its state see it. */
+        const fill = async (share: number, state: string) => {
+          await Deno.writeFile(`${directory}/filler`, new Uint8Array(share * DISK_BYTES));
+          while (states().at(-1) !== state) await callJson(server, "AdminService/Status", {});
+        };
+        const deletes = async () => {
+          for (const protocol of PROTOCOLS) {
+            for (const method of [KV.delete, NODE.delete]) {
+              const key = { tenantId: "shop", key: "none" };
+              const message = encodeMessage(protocol, method.input, key);
+              const { status, message: text } = await callRaw(
+                server.url,
+                protocol,
+                method,
+                message,
+              );
+              assert.equal(status, undefined, `${method.name} over ${protocol}: ${text}`);
+            }
+          }
+        };
+
+        await fill(0.42, "warn");
+        await callJson(server, "KeyValueService/Put", large);
+        assert.equal(await reasons(server), "healthy: ");
+
+        await fill(0.55, "throttle");
+        assert.match(await reasons(server), /^degraded: the disk is 5\d % full/);
+        await refusesPuts(server, 30_000, { number: 2003, status: Code.Unavailable, http: 503 });
+        const small = { tenantId: "shop", key: "small", value: "" };
+        await callJson(server, "KeyValueService/Put", small);
+        await deletes();
+
+        await fill(0.8, "full");
+        assert.match(await reasons(server), /^degraded: the disk is 8\d % full/);
+        const full = { number: 2002, status: Code.ResourceExhausted, http: 429 };
+        for (const bytes of [0, 30_000]) await refusesPuts(server, bytes, full);
+        await deletes();
+        assert.equal(await readiness(server), 200);
+        for (const key of ["large", "small"]) {
+          await callJson(server, "KeyValueService/Get", { tenantId: "shop", key });
+        }
+
+        await fill(0, "normal");
+        await callJson(server, "KeyValueService/Put", large);
+        assert.deepEqual(states(), ["warn", "throttle", "full", "normal"]);
+        assert.equal(await server.stop(), 0);
+      },
+    ),
+);
 
 testNeeding(
   "the log meets the end of a real disk, waits, and goes on when there is room, with kill -9 in between [D4]",
