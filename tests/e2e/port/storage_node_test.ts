@@ -4,10 +4,20 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { create, type DescMethod, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMethod,
+  fromBinary,
+  fromJson,
+  type JsonValue,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import { AdminService } from "../../../src/gen/pairdb/v1/admin_pb.ts";
 import { ErrorDetailSchema } from "../../../src/gen/pairdb/v1/common_pb.ts";
 import { StorageNodeService } from "../../../src/gen/pairdb/v1/storage_node_pb.ts";
 import { openPairDB } from "../../../src/embedded/mod.ts";
+import { readToken } from "../../../src/model/mod.ts";
 import type { Health, StorageNode } from "../../../src/node/mod.ts";
 import { denoClock } from "../../../src/runtime/mod.ts";
 import { Http2Peer } from "../../support/http2_by_hand.ts";
@@ -15,6 +25,7 @@ import { withPort } from "../../support/port.ts";
 import { bodyOf, callBy, type Way, waysOf } from "../../support/ways.ts";
 
 const NODE = StorageNodeService.method;
+const ADMIN = AdminService.method;
 const id = { tenantId: "t", key: "k" };
 const VALUE = Uint8Array.of(5);
 
@@ -38,11 +49,19 @@ function shown(...events: [node: string, counter: number][]) {
   };
 }
 
-/** A call that is made one way. */
-type Call = <M extends DescMethod>(
-  method: M,
-  init: MessageInitShape<M["input"]>,
-) => Promise<Record<string, unknown>>;
+/** Calls that are made one way. */
+interface Call {
+  /** @returns the one message, or what a failure says */
+  <M extends DescMethod>(
+    method: M,
+    init: MessageInitShape<M["input"]>,
+  ): Promise<Record<string, unknown>>;
+  /** @returns every message of a stream, which must go well */
+  all<M extends DescMethod>(
+    method: M,
+    init: MessageInitShape<M["input"]>,
+  ): Promise<Record<string, unknown>[]>;
+}
 
 /** Runs `body` once for each way to call these methods, each on a node of its own. */
 async function everyWay(
@@ -65,19 +84,24 @@ async function withCalls(way: Way, node: StorageNode, body: (call: Call) => Prom
   await withPort(async ({ port }) => {
     const peer = await Http2Peer.open(port.port);
     try {
-      await body(async (method, init) => {
+      const outcomeOf = (method: DescMethod, init: Record<string, unknown>) => {
         const sent = { method, body: bodyOf(way, method, [create(method.input, init)]) };
-        const { code, message, details, messages } = await callBy(
-          way,
-          { url: port.url, peer },
-          sent,
-        );
+        return callBy(way, { url: port.url, peer }, sent);
+      };
+      const one = async (method: DescMethod, init: Record<string, unknown>) => {
+        const { code, message, details, messages } = await outcomeOf(method, init);
         if (code === "ok") return messages[0] as Record<string, unknown>;
         const [type, hex] = details[0].split(" ");
         assert.equal(type, ErrorDetailSchema.typeName);
         const detail = fromBinary(ErrorDetailSchema, Uint8Array.fromHex(hex));
         return { code, number: detail.code, message };
-      });
+      };
+      const all = async (method: DescMethod, init: Record<string, unknown>) => {
+        const { code, message, messages } = await outcomeOf(method, init);
+        assert.equal(code, "ok", message);
+        return messages as Record<string, unknown>[];
+      };
+      await body(Object.assign(one, { all }));
     } finally {
       await peer.close();
     }
@@ -259,3 +283,119 @@ Deno.test("GetKeyRange counts a range, and estimates it, every way [N7]", () =>
     assert.deepEqual([all.startKey, all.endKey], ["k0", "k9"]);
     assert.deepEqual(await call(NODE.getKeyRange, { tenantId: "t", keyRangeStart: "x" }), {});
   }));
+
+Deno.test("StreamKeys narrows by keys, tokens and size and goes on where it is told, and ReplicateData says what it took, every way [N5, N6, S3, S4]", () =>
+  everyWay([NODE.streamKeys, NODE.replicateData], async (call, node) => {
+    for (let i = 10; i < 40; i++) await node.put("t", { key: `k${i}`, value: VALUE });
+    const stream = async (init: MessageInitShape<typeof NODE.streamKeys.input>) => {
+      const messages = await call.all(NODE.streamKeys, { tenantId: "t", ...init });
+      const keys = messages.flatMap(({ entries = [] }) =>
+        (entries as { key: string }[]).map(({ key }) => key)
+      );
+      return { keys, messages };
+    };
+    const range = await stream({ keyRangeStart: "k15", keyRangeEnd: "k20" });
+    assert.deepEqual(range.keys, ["k15", "k16", "k17", "k18", "k19"]);
+    const { messages } = await stream({});
+    assert.equal(messages.length, 1);
+    assert.equal((await stream({ batchBytes: 1 })).messages.length, 30);
+    assert.deepEqual((await stream({ resumeAfter: "k37" })).keys, ["k38", "k39"]);
+    const half = { start: new Uint8Array(16), end: new Uint8Array(16).fill(0x80, 0, 1) };
+    const some = await stream({ tokenRange: half });
+    const others = await stream({ tokenRange: { start: half.end, end: half.start } });
+    assert.ok(some.keys.length > 0 && others.keys.length > 0);
+    assert.deepEqual(
+      [...some.keys, ...others.keys].sort(),
+      range.keys.concat(
+        (await stream({ keyRangeEnd: "k15" })).keys,
+        (await stream({ keyRangeStart: "k20" })).keys,
+      ).sort(),
+    );
+
+    // A message of one is a request of the other.
+    const [batch] = messages.map((message) =>
+      fromJson(NODE.streamKeys.output, message as JsonValue)
+    );
+    const { entries, checksum } = batch as MessageShape<typeof NODE.streamKeys.output>;
+    const taken = { success: true, keys: 30, versions: 30, lastKey: "k39" };
+    const request = { tenantId: "copy", entries, checksum };
+    assert.deepEqual(await call(NODE.replicateData, request), { ...taken, applied: 30 });
+    assert.deepEqual(await call(NODE.replicateData, request), taken);
+    const { totals } = await node.keyRange("copy", {}, { exact: true });
+    assert.deepEqual(totals, (await node.keyRange("t", {}, { exact: true })).totals);
+  }));
+
+Deno.test("DrainNode and the calls of migrations tell every figure, every way [N8, S2, S8, S9]", async () => {
+  const migration = {
+    id: "m1",
+    target: "http://127.0.0.1:1",
+    tenant: "t",
+    start: "a",
+    end: "z",
+    tokens: {
+      start: readToken(new Uint8Array(16), ""),
+      end: readToken(new Uint8Array(16).fill(9), ""),
+    },
+    draining: true,
+    createdAtMs: 1,
+    endedAtMs: 2,
+    pendingKeys: 3,
+    error: "why",
+    keysCopied: 4,
+    bytesCopied: 5,
+    keysStreamed: 6,
+    bytesStreamed: 7,
+    piecesCompared: 8,
+    piecesResent: 9,
+    keysResent: 10,
+    rescans: 11,
+    retries: 12,
+  };
+  const told = {
+    id: "m1",
+    targetUrl: "http://127.0.0.1:1",
+    tenantId: "t",
+    keyRangeStart: "a",
+    keyRangeEnd: "z",
+    tokenRange: {
+      start: new Uint8Array(16).toBase64(),
+      end: new Uint8Array(16).fill(9).toBase64(),
+    },
+    draining: true,
+    createdAt: "1",
+    endedAt: "2",
+    pendingKeys: "3",
+    error: "why",
+    keysCopied: "4",
+    bytesCopied: "5",
+    keysStreamed: "6",
+    bytesStreamed: "7",
+    piecesCompared: "8",
+    piecesResent: "9",
+    keysResent: "10",
+    rescans: "11",
+    retries: "12",
+  };
+  for (const state of ["copying", "streaming", "syncing", "completed", "failed"] as const) {
+    await everyWay(
+      [NODE.drainNode, ADMIN.startMigration, ADMIN.listMigrations, ADMIN.cancelMigration],
+      async (call, node) => {
+        const info = { ...migration, state };
+        const drained = state === "completed";
+        node.drain = () => Promise.resolve({ drained, migration: info });
+        node.cancelDrain = () => Promise.resolve({ drained: false, migration: info });
+        node.startMigration = node.cancelMigration = () => Promise.resolve(info);
+        node.listMigrations = () => [info];
+        const shown = { ...told, state };
+        assert.deepEqual(await call(NODE.drainNode, {}), {
+          ...(drained ? { drained } : {}),
+          migration: shown,
+        });
+        assert.deepEqual(await call(NODE.drainNode, { cancel: true }), { migration: shown });
+        assert.deepEqual(await call(ADMIN.startMigration, {}), { migration: shown });
+        assert.deepEqual(await call(ADMIN.listMigrations, {}), { migrations: [shown] });
+        assert.deepEqual(await call(ADMIN.cancelMigration, {}), { migration: shown });
+      },
+    );
+  }
+});
