@@ -21,7 +21,7 @@ async function refused(call: Promise<unknown>): Promise<string> {
   throw new Error("it was let in");
 }
 
-Deno.test("serve: tokens are made and revoked while a node runs, and are nowhere in its log", () =>
+Deno.test("serve: tokens are made and revoked while a node runs, and are nowhere in its log; who reaches for another's tenant is [T4]", () =>
   withDirectory(async (directory) => {
     const data = `${directory}/data`;
     const operator = await token(data, "--role", "operator");
@@ -39,9 +39,11 @@ Deno.test("serve: tokens are made and revoked while a node runs, and are nowhere
     const client = await token(data, "--role", "client", "--tenants", "shop");
     await until(() => server.events("reloaded").length === 1);
     assert((await db(client).get("shop", "k")) !== undefined);
-    assert.match(await refused(db(client).get("other", "k")), /do not allow/);
-
     const id = client.slice(4, 12);
+    assert.match(await refused(db(client).get("other", "k")), /do not allow/);
+    const [{ level, who, tenant }, ...more] = server.events("auth_other_tenant");
+    assert.deepEqual([level, who, tenant, more], ["warn", `token ${id}`, "other", []]);
+
     assert.equal((await runProgram("token", "revoke", id, "--data", data)).code, 0);
     await until(() => server.events("reloaded").length === 2);
     assert.match(await refused(db(client).get("shop", "k")), /not valid/);
