@@ -5,73 +5,17 @@
 import assert from "node:assert/strict";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import { openEngine } from "../../../src/engine/mod.ts";
 import { KeyValueService } from "../../../src/gen/pairdb/v1/kv_pb.ts";
 import { StorageNodeService } from "../../../src/gen/pairdb/v1/storage_node_pb.ts";
 import { TenantService } from "../../../src/gen/pairdb/v1/tenant_pb.ts";
-import { VERSION_OPERATORS } from "../../../src/model/mod.ts";
-import { openStorageNode, type StorageNode } from "../../../src/node/mod.ts";
-import type { SimRuntime } from "../../../src/runtime/mod.ts";
-import { engineWorld, SMALL } from "../../support/engine.ts";
-import { bytes } from "../../support/node.ts";
-import { callJson, type TestPort, withPort } from "../../support/port.ts";
-import { callRaw, encodeMessage, type Protocol, PROTOCOLS } from "../../support/raw_rpc.ts";
+import { callJson } from "../../support/port.ts";
+import { PROTOCOLS } from "../../support/raw_rpc.ts";
+import { callShort, metricsOf, WELL, withSimPort } from "../../support/sim_port.ts";
 
 const KV = KeyValueService.method;
 const NODE = StorageNodeService.method;
 const value = new Uint8Array([1]);
 const vectorClock = { entries: [{ coordinatorNodeId: "n2", logicalTimestamp: 1n }] };
-
-/** What a node on a simulated disk is, and how to reach it. */
-interface Reached extends TestPort {
-  readonly world: SimRuntime;
-  readonly real: StorageNode;
-}
-
-/** Runs `body` with a node that has some keys in a table of its own and some in memory. */
-async function withNode(body: (it: Reached) => Promise<void>): Promise<void> {
-  const world = engineWorld();
-  const engine = await openEngine(
-    world,
-    "/data",
-    { ...SMALL, rowCacheSize: 0, blockCacheSize: 0, memtableSize: 1 << 20 },
-    VERSION_OPERATORS,
-  );
-  const real = openStorageNode({
-    engine,
-    runtime: world,
-    nodeId: "n1",
-    version: "test",
-    dataDir: "/data",
-    tenantAutoCreate: true,
-  });
-  for (let i = 0; i < 20; i++) {
-    await real.put("t", { key: `table ${10 + i}`, value: bytes(`${i}`.padEnd(200)) });
-  }
-  await real.flush();
-  await real.put("t", { key: "memory", value });
-  await withPort((it) => body({ ...it, world, real }), { node: real });
-  await real.close();
-}
-
-/** How a call ends over one protocol. */
-async function call(
-  { port }: TestPort,
-  protocol: Protocol,
-  method: DescMethod,
-  init: Record<string, unknown>,
-) {
-  const answer = await callRaw(
-    port.url,
-    protocol,
-    method,
-    encodeMessage(protocol, method.input, init),
-  );
-  const { detail } = answer;
-  return { status: answer.status, number: detail?.code, details: { ...detail?.details } };
-}
-
-const OK = { status: undefined, number: undefined, details: {} };
 
 /** What every kind of write is asked. */
 const WRITES: readonly (readonly [DescMethod, Record<string, unknown>])[] = [
@@ -86,32 +30,38 @@ const WRITES: readonly (readonly [DescMethod, Record<string, unknown>])[] = [
 
 for (const protocol of PROTOCOLS) {
   Deno.test(`port: a log that cannot be synced ends writes and makes the node unhealthy, and reads go on, over ${protocol} [R7]`, () =>
-    withNode(async (it) => {
+    withSimPort(async (it) => {
       const { world, port, real } = it;
       assert.equal((await fetch(`${port.url}/readyz`).then(drop)).status, 200);
       world.disk.hook = ({ op, path }) => op === "sync" && path.includes("wal") ? "EIO" : undefined;
       // The one that met the failure may be there after a restart; those that come later never are.
-      const first = await call(it, protocol, KV.put, { tenantId: "t", key: "first", value });
+      const first = await callShort(it, protocol, KV.put, { tenantId: "t", key: "first", value });
       assert.deepEqual([first.status, first.number], [Code.Internal, 2004]);
       assert.equal(first.details.outcome, "unknown");
       world.disk.hook = undefined;
       const { lastSequence } = real.status();
       for (const [method, init] of WRITES) {
-        const { status, number, details } = await call(it, protocol, method, init);
+        const { status, number, details } = await callShort(it, protocol, method, init);
         assert.deepEqual([status, number], [Code.Internal, 2004], method.name);
         assert.equal(details.outcome, "not_applied", method.name);
       }
-      const made = await call(it, protocol, TenantService.method.createTenant, { tenantId: "new" });
+      const made = await callShort(it, protocol, TenantService.method.createTenant, {
+        tenantId: "new",
+      });
       assert.deepEqual([made.status, made.number], [Code.Internal, 2004]);
       assert.equal(real.status().lastSequence, lastSequence);
       assert.deepEqual(real.listTenants().map(({ tenant }) => tenant), ["t"]);
 
       for (const key of ["memory", "table 10", "table 29"]) {
-        assert.deepEqual(await call(it, protocol, KV.get, { tenantId: "t", key }), OK, key);
-        assert.deepEqual(await call(it, protocol, NODE.read, { tenantId: "t", key }), OK, key);
+        assert.deepEqual(await callShort(it, protocol, KV.get, { tenantId: "t", key }), WELL, key);
+        assert.deepEqual(
+          await callShort(it, protocol, NODE.read, { tenantId: "t", key }),
+          WELL,
+          key,
+        );
       }
-      assert.deepEqual(await call(it, protocol, KV.scan, { tenantId: "t" }), OK);
-      const absent = await call(it, protocol, KV.get, { tenantId: "t", key: "first" });
+      assert.deepEqual(await callShort(it, protocol, KV.scan, { tenantId: "t" }), WELL);
+      const absent = await callShort(it, protocol, KV.get, { tenantId: "t", key: "first" });
       assert.equal(absent.number, 1001, "what was never acknowledged is not shown");
 
       const { json: health } = await callJson(port, "StorageNodeService/HealthCheck", {});
@@ -124,26 +74,26 @@ for (const protocol of PROTOCOLS) {
     }));
 
   Deno.test(`port: a table that the disk does not give is 2006, and what is elsewhere is served, over ${protocol} [R7]`, () =>
-    withNode(async (it) => {
+    withSimPort(async (it) => {
       it.world.disk.hook = ({ op, path }) =>
         op === "readAt" && path.endsWith(".sst") ? "EIO" : undefined;
       const lost = { tenantId: "t", key: "table 15" };
       for (const [method, init] of [[KV.get, lost], [NODE.read, lost], [KV.scan, lost]] as const) {
         const { tenantId, ...rest } = init;
         const asked = method === KV.scan ? { tenantId } : { tenantId, ...rest };
-        const { status, number, details } = await call(it, protocol, method, asked);
+        const { status, number, details } = await callShort(it, protocol, method, asked);
         assert.deepEqual([status, number], [Code.Internal, 2006], method.name);
         assert.equal(details.errno, "EIO");
       }
       const memory = { tenantId: "t", key: "memory" };
-      assert.deepEqual(await call(it, protocol, KV.get, memory), OK);
+      assert.deepEqual(await callShort(it, protocol, KV.get, memory), WELL);
       assert.equal(it.real.status().counters.checksumFailures, 0, "it may pass: no damage");
       it.world.disk.hook = undefined;
-      assert.deepEqual(await call(it, protocol, KV.get, lost), OK);
+      assert.deepEqual(await callShort(it, protocol, KV.get, lost), WELL);
     }));
 
   Deno.test(`port: a flipped bit of a table is 1006, logged with its place, and counted, and other keys are served, over ${protocol} [R5, R6]`, () =>
-    withNode(async (it) => {
+    withSimPort(async (it) => {
       const { world, port } = it;
       const [dir] = world.disk.list("/data/tenants");
       const [name] = world.disk.list(`/data/tenants/${dir}`);
@@ -157,7 +107,7 @@ for (const protocol of PROTOCOLS) {
       ) {
         const { tenantId, ...rest } = init;
         const asked = method === KV.scan ? { tenantId } : { tenantId, ...rest };
-        const { status, number, details } = await call(it, protocol, method, asked);
+        const { status, number, details } = await callShort(it, protocol, method, asked);
         met++;
         assert.deepEqual([status, number], [Code.DataLoss, 1006], method.name);
         assert.equal(details.file, file);
@@ -173,7 +123,7 @@ for (const protocol of PROTOCOLS) {
         assert.notEqual(fields.found, fields.expected);
       }
       for (const key of ["memory", "table 29"]) {
-        assert.deepEqual(await call(it, protocol, KV.get, { tenantId: "t", key }), OK, key);
+        assert.deepEqual(await callShort(it, protocol, KV.get, { tenantId: "t", key }), WELL, key);
       }
       const metrics = await metricsOf(it);
       assert.match(metrics, new RegExp(`^pairdb_checksum_failures_total ${met}$`, "m"));
@@ -186,8 +136,8 @@ for (const protocol of PROTOCOLS) {
       assert.ok((health.reasons as string[]).includes(`damaged data was met: ${met} times`));
       // Nothing is written over what is damaged in silence: writes of other keys go on.
       assert.deepEqual(
-        await call(it, protocol, KV.put, { tenantId: "t", key: "new", value }),
-        OK,
+        await callShort(it, protocol, KV.put, { tenantId: "t", key: "new", value }),
+        WELL,
       );
     }));
 }
@@ -195,8 +145,4 @@ for (const protocol of PROTOCOLS) {
 async function drop(response: Response): Promise<Response> {
   await response.body?.cancel();
   return response;
-}
-
-async function metricsOf({ port }: TestPort): Promise<string> {
-  return await (await fetch(`${port.url}/metrics`)).text();
 }
