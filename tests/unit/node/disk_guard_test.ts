@@ -88,6 +88,19 @@ Deno.test("DiskGuard: a state ends two hundredths below its threshold, by itself
   ]);
 });
 
+Deno.test("DiskGuard: room is made each time that more is refused, and it is told when nothing is any more [D4, D5]", () => {
+  let percent = 0;
+  const told: string[] = [];
+  const guard = new DiskGuard(
+    () => ({ totalBytes: TOTAL, freeBytes: TOTAL * (1 - percent / 100) }),
+    { degraded: 0.9 },
+    memoryLog(),
+    (isTight) => told.push(`${percent} ${isTight}`),
+  );
+  for (percent of [50, 81, 91, 92, 96, 97, 94, 92.5, 91, 96, 87, 81, 70, 91]) void guard.state;
+  assert.deepEqual(told, ["91 true", "96 true", "96 true", "87 false", "91 true"]);
+});
+
 Deno.test("DiskGuard: what was let in since the disk was measured counts [D3]", () => {
   const { use } = guardOf();
   const guard = use(94);

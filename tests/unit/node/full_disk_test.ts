@@ -269,6 +269,12 @@ Deno.test("a disk that fills up is relieved at once: the archive goes, the log i
   for (let n = 0; n <= relieved; n += 7) {
     assert.ok(node.get("t", `new ${n}`) !== undefined, `new ${n}`);
   }
+  // There is room again: what is flushed from now on is archived as before.
+  for (let n = 0; n < 200; n++) await run(node.put("t", { key: `more ${n}`, value: value(n) }));
+  await run(node.flush());
+  const { walArchivedSegments } = node.status();
+  assert.ok(walArchivedSegments > 0, "the archive goes on");
+
   // Where nothing helps, large writes are refused as 2003, then puts as 2002.
   const codes = new Set<number>();
   for (let n = 0; n < 100 && !codes.has(2002); n++) {
