@@ -13,7 +13,7 @@ Deno.test("serve: SIGTERM ends a recovery that takes long, and the next start ha
     // Little memory makes recovery flush, and the throttle makes it wait for that: minutes, here.
     const slow = ["--set", "memory.budget=200KiB", "--set", "compaction.throttle=0.001"];
     const child = startProgram(
-      ["serve", "--data", server.data, "--listen", "127.0.0.1:0", ...slow],
+      ["serve", "--data", server.data, "--listen", `127.0.0.1:${server.port}`, ...slow],
     );
     const out = new Response(child.stdout).text();
     const log = new Response(child.stderr).text();
@@ -23,6 +23,9 @@ Deno.test("serve: SIGTERM ends a recovery that takes long, and the next start ha
         ...Deno.readDirSync(`${server.data}/tenants/${name}`),
       ]);
     while (tables().length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    // Whoever comes before it has everything is not let in to find nothing.
+    const early = Deno.connect({ hostname: "127.0.0.1", port: server.port });
+    await assert.rejects(early, Deno.errors.ConnectionRefused);
     child.kill("SIGTERM");
     assert.equal((await child.status).code, 0);
     assert.equal(await out, "", "it was not ready");
