@@ -381,12 +381,21 @@ Deno.test("port: what is no PairError stays in the log [N11]", () =>
     assert.deepEqual({ ...grpcDetail(full)?.details }, { freeBytes: "0" });
   }));
 
-Deno.test("port: no key and no value is in the log", () =>
+Deno.test("port: each call is in the log, and no key and no value [N11]", () =>
   withGrpcJs(async (client, { logged }) => {
     const secret = new TextEncoder().encode("canary-value");
     await client.unary(KV.put, { tenantId: "t", key: "canary-key", value: secret });
     await refused(client.unary(KV.get, { tenantId: "t", key: "canary-key-2" }));
-    assert.ok(logged.length > 0);
+    const calls = logged.filter(({ event }) => event === "rpc").map(({ level, fields }) => {
+      const { elapsedMs, ...rest } = fields!;
+      assert.ok(Number(elapsedMs) > 0);
+      return { level, ...rest };
+    });
+    const of = { level: "debug", service: "pairdb.v1.KeyValueService" };
+    assert.deepEqual(calls, [
+      { ...of, method: "Put", code: "ok" },
+      { ...of, method: "Get", code: "not_found" },
+    ]);
     assert.doesNotMatch(JSON.stringify(logged), /canary/);
   }));
 

@@ -1,0 +1,71 @@
+/**
+ * Writes that come while a migration compares for the last time: it is not complete before the target has them.
+ * @module
+ */
+import assert from "node:assert/strict";
+import { type Call, type SimNode, wayTo } from "../../../support/migration.ts";
+import { bytes, testNode, text, turn } from "../../../support/node.ts";
+
+/** A source with a few keys, which all fit one piece, and its target. */
+async function pair(before: (call: Call) => void | Promise<void>) {
+  const target = testNode({ nodeId: "target" });
+  const way = wayTo(() => target.node, async (call) => {
+    await before(call);
+    return undefined;
+  });
+  const source = testNode({ peers: way({ life: 0 } as SimNode) });
+  for (let i = 0; i < 5; i++) await source.node.put("t", { key: `k${i}`, value: bytes(`${i}`) });
+  return { source, target };
+}
+
+async function migrated({ node, world }: ReturnType<typeof testNode>): Promise<void> {
+  for (let i = 0; i < 1000; i++) {
+    const [{ state, error }] = node.listMigrations();
+    if (state === "completed") return;
+    assert.notEqual(state, "failed", error);
+    await world.clock.advance(50);
+  }
+  assert.fail(`it is ${JSON.stringify(node.listMigrations())} still`);
+}
+
+Deno.test("what is written while the last piece is compared is at the target when a migration is complete [S1]", async () => {
+  const written: string[] = [];
+  const { source, target } = await pair(async ({ method }) => {
+    if (method !== "count" || written.length > 0) return;
+    written.push("new", "changed", "deleted");
+    await source.node.put("t", { key: "new", value: bytes("new") });
+    await source.node.put("t", { key: "k1", value: bytes("changed") });
+    await source.node.delete("t", { key: "k2" });
+  });
+  await source.node.startMigration({ target: "target" });
+  await migrated(source);
+  assert.equal(written.length, 3);
+  assert.equal(text(target.node.get("t", "new")?.winner.value), "new");
+  assert.equal(text(target.node.get("t", "k1")?.winner.value), "changed");
+  assert.equal(target.node.get("t", "k2"), undefined);
+  assert.equal(text(target.node.get("t", "k3")?.winner.value), "3");
+  await source.node.close();
+});
+
+Deno.test("a migration waits for a write that still waits for its sync when the last piece is compared [S1]", async () => {
+  let writing: Promise<unknown> | undefined;
+  const { source, target } = await pair(({ method }) => {
+    if (method !== "count" || writing !== undefined) return;
+    source.engine.hold = true;
+    writing = source.node.put("t", { key: "late", value: bytes("late") });
+  });
+  await source.node.startMigration({ target: "target" });
+  while (writing === undefined) await source.world.clock.advance(50);
+  for (let i = 0; i < 20; i++) {
+    await source.world.clock.advance(50);
+    await turn();
+  }
+  const [{ state }] = source.node.listMigrations();
+  assert.equal(state, "syncing", "nobody knows yet whether it comes about");
+  source.engine.hold = false;
+  source.engine.sync();
+  await writing;
+  await migrated(source);
+  assert.equal(text(target.node.get("t", "late")?.winner.value), "late");
+  await source.node.close();
+});
