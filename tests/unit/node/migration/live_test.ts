@@ -47,15 +47,21 @@ Deno.test("what is written while the last piece is compared is at the target whe
   await source.node.close();
 });
 
-Deno.test("a migration waits for a write that still waits for its sync when the last piece is compared [S1]", async () => {
+/** A write that waits for its sync while a migration compares for the last time: `begin` hands it to the log. */
+async function waitsFor(
+  tenant: string,
+  begin: (source: ReturnType<typeof testNode>) => Promise<void>,
+): Promise<void> {
   let writing: Promise<unknown> | undefined;
-  const { source, target } = await pair(({ method }) => {
+  const { source, target } = await pair(async ({ method }) => {
     if (method !== "count" || writing !== undefined) return;
+    writing = Promise.resolve();
+    await begin(source);
     source.engine.hold = true;
-    writing = source.node.put("t", { key: "late", value: bytes("late") });
+    writing = source.node.put(tenant, { key: "late", value: bytes("late") });
   });
   await source.node.startMigration({ target: "target" });
-  while (writing === undefined) await source.world.clock.advance(50);
+  while (!source.engine.hold) await source.world.clock.advance(50);
   for (let i = 0; i < 20; i++) {
     await source.world.clock.advance(50);
     await turn();
@@ -66,9 +72,15 @@ Deno.test("a migration waits for a write that still waits for its sync when the 
   source.engine.sync();
   await writing;
   await migrated(source);
-  assert.equal(text(target.node.get("t", "late")?.winner.value), "late");
+  assert.equal(text(target.node.get(tenant, "late")?.winner.value), "late");
   await source.node.close();
-});
+}
+
+Deno.test("a migration waits for a write that still waits for its sync when the last piece is compared [S1]", () =>
+  waitsFor("t", async () => {}));
+
+Deno.test("a migration waits for the first write of a tenant that is made when the last piece is compared [S1]", () =>
+  waitsFor("u", async ({ node }) => void await node.createTenant("u")));
 
 Deno.test("a comparison is one by content: as many keys, versions and bytes are not the same yet [S1]", async () => {
   let totals: unknown[] | undefined;
