@@ -305,3 +305,15 @@ Deno.test("flush() and compact() reach one tenant's tree or all", async () => {
   await rejectsCode(() => node.flush("nobody"), 1004);
   await rejectsCode(() => node.compact("nobody"), 1004);
 });
+
+Deno.test("what has expired does not come back when the wall clock is set back", async () => {
+  const { node, world } = testNode();
+  await node.put("t", { key: "k", value: bytes("v"), ttlMs: 100 });
+  await world.clock.advance(100);
+  assert.equal(node.get("t", "k"), undefined);
+  world.clock.jumpWall(-3_600_000);
+  assert.equal(node.get("t", "k"), undefined);
+  assert.equal(await node.read("t", "k"), undefined);
+  assert.deepEqual(await node.batchGet("t", ["k"]), [undefined]);
+  assert.deepEqual([...node.scan("t", {})], []);
+});
