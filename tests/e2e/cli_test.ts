@@ -569,6 +569,27 @@ Deno.test("cli: jobs tells what was done in the background, from which tables to
     ...["--set", "compaction.workers=3"],
   ));
 
+Deno.test("cli: status tells which share of the reads each layer has answered [K8]", () =>
+  withNode(async ({ url }) => {
+    const read = (key: string) => pairdb(url, ["get", "t", key]);
+    assert.match((await pairdb(url, ["status"])).out, /^reads +none$/m);
+    for (const key of ["a", "b"]) assert.equal((await pairdb(url, ["put", "t", key, "v"])).code, 0);
+    await read("a");
+    assert.equal((await pairdb(url, ["flush"])).code, 0);
+    // From a table, then three times from the row cache.
+    for (let n = 0; n < 4; n++) assert.equal((await read("a")).out, "v\n");
+    for (const key of ["b", "none", "none either"]) await read(key);
+    const { reads } = JSON.parse((await pairdb(url, ["status", "--output", "json"])).out);
+    assert.deepEqual(
+      Object.fromEntries(Object.entries(reads).map(([layer, count]) => [layer, Number(count)])),
+      { memtable: 1, row_cache: 3, shared_cache: 0, tables: 2, nothing: 2 },
+    );
+    assert.match(
+      (await pairdb(url, ["status"])).out,
+      /^reads +8: memtables 12.5 %, row cache 37.5 %, shared cache 0 %, tables 25 %, nothing 25 %$/m,
+    );
+  }));
+
 Deno.test("cli: slow finds the slowest operation of the last minute", () =>
   withNode(async ({ url }) => {
     assert.equal((await pairdb(url, ["put", "shop", "cart/42", "v"])).code, 0);

@@ -11,7 +11,7 @@
  *
  *     score = frequency weight × accesses − recency weight × age
  *
- * where accesses are halved once in a period of ten accesses for each row, and age is the number of
+ * where accesses are halved once in a period of twenty accesses for each row, and age is the number of
  * accesses to the cache since the last to this row, in units of the mean. A row that comes in must be
  * worth more than the one that would go, or it stays out: its accesses while it was away are estimated by
  * a sketch, so that a scan of rows that nobody asks for twice changes nothing (TinyLFU: Einziger, Friedman

@@ -182,6 +182,11 @@ Deno.test("of the rows the one with the lowest score goes: asked for seldom, or 
     const stays = kept([0.5, 0.5], [{ which: first, times: 2 }, { which: then, times: 2 }]);
     assert.ok(stays[then] > stays[first] + 10, `${stays} of even and odd`);
   }
+  // The weights decide which of the two it is; with neither, no row is worth less than another.
+  const long = [{ which: EVEN, times: 20 }, { which: ODD, times: 1 }];
+  const [before, lately] = kept([0, 1], long);
+  assert.ok(lately > before + 10, `${before} asked for often, ${lately} lately`);
+  assert.deepEqual(kept([0, 0], long), [50, 50]);
 });
 
 /** Rows of a trace. */

@@ -102,13 +102,14 @@ Deno.test("read-through: what a read finds on the disk the next finds in the sha
     assert.equal(stats.readsOfNothing, 1);
   }));
 
-Deno.test("a row goes on from the shared cache to the row cache", () =>
+Deno.test("a row goes on from the shared cache to the row cache [K8]", () =>
   withStore(
     async ({ world, engine, put, read }) => {
       await put("k", "one");
       await world.clock.runUntil(engine.flush());
       await read("k");
       assert.deepEqual(await read("k"), ["one", "cache"]);
+      assert.equal(engine.stats().readsFromRowCache, 1);
       // Another key's row may have pushed it out; here the reader drops it.
       await world.clock.runUntil(engine.uncache(engine.tree("main")!, { start: utf8("x") }));
       assert.deepEqual(await read("k"), ["one", "cache"]);
