@@ -648,12 +648,16 @@ const slowOperations = z.strictObject({
 
 /** What the node says about itself, on standard error. */
 const logging = z.strictObject({
-  level: choice("The least grave events that are logged. Keys and values appear at debug only.", [
-    "debug",
+  level: choice(
+    "The least grave events that are logged. At debug every call is one. Keys and values never are.",
+    [
+      "debug",
+      "info",
+      "warn",
+      "error",
+    ],
     "info",
-    "warn",
-    "error",
-  ], "info"),
+  ),
   format: choice("One JSON object a line, or text for people.", ["json", "console"], "json"),
 });
 
