@@ -48,7 +48,7 @@ function refusal(run: () => unknown): string {
   assert.fail("it was accepted");
 }
 
-Deno.test("defaults are those of the design documents [N12]", () => {
+Deno.test("defaults are those of the design documents [N12, O9]", () => {
   const config = resolveConfig([]);
   assert.equal(config.server.host, "127.0.0.1");
   assert.equal(config.server.port, 50052);
@@ -59,10 +59,10 @@ Deno.test("defaults are those of the design documents [N12]", () => {
   assert.equal(config.storage.data_dir, "./pairdb-data");
   assert.equal(config.storage.max_disk_usage, 0.9);
   assert.equal(config.commit_log.sync_mode, "always");
-  assert.equal(config.logging.level, "info");
+  assert.deepEqual(config.logging, { level: "info", format: "json" });
 });
 
-Deno.test("the engine's sizes, times and weights by default [E4, E5, E6, E7, E15, E24, E28, E42, E43, E46, K2, X13]", () => {
+Deno.test("the engine's sizes, times and weights by default [E4, E5, E6, E7, E15, E24, E28, E42, E43, E46, K1, K2, X13, X15]", () => {
   const MIB = 1 << 20;
   const { log, memtableSize, maxImmutables, table, compaction, rowCache } = engineOptions(
     resolveConfig([]),
@@ -89,7 +89,19 @@ Deno.test("the engine's sizes, times and weights by default [E4, E5, E6, E7, E15
     recencyWeight: 0.5,
     adaptiveWindowMs: 300_000,
   });
-  assert.equal(resolveConfig([]).compaction.workers, 2);
+  const { compaction: { workers }, cache } = resolveConfig([]);
+  assert.equal(workers, 2);
+  assert.equal(cache.max_size, 1024 * MIB);
+});
+
+Deno.test("all caches together keep to cache.max_size, the row cache to what the block cache leaves [K1]", () => {
+  const sizes = (...assignments: string[]) => {
+    const { blockCacheSize, rowCacheSize } = engineOptions(fromFlags(...assignments));
+    return [blockCacheSize, rowCacheSize].map((size) => size / (1 << 20));
+  };
+  assert.deepEqual(sizes(), [256, 256]);
+  assert.deepEqual(sizes("cache.max_size=300MiB"), [256, 44]);
+  assert.deepEqual(sizes("cache.max_size=100MiB"), [100, 0]);
 });
 
 /** What the engine is told by an option that is set: [option, text, its place among the engine's options, value]. */
@@ -178,7 +190,7 @@ Deno.test("what is set reaches the engine, and the port, and no option of theirs
   });
 });
 
-Deno.test("what is set reaches the node, its pool of threads, its schedule and its stop [E16, E30, E46, W1, W3]", () => {
+Deno.test("what is set reaches the node, its pool of threads, its schedule and its stop [D1, E16, E30, E46, N12, W1, W3, X17]", () => {
   assert.deepEqual(poolLimits(resolveConfig([])), { workers: 2, queue: 1024 });
   assert.deepEqual(poolLimits(fromFlags("compaction.workers=17", "compaction.queue=18")), {
     workers: 17,

@@ -60,8 +60,8 @@ Deno.test("DiskGuard: what each state takes [D2, X17]", () => {
 
 Deno.test("DiskGuard: a large write is one over 64 KiB [X17]", () => {
   const { use } = guardOf();
-  assert.equal(answer(use(91), "put", LARGE_WRITE_BYTES), "ok");
-  assert.equal(answer(use(91), "put", LARGE_WRITE_BYTES + 1), 2003);
+  assert.equal(answer(use(91), "put", 65_536), "ok");
+  assert.equal(answer(use(91), "put", 65_537), 2003);
 });
 
 Deno.test("DiskGuard: a state ends two hundredths below its threshold, by itself, and tells of it [D4]", () => {
