@@ -282,7 +282,7 @@ Deno.test("port: a scan waits for a reader that does not read, and ends when it 
     await until(() => node.openScans === 0);
   }));
 
-Deno.test("port: StorageNodeService writes, reads, deletes, repairs [E33, N2, N3, N4, N9, N10]", () =>
+Deno.test("port: StorageNodeService writes, reads, deletes, repairs [E33, N2, N3, N4, N9, N10, G3]", () =>
   withGrpcJs(async (client, { node }) => {
     const { write, read, delete: remove, repair, healthCheck } = StorageNodeService.method;
     const id = { tenantId: "t", key: "k" };
@@ -304,8 +304,11 @@ Deno.test("port: StorageNodeService writes, reads, deletes, repairs [E33, N2, N3
     assert.equal(grpcDetail(bare)?.code, ErrorCode.INVALID_ARGUMENT);
     const missing = await refused(client.unary(read, id));
     assert.equal(grpcDetail(missing)?.code, ErrorCode.KEY_NOT_FOUND);
+    const beforeMs = Date.now();
     const health = await client.unary(healthCheck, {});
     assert.deepEqual([health.nodeId, health.status], ["fake-1", "healthy"]);
+    const atMs = Number(health.timestamp);
+    assert.ok(atMs >= beforeMs && atMs <= Date.now(), `${atMs}`);
     assert.deepEqual({ ...health.metrics }, { disk_usage: 0.25 });
   }));
 

@@ -15,7 +15,7 @@ function logTo(format: "json" | "console", level: LogLevel = "debug") {
   };
 }
 
-Deno.test("createLog(json) writes one object a line", () => {
+Deno.test("createLog(json) writes one object a line [O9]", () => {
   const { lines, log } = logTo("json");
   log.info("wal.rotated", { segment: 7, ok: true, none: undefined, names: ["a", "b"] });
   assert.deepEqual(lines, [
@@ -23,7 +23,7 @@ Deno.test("createLog(json) writes one object a line", () => {
   ]);
 });
 
-Deno.test("createLog(console) writes words, quoted where their end would be unclear", () => {
+Deno.test("createLog(console) writes words, quoted where their end would be unclear [O9]", () => {
   const { lines, log } = logTo("console");
   log.warn("disk.slow", {
     path: "/a b",
@@ -38,13 +38,13 @@ Deno.test("createLog(console) writes words, quoted where their end would be uncl
   ]);
 });
 
-Deno.test("createLog() leaves out what is below its level", () => {
-  const { lines, log } = logTo("json", "warn");
-  log.debug("d");
-  log.info("i");
-  log.warn("w");
-  log.error("e");
-  assert.deepEqual(lines.map((line) => JSON.parse(line).event), ["w", "e"]);
+Deno.test("createLog() leaves out what is below its level, of four [O9]", () => {
+  const levels = ["debug", "info", "warn", "error"] as const;
+  levels.forEach((level, from) => {
+    const { lines, log } = logTo("json", level);
+    for (const each of levels) log[each]("e");
+    assert.deepEqual(lines.map((line) => JSON.parse(line).level), levels.slice(from));
+  });
 });
 
 Deno.test("createLog() writes stacks at level debug only", () => {

@@ -32,19 +32,34 @@ function rendered(samples: Parameters<Registry["collect"]>[0]) {
 
 Deno.test("nodeSamples() and usageSamples() have disk and refusals, memory by part, CPU, the log and its rotations [O4]", async () => {
   const { node, engine, world } = testNode();
-  world.disk.capacityBytes = 1000;
-  world.disk.create("/data/file").append(new Uint8Array(960));
-  await rejectsCode(() => node.put("t", { key: "k", value: new Uint8Array(1) }), 2002);
-  Object.assign(engine.figures, { rowCacheBytes: 7, blockCacheBytes: 8, walRotations: 3 });
+  world.disk.capacityBytes = 10_000_000;
+  const file = world.disk.create("/data/file");
+  const put = (length: number) => node.put("t", { key: "k", value: new Uint8Array(length) });
+  file.append(new Uint8Array(9_100_000));
+  for (let n = 0; n < 2; n++) await rejectsCode(() => put(40_000), 2003);
+  file.append(new Uint8Array(500_000));
+  await world.clock.advance(1000);
+  await rejectsCode(() => put(1), 2002);
+  Object.assign(engine.figures, {
+    rowCacheBytes: 7,
+    blockCacheBytes: 8,
+    memtableBytes: 9,
+    walBytes: 11,
+    walSegments: 2,
+    walRotations: 3,
+  });
   const has = rendered(() => nodeSamples(node));
   has("pairdb_disk_usage_percent 96");
-  has("pairdb_disk_free_bytes 40");
+  has("pairdb_disk_free_bytes 400000");
+  has("pairdb_disk_total_bytes 10000000");
   has("pairdb_disk_refused_total 1");
-  has("pairdb_disk_throttled_total 0");
-  has("pairdb_memtable_bytes 0");
+  has("pairdb_disk_throttled_total 2");
+  has("pairdb_disk_state 3");
+  has("pairdb_memtable_bytes 9");
   has("pairdb_row_cache_bytes 7");
   has("pairdb_block_cache_bytes 8");
-  has("pairdb_wal_bytes 0");
+  has("pairdb_wal_bytes 11");
+  has("pairdb_wal_segments 2");
   has("pairdb_wal_rotations_total 3");
   const usage = new SimUsage();
   usage.usedMs = 1500;
