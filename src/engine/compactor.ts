@@ -402,7 +402,7 @@ export class Compactor {
     const elapsedMs = runtime.clock.monotonicMs() - startedMs;
     this.elapsedMs += elapsedMs;
     runtime.log.info("compacted", {
-      tree: tree.id,
+      tree: tree.name,
       to_level: level,
       inputs: plan.inputs.length,
       outputs: outputs.length,

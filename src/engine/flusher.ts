@@ -137,7 +137,7 @@ export class Flusher {
     this.#events.ended();
     this.#removeOldSegments();
     runtime.log.info("flushed", {
-      tree: tree.id,
+      tree: tree.name,
       entries: memtable.count,
       bytes,
       ms: Math.round(elapsedMs),

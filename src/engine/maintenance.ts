@@ -230,7 +230,7 @@ export class Maintenance {
     const flushes = largestFirst.map((tree) =>
       this.flush(tree).catch((error) => {
         if (this.#isGivenUp) return;
-        runtime.log.warn("not flushed at the stop", { tree: tree.id, error: reason(error) });
+        runtime.log.warn("not flushed at the stop", { tree: tree.name, error: reason(error) });
       })
     );
     const { promise: late, resolve } = Promise.withResolvers<void>();
@@ -318,7 +318,7 @@ export class Maintenance {
   #failed(what: JobKind, tree: TreeState, error: unknown): void {
     if (this.#isGivenUp || tree.dropped) return;
     const { runtime, poisoned } = this.#parts;
-    runtime.log.error(`${what} failed`, { tree: tree.id, error: reason(error) });
+    runtime.log.error(`${what} failed`, { tree: tree.name, error: reason(error) });
     if (what === "compaction" && error instanceof PairError && isDamage(error)) {
       tree.compactionStopped = error;
     } else if (poisoned() === undefined) {

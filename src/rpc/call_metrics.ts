@@ -217,7 +217,7 @@ export class CallMeter {
     latency.add(elapsedMs, nowMs);
     if (slow?.wants(elapsedMs, nowMs)) this.#note(slow, elapsedMs, nowMs, failure, source);
     if (tracer !== undefined) this.#trace(tracer, elapsedMs, failure, source.facts());
-    if (log.debugs !== false) this.#write(elapsedMs, failure);
+    if (log.debugs !== false) this.#write(elapsedMs, failure, source.facts().tenant);
   }
 
   /** No key either: traces go to another system. */
@@ -261,13 +261,14 @@ export class CallMeter {
   }
 
   /** Never a key or a value: the log is for operators. */
-  #write(elapsedMs: number, failure: Failure | undefined): void {
+  #write(elapsedMs: number, failure: Failure | undefined, tenant: string): void {
     const { method, log } = this.parts;
     log.debug("rpc", {
       service: method.parent.typeName,
       method: method.name,
       code: wordOf(failure),
       elapsedMs,
+      tenant: tenant === "" ? undefined : tenant,
     });
   }
 }

@@ -34,6 +34,29 @@ function tableFiles(world: SimRuntime): number {
     .filter((name) => name.endsWith(".sst")).length;
 }
 
+Deno.test("flushes and compactions are lines in the log, by the name of their tree [O9]", async () => {
+  const world = engineWorld();
+  const engine = await world.clock.runUntil(openTestEngine(world));
+  const tree = await world.clock.runUntil(engine.createTree("shop"));
+  for (const value of ["1", "2"]) {
+    const key = utf8("k");
+    await world.clock.runUntil(engine.write([{ tree, kind: KIND_PUT, key, value: utf8(value) }]));
+    await world.clock.runUntil(engine.flush());
+  }
+  await world.clock.runUntil(engine.compact(tree));
+  const flushed = world.log.named("flushed").map(({ level, fields }) => [level, fields]);
+  assert.equal(flushed.length, 2);
+  for (const [level, { bytes, ms, ...fields }] of flushed as [string, Record<string, unknown>][]) {
+    assert.deepEqual([level, fields], ["info", { tree: "shop", entries: 1 }]);
+    assert.ok(Number(bytes) > 0 && Number(ms) >= 0, `${bytes} bytes in ${ms} ms`);
+  }
+  const [{ level, fields }] = world.log.named("compacted");
+  const { tree: name, inputs, outputs, to_level: to } = fields;
+  assert.deepEqual([level, name, inputs, outputs], ["info", "shop", 2, 1]);
+  assert.ok(Number(to) > 0 && typeof fields.reason === "string");
+  await world.clock.runUntil(engine.close());
+});
+
 Deno.test("compactions of one tree run side by side, and the tree stays in order [E48]", async () => {
   const world = engineWorld({ delays: true, workerCount: 4, seed: 3 });
   const options = {
@@ -227,6 +250,7 @@ Deno.test("a pool that is full or whose threads die costs time, never work, and 
   const told = world.log.events.filter(({ event }) => /^(flush|compaction) failed$/.test(event));
   assert.equal(told.length, stats.jobsFailed, "each failure is counted and logged");
   assert.ok(told.every(({ level, fields }) => level === "error" && fields.error !== undefined));
+  assert.ok(told.every(({ fields }) => ["a", "b", "c", "d"].includes(String(fields.tree))));
   assert.equal(tableFiles(world), stats.tables, "no orphans");
   for (const tree of trees) assert.ok(engine.treeStats(tree).tablesPerLevel[0] < 2);
   await world.clock.runUntil(engine.close());

@@ -13,7 +13,7 @@ import { CallCounter } from "../../../src/node/mod.ts";
 import { CallMetrics, CANCELLED, failureOf } from "../../../src/rpc/call_metrics.ts";
 import { toConnectError } from "../../../src/rpc/errors.ts";
 import { SlowOperations } from "../../../src/rpc/slow_operations.ts";
-import { silentLog, SimClock } from "../../../src/runtime/mod.ts";
+import { memoryLog, silentLog, SimClock } from "../../../src/runtime/mod.ts";
 import { Registry } from "../../../src/web/mod.ts";
 
 const NOTHING = {
@@ -163,6 +163,23 @@ Deno.test("only faults of the node itself count against its health [G4]", () => 
   assert.deepEqual({ ...counter }, { calls: 10, failed: 5 });
   end(AdminService.method.createSnapshot, "Internal");
   assert.deepEqual({ ...counter }, { calls: 10, failed: 5 });
+});
+
+Deno.test("at debug every call is a line with its method, tenant, status and time, and without its key [O9]", () => {
+  const clock = new SimClock();
+  const log = memoryLog();
+  const slow = new SlowOperations({ clock, log: silentLog, thresholdMs: 100 });
+  const calls = new CallMetrics({ registry: new Registry(), clock, log, slow });
+  const { delete: remove } = KeyValueService.method;
+  const meter = calls.of(remove);
+  const facts = { ...NOTHING.facts(), tenant: "shop", key: "a-secret-key" };
+  meter.end(meter.begin(), undefined, { facts: () => facts });
+  meter.end(meter.begin(), CANCELLED, NOTHING);
+  const method = { service: "pairdb.v1.KeyValueService", method: "Delete", elapsedMs: 0 };
+  assert.deepEqual(log.events, [
+    { level: "debug", event: "rpc", fields: { ...method, code: "ok", tenant: "shop" } },
+    { level: "debug", event: "rpc", fields: { ...method, code: "canceled", tenant: undefined } },
+  ]);
 });
 
 Deno.test("the bench of what measuring costs runs", () => {
