@@ -47,8 +47,9 @@ export function tenantSamples(node: Pick<StorageNode, "listTenants">): Sample[] 
       const value = of(info);
       if (value !== undefined) samples.push({ ...figure, value, labels: { tenant: info.tenant } });
     }
-    if (others.length > 0) {
-      const value = others.reduce((sum, info) => sum + (of(info) ?? 0), 0);
+    const values = others.map(of).filter((value) => value !== undefined);
+    if (values.length > 0) {
+      const value = values.reduce((sum, each) => sum + each, 0);
       samples.push({ ...figure, value, labels: { tenant: OTHERS } });
     }
     return samples;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { TenantInfo } from "../../../src/node/mod.ts";
-import { OTHERS, TENANTS_MAX, tenantSamples } from "../../../src/web/tenant_metrics.ts";
+import { OTHERS, tenantSamples } from "../../../src/web/tenant_metrics.ts";
 
 function info(i: number, maxKeys?: number): TenantInfo {
   return {
@@ -8,7 +8,7 @@ function info(i: number, maxKeys?: number): TenantInfo {
     createdAtMs: i,
     bytes: 0,
     tables: 0,
-    options: maxKeys === undefined ? {} : { maxKeys },
+    options: maxKeys === undefined ? {} : { maxKeys, maxBytes: 900 },
     usage: { bytes: i, keys: 1, requests: 2, bytesIn: 3, bytesOut: 4, refused: 5, cacheBytes: 6 },
   };
 }
@@ -19,12 +19,24 @@ const valueOf = (tenants: TenantInfo[], name: string, tenant: string) =>
     ?.value;
 
 Deno.test("tenantSamples() tells what each tenant uses, and its quotas where it has any [B2]", () => {
-  const tenants = [info(1, 7), info(2)];
-  assert.equal(valueOf(tenants, "used_bytes", "t2"), 2);
-  assert.equal(valueOf(tenants, "max_keys", "t1"), 7);
-  assert.equal(valueOf(tenants, "max_keys", "t2"), undefined);
-  assert.equal(valueOf(tenants, "refused_total", "t1"), 5);
-  assert.equal(valueOf(tenants, "cache_bytes", "t1"), 6);
+  const tenants = [info(9, 7), info(10)];
+  const told = tenantSamples({ listTenants: () => tenants })
+    .filter(({ labels }) => labels!.tenant === "t9")
+    .map(({ name, value }) => [name.replace("pairdb_tenant_", ""), value]);
+  assert.deepEqual(Object.fromEntries(told), {
+    used_bytes: 9,
+    used_keys: 1,
+    max_bytes: 900,
+    max_keys: 7,
+    cache_bytes: 6,
+    requests_total: 2,
+    in_bytes_total: 3,
+    out_bytes_total: 4,
+    refused_total: 5,
+  });
+  for (const name of ["max_keys", "max_bytes"]) {
+    assert.equal(valueOf(tenants, name, "t10"), undefined);
+  }
   assert.deepEqual(tenantSamples({ listTenants: () => [] }), []);
 });
 
@@ -32,8 +44,11 @@ Deno.test("tenantSamples() has a bounded number of series, and loses nobody [B2]
   const tenants = Array.from({ length: 5000 }, (_, i) => info(5000 - i));
   const samples = tenantSamples({ listTenants: () => tenants });
   const labels = new Set(samples.map(({ labels }) => labels!.tenant));
-  assert.equal(labels.size, TENANTS_MAX + 1);
-  assert.ok(labels.has("t1") && !labels.has(`t${TENANTS_MAX + 1}`));
-  assert.equal(valueOf(tenants, "requests_total", OTHERS), 2 * (5000 - TENANTS_MAX));
+  assert.equal(labels.size, 101);
+  assert.ok(labels.has("t100") && !labels.has("t101"));
+  assert.equal(valueOf(tenants, "requests_total", OTHERS), 2 * 4900);
+  // A quota of nobody is none; of those who have one it is what they may use together.
+  assert.equal(valueOf(tenants, "max_keys", OTHERS), undefined);
+  assert.equal(valueOf([...tenants, info(6000, 7), info(6001, 8)], "max_keys", OTHERS), 15);
   for (const { name, type } of samples) assert.equal(name.endsWith("_total"), type === "counter");
 });
