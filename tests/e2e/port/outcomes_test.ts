@@ -104,7 +104,7 @@ for (const [method, init, isDone] of WRITES) {
     "vectorClock" in init ? " of a version" : ""
   }`;
 
-  Deno.test(`outcomes: ${name} that the log never got is not applied, every way`, async () => {
+  Deno.test(`outcomes: ${name} that the log never got is not applied, every way [B5]`, async () => {
     for (const way of waysOf(method)) {
       await withPort(async (it) => {
         await it.node.put("t", { key: "old", value });
@@ -121,7 +121,7 @@ for (const [method, init, isDone] of WRITES) {
     }
   });
 
-  Deno.test(`outcomes: ${name} that the log has finishes, and is unknown until then, every way`, async () => {
+  Deno.test(`outcomes: ${name} that the log has finishes, and is unknown until then, every way [B5]`, async () => {
     for (const way of waysOf(method)) {
       await withPort(async (it) => {
         await it.node.put("t", { key: "old", value });
@@ -136,7 +136,7 @@ for (const [method, init, isDone] of WRITES) {
     }
   });
 
-  Deno.test(`outcomes: ${name} that fails is unknown once the log has it, and not applied before, every way`, async () => {
+  Deno.test(`outcomes: ${name} that fails is unknown once the log has it, and not applied before, every way [B5]`, async () => {
     for (const way of waysOf(method)) {
       await withPort(async (it) => {
         await it.node.put("t", { key: "old", value });
