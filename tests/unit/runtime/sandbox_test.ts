@@ -131,6 +131,38 @@ Deno.test("foreign code reaches nothing, hurts nobody, and is told why [B13]", (
     merge.end();
   }));
 
+/** Tells its permissions. */
+const ASKS = `const names = ["read", "write", "net", "env", "run", "ffi", "sys", "import"];
+  const granted = names.filter((name) => Deno.permissions.querySync({ name }).state === "granted");
+  self.postMessage(granted);`;
+
+Deno.test("were the engine to let foreign code out, it would be in a worker without permissions [B13]", async () => {
+  const options: (WorkerOptions | undefined)[] = [];
+  const Original = globalThis.Worker;
+  globalThis.Worker = class extends Original {
+    constructor(url: string | URL, given?: WorkerOptions) {
+      super(url, given);
+      options.push(given);
+    }
+  };
+  try {
+    await inSandbox(async (sandbox) => {
+      const code = await sandbox.prepare("export default (a: Uint8Array) => a;");
+      assert.equal(await run(sandbox, code, ["a", "b"]), "a");
+    });
+  } finally {
+    globalThis.Worker = Original;
+  }
+  assert.equal(options.length, 2, "one takes the types out, one runs");
+  for (const each of options) {
+    const worker = new Worker(`data:text/javascript,${encodeURIComponent(ASKS)}`, each);
+    const { promise, resolve } = Promise.withResolvers<string[]>();
+    worker.onmessage = ({ data }) => resolve(data);
+    assert.deepEqual(await promise, []);
+    worker.terminate();
+  }
+});
+
 Deno.test("what is no such module is refused, with the place", () =>
   inSandbox(async (sandbox) => {
     const refused = async (source: string) => {
