@@ -80,7 +80,10 @@ async function scrape(): Promise<string> {
       const message = encodeMessage("Connect JSON", get.input, { tenantId, key: "none" });
       await callRaw(url, "Connect JSON", get, message);
     }
-    text = await (await fetch(`${url}/metrics`)).text();
+    const response = await fetch(`${url}/metrics`);
+    // Without its own type Prometheus takes nothing.
+    assert.equal(response.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    text = await response.text();
   });
   return text;
 }
@@ -98,7 +101,7 @@ function namesInDocs(): [page: string, name: string][] {
   );
 }
 
-Deno.test("every figure in dashboard, alerts and docs is one that a live node has, with the labels they ask for [O3, O4, O6, O7, O10]", async () => {
+Deno.test("every figure in dashboard, alerts and docs is one that a live node has, with the labels they ask for [O1, O3, O4, O6, O7, O10]", async () => {
   const text = await scrape();
   const expressions = [
     ...alerts().map(({ alert, expr }) => [alert, expr]),
@@ -252,5 +255,24 @@ testNeeding(
     } finally {
       await Deno.remove(file);
     }
+  },
+);
+
+testNeeding(
+  "promtool reads what a node says at /metrics [O1]",
+  missingProgram("promtool"),
+  async () => {
+    const promtool = new Deno.Command("promtool", {
+      args: ["check", "metrics"],
+      stdin: "piped",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    const writer = promtool.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(await scrape()));
+    await writer.close();
+    const { code, stderr } = await promtool.output();
+    // 3: it would have liked other names.
+    assert.ok(code === 0 || code === 3, new TextDecoder().decode(stderr));
   },
 );

@@ -13,7 +13,7 @@ import { CallCounter } from "../../../src/node/mod.ts";
 import { CallMetrics, CANCELLED, failureOf } from "../../../src/rpc/call_metrics.ts";
 import { toConnectError } from "../../../src/rpc/errors.ts";
 import { SlowOperations } from "../../../src/rpc/slow_operations.ts";
-import { memoryLog, silentLog, SimClock } from "../../../src/runtime/mod.ts";
+import { memoryLog, silentLog, SimClock, type Span } from "../../../src/runtime/mod.ts";
 import { Registry } from "../../../src/web/mod.ts";
 
 const NOTHING = {
@@ -180,6 +180,36 @@ Deno.test("at debug every call is a line with its method, tenant, status and tim
     { level: "debug", event: "rpc", fields: { ...method, code: "ok", tenant: "shop" } },
     { level: "debug", event: "rpc", fields: { ...method, code: "canceled", tenant: undefined } },
   ]);
+});
+
+Deno.test("a span has its call's status, and is failed by the server's faults alone [O10]", async () => {
+  const clock = new SimClock();
+  const spans: Span[] = [];
+  const slow = new SlowOperations({ clock, log: silentLog, thresholdMs: 100 });
+  const tracer = { span: (span: Span) => void spans.push(span) };
+  const registry = new Registry();
+  const calls = new CallMetrics({ registry, clock, log: silentLog, slow, tracer });
+  const meter = calls.of(KeyValueService.method.get);
+  const failures = ["KeyNotFound", "Internal", "CorruptedData"] as const;
+  for (const error of [undefined, ...failures]) {
+    const start = meter.begin();
+    await clock.advance(5);
+    const failure = error &&
+      failureOf(toConnectError(new PairError(error, "x"), silentLog));
+    meter.end(start, failure, NOTHING);
+  }
+  meter.end(meter.begin(), CANCELLED, NOTHING);
+  assert.deepEqual(
+    spans.map(({ attributes, failure }) => [attributes["rpc.status"], failure]),
+    [
+      ["ok", undefined],
+      ["not_found", undefined],
+      ["internal", "internal"],
+      ["data_loss", "data_loss"],
+      ["canceled", undefined],
+    ],
+  );
+  assert.deepEqual([spans[0].elapsedMs, spans[0].startedAtMs], [5, clock.wallMs() - 20]);
 });
 
 Deno.test("the bench of what measuring costs runs", () => {
