@@ -141,6 +141,13 @@ Deno.test("every figure in dashboard, alerts and docs is one that a live node ha
       : isKnown(name);
     assert.ok(found, `${where}: a node has no ${name}`);
   }
+  const told = namesInDocs().map(([, name]) => name);
+  for (const name of typed) {
+    const isTold = told.some((each) =>
+      each.endsWith("*") ? name.startsWith(each.slice(0, -1)) : name === each
+    );
+    assert.ok(isTold, `no page says what ${name} is`);
+  }
   // Hit rates, memtables, flushes, tables by level, compactions: what O3 asks for is shown.
   const shown = expressions.flatMap(([, expr]) => namesIn(expr));
   for (
