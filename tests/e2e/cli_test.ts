@@ -7,6 +7,8 @@ import assert from "node:assert/strict";
 import { run } from "../../src/cli/mod.ts";
 import { RawClient } from "../support/raw_http.ts";
 import { hello, nextOf, SETTINGS } from "../support/raw_http2.ts";
+
+import { callJson, withServer } from "../support/server.ts";
 import { fakeProcess } from "../unit/cli/fake_process.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
@@ -768,6 +770,35 @@ Deno.test("cli: the port of serve takes as many calls and connections as its opt
     "server.max_connections=5",
   );
 });
+
+Deno.test("cli: the log's form, and the limits of watches and of idempotency keys, are as serve was told [O9]", () =>
+  withServer(async (server) => {
+    const put = async (value: string, idempotencyKey: string) => {
+      const put = { tenantId: "t", key: "k", value: btoa(value), idempotencyKey };
+      await callJson(server, "KeyValueService/Put", put);
+      return atob(
+        (await callJson(server, "KeyValueService/Get", { tenantId: "t", key: "k" })).value,
+      );
+    };
+    const [one, two] = ["1", "2"].map((name) => `${name} of the keys 1234`);
+    assert.equal(await put("a", one), "a");
+    assert.equal(await put("b", two), "b");
+    // One is remembered: the other is written anew.
+    assert.equal(await put("a", one), "a");
+    const gone = new AbortController();
+    const watch = () => fetch(`${server.url}/v1/tenants/t/watch`, { signal: gone.signal });
+    assert.equal((await watch()).status, 200);
+    const second = await watch();
+    assert.equal(second.status, 429);
+    assert.equal((await second.json()).code, "resource_exhausted");
+    gone.abort();
+    assert.equal(await server.stop(), 0);
+    assert.match(server.log, /^20\d\d-\S+Z INFO +ready url=http:\S+ /m);
+    assert.doesNotMatch(server.log, /^\{/m);
+  }, [
+    ...["--set", "logging.format=console", "--set", "watch.max_watchers=1"],
+    ...["--set", "idempotency.max_writes=1"],
+  ]));
 
 /** Runs `serve` in this process until `body` is done with it. */
 async function serveHere(
