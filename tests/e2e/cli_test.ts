@@ -7,7 +7,6 @@ import assert from "node:assert/strict";
 import { run } from "../../src/cli/mod.ts";
 import { RawClient } from "../support/raw_http.ts";
 import { hello, nextOf, SETTINGS } from "../support/raw_http2.ts";
-
 import { callJson, withServer } from "../support/server.ts";
 import { fakeProcess } from "../unit/cli/fake_process.ts";
 
