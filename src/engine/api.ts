@@ -55,6 +55,13 @@ export interface MergeOperator {
    * largest of, durably, in {@link Tree.purgeFloor}.
    */
   floor?(value: Uint8Array, start: number, end: number): number;
+  /**
+   * At least the `floor` of any value that there can have been in the store, for those that nobody can look at
+   * any more.
+   * @param nowMs  wall time, ms since 1970
+   * @param floor  what is remembered already; 0: nothing
+   */
+  floorOfLost?(nowMs: number, floor: number): number;
 }
 
 /** What a tree has of its own; what is absent is as the engine's options say. */
@@ -90,7 +97,7 @@ export interface Tree {
   readonly createdAtMs: number;
   /**
    * The largest {@link MergeOperator.floor} of all values that were dropped because they were dead, and of those of
-   * trees that were dropped before it was made; 0 before.
+   * trees that were dropped before it was made; after a loss, {@link MergeOperator.floorOfLost}. 0 before.
    */
   readonly purgeFloor: number;
   /** The largest sequence of all values that were dropped because they were dead, durably; 0 before. */

@@ -324,6 +324,7 @@ class LsmEngine implements Engine {
     });
     const { state } = this.#manifest;
     const isNew = state.nextFile === 1;
+    const isClean = isNew || state.closed !== undefined;
     if (isNew && holdsData(disk, files)) {
       throw new PairError(
         "CorruptedData",
@@ -378,6 +379,9 @@ class LsmEngine implements Engine {
     for (const { file, offset, bytes } of found.losses) {
       log.error("wal damage: records lost", { file, offset, bytes });
     }
+    // Somebody may have been told of what the log has lost: without a sync for each, nobody knows what a power cut took.
+    const mayLack = found.losses.length > 0 ||
+      (!isClean && this.#options.log.syncMode !== "always");
     this.#lastSeq = this.#visible = Math.max(this.#lastSeq, state.lastSeq, found.lastSeq);
     this.#log = new Log(
       this.#runtime,
@@ -401,7 +405,11 @@ class LsmEngine implements Engine {
     const { segments } = this.#log;
     const oldestLog = segments[0].number;
     const newestLog = segments[segments.length - 1].number;
-    await this.#manifest.commit(() => ({ oldestLog, newestLog, lastSeq: this.#lastSeq }));
+    const purged = !mayLack ? [] : [...this.#trees.values()].map((tree) => (
+      { tree: tree.id, floor: this.#floorOfLost(tree) }
+    ));
+    await this.#manifest.commit(() => ({ oldestLog, newestLog, lastSeq: this.#lastSeq, purged }));
+    for (const { tree, floor } of purged) this.#trees.get(tree)!.purgeFloor = floor;
     for (const number of found.stray) this.#removeStray(number, state.oldestLog);
     this.#attempt(files.archiveDir, () => this.#log!.archive.purge());
     this.#tables.removeOrphans(this.#trees.values(), this.#manifest.number, firstNew);
@@ -534,6 +542,11 @@ class LsmEngine implements Engine {
     return tree;
   }
 
+  /** Above all that the values of a tree may have left to be remembered, also those that are gone. */
+  #floorOfLost({ operator, purgeFloor }: TreeState): number {
+    return operator?.floorOfLost?.(this.#runtime.clock.wallMs(), purgeFloor) ?? purgeFloor;
+  }
+
   async setTreeOptions(handle: Tree, changes: TreeOptions): Promise<void> {
     this.#checkOpen();
     const tree = this.#state(handle);
@@ -564,8 +577,8 @@ class LsmEngine implements Engine {
         dropTree: tree.id,
         lastSeq: this.#lastSeq,
         // Another tree of its name is not to count again from where its values, which others may have,
-        // began: a value has no larger number than its write.
-        floor: Math.max(this.#lastSeq, tree.purgeFloor),
+        // began.
+        floor: this.#floorOfLost(tree),
       }));
     } catch (error) {
       // Whoever made another of its name meanwhile has that: both are there after the next start.

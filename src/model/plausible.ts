@@ -19,6 +19,8 @@ import type { Version } from "./version.ts";
 
 /** Writes that a node may have made in each ms since 1970. */
 const WRITES_PER_MS = 1000;
+/** Writes of one key that may have been made in next to no time: a batch has 1000. */
+const WRITES_AT_ONCE = 2 ** 20;
 /** Counters up to here are plausible at any time. */
 const ALWAYS = 2 ** 32;
 /** How far ahead of this node's clock another node's may be, in ms. */
@@ -41,6 +43,18 @@ export function checkPlausible(
   const { entries, dots } = clock;
   for (let i = 0; i < entries.length; i++) checkEvent(entries[i], local, limit);
   for (let i = 0; i < dots.length; i++) checkEvent(dots[i], local, limit);
+}
+
+/**
+ * A counter that no write of a node has got to by now, whatever key it was of, and from which there is room to count
+ * on: half of what is plausible.
+ * @param nowMs   wall time, ms since 1970
+ * @param before  an earlier such bound, from which writes have counted on; 0: none
+ */
+export function counterBound(nowMs: number, before = 0): number {
+  const bound = Math.floor(Math.max(ALWAYS, Math.floor(nowMs) * WRITES_PER_MS) / 2);
+  // Little time may have passed since, or the wall clock was set back.
+  return before === 0 ? bound : Math.max(bound, before + WRITES_AT_ONCE);
 }
 
 function checkEvent({ node, counter }: ClockEntry, local: readonly Version[], limit: number): void {

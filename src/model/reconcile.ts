@@ -5,6 +5,7 @@
  * @module
  */
 import { counterFloor, deadSince, latestDeadSince } from "./death.ts";
+import { counterBound } from "./plausible.ts";
 import { mergeVersions } from "./version.ts";
 import { decodeVersions, encodeVersions } from "./version_codec.ts";
 
@@ -32,6 +33,7 @@ export const reconcileOperator = {
   },
   deadSince,
   floor: counterFloor,
+  floorOfLost: counterBound,
 } as const;
 
 /**
@@ -43,6 +45,7 @@ export const lwwOperator = {
   merge: reconcileOperator.merge,
   deadSince: latestDeadSince,
   floor: counterFloor,
+  floorOfLost: counterBound,
 } as const;
 
 /**
@@ -54,6 +57,7 @@ export const mergeOperator = {
   merge: reconcileOperator.merge,
   deadSince,
   floor: counterFloor,
+  floorOfLost: counterBound,
 } as const;
 
 /** A merge operator, as engines take them. */
@@ -66,6 +70,7 @@ export interface VersionOperator {
   ): Uint8Array;
   deadSince(value: Uint8Array, start: number, end: number): number;
   floor(value: Uint8Array, start: number, end: number): number;
+  floorOfLost(nowMs: number, floor: number): number;
 }
 
 /** All of them: what an engine needs to hold tenants. */

@@ -249,8 +249,8 @@ async function makeDropped(): Promise<void> {
   let engine = await openGolden(disk, "/data");
   const identity = claimIdentity(worldOn(disk), "/data", "golden-1");
   for (const life of ["first", "second"]) {
-    const dropped = await engine.createTree("dropped");
-    for (let i = 0; i < 9; i++) await engine.write([put(dropped, `${life} ${i}`, "gone")]);
+    const dropped = await engine.createTree("dropped", { mergeOperator: "versions" });
+    await engine.write([put(dropped, life, encodeVersions(SIBLINGS))]);
     await engine.dropTree(dropped);
     const tree = await engine.createTree(life);
     await engine.write([put(tree, "key", life)]);

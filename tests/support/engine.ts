@@ -42,6 +42,7 @@ export const mortalOperator: MergeOperator = {
   },
   deadSince: (value, start) => isDead(value, start) ? 1 : 0,
   floor: (_value, start, end) => end - start,
+  floorOfLost: (_nowMs, floor) => floor + 100,
 };
 
 function isDead(value: Uint8Array, start: number): boolean {

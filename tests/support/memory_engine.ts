@@ -106,6 +106,8 @@ export class MemoryEngine implements Engine {
   #trees = new Map<string, MemoryTree>();
   #checkpoints = new Map<string, CheckpointInfo>();
   #nextTreeId = 1;
+  /** What trees that are made now have as their floor. */
+  #floor = 0;
   #lastSequence = 0;
   #visibleSequence = 0;
   #followed = new Set<string>();
@@ -168,7 +170,7 @@ export class MemoryEngine implements Engine {
       id: this.#nextTreeId++,
       name,
       createdAtMs: this.#options.wallMs?.() ?? 0,
-      purgeFloor: 0,
+      purgeFloor: this.#floor,
       purgedSequence: 0,
       options: options.options ?? {},
       operator,
@@ -188,6 +190,8 @@ export class MemoryEngine implements Engine {
   async dropTree(tree: Tree): Promise<void> {
     this.#checkOpen();
     await this.#later(() => this.#trees.delete(tree.name));
+    const { operator, purgeFloor } = tree as MemoryTree;
+    this.#floor = operator?.floorOfLost?.(this.#options.wallMs?.() ?? 0, purgeFloor) ?? 0;
   }
 
   admit(_tree: Tree): Promise<void> | undefined {

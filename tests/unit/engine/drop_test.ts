@@ -71,22 +71,27 @@ Deno.test("a dropped tree is gone from the call on, and after any crash once it 
   await engine.close();
 });
 
-Deno.test("trees that are made after a drop count on from what the dropped one may have had", async () => {
+Deno.test("trees that are made after a drop count on from above what the dropped one may have had", async () => {
   const world = engineWorld();
+  const mergeOperator = "mortal";
   let engine = await openTestEngine(world);
-  await fill(engine, "first", 9);
+  const first = await engine.createTree("first", { mergeOperator });
   assert.equal((await engine.createTree("before")).purgeFloor, 0);
-  const { visible } = engine;
-  await engine.dropTree(engine.tree("first")!);
-  assert.equal((await engine.createTree("first")).purgeFloor, visible);
+  await engine.dropTree(first);
+  assert.equal((await engine.createTree("first", { mergeOperator })).purgeFloor, 100);
   // After a restart, and one more, too.
   for (const name of ["second", "third"]) {
     await engine.close();
     engine = await openTestEngine(world);
-    assert.equal(engine.tree("first")!.purgeFloor, visible);
+    assert.equal(engine.tree("first")!.purgeFloor, 100);
     assert.equal(engine.tree("before")!.purgeFloor, 0);
-    assert.equal((await engine.createTree(name)).purgeFloor, visible);
+    assert.equal((await engine.createTree(name)).purgeFloor, 100);
   }
+  await engine.dropTree(engine.tree("first")!);
+  assert.equal((await engine.createTree("first")).purgeFloor, 200);
+  // One that nothing is to be remembered of changes nothing.
+  await engine.dropTree(engine.tree("before")!);
+  assert.equal((await engine.createTree("before")).purgeFloor, 200);
   await engine.close();
 });
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import {
   checkPlausible,
+  counterBound,
   MAX_COUNTER,
   PairError,
   type VectorClock,
@@ -38,4 +39,14 @@ Deno.test("checkPlausible() takes what can have been, by the clock, and in any c
       return true;
     });
   }
+});
+
+Deno.test("counterBound() leaves room to count on, and rises whatever the clock does", () => {
+  let before = 0;
+  for (const nowMs of [0, NOW_MS, NOW_MS + 1, 0, NOW_MS - 1, NOW_MS + 1e9]) {
+    const bound = counterBound(nowMs, before);
+    assert.ok(bound - before >= 1000, "more than a batch can have written");
+    before = bound;
+  }
+  checkPlausible(entries(["a", 2 * counterBound(NOW_MS)], ["b", 2 * counterBound(0)]), [], NOW_MS);
 });

@@ -259,7 +259,7 @@ Deno.test("a dropped tenant takes its keys along, also when the node ended in be
   await node.dropTenant("t");
   assert.equal(rows(engine), 2);
   await put(node, 1, "another");
-  assert.equal(writesOf(node), 1);
+  assert.equal(text(node.get("t", "k")?.winner.value), "another");
   // As if the node had ended before it could forget.
   await engine.dropTree(engine.tree("t")!);
   assert.equal(rows(engine), 4);
