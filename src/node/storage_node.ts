@@ -212,6 +212,8 @@ class EngineNode implements StorageNode {
   #monitor: HealthMonitor;
   #disk: DiskGuard;
   #startedAtMs: number;
+  /** Wall time at the start, ms since 1970. */
+  readonly #startedWallMs: number;
   #closing: Promise<void> | undefined;
   #lastNowMs = 0;
 
@@ -269,6 +271,7 @@ class EngineNode implements StorageNode {
       () => engine.reserve(),
     );
     this.#startedAtMs = clock.monotonicMs();
+    this.#startedWallMs = clock.wallMs();
     this.#migrations.resume();
     engine.releaseDead();
   }
@@ -892,6 +895,15 @@ class EngineNode implements StorageNode {
   }
 
   /**
+   * The time by which writes are forgotten, ms since 1970: the wall clock's at the start, and what has passed since.
+   * A wall clock that is set must not make a write of a minute ago one of yesterday.
+   */
+  #steadyMs(): number {
+    const passedMs = this.#runtime.clock.monotonicMs() - this.#startedAtMs;
+    return this.#startedWallMs + Math.floor(passedMs);
+  }
+
+  /**
    * Runs a write with an idempotency key, unless it was here before: then its outcome is told again. That is
    * looked up before the disk has a say, for it needs no room; and once more in the step of the write, for
    * another one like it may have waited in the same place. Contexts are looked at behind that, too: what was
@@ -908,7 +920,7 @@ class EngineNode implements StorageNode {
       this.#checkOpen();
       if (watch?.gone) throw abandoned();
     }
-    const nowMs = this.#nowMs();
+    const nowMs = this.#steadyMs();
     const known = this.#tenants.findForUse(tenant);
     const found = known && this.#memory.find(known, request, nowMs);
     if (found !== undefined) return await this.#memory.replay(found, watch);

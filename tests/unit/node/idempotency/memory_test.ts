@@ -237,6 +237,25 @@ Deno.test("a write is remembered for so long, and its key may come with another 
   assert.equal(rows(engine), 2);
 });
 
+Deno.test("a wall clock that jumps makes nothing forgotten before its time, ahead or back [B5]", async () => {
+  const { node, world } = testNode({ idempotency: { ...DEFAULT_IDEMPOTENCY, maxAgeMs: 1000 } });
+  let others = 100;
+  const told = new Map<number, unknown>();
+  const first = await put(node, 1, "1");
+  for (const byMs of [1_000_000, -1_000_000, -1_000_000, 1_000_000]) {
+    world.clock.jumpWall(byMs);
+    await world.clock.advance(10);
+    // What clears the old away.
+    told.set(others, await put(node, others++, "other"));
+    for (const [n, answer] of told) assert.deepEqual(await put(node, n, "other"), answer);
+    assert.deepEqual(await put(node, 1, "1"), first, `after a jump of ${byMs} ms`);
+  }
+  assert.equal(writesOf(node), 5);
+  await world.clock.advance(1000);
+  await put(node, 1, "1");
+  assert.equal(writesOf(node), 6);
+});
+
 Deno.test("a key that comes anew while its old place is not cleared yet is remembered on [B5]", async () => {
   const { node, engine, world } = testNode({
     idempotency: { ...DEFAULT_IDEMPOTENCY, maxAgeMs: 1000 },
