@@ -14,6 +14,7 @@
 import type { Activity, Engine, Tree } from "../engine/mod.ts";
 import {
   addToChecksum,
+  compareBytes,
   decodeKey,
   decodeVersions,
   encodeVersions,
@@ -21,6 +22,7 @@ import {
   tokenOf,
   type TokenRange,
   tokenShare,
+  utf8,
 } from "../model/mod.ts";
 import type { Clock } from "../runtime/mod.ts";
 import type { TransferFigures } from "./transfer_figures.ts";
@@ -238,6 +240,23 @@ export async function estimateRange(
     bytes: none ? 0 : Math.ceil(bytes * share),
     totals: undefined,
   };
+}
+
+/** Figures of several ranges as of one that holds them all. None of them is counted. */
+export function sumOf(ranges: readonly KeyRangeInfo[]): KeyRangeInfo {
+  const sum = { first: "", last: "", keys: 0, bytes: 0, totals: undefined };
+  for (const { first, last, keys, bytes } of ranges) {
+    if (first === "") continue;
+    if (sum.first === "" || compareKeys(first, sum.first) < 0) sum.first = first;
+    if (compareKeys(last, sum.last) > 0) sum.last = last;
+    sum.keys += keys;
+    sum.bytes += bytes;
+  }
+  return sum;
+}
+
+function compareKeys(a: string, b: string): number {
+  return compareBytes(utf8(a), utf8(b));
 }
 
 async function outermost(
