@@ -8,7 +8,7 @@
  */
 
 /** The version that generates src/gen/. */
-export const BUF_VERSION = "1.75.0";
+const BUF_VERSION = "1.75.0";
 
 /** Buf's names for the platforms that it is built for. */
 const PLATFORMS: Readonly<Record<string, string>> = {

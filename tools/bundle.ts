@@ -44,7 +44,7 @@ export function findUrlLiterals(bundle: string): UrlLiteral[] {
 }
 
 /** Replaces literals, last first so that offsets stay true. */
-export function renameLiterals(
+function renameLiterals(
   bundle: string,
   renames: readonly { offset: number; from: string; to: string }[],
 ): string {

@@ -38,7 +38,7 @@ export function chance(seed: number): () => number {
  * Numbers below `count`, the smaller the more often, by a power law (Gray et al., "Quickly generating
  * billion-record synthetic databases", SIGMOD 1994, as YCSB has it).
  */
-export function zipfian(count: number, random: () => number): () => number {
+function zipfian(count: number, random: () => number): () => number {
   let zeta = 0;
   for (let i = 1; i <= count; i++) zeta += 1 / i ** THETA;
   const zeta2 = 1 + 0.5 ** THETA;

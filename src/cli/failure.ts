@@ -50,7 +50,7 @@ function hintOf(error: unknown): string {
 }
 
 /** The row of an error that came without one. */
-export function asPairError(error: unknown): PairError {
+function asPairError(error: unknown): PairError {
   if (error instanceof PairError) return error;
   const message = error instanceof Error ? error.message : String(error);
   const row = error instanceof DiskError ? DISK_ROWS[error.errno] : undefined;

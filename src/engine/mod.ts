@@ -8,7 +8,6 @@ export {
   type CompactJob,
   type FlushJob,
   type JobBase,
-  runTableJob,
   type TableJob,
   type TableJobResult,
 } from "./compaction/mod.ts";
@@ -29,7 +28,6 @@ export {
   readInventory,
   restoreCheckpoint,
   SNAPSHOT_FILE,
-  SNAPSHOT_FORMAT,
   type SyncJob,
   type Taken,
   type Transferred,

@@ -24,7 +24,7 @@ import { BlockCursor } from "./sstable/mod.ts";
 import type { LiveTable } from "./version.ts";
 
 /** The format that is written. */
-export const WARM_FORMAT = 1;
+const WARM_FORMAT = 1;
 const MAGIC = utf8("PairWarm");
 const HEADER = 20;
 /** Blocks that are written down at most: some 2 MB, which name 4 GiB. */

@@ -5,13 +5,11 @@
 export * from "./api.ts";
 export { DEFAULT_WATCH_LIMITS, type WatchLimits } from "./changes.ts";
 export type { DiskThresholds } from "./disk_guard.ts";
-export { DEFAULT_DISK_THRESHOLDS } from "./health.ts";
 export { DEFAULT_IDEMPOTENCY, type IdempotencyLimits } from "./idempotency/mod.ts";
 export { DEFAULT_HOT_KEY_LIMITS, HOT_KEY_WINDOW_MS, type HotKeyLimits } from "./hot_keys/mod.ts";
 export { claimIdentity, type Identity, readIdentity } from "./identity.ts";
 export { CallCounter, type CallCounts } from "./load.ts";
 export {
-  DEFAULT_MIGRATION_LIMITS,
   type MigrationLimits,
   type MigrationRange,
   NOTHING,

@@ -27,5 +27,4 @@ export {
 export { openPort, type Port, type PortOptions, type PortTls } from "./port.ts";
 export { DEFAULT_PORT_LIMITS, type PortLimits } from "./limits.ts";
 export { openPeers, type PeerCredentials, type PeerOptions } from "./peers.ts";
-export { STATUS } from "./errors.ts";
 export { SLOW_MS } from "./slow_operations.ts";

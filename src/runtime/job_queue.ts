@@ -10,7 +10,7 @@
 import type { WorkerStats } from "./workers.ts";
 
 /** Threads beyond `size`, for urgent jobs only. */
-export const URGENT_THREADS = 1;
+const URGENT_THREADS = 1;
 
 /** A job that waits. */
 export interface QueuedJob {

@@ -9,7 +9,7 @@
  */
 
 /** Upper bounds of latency buckets in seconds: 50 µs to 60 s, about three to a decade. */
-export const LATENCY_BUCKETS: readonly number[] = [
+const LATENCY_BUCKETS: readonly number[] = [
   0.00005,
   0.0001,
   0.00025,

@@ -144,7 +144,7 @@ function oldest(rows: Set<number>): number {
 
 const VALUE = new Uint8Array(84);
 /** What a row of {@link Ours} counts for. */
-export const OUR_ROW_BYTES = 16 + VALUE.length + 64;
+const OUR_ROW_BYTES = 16 + VALUE.length + 64;
 
 /** The engine's row cache, on a clock that runs with the accesses. */
 export class Ours implements Policy {

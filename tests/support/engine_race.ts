@@ -18,7 +18,7 @@ import { SimRandom } from "../../src/runtime/mod.ts";
 import { engineWorld } from "./engine.ts";
 
 /** Few enough that they are written and read at once all the time. */
-export const RACE_KEYS = Array.from({ length: 12 }, (_, i) => `key ${i}`);
+const RACE_KEYS = Array.from({ length: 12 }, (_, i) => `key ${i}`);
 /** Steps of one race, unless told otherwise. */
 export const RACE_STEPS = Number(Deno.env.get("PAIRDB_RACE_STEPS") ?? 3000);
 export const RACE_SEEDS = [1, 2, 3, 4, 5, 6, 7, 8];

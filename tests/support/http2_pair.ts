@@ -24,7 +24,7 @@ import {
 import { type Connection, settle, SimClock, SimNetwork } from "../../src/runtime/mod.ts";
 
 /** A server's limits that no test runs into by chance. */
-export const SERVER_LIMITS: Http2Limits = { ...CLIENT_LIMITS, maxConcurrentStreams: 100 };
+const SERVER_LIMITS: Http2Limits = { ...CLIENT_LIMITS, maxConcurrentStreams: 100 };
 
 /** What a test says of its world. */
 export interface PairOptions {

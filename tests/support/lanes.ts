@@ -24,7 +24,7 @@ import { SimClock } from "../../src/runtime/mod.ts";
 import { FakeNode } from "./fake_node.ts";
 
 /** The hand-written decoders, by their method's local name. */
-export const HOT_DECODERS = {
+const HOT_DECODERS = {
   put: decodePut,
   get: decodeGet,
   delete: decodeDelete,

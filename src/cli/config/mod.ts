@@ -12,4 +12,4 @@ export {
 } from "./load.ts";
 export { type Option, OPTIONS } from "./options.ts";
 export { plainConfig, printConfig } from "./print.ts";
-export { type Config, configSchema, hostAndPort, SECTIONS } from "./schema.ts";
+export { type Config, hostAndPort, SECTIONS } from "./schema.ts";

@@ -22,7 +22,7 @@ import { type Disk, sha256 } from "../../runtime/mod.ts";
 import { parseManifestName, parseSegmentName, parseTableName, parseTreeDirName } from "../files.ts";
 
 /** The version that this program writes, and the newest that it reads. */
-export const SNAPSHOT_FORMAT = 1;
+const SNAPSHOT_FORMAT = 1;
 /** The inventory's name. */
 export const SNAPSHOT_FILE = "SNAPSHOT";
 

@@ -22,7 +22,6 @@ export {
   type Origin,
   readInventory,
   SNAPSHOT_FILE,
-  SNAPSHOT_FORMAT,
 } from "./inventory.ts";
 export {
   checkpointsIn,

@@ -45,7 +45,7 @@ export function checkName(name: string): void {
 }
 
 /** Whether {@link checkName} takes it. */
-export function isName(name: string): boolean {
+function isName(name: string): boolean {
   return /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/.test(name);
 }
 

@@ -21,7 +21,6 @@ export {
   type Busy,
   checkPlan,
   type CompactionPlan,
-  IDLE,
   levelBudget,
   type Levels,
   MAX_LEVEL,

@@ -65,10 +65,6 @@ export class Arena {
   get unitsMax(): number {
     return this.#segmentUnits >> 2;
   }
-  /** Bytes of all segments that are taken. */
-  get reserved(): number {
-    return this.words.length * this.#segmentUnits << UNIT_SHIFT;
-  }
 
   /** A cell of at least `units`, marked as a row; 0 when there is no room. */
   take(units: number): number {

@@ -4,5 +4,5 @@
  * @module
  */
 export { Scrubber, type ScrubOptions, type ScrubParts } from "./scrubber.ts";
-export { loadScrub, SCRUB_FORMAT } from "./state.ts";
+export { loadScrub } from "./state.ts";
 export { runScrubJob, type ScrubJob, type ScrubPosition, type ScrubTarget } from "./verify.ts";

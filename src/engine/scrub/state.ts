@@ -28,7 +28,7 @@ import type { Disk } from "../../runtime/mod.ts";
 import type { Files } from "../files.ts";
 
 /** The format that is written. */
-export const SCRUB_FORMAT = 1;
+const SCRUB_FORMAT = 1;
 const MAGIC = utf8("PairScrb");
 const HEADER = 20;
 /** A longer file is none of ours. */

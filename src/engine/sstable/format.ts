@@ -39,7 +39,7 @@ export const TABLE_FORMAT = 2;
 /** Bytes behind each section. */
 export const TRAILER_SIZE = 9;
 /** Bytes behind each section in format 1. */
-export const TRAILER_SIZE_1 = 5;
+const TRAILER_SIZE_1 = 5;
 /** Bytes of the footer. */
 export const FOOTER_SIZE = 72;
 /** Bytes of a sealed table's salt. */

@@ -2,7 +2,7 @@
  * The write-ahead log's room.
  * @module
  */
-export { type LoggedMutation, WAL_FORMAT } from "./format.ts";
+export type { LoggedMutation } from "./format.ts";
 export type { ArchiveOptions } from "./archive.ts";
 export { Log, type LogHooks, type LogOptions, type Segment, type SyncMode } from "./log.ts";
 export {

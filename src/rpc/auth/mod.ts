@@ -19,7 +19,6 @@ export {
   renderCredentials,
   type TokenEntry,
 } from "./credentials.ts";
-export { denied, unauthenticated } from "./failures.ts";
 export { admit, admitToMetrics, authoriseMessage, authoriseTenant, checkHolds } from "./gate.ts";
 export { ANONYMOUS, type Identity, type Role } from "./identity.ts";
 export { admitCall, authInterceptor, valuesOf } from "./lane.ts";
