@@ -15,9 +15,8 @@ import {
   type ServerReflectionRequest as ServerReflectionRequestAlpha,
 } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 
-type Question =
-  | ServerReflectionRequest["messageRequest"]
-  | ServerReflectionRequestAlpha["messageRequest"];
+/** The versions differ in their names alone. */
+type Request = ServerReflectionRequest | ServerReflectionRequestAlpha;
 
 /** The parts of an answer that do not depend on the protocol's version. */
 type Answer =
@@ -30,34 +29,24 @@ type Answer =
 export function reflectionService(
   catalog: Catalog,
 ): Required<ServiceImpl<typeof ServerReflection>> {
-  return {
-    async *serverReflectionInfo(requests) {
-      for await (const request of requests) {
-        yield {
-          validHost: request.host,
-          originalRequest: request,
-          messageResponse: catalog.answer(request.messageRequest),
-        };
-      }
-    },
-  };
+  return { serverReflectionInfo: (requests) => answers(catalog, requests) };
 }
 
 /** Binds the older version, which many tools still speak. */
 export function reflectionAlphaService(
   catalog: Catalog,
 ): Required<ServiceImpl<typeof ServerReflectionAlpha>> {
-  return {
-    async *serverReflectionInfo(requests) {
-      for await (const request of requests) {
-        yield {
-          validHost: request.host,
-          originalRequest: request,
-          messageResponse: catalog.answer(request.messageRequest),
-        };
-      }
-    },
-  };
+  return { serverReflectionInfo: (requests) => answers(catalog, requests) };
+}
+
+async function* answers<T extends Request>(catalog: Catalog, requests: AsyncIterable<T>) {
+  for await (const request of requests) {
+    yield {
+      validHost: request.host,
+      originalRequest: request,
+      messageResponse: catalog.answer(request.messageRequest),
+    };
+  }
 }
 
 /** The served proto files, by name and by what they declare. */
@@ -77,7 +66,7 @@ export class Catalog {
   }
 
   /** The answer to one question. */
-  answer(question: Question): Answer {
+  answer(question: Request["messageRequest"]): Answer {
     switch (question.case) {
       case "listServices":
         return {
