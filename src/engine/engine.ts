@@ -47,7 +47,6 @@ import {
   type TreeUsage,
 } from "./api.ts";
 import { brakeMs, type DebtLimits } from "./brake.ts";
-import { findOperator } from "./compaction/mod.ts";
 import { gatherStats, sum } from "./engine_stats.ts";
 import {
   type CheckpointInfo,
@@ -57,7 +56,7 @@ import {
   SNAPSHOT_FILE,
   type Verified,
 } from "./checkpoint/mod.ts";
-import { Files, holdsData, makeDirDurably, parentOf, treeDirName } from "./files.ts";
+import { Files, holdsData, makeDirDurably, parentOf } from "./files.ts";
 import { ColdReads } from "./cold_reads.ts";
 import { planOf } from "./job_runner.ts";
 import { Maintenance } from "./maintenance.ts";
@@ -65,29 +64,25 @@ import { isDamage } from "./maintenance_parts.ts";
 import { Manifest } from "./manifest/mod.ts";
 import { MemoryBudget, type MemoryOrders } from "./memory_budget.ts";
 import { DEFAULT_ENGINE_OPTIONS, type EngineOptions, withinBudget } from "./options.ts";
-import { PurgeClock } from "./purge_clock.ts";
 import { Reads } from "./reads.ts";
+import { cacheRows, type RecacheParts, uncacheRows } from "./recache.ts";
 import { recover } from "./recovery.ts";
 import { quietUntilMs } from "./quiet_hours.ts";
 import { Removals } from "./removals.ts";
 import { Reserve } from "./reserve.ts";
 import { LiveCursor, liveRange } from "./scan.ts";
+import { Snapshots } from "./snapshots.ts";
 import { Scrubber } from "./scrub/mod.ts";
 import { SecondLevel } from "./second_level/mod.ts";
 import { Arenas } from "./memtable/mod.ts";
 import { RowCache } from "./row_cache/mod.ts";
 import { BlockCache, checkTableOptions } from "./sstable/mod.ts";
 import { TableStore } from "./table_store.ts";
-import { acceptsKind, newMemtable, TreeState } from "./tree.ts";
-import { changeOptions, NO_OPTIONS } from "./tree_options.ts";
-import { Version } from "./version.ts";
+import { acceptsKind, type TreeState } from "./tree.ts";
+import { Trees } from "./trees.ts";
 import { HeapWatch } from "./heap_watch.ts";
 import { Warming } from "./warming.ts";
 import { Log } from "./wal/mod.ts";
-
-/** Rows that are taken out of the caches, or put there, at once, and about how many bytes of them. */
-const ROWS_AT_ONCE = 256;
-const BYTES_AT_ONCE = 1 << 20;
 
 /** How often every tree is looked at, in ms (docs/rows.md: E46). */
 const TICK_MS = 30_000;
@@ -130,18 +125,12 @@ class LsmEngine implements Engine {
   readonly #heap: HeapWatch;
   /** Bytes written between two looks at memory and log. */
   readonly #reliefBytes: number;
-  readonly #operators: readonly MergeOperator[];
   readonly #cache: BlockCache;
   readonly #arenas = new Arenas();
   readonly #rows: RowCache;
-  readonly #trees = new Map<number, TreeState>();
-  readonly #byName = new Map<string, TreeState>();
-  /** By sequence: how many hold it, and when the first of them took it. */
-  readonly #snapshots = new Map<number, { count: number; sinceMs: number }>();
-  /** Those who have the dead kept that were written after a sequence. */
-  readonly #deadKept = new Set<{ readonly afterSeq: number }>();
+  readonly #trees: Trees;
+  readonly #snapshots: Snapshots;
   #releaseDead: (() => void) | undefined;
-  readonly #purgeClock: PurgeClock;
   #cancelTick: Cancel | undefined;
   readonly #removals: Removals;
   readonly #reserve: Reserve;
@@ -161,8 +150,6 @@ class LsmEngine implements Engine {
   /** The last sequence that reads see. */
   #visible = 0;
   follower: Follower | undefined = undefined;
-  /** Names of trees that it is told of. */
-  readonly #followed = new Set<string>();
   #closed = false;
   #quarantined = 0;
 
@@ -194,19 +181,18 @@ class LsmEngine implements Engine {
       ...options.guards,
       maxImmutables: options.maxImmutables,
     };
-    this.#operators = operators;
-    this.#purgeClock = new PurgeClock(runtime.clock);
+    this.#snapshots = new Snapshots(runtime.clock);
     if (options.keepDead === true) this.#releaseDead = this.keepDead(0);
     this.#cache = new BlockCache(options.blockCacheSize);
     this.#coldReads = new ColdReads(this.#pool, runtime.clock);
     this.#warming = new Warming(this.#runtime, this.#files, this.#cache, this.#coldReads, {
       isOn: options.warmCache,
-      tables: () => [...this.#trees.values()].flatMap((tree) => tree.version.tables()),
+      tables: () => [...this.#trees.states.values()].flatMap((tree) => tree.version.tables()),
     });
     this.#second = options.secondLevel && new SecondLevel(options.secondLevel, runtime);
     this.#reads = new Reads(this.#coldReads, this.#second, this.#note);
     const key = options.encryption?.key;
-    const isTree = (id: number) => this.#trees.has(id);
+    const isTree = (id: number) => this.#trees.states.has(id);
     this.#removals = new Removals(this.#runtime);
     this.#reserve = new Reserve(this.#runtime, this.#files, options.reserve);
     this.#tables = new TableStore(
@@ -220,6 +206,19 @@ class LsmEngine implements Engine {
     );
     const { clock } = runtime;
     this.#rows = new RowCache(options.rowCacheSize, options.rowCache, () => clock.monotonicMs());
+    this.#trees = new Trees({
+      runtime: this.#runtime,
+      files: this.#files,
+      operators,
+      memtableSize: options.memtableSize,
+      arenas: this.#arenas,
+      rows: this.#rows,
+      blocks: this.#cache,
+      tables: this.#tables,
+      manifest: () => this.#manifest,
+      maintenance: () => this.#maintenance,
+      lastSeq: () => this.#lastSeq,
+    });
   }
 
   get recovery(): RecoveryReport {
@@ -283,12 +282,12 @@ class LsmEngine implements Engine {
       options: this.#options,
       manifest: this.#manifest,
       tables: this.#tables,
-      trees: this.#trees,
+      trees: this.#trees.states,
       log: () => this.#log,
       lastSeq: () => this.#lastSeq,
-      snapshots: () => [...this.#snapshots.keys()].sort((a, b) => a - b),
+      snapshots: () => this.#snapshots.sequences,
       purgeBeforeMs: () => this.#purgeBeforeMs(),
-      purgeUpToSeq: () => this.#purgeUpToSeq(),
+      purgeUpToSeq: () => this.#snapshots.purgeUpToSeq,
       poisoned: () => this.poisoned,
       lookAtMemory: () => this.#lookAtMemory(),
       relieveDescriptors: () => this.#pool.relieve(),
@@ -300,7 +299,7 @@ class LsmEngine implements Engine {
       runtime: this.#runtime,
       files,
       manifest: this.#manifest,
-      trees: this.#trees,
+      trees: this.#trees.states,
       log: () => this.#log!,
       jobs: this.#maintenance.jobs,
       flush: () => this.flush(),
@@ -314,7 +313,7 @@ class LsmEngine implements Engine {
       quietHours: this.#options.quiet.hours,
       key,
       manifest: this.#manifest,
-      trees: this.#trees,
+      trees: this.#trees.states,
       log: () => this.#log!,
       jobs: this.#maintenance.jobs,
       holds: () => this.#maintenance.busy,
@@ -339,30 +338,15 @@ class LsmEngine implements Engine {
     if (isNew) disk.syncDir(parentOf(files.root));
     this.#manifest.onObsolete = (path) => this.#removals.file(path);
     this.#manifest.makeRoom = () => this.#makeRoom();
-    for (const record of state.trees.values()) {
-      const dir = treeDirName(record.name, record.id);
-      const placed = [...record.tables.values()].map((meta) =>
-        this.#tables.place(record.id, dir, meta)
-      );
-      for (const { table } of placed) this.#tables.checkPresent(dir, table.meta);
-      this.#addTree(
-        new TreeState(
-          record,
-          dir,
-          findOperator(this.#operators, record.operator),
-          new Version(placed),
-          record.flushedSeq,
-          newMemtable(record.id, this.#options.memtableSize, this.#arenas),
-          this.#rows,
-        ),
-      );
-    }
+    for (const record of state.trees.values()) this.#trees.load(record);
     // The whole manifest has been read, and nothing runs yet: what it does not name nobody will.
     let firstNew = state.nextFile;
     this.#makeRoom = () =>
       this.#reserve.release() ||
-      [...this.#trees.values()].some((tree) => this.#tables.removeOrphansNow(tree, firstNew));
-    const found = await recover(disk, files, state, this.#trees, {
+      [...this.#trees.states.values()].some((tree) =>
+        this.#tables.removeOrphansNow(tree, firstNew)
+      );
+    const found = await recover(disk, files, state, this.#trees.states, {
       strict: this.#options.recovery === "strict",
       key,
       onApplied: (lastSeq) => this.#lastSeq = this.#visible = lastSeq,
@@ -395,7 +379,7 @@ class LsmEngine implements Engine {
         remove: (path) => this.#removals.file(path),
         committed: (lastSeq) => {
           this.#visible = lastSeq;
-          if (this.#followed.size > 0) this.follower?.shown(lastSeq);
+          if (this.#trees.followed) this.follower?.shown(lastSeq);
         },
         makeRoom: () => this.#makeRoom(),
         waits: (reason) => this.#waits(reason),
@@ -405,14 +389,15 @@ class LsmEngine implements Engine {
     const { segments } = this.#log;
     const oldestLog = segments[0].number;
     const newestLog = segments[segments.length - 1].number;
-    const purged = !mayLack ? [] : [...this.#trees.values()].map((tree) => (
-      { tree: tree.id, floor: this.#floorOfLost(tree) }
+    const nowMs = clock.wallMs();
+    const purged = !mayLack ? [] : [...this.#trees.states.values()].map((tree) => (
+      { tree: tree.id, floor: tree.floorOfLost(nowMs) }
     ));
     await this.#manifest.commit(() => ({ oldestLog, newestLog, lastSeq: this.#lastSeq, purged }));
-    for (const { tree, floor } of purged) this.#trees.get(tree)!.purgeFloor = floor;
+    for (const { tree, floor } of purged) this.#trees.states.get(tree)!.purgeFloor = floor;
     for (const number of found.stray) this.#removeStray(number, state.oldestLog);
     this.#attempt(files.archiveDir, () => this.#log!.archive.purge());
-    this.#tables.removeOrphans(this.#trees.values(), this.#manifest.number, firstNew);
+    this.#tables.removeOrphans(this.#trees.states.values(), this.#manifest.number, firstNew);
     await this.#checkpoints.removeLeftovers();
     await this.#removals.settle();
     const quarantine = disk.stat(files.quarantineDir) === undefined
@@ -428,7 +413,7 @@ class LsmEngine implements Engine {
     };
     log.info("recovered", {
       dir: files.root,
-      trees: this.#trees.size,
+      trees: this.#trees.states.size,
       segments: found.segments.length,
       records: found.records,
       torn_bytes: found.tornBytes,
@@ -447,7 +432,7 @@ class LsmEngine implements Engine {
 
   /** What is due by time alone, such as windows that are over and grace that has passed, nothing else notices. */
   #tick(): void {
-    for (const tree of this.#trees.values()) this.#maintenance.schedule(tree);
+    for (const tree of this.#trees.states.values()) this.#maintenance.schedule(tree);
     if (this.poisoned === undefined) this.#maintenance.flushOld();
     this.#reserve.keep();
     this.#cancelTick = this.#runtime.clock.after(TICK_MS, () => this.#tick());
@@ -482,11 +467,11 @@ class LsmEngine implements Engine {
   }
 
   trees(): readonly Tree[] {
-    return [...this.#byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    return this.#trees.list();
   }
 
   tree(name: string): Tree | undefined {
-    return this.#byName.get(name);
+    return this.#trees.find(name);
   }
 
   async createTree(
@@ -496,114 +481,21 @@ class LsmEngine implements Engine {
     this.#checkOpen();
     // Nothing could be written to it: a write that makes its tree is refused before it has made one.
     if (this.poisoned !== undefined) throw this.poisoned;
-    const stored = changeOptions(NO_OPTIONS, options.options ?? {});
-    if (!name.isWellFormed()) {
-      throw new PairError("InvalidArgument", "Cannot create a tree: its name is not well-formed");
-    }
-    const taken = () => {
-      if (!this.#byName.has(name)) return;
-      throw new PairError("InvalidArgument", `Cannot create tree "${name}": it exists`, {
-        reason: "already_exists",
-      });
-    };
-    taken();
-    const operatorName = options.mergeOperator ?? "";
-    const operator = findOperator(this.#operators, operatorName);
-    const { disk, clock } = this.#runtime;
-    const createdAtMs = clock.wallMs();
-    let meta = { id: 0, name, operator: operatorName, createdAtMs };
-    try {
-      await this.#manifest.commit(() => {
-        taken();
-        meta = { ...meta, id: this.#manifest.state.nextTree };
-        disk.makeDir(this.#files.treeDir(treeDirName(name, meta.id)));
-        disk.syncDir(this.#files.treesDir);
-        return {
-          newTrees: [meta],
-          ...(stored.size > 0 ? { options: [{ tree: meta.id, values: stored }] } : {}),
-        };
-      });
-    } catch (error) {
-      // The next tree has the same number, and may have the same name.
-      if (isShortOfRoom(error)) disk.removeDir(this.#files.treeDir(treeDirName(name, meta.id)));
-      throw error;
-    }
-    const { purgeFloor } = this.#manifest.state.trees.get(meta.id)!;
-    const tree = new TreeState(
-      { ...meta, purgeFloor, purgedSequence: 0, options: stored },
-      treeDirName(name, meta.id),
-      operator,
-      new Version([]),
-      0,
-      newMemtable(meta.id, this.#options.memtableSize, this.#arenas),
-      this.#rows,
-    );
-    this.#addTree(tree);
-    return tree;
-  }
-
-  /** Above all that the values of a tree may have left to be remembered, also those that are gone. */
-  #floorOfLost({ operator, purgeFloor }: TreeState): number {
-    return operator?.floorOfLost?.(this.#runtime.clock.wallMs(), purgeFloor) ?? purgeFloor;
+    return await this.#trees.create(name, options.mergeOperator, options.options);
   }
 
   async setTreeOptions(handle: Tree, changes: TreeOptions): Promise<void> {
     this.#checkOpen();
-    const tree = this.#state(handle);
-    // Checked before anything is queued.
-    changeOptions(NO_OPTIONS, changes);
-    let values = NO_OPTIONS;
-    await this.#manifest.commit(() => {
-      // Its turn has come: the options may have changed, and the tree may be gone, since it was asked for.
-      values = changeOptions(
-        this.#manifest.state.trees.get(this.#state(handle).id)!.options,
-        changes,
-      );
-      return { options: [{ tree: tree.id, values }] };
-    });
-    tree.setOptions(values);
-    this.#setCacheShare(tree, tree.options.cacheShare);
-    this.#maintenance.schedule(tree);
+    await this.#trees.setOptions(handle, changes);
   }
 
   async dropTree(handle: Tree): Promise<void> {
     this.#checkOpen();
-    const tree = this.#state(handle);
-    tree.dropped = true;
-    this.#byName.delete(tree.name);
-    await this.#maintenance.settle(tree);
-    try {
-      await this.#manifest.commit(() => ({
-        dropTree: tree.id,
-        lastSeq: this.#lastSeq,
-        // Another tree of its name is not to count again from where its values, which others may have,
-        // began.
-        floor: this.#floorOfLost(tree),
-      }));
-    } catch (error) {
-      // Whoever made another of its name meanwhile has that: both are there after the next start.
-      if (isShortOfRoom(error) && !this.#byName.has(tree.name)) this.#restore(tree);
-      throw error;
-    }
-    this.#trees.delete(tree.id);
-    this.#setCacheShare(tree, undefined);
-    this.#rows.dropTree(tree.id);
-    tree.immutables = [];
-    tree.active = tree.active.fresh();
-    tree.version.release();
-    if (tree.version.tables().length === 0) this.#tables.removeTreeDir(tree.dir);
-  }
-
-  /** A tree that could not be dropped is there as before. */
-  #restore(tree: TreeState): void {
-    tree.dropped = false;
-    this.#byName.set(tree.name, tree);
-    tree.followed = this.#followed.has(tree.name);
-    this.#maintenance.schedule(tree);
+    await this.#trees.drop(handle);
   }
 
   admit(handle: Tree, delayed = false): Promise<void> | undefined {
-    const tree = this.#state(handle);
+    const tree = this.#trees.state(handle);
     if (this.poisoned !== undefined) return undefined;
     // Waiting for a compaction that will not come would be for ever: deletes, too, would not be taken.
     const compacts = tree.compactionStopped === undefined && tree.outOfRoom !== tree.version;
@@ -670,7 +562,7 @@ class LsmEngine implements Engine {
     let { tree } = needs[0];
     for (let i = 0; i < mutations.length; i++) {
       const { tree: handle, kind, key } = mutations[i];
-      if (handle.id !== tree.id) tree = this.#state(handle);
+      if (handle.id !== tree.id) tree = this.#trees.state(handle);
       const value = kind === KIND_DELETE ? NONE : mutations[i].value;
       tree.active.insert(firstSeq + i, kind, key, value);
       if (!this.#rows.empty) tree.writeRow(firstSeq + i, kind, key, value);
@@ -697,7 +589,9 @@ class LsmEngine implements Engine {
   ): (() => Promise<void>) | undefined {
     if (!second.takesWrites) return undefined;
     const puts = mutations.flatMap(({ tree, kind, key, value }, i) =>
-      kind === KIND_PUT ? [{ tree: this.#state(tree), key, value, sequence: firstSeq + i }] : []
+      kind === KIND_PUT
+        ? [{ tree: this.#trees.state(tree), key, value, sequence: firstSeq + i }]
+        : []
     );
     return second.writing(puts);
   }
@@ -743,33 +637,16 @@ class LsmEngine implements Engine {
   }
 
   follow(name: string, on: boolean): number {
-    if (on) this.#followed.add(name);
-    else this.#followed.delete(name);
-    const tree = this.#byName.get(name);
-    if (tree !== undefined) tree.followed = on;
+    this.#trees.follow(name, on);
     return this.#lastSeq;
   }
 
   snapshot(): Snapshot {
-    const sequence = this.#visible;
-    const pin = this.#snapshots.get(sequence) ?? { count: 0, sinceMs: this.#purgeClock.nowMs() };
-    pin.count++;
-    this.#snapshots.set(sequence, pin);
-    let held = true;
-    return {
-      sequence,
-      release: () => {
-        if (!held) return;
-        held = false;
-        if (--pin.count === 0) this.#snapshots.delete(sequence);
-      },
-    };
+    return this.#snapshots.take(this.#visible);
   }
 
   keepDead(afterSeq: number): () => void {
-    const kept = { afterSeq };
-    this.#deadKept.add(kept);
-    return () => void this.#deadKept.delete(kept);
+    return this.#snapshots.keepDead(afterSeq);
   }
 
   releaseDead(): void {
@@ -815,14 +692,18 @@ class LsmEngine implements Engine {
 
   async flush(handle?: Tree): Promise<void> {
     this.#checkOpen();
-    const trees = handle === undefined ? [...this.#trees.values()] : [this.#state(handle)];
+    const trees = handle === undefined
+      ? [...this.#trees.states.values()]
+      : [this.#trees.state(handle)];
     await Promise.all(trees.map((tree) => this.#maintenance.flush(tree)));
   }
 
   async compact(handle?: Tree, options: CompactOptions = {}): Promise<void> {
     const upToSeq = this.#lastSeq;
     await this.flush(handle);
-    const trees = handle === undefined ? [...this.#trees.values()] : [this.#state(handle)];
+    const trees = handle === undefined
+      ? [...this.#trees.states.values()]
+      : [this.#trees.state(handle)];
     for (const tree of trees) {
       const purge = options.purge ?? false;
       const purgeBeforeMs = () => this.#purgeBeforeMs(purge ? 0 : undefined);
@@ -861,64 +742,21 @@ class LsmEngine implements Engine {
   }
 
   async uncache(handle: Tree, range: ScanRange): Promise<Recached> {
-    const tree = this.#readable(handle);
-    const second = this.#second;
-    let reached = true;
-    const keys = await this.#eachRows(handle, range, async (rows) => {
-      for (const { key } of rows) tree.dropRow(key);
-      const forgotten = await second?.forget(tree, rows.map(({ key }) => key));
-      if (forgotten === false) reached = false;
-    });
-    return { keys, shared: second && reached };
+    return await uncacheRows(this.#recacheParts(), this.#readable(handle), range);
   }
 
   async cache(handle: Tree, range: ScanRange): Promise<Recached> {
-    const tree = this.#readable(handle);
-    const second = this.#second;
-    if (second === undefined) return { keys: 0, shared: undefined };
-    const droppedBefore = second.stats().dropped;
-    const keys = await this.#eachRows(handle, range, async (rows, seq) => {
-      await Promise.all(rows.map(({ key, value }) => second.keep(tree, key, seq, value)));
-    });
-    return { keys, shared: second.stats().dropped === droppedBefore };
+    return await cacheRows(this.#recacheParts(), this.#readable(handle), range);
   }
 
-  /** Goes through the live keys of a range, some at a time. @returns how many there are */
-  async #eachRows(
-    tree: Tree,
-    range: ScanRange,
-    take: (rows: { key: Uint8Array; value: Uint8Array }[], seq: number) => Promise<void>,
-  ): Promise<number> {
-    const snapshot = this.snapshot();
-    const cursor = this.scan(tree, range, snapshot);
-    let count = 0;
-    try {
-      let rows: { key: Uint8Array; value: Uint8Array }[] = [];
-      let bytes = 0;
-      for (;;) {
-        await cursor.ready();
-        const more = cursor.next();
-        if (rows.length > 0 && (!more || rows.length === ROWS_AT_ONCE || bytes > BYTES_AT_ONCE)) {
-          await take(rows, snapshot.sequence);
-          this.#checkOpen();
-          rows = [];
-          bytes = 0;
-        }
-        if (!more) return count;
-        count++;
-        bytes += cursor.value.length;
-        rows.push({ key: cursor.key.slice(), value: cursor.value.slice() });
-      }
-    } finally {
-      cursor.close();
-      snapshot.release();
-    }
+  #recacheParts(): RecacheParts {
+    return { engine: this, second: this.#second, checkOpen: () => this.#checkOpen() };
   }
 
   /** Files of tables that scrubs or compactions have found damaged. */
   #damagedTables(): Set<string> {
     const files = new Set(this.#scrubber.status().damaged.map(({ file }) => file));
-    for (const { compactionStopped } of this.#trees.values()) {
+    for (const { compactionStopped } of this.#trees.states.values()) {
       const file = compactionStopped instanceof PairError && compactionStopped.details.file;
       if (typeof file === "string") files.add(file);
     }
@@ -928,7 +766,7 @@ class LsmEngine implements Engine {
   stats(): EngineStats {
     return gatherStats({
       lastSeq: this.#lastSeq,
-      trees: [...this.#trees.values()],
+      trees: [...this.#trees.states.values()],
       treeStats: (tree) => this.treeStats(tree),
       log: this.#log!,
       cache: this.#cache,
@@ -963,7 +801,7 @@ class LsmEngine implements Engine {
 
   activity(kind: "transfer" | "migration", tree: Tree | undefined, bytes?: number): Activity {
     this.#checkOpen();
-    const id = tree === undefined ? undefined : this.#state(tree).id;
+    const id = tree === undefined ? undefined : this.#trees.state(tree).id;
     return this.#maintenance.jobs.start(planOf(kind, id, bytes));
   }
 
@@ -989,7 +827,7 @@ class LsmEngine implements Engine {
     if (!isTight) return;
     const { bytes: archivedBytes } = log.archive;
     this.#attempt(this.#files.archiveDir, () => log.archive.purge());
-    const trees = [...this.#trees.values()];
+    const trees = [...this.#trees.states.values()];
     const memtableBytes = sum(trees, (tree) => tree.memtableBytes);
     const flushes = log.bytes > memtableBytes;
     for (const tree of trees) {
@@ -1004,7 +842,7 @@ class LsmEngine implements Engine {
   }
 
   treeStats(handle: Tree): TreeStats {
-    const tree = this.#state(handle);
+    const tree = this.#trees.state(handle);
     const tables = tree.version.tables();
     return {
       memtableBytes: tree.memtableBytes,
@@ -1016,11 +854,11 @@ class LsmEngine implements Engine {
   }
 
   usage(handle: Tree): TreeUsage {
-    return this.#state(handle).usage();
+    return this.#trees.state(handle).usage();
   }
 
   estimate(handle: Tree, { start, end }: ScanRange): RangeEstimate {
-    return this.#state(handle).estimate({ start, end });
+    return this.#trees.state(handle).estimate({ start, end });
   }
 
   async close({ flushMs = 0, waitMs = Infinity }: CloseOptions = {}): Promise<void> {
@@ -1072,7 +910,7 @@ class LsmEngine implements Engine {
 
   #lookAtMemory(): MemoryOrders {
     let memtables = 0;
-    for (const tree of this.#trees.values()) memtables += tree.memtableBytes;
+    for (const tree of this.#trees.states.values()) memtables += tree.memtableBytes;
     const nowMs = this.#runtime.clock.monotonicMs();
     const orders = this.#memory.look({
       memtables,
@@ -1096,7 +934,7 @@ class LsmEngine implements Engine {
       if (need?.tree.id !== tree.id) {
         need = needs.find((other) => other.tree.id === tree.id);
         if (need === undefined) {
-          need = { tree: this.#state(tree), entries: 0, payload: 0 };
+          need = { tree: this.#trees.state(tree), entries: 0, payload: 0 };
           needs.push(need);
         }
       }
@@ -1107,16 +945,6 @@ class LsmEngine implements Engine {
       need.payload += key.length + value.length;
     }
     return needs;
-  }
-
-  #state(handle: Tree): TreeState {
-    const tree = this.#trees.get(handle.id);
-    if (tree === undefined || tree.dropped) {
-      throw new PairError("InvalidTenantID", `Cannot use tree ${handle.id}: it does not exist`, {
-        tree: handle.id,
-      });
-    }
-    return tree;
   }
 
   /** A directory that is no store, though it has the files of one, is refused before anything is changed. */
@@ -1135,46 +963,20 @@ class LsmEngine implements Engine {
   /** Closes tables and gives the directory back. */
   #release(): void {
     this.#second?.close();
-    for (const tree of this.#trees.values()) {
+    for (const tree of this.#trees.states.values()) {
       for (const table of tree.version.tables()) table.close();
     }
     this.#lock?.release();
   }
 
-  #addTree(tree: TreeState): void {
-    this.#trees.set(tree.id, tree);
-    this.#byName.set(tree.name, tree);
-    tree.followed = this.#followed.has(tree.name);
-    this.#setCacheShare(tree, tree.options.cacheShare);
-  }
-
-  /** Bounds what a tree has of each cache, in percent; undefined: not at all. */
-  #setCacheShare(tree: TreeState, percent: number | undefined): void {
-    this.#cache.setShare(tree.id, percent);
-    this.#rows.setShare(tree.id, percent);
-  }
-
   #readable(handle: Tree): TreeState {
     this.#checkOpen();
     this.#maintenance.throttle.called();
-    return this.#state(handle);
+    return this.#trees.state(handle);
   }
 
-  /**
-   * Values that were dead by then may be dropped. Readers at a snapshot look at it with a clock that has
-   * passed the moment it was taken, so that what was dead then they cannot see either.
-   */
   #purgeBeforeMs(graceMs = this.#options.compaction.tombstoneGraceMs): number {
-    let beforeMs = this.#purgeClock.nowMs() - graceMs;
-    for (const { sinceMs } of this.#snapshots.values()) beforeMs = Math.min(beforeMs, sinceMs);
-    return Math.max(0, beforeMs);
-  }
-
-  /** And that were written no later than this: {@link keepDead}. */
-  #purgeUpToSeq(): number {
-    let upTo = Infinity;
-    for (const { afterSeq } of this.#deadKept) upTo = Math.min(upTo, afterSeq);
-    return upTo;
+    return this.#snapshots.purgeBeforeMs(graceMs);
   }
 
   #checkOpen(): void {

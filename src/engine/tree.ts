@@ -142,6 +142,14 @@ export class TreeState implements Tree {
     return this.#options;
   }
 
+  /**
+   * Above all that its values may have left to be remembered, also those that are gone.
+   * @param nowMs  wall time, ms since 1970
+   */
+  floorOfLost(nowMs: number): number {
+    return this.operator?.floorOfLost?.(nowMs, this.purgeFloor) ?? this.purgeFloor;
+  }
+
   /** Takes what the manifest keeps from now on. */
   setOptions(stored: StoredOptions): void {
     this.#options = readOptions(stored);

@@ -310,7 +310,7 @@ export const BUGS: readonly Bug[] = [
   {
     name: "forget a tree that could not be dropped",
     breaks: "it is gone until the next start, and there again then",
-    file: "src/engine/engine.ts",
+    file: "src/engine/trees.ts",
     find: " this.#restore(tree);",
     replace: " void tree;",
     foundBy: "full",

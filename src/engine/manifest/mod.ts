@@ -2,7 +2,13 @@
  * The manifest's room.
  * @module
  */
-export { type Edit, ManifestState, type TableMeta, type TreeMeta } from "./edit.ts";
+export {
+  type Edit,
+  ManifestState,
+  type TableMeta,
+  type TreeMeta,
+  type TreeRecord,
+} from "./edit.ts";
 export {
   applyEdits,
   Manifest,
