@@ -280,7 +280,7 @@ export class ClientConnection extends Http2Connection {
 
   #endIfDone(): void {
     if (this.openStreams > 0 || this.#queue.size > 0 || this.failed) return;
-    this.writeGoAway(0, ERROR.NO_ERROR);
+    this.frames.goAway(0, ERROR.NO_ERROR);
     this.finish();
   }
 
@@ -288,7 +288,7 @@ export class ClientConnection extends Http2Connection {
     this.#heard = false;
     this.#cancelPing = this.clock.after(keepAlive.afterMs, () => {
       if (this.#heard) return this.#waitForSilence(keepAlive);
-      this.writePing();
+      this.frames.ping();
       this.#cancelPing = this.clock.after(keepAlive.timeoutMs, () => {
         if (this.#heard) this.#waitForSilence(keepAlive);
         else this.destroy();

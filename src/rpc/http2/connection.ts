@@ -4,7 +4,7 @@
  *     socket ─► FrameReader ─► #frame ─┬─► settings, ping, goaway, windows: handled here
  *                                      ├─► HEADERS ─► HeaderBlocks ─► onHeaders (server or client)
  *                                      └─► DATA, RST_STREAM ─► stream's user
- *     socket ◄─ Output ◄─ frames of streams, as windows and the socket allow
+ *     socket ◄─ Output ◄─ FrameWriter ◄─ frames of streams, as windows and the socket allow
  *
  * A peer's fault in one stream resets it; a fault in what all streams share ends the connection, with a
  * GOAWAY that says why (RFC 9113, section 5.4).
@@ -15,31 +15,22 @@ import { Budget, type BudgetLimits } from "./budget.ts";
 import { ClosedStreams } from "./closed_streams.ts";
 import { ReceiveWindow, SendWindow } from "./flow_control.ts";
 import { FrameReader } from "./frame_reader.ts";
+import { FrameWriter, PING_BYTES } from "./frame_writer.ts";
 import {
   AbuseError,
   ERROR,
   FLAG,
   FRAME,
-  FRAME_HEADER_BYTES,
   Http2Error,
   MAX_FRAME_BYTES,
   paddingOf,
   readUint31,
   readUint32,
-  writeFrameHeader,
-  writeUint32,
 } from "./frames.ts";
 import { HeaderBlocks } from "./header_blocks.ts";
 import { type HeaderList, HpackDecoder, HpackError } from "./hpack_decoder.ts";
-import { HpackEncoder } from "./hpack_encoder.ts";
 import { Output, type OutputBuffers } from "./output.ts";
-import {
-  decodeSettings,
-  DEFAULT_WINDOW_BYTES,
-  encodeSettings,
-  SETTING,
-  SETTING_BYTES,
-} from "./settings.ts";
+import { decodeSettings, DEFAULT_WINDOW_BYTES, SETTING, SETTING_BYTES } from "./settings.ts";
 import { Http2Stream, LOST } from "./stream.ts";
 import { StreamTable } from "./stream_table.ts";
 
@@ -109,12 +100,11 @@ const EARNING_BYTES = 1024;
 const LAST_WORDS_MS = 250;
 /** Time for a peer to take the last of what it is owed, when the connection ends in order. */
 const FINISH_MS = 10_000;
-const PING_BYTES = 8;
 
 /** A connection. Bytes come in by {@link receive}. */
 export abstract class Http2Connection {
   readonly output: Output;
-  readonly encoder = new HpackEncoder();
+  protected readonly frames: FrameWriter;
   protected readonly clock: Clock;
   protected readonly limits: Http2Limits;
   protected readonly streams = new StreamTable<Http2Stream>();
@@ -132,8 +122,6 @@ export abstract class Http2Connection {
   readonly #overhead: Budget;
   /** Streams that wait for a window or for the socket, in the order of their turns. */
   readonly #waiting = new Set<Http2Stream>();
-  /** Blocks of {@link answer}, with the encoder's generation for which they hold. */
-  readonly #blocks = new Map<HeaderList, { generation: number; bytes: Uint8Array }>();
   #streamWindow = DEFAULT_WINDOW_BYTES;
   #hasSettings = false;
   #failed = false;
@@ -152,6 +140,7 @@ export abstract class Http2Connection {
     this.#onRefused = options.onRefused;
     this.#onQueued = options.onQueued;
     this.output = new Output(socket, buffers, () => this.#onRoom());
+    this.frames = new FrameWriter(this.output);
     this.#reader = new FrameReader((...frame) => this.#frame(...frame));
     this.#decoder = new HpackDecoder({
       maxTableBytes: 4096,
@@ -280,9 +269,9 @@ export abstract class Http2Connection {
   /** Sends our half of the preface: SETTINGS, and the window of the connection. */
   protected start(settings: readonly (readonly [id: number, value: number])[]): void {
     const { connectionWindowBytes } = this.limits;
-    this.#writeFrame(FRAME.SETTINGS, 0, 0, encodeSettings(settings));
+    this.frames.settings(settings);
     const increment = connectionWindowBytes - DEFAULT_WINDOW_BYTES;
-    if (increment > 0) this.#writeWindowUpdate(0, increment);
+    if (increment > 0) this.frames.windowUpdate(0, increment);
   }
 
   /** Makes a stream. Its user is set by who asked for it. */
@@ -312,22 +301,7 @@ export abstract class Http2Connection {
     bound: number,
     write: (into: Uint8Array, at: number) => number,
   ): void {
-    const head = this.#repeated(headers);
-    const tail = this.#repeated(trailers);
-    const { id } = stream;
-    const most = 3 * FRAME_HEADER_BYTES + head.length + bound + tail.length;
-    const start = this.output.reserve(most);
-    const bytes = this.output.buffer;
-    let at = writeFrameHeader(bytes, start, head.length, FRAME.HEADERS, FLAG.END_HEADERS, id);
-    bytes.set(head, at);
-    const data = at + head.length;
-    at = write(bytes, data + FRAME_HEADER_BYTES);
-    const length = at - data - FRAME_HEADER_BYTES;
-    writeFrameHeader(bytes, data, length, FRAME.DATA, 0, id);
-    const last = FLAG.END_HEADERS | FLAG.END_STREAM;
-    at = writeFrameHeader(bytes, at, tail.length, FRAME.HEADERS, last, id);
-    bytes.set(tail, at);
-    this.output.shrink(start + most - at - tail.length);
+    const length = this.frames.answer(stream.id, headers, trailers, bound, write);
     this.sent(stream, length);
     stream.localClosed = true;
     this.endLocal(stream);
@@ -343,24 +317,14 @@ export abstract class Http2Connection {
 
   /** Writes a header list, in as many frames as it takes. */
   writeHeaders(streamId: number, headers: HeaderList, end: boolean): void {
-    if (this.failed) return;
-    const bound = blockBound(headers);
-    if (bound <= MAX_FRAME_BYTES) return this.#writeBlock(streamId, headers, end, bound);
-    const block = new Uint8Array(bound);
-    const length = this.encoder.encode(headers, block, 0);
-    for (let from = 0; from === 0 || from < length; from += MAX_FRAME_BYTES) {
-      const piece = block.subarray(from, Math.min(length, from + MAX_FRAME_BYTES));
-      const last = from + MAX_FRAME_BYTES >= length ? FLAG.END_HEADERS : 0;
-      if (from > 0) this.#writeFrame(FRAME.CONTINUATION, last, streamId, piece);
-      else this.#writeFrame(FRAME.HEADERS, last | (end ? FLAG.END_STREAM : 0), streamId, piece);
-    }
+    this.frames.headers(streamId, headers, end);
   }
 
   /** Writes one DATA frame. The stream has counted it. @param part  whether more of the piece follows */
   writeData(streamId: number, bytes: Uint8Array, end: boolean, part = false): void {
     if (!part || bytes.length >= EARNING_BYTES) this.#overhead.earn(EARNED_BY_SENDING);
     this.#dataSent += bytes.length;
-    this.#writeFrame(FRAME.DATA, end ? FLAG.END_STREAM : 0, streamId, bytes);
+    this.frames.data(streamId, bytes, end);
   }
 
   /** Sends what a stream has, as far as there is room; the rest waits for its turn. */
@@ -410,36 +374,21 @@ export abstract class Http2Connection {
 
   /** Lets the peer send more: on the connection by what was consumed, on a stream by what it reckoned. */
   grant(bytes: number, streamId: number, streamIncrement: number): void {
-    if (streamIncrement > 0) this.#writeWindowUpdate(streamId, streamIncrement);
+    if (streamIncrement > 0) this.frames.windowUpdate(streamId, streamIncrement);
     const increment = this.#receiveWindow.consume(bytes);
-    if (increment > 0) this.#writeWindowUpdate(0, increment);
+    if (increment > 0) this.frames.windowUpdate(0, increment);
   }
 
   /** Resets a stream of ours or the peer's. Does nothing to one that is gone. */
   resetStream(stream: Http2Stream, code: number): void {
     if (stream.closed) return;
-    this.#writeReset(stream.id, code);
+    this.frames.reset(stream.id, code);
     this.#remove(stream, true);
   }
 
   /** Removes a stream without a word to the peer, which has never begun it. */
   protected dropStream(stream: Http2Stream): void {
     this.#remove(stream, true);
-  }
-
-  /** Says GOAWAY. */
-  protected writeGoAway(lastStreamId: number, code: number, debug = ""): void {
-    const text = new TextEncoder().encode(debug);
-    const payload = new Uint8Array(8 + text.length);
-    writeUint32(payload, 0, lastStreamId);
-    writeUint32(payload, 4, code);
-    payload.set(text, 8);
-    this.#writeFrame(FRAME.GOAWAY, 0, 0, payload);
-  }
-
-  /** Sends a PING with an opaque number. */
-  protected writePing(): void {
-    this.#writeFrame(FRAME.PING, 0, 0, new Uint8Array(PING_BYTES));
   }
 
   /** Ends the connection: GOAWAY with the reason, then the end. Open streams fail. */
@@ -449,9 +398,10 @@ export abstract class Http2Connection {
     const { code, message } = error instanceof Http2Error
       ? error
       : { code: ERROR.INTERNAL_ERROR, message: "internal error" };
-    this.writeGoAway(this.lastStreamId, code, message);
+    this.frames.goAway(this.lastStreamId, code, message);
     this.#failed = true;
     this.#reader.stop();
+    this.frames.stop();
     this.#onFailure?.(error);
     this.output.end();
     this.#dropStreams();
@@ -465,6 +415,7 @@ export abstract class Http2Connection {
   protected finish(): void {
     this.#failed = true;
     this.#reader.stop();
+    this.frames.stop();
     this.#cancelEnd = this.clock.after(FINISH_MS, () => this.#socket.destroy());
     this.output.end(() => this.#destroySoon());
     this.#resume();
@@ -495,7 +446,7 @@ export abstract class Http2Connection {
     if (stream === undefined && this.isIdle(streamId)) throw new Http2Error(code, message);
     // One RST_STREAM is enough for a stream (RFC 9113, section 5.4.2).
     if (stream !== undefined || !this.closedStreams.wasResetByUs(streamId)) {
-      this.#writeReset(streamId, code);
+      this.frames.reset(streamId, code);
     }
     if (stream === undefined) this.closedStreams.add(streamId, true);
     else {
@@ -508,7 +459,7 @@ export abstract class Http2Connection {
 
   /** Refuses a stream of the peer that was not begun: it may be made again. Thrown would be several times as dear. */
   protected refuseStream(streamId: number): void {
-    this.#writeReset(streamId, ERROR.REFUSED_STREAM);
+    this.frames.reset(streamId, ERROR.REFUSED_STREAM);
     this.closedStreams.add(streamId, true);
     this.#countReset();
   }
@@ -674,13 +625,13 @@ export abstract class Http2Connection {
     if (end - start > MAX_SETTINGS * SETTING_BYTES) throw new AbuseError("settings");
     decodeSettings(bytes, start, end, (id, value) => this.#apply(id, value));
     this.#hasSettings = true;
-    this.#writeFrame(FRAME.SETTINGS, FLAG.ACK, 0, NO_BYTES);
+    this.frames.settingsAck();
     this.#pumpAll();
     this.onSettings();
   }
 
   #apply(id: number, value: number): void {
-    if (id === SETTING.HEADER_TABLE_SIZE) this.encoder.setMaxTableBytes(value);
+    if (id === SETTING.HEADER_TABLE_SIZE) this.frames.setMaxTableBytes(value);
     if (id === SETTING.INITIAL_WINDOW_SIZE) {
       const change = value - this.#streamWindow;
       this.#streamWindow = value;
@@ -694,7 +645,7 @@ export abstract class Http2Connection {
     needsSize(end - start, PING_BYTES, "PING");
     this.#countOverhead("ping");
     if ((flags & FLAG.ACK) !== 0) return this.onPingAck();
-    this.#writeFrame(FRAME.PING, FLAG.ACK, 0, bytes.subarray(start, end));
+    this.frames.pingAck(bytes.subarray(start, end));
   }
 
   #goAway(streamId: number, bytes: Uint8Array, start: number, end: number): void {
@@ -744,6 +695,7 @@ export abstract class Http2Connection {
     this.#cancelEnd();
     this.#headerBlocks.stop();
     this.#reader.stop();
+    this.frames.stop();
     this.output.close();
     this.onLost();
     this.#dropStreams();
@@ -787,61 +739,6 @@ export abstract class Http2Connection {
     this.#sendWindow.take(written);
     return true;
   }
-
-  #writeBlock(streamId: number, headers: HeaderList, end: boolean, bound: number): void {
-    const at = this.output.reserve(FRAME_HEADER_BYTES + bound);
-    const bytes = this.output.buffer;
-    const from = at + FRAME_HEADER_BYTES;
-    const to = this.encoder.encode(headers, bytes, from);
-    const flags = FLAG.END_HEADERS | (end ? FLAG.END_STREAM : 0);
-    writeFrameHeader(bytes, at, to - from, FRAME.HEADERS, flags, streamId);
-    this.output.shrink(bound - (to - from));
-  }
-
-  /** A header block that is sent again and again, encoded once. */
-  #repeated(headers: HeaderList): Uint8Array {
-    const { encoder } = this;
-    const known = this.#blocks.get(headers);
-    if (known !== undefined && known.generation === encoder.generation) return known.bytes;
-    const { generation } = encoder;
-    const bytes = new Uint8Array(blockBound(headers));
-    const block = bytes.subarray(0, encoder.encode(headers, bytes, 0));
-    // One that has made entries would make them again.
-    if (encoder.generation === generation) this.#blocks.set(headers, { generation, bytes: block });
-    return block;
-  }
-
-  #writeFrame(type: number, flags: number, streamId: number, payload: Uint8Array): void {
-    if (this.failed) return;
-    const at = this.output.reserve(FRAME_HEADER_BYTES + payload.length);
-    const bytes = this.output.buffer;
-    bytes.set(payload, writeFrameHeader(bytes, at, payload.length, type, flags, streamId));
-  }
-
-  #writeWindowUpdate(streamId: number, increment: number): void {
-    this.#writeNumber(FRAME.WINDOW_UPDATE, streamId, increment);
-  }
-
-  #writeReset(streamId: number, code: number): void {
-    this.#writeNumber(FRAME.RST_STREAM, streamId, code);
-  }
-
-  /** Writes a frame whose payload is 32 bits. */
-  #writeNumber(type: number, streamId: number, value: number): void {
-    if (this.failed) return;
-    const at = this.output.reserve(FRAME_HEADER_BYTES + 4);
-    const bytes = this.output.buffer;
-    writeUint32(bytes, writeFrameHeader(bytes, at, 4, type, 0, streamId), value);
-  }
-}
-
-const NO_BYTES = new Uint8Array(0);
-
-/** The most bytes that a header list can take: literals with their lengths, and size updates. */
-function blockBound(headers: HeaderList): number {
-  let bound = 16;
-  for (const text of headers) bound += text.length + 8;
-  return bound;
 }
 
 /** The body must be as long as its content-length says (RFC 9113, section 8.1.1). */

@@ -75,8 +75,8 @@ export class ServerConnection extends Http2Connection {
   drain(): void {
     if (this.#draining || this.failed) return;
     this.#draining = true;
-    this.writeGoAway(MAX_31, ERROR.NO_ERROR);
-    this.writePing();
+    this.frames.goAway(MAX_31, ERROR.NO_ERROR);
+    this.frames.ping();
     this.#cancelPing = this.clock.after(DRAIN_PING_MS, () => this.#setLast());
   }
 
@@ -214,7 +214,7 @@ export class ServerConnection extends Http2Connection {
     if (this.#servedTo < MAX_31 || this.failed) return;
     this.#cancelPing();
     this.#servedTo = this.#lastStreamId;
-    this.writeGoAway(this.#servedTo, ERROR.NO_ERROR);
+    this.frames.goAway(this.#servedTo, ERROR.NO_ERROR);
     this.#finishIfDone();
   }
 
