@@ -8,11 +8,11 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type Engine, openEngine } from "../../src/engine/mod.ts";
 import { encodeVersions, HLC_SKEW_MS, VERSION_OPERATORS } from "../../src/model/mod.ts";
-import { openStorageNode, type StorageNode, type TransferEntry } from "../../src/node/mod.ts";
+import type { StorageNode, TransferEntry } from "../../src/node/mod.ts";
 import { SimRandom, type SimRuntime } from "../../src/runtime/mod.ts";
 import { MODELS } from "../support/data_types.ts";
 import { engineWorld, SMALL } from "../support/engine.ts";
-import { bytes, text } from "../support/node.ts";
+import { bytes, nodeOn, text } from "../support/node.ts";
 import { type Operation, surviving } from "../support/replicas.ts";
 import { checksumOf } from "../support/transfer.ts";
 
@@ -31,14 +31,7 @@ interface Member {
 
 async function open(world: SimRuntime, nodeId: string): Promise<Pick<Member, "engine" | "node">> {
   const engine = await openEngine(world, "/data", SMALL, VERSION_OPERATORS);
-  const node = openStorageNode({
-    engine,
-    runtime: world,
-    nodeId,
-    version: "test",
-    dataDir: "/data",
-    tenantAutoCreate: false,
-  });
+  const node = nodeOn(engine, world, { nodeId, tenantAutoCreate: false });
   return { engine, node };
 }
 

@@ -7,7 +7,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { openStorageNode, type StorageNode, type WriteResult } from "../../src/node/mod.ts";
+import type { StorageNode, WriteResult } from "../../src/node/mod.ts";
 import { reconcileOperator } from "../../src/model/mod.ts";
 import { openEngine } from "../../src/engine/mod.ts";
 import {
@@ -17,7 +17,7 @@ import {
   type SimRuntime,
 } from "../../src/runtime/mod.ts";
 import { engineWorld, SMALL } from "../support/engine.ts";
-import { bytes } from "../support/node.ts";
+import { bytes, nodeOn } from "../support/node.ts";
 
 /** Writes of a script; they come in groups, so that several share a sync. */
 const WRITES = 36;
@@ -60,13 +60,7 @@ function script(seed: number): Write[] {
 
 async function openNode(world: SimRuntime): Promise<StorageNode> {
   const options = { ...SMALL, memtableSize: 1500 };
-  return openStorageNode({
-    engine: await openEngine(world, "/data", options, [reconcileOperator]),
-    runtime: world,
-    nodeId: "n1",
-    version: "test",
-    dataDir: "/data",
-    tenantAutoCreate: true,
+  return nodeOn(await openEngine(world, "/data", options, [reconcileOperator]), world, {
     idempotency: LIMITS,
   });
 }

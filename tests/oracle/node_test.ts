@@ -5,29 +5,21 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { type EngineJob, openEngine, runEngineJob } from "../../src/engine/mod.ts";
+import { type Engine, type EngineJob, openEngine, runEngineJob } from "../../src/engine/mod.ts";
 import { PairError, reconcileOperator, type VectorClock } from "../../src/model/mod.ts";
-import { openStorageNode, type ReadResult, type StorageNode } from "../../src/node/mod.ts";
+import type { ReadResult, StorageNode } from "../../src/node/mod.ts";
 import { SimRandom, type SimRuntime, simRuntime } from "../../src/runtime/mod.ts";
 import { SMALL } from "../support/engine.ts";
 import { MemoryEngine } from "../support/memory_engine.ts";
-import { bytes } from "../support/node.ts";
+import { bytes, nodeOn } from "../support/node.ts";
 
 const OPERATIONS = Number(Deno.env.get("PAIRDB_ORACLE_OPERATIONS") ?? 1500);
 const SEEDS = [1, 2, 3, 4];
 const TENANTS = ["one", "two"];
 const KEYS = Array.from({ length: 25 }, (_, i) => `key ${"x".repeat(i % 3)}${i}`);
 
-function open(engine: Parameters<typeof openStorageNode>[0]["engine"], world: SimRuntime) {
-  return openStorageNode({
-    engine,
-    runtime: world,
-    nodeId: "n1",
-    version: "test",
-    dataDir: "/data",
-    tenantAutoCreate: true,
-    idempotency: { maxWrites: 40, maxAgeMs: 500 },
-  });
+function open(engine: Engine, world: SimRuntime): StorageNode {
+  return nodeOn(engine, world, { idempotency: { maxWrites: 40, maxAgeMs: 500 } });
 }
 
 /** What a call gave, or the code that it failed with, so that failures can be compared too. */

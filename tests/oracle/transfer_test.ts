@@ -8,7 +8,7 @@
 import assert from "node:assert/strict";
 import { type EngineJob, openEngine, runEngineJob } from "../../src/engine/mod.ts";
 import { reconcileOperator, tokenBytes, tokenOf, type VectorClock } from "../../src/model/mod.ts";
-import { openStorageNode, type StorageNode } from "../../src/node/mod.ts";
+import type { StorageNode } from "../../src/node/mod.ts";
 import { openPort, type Port } from "../../src/rpc/mod.ts";
 import {
   denoClock,
@@ -19,7 +19,7 @@ import {
   simRuntime,
 } from "../../src/runtime/mod.ts";
 import { SMALL } from "../support/engine.ts";
-import { bytes } from "../support/node.ts";
+import { bytes, nodeOn } from "../support/node.ts";
 import { connectPeer, contentOf, move, type Peer } from "../support/transfer.ts";
 
 const OPERATIONS = Number(Deno.env.get("PAIRDB_ORACLE_OPERATIONS") ?? 600);
@@ -42,14 +42,7 @@ class Served {
       handler: (job) => runEngineJob(world.disk, [reconcileOperator], job as EngineJob),
     });
     const engine = await openEngine(world, "/data", SMALL, [reconcileOperator]);
-    const node = openStorageNode({
-      engine,
-      runtime: world,
-      nodeId,
-      version: "test",
-      dataDir: "/data",
-      tenantAutoCreate: true,
-    });
+    const node = nodeOn(engine, world, { nodeId });
     const runtime = { clock: denoClock(), network: denoNetwork(), log: silentLog };
     const port = await openPort({ runtime, node, host: "127.0.0.1", port: 0, version: "test" });
     port.setReady(true);

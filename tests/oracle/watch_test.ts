@@ -8,10 +8,10 @@
 import assert from "node:assert/strict";
 import { type EngineJob, openEngine, runEngineJob } from "../../src/engine/mod.ts";
 import { reconcileOperator } from "../../src/model/mod.ts";
-import { openStorageNode, type StorageNode, type WatchEvent } from "../../src/node/mod.ts";
+import type { StorageNode, WatchEvent } from "../../src/node/mod.ts";
 import { SimRandom, type SimRuntime, simRuntime } from "../../src/runtime/mod.ts";
 import { SMALL } from "../support/engine.ts";
-import { bytes } from "../support/node.ts";
+import { bytes, nodeOn } from "../support/node.ts";
 import { HandWatch, lineOf, Mirror } from "../support/watch.ts";
 
 const OPERATIONS = Number(Deno.env.get("PAIRDB_ORACLE_OPERATIONS") ?? 1500);
@@ -108,13 +108,7 @@ async function run(seed: number): Promise<void> {
     handler: (job) => runEngineJob(world.disk, [reconcileOperator], job as EngineJob),
   });
   const open = async () =>
-    openStorageNode({
-      engine: await openEngine(world, "/data", SMALL, [reconcileOperator]),
-      runtime: world,
-      nodeId: "n1",
-      version: "test",
-      dataDir: "/data",
-      tenantAutoCreate: true,
+    nodeOn(await openEngine(world, "/data", SMALL, [reconcileOperator]), world, {
       watch: { maxWatchers: RANGES.length, historySize: 4000, lingerMs: 1000 },
     });
   let node = await open();

@@ -11,6 +11,7 @@ import {
   END_STREAM,
   frame,
   GOAWAY,
+  headerBlock,
   HEADERS,
   nextFrame,
   PREFACE,
@@ -94,7 +95,9 @@ export class Http2Peer {
     this.#windows.set(id, this.#initialWindow);
     // A failure is for those who ask for the answer.
     this.#streams.get(id)?.done.promise.catch(() => {});
-    void this.#client.send(frame(HEADERS, END_HEADERS | (end ? END_STREAM : 0), id, block(fields)));
+    void this.#client.send(
+      frame(HEADERS, END_HEADERS | (end ? END_STREAM : 0), id, headerBlock(fields)),
+    );
     return id;
   }
 
@@ -238,20 +241,6 @@ export function joined(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
     at += piece.length;
   }
   return whole;
-}
-
-/** A header block without an index and without Huffman codes. */
-function block(fields: Fields): Uint8Array {
-  return Uint8Array.from(fields.flatMap(([name, value]) => [0, ...text(name), ...text(value)]));
-}
-
-function text(value: string): number[] {
-  const bytes = new TextEncoder().encode(value);
-  if (bytes.length < 127) return [bytes.length, ...bytes];
-  const length = [127];
-  let rest = bytes.length - 127;
-  for (; rest >= 128; rest = Math.floor(rest / 128)) length.push(rest % 128 + 128);
-  return [...length, rest, ...bytes];
 }
 
 /** The head of a POST. */

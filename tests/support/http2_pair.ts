@@ -93,6 +93,15 @@ export async function pairOf(options: PairOptions): Promise<Pair> {
   return { clock, client, server, socket: far, failures };
 }
 
+/** Closes both ends, and demands that neither waits for anything. */
+export async function endPair({ client, socket, clock }: Pair): Promise<void> {
+  client.destroy();
+  socket.destroy();
+  await quiet();
+  await clock.advance(1000);
+  assert.equal(clock.pendingCount, 0, "timers are left");
+}
+
 /** Makes a socket's "data" come in other pieces. */
 function recut(socket: Connection, cut: () => number): void {
   const { on } = socket;

@@ -3,9 +3,10 @@
  * @module
  */
 import assert from "node:assert/strict";
+import type { Engine } from "../../src/engine/mod.ts";
 import { PairError, VERSION_OPERATORS } from "../../src/model/mod.ts";
 import { openStorageNode, type StorageNode, type StorageNodeOptions } from "../../src/node/mod.ts";
-import { type SimRuntime, simRuntime } from "../../src/runtime/mod.ts";
+import { type Runtime, type SimRuntime, simRuntime } from "../../src/runtime/mod.ts";
 import { MemoryEngine, type MemoryEngineOptions } from "./memory_engine.ts";
 
 /** A node and the parts it stands on. */
@@ -27,16 +28,24 @@ export function testNode(
     wallMs: () => world.clock.wallMs(),
     ...engineOptions,
   });
-  const node = openStorageNode({
+  return { node: nodeOn(engine, world, options), engine, world };
+}
+
+/** A node called `n1` on an engine that is open, which makes tenants on their first write. */
+export function nodeOn(
+  engine: Engine,
+  runtime: Runtime,
+  options: Partial<StorageNodeOptions> = {},
+): StorageNode {
+  return openStorageNode({
     engine,
-    runtime: world,
+    runtime,
     nodeId: "n1",
     version: "0.0.0-test",
     dataDir: "/data",
     tenantAutoCreate: true,
     ...options,
   });
-  return { node, engine, world };
 }
 
 /** The bytes of a text. */

@@ -10,10 +10,10 @@ import {
   type Tree,
 } from "../../../src/engine/mod.ts";
 import { compareClocks, encodeKey } from "../../../src/model/mod.ts";
-import { openStorageNode, type StorageNode } from "../../../src/node/mod.ts";
+import type { StorageNode } from "../../../src/node/mod.ts";
 import type { SimRuntime } from "../../../src/runtime/mod.ts";
 import { DEAD, engineWorld, mortalOperator, openTestEngine, SMALL } from "../../support/engine.ts";
-import { bytes, text } from "../../support/node.ts";
+import { bytes, nodeOn, text } from "../../support/node.ts";
 
 const GRACE = 3_600_000;
 const DAY = 86_400_000;
@@ -30,14 +30,7 @@ interface Opened {
 
 async function open(world: SimRuntime, options = OPTIONS): Promise<Opened> {
   const engine = await openTestEngine(world, options);
-  const node = openStorageNode({
-    engine,
-    runtime: world,
-    nodeId: "n1",
-    version: "0.0.0-test",
-    dataDir: "/data",
-    tenantAutoCreate: true,
-  });
+  const node = nodeOn(engine, world);
   return { world, engine, node };
 }
 

@@ -4,9 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { DEFAULT_ENGINE_OPTIONS } from "../../../src/engine/mod.ts";
-import { openStorageNode, type StorageNode } from "../../../src/node/mod.ts";
+import type { StorageNode } from "../../../src/node/mod.ts";
 import { engineWorld, openTestEngine } from "../../support/engine.ts";
-import { bytes, rejectsCode, testNode, text } from "../../support/node.ts";
+import { bytes, nodeOn, rejectsCode, testNode, text } from "../../support/node.ts";
 
 /** What of an explanation the engine in memory knows, too. */
 async function state(node: StorageNode, key = "k"): Promise<unknown[]> {
@@ -88,14 +88,7 @@ Deno.test("explain: on the real engine a read is told from memtable to table to 
     ...DEFAULT_ENGINE_OPTIONS,
     scrub: { intervalMs: 0 },
   });
-  const node = openStorageNode({
-    engine,
-    runtime: world,
-    nodeId: "n1",
-    version: "0.0.0-test",
-    dataDir: "/data",
-    tenantAutoCreate: true,
-  });
+  const node = nodeOn(engine, world);
   await node.put("t", { key: "k", value: bytes("1"), ttlMs: 60_000 });
   await node.flush("t");
   const layers = async () =>

@@ -6,22 +6,15 @@
 import assert from "node:assert/strict";
 import { DEFAULT_ENGINE_OPTIONS, openEngine } from "../../../src/engine/mod.ts";
 import { type PairError, reconcileOperator } from "../../../src/model/mod.ts";
-import { openStorageNode, type StorageNode } from "../../../src/node/mod.ts";
+import type { StorageNode } from "../../../src/node/mod.ts";
 import type { Errno, SimRuntime } from "../../../src/runtime/mod.ts";
 import { engineWorld } from "../../support/engine.ts";
-import { bytes } from "../../support/node.ts";
+import { bytes, nodeOn } from "../../support/node.ts";
 
 async function open(world: SimRuntime): Promise<StorageNode> {
   const options = { ...DEFAULT_ENGINE_OPTIONS, memtableSize: 64 << 10 };
   const engine = openEngine(world, "/data", options, [reconcileOperator]);
-  return openStorageNode({
-    engine: await world.clock.runUntil(engine),
-    runtime: world,
-    nodeId: "n1",
-    version: "0.0.0-test",
-    dataDir: "/data",
-    tenantAutoCreate: true,
-  });
+  return nodeOn(await world.clock.runUntil(engine), world);
 }
 
 function put(world: SimRuntime, node: StorageNode, tenant: string, n: number) {

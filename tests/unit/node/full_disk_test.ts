@@ -5,10 +5,10 @@
 import assert from "node:assert/strict";
 import { DEFAULT_ENGINE_OPTIONS, type EngineOptions, openEngine } from "../../../src/engine/mod.ts";
 import { PairError, reconcileOperator } from "../../../src/model/mod.ts";
-import { openStorageNode, type StorageNode } from "../../../src/node/mod.ts";
+import type { StorageNode } from "../../../src/node/mod.ts";
 import type { SimRuntime } from "../../../src/runtime/mod.ts";
 import { engineWorld } from "../../support/engine.ts";
-import { bytes } from "../../support/node.ts";
+import { bytes, nodeOn } from "../../support/node.ts";
 
 const CAPACITY = 8 << 20;
 const OPTIONS = {
@@ -30,14 +30,7 @@ async function open(world: SimRuntime, l0Trigger = 4): Promise<StorageNode> {
 
 async function openWith(world: SimRuntime, options: EngineOptions): Promise<StorageNode> {
   const engine = await openEngine(world, "/data", options, [reconcileOperator]);
-  return openStorageNode({
-    engine,
-    runtime: world,
-    nodeId: "n1",
-    version: "0.0.0-test",
-    dataDir: "/data",
-    tenantAutoCreate: true,
-  });
+  return nodeOn(engine, world);
 }
 
 /** Puts until the node refuses; returns how many it took, and the code of the refusal. */

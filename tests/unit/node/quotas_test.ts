@@ -11,9 +11,9 @@ import {
   PairError,
   type VectorClock,
 } from "../../../src/model/mod.ts";
-import { openStorageNode, type StorageNode } from "../../../src/node/mod.ts";
+import type { StorageNode } from "../../../src/node/mod.ts";
 import { engineWorld, openTestEngine } from "../../support/engine.ts";
-import { bytes, testNode, text } from "../../support/node.ts";
+import { bytes, nodeOn, testNode, text } from "../../support/node.ts";
 import { HandWatch } from "../../support/watch.ts";
 
 type Details = Record<string, unknown>;
@@ -444,15 +444,7 @@ Deno.test("quotas: another tenant's use is nobody else's, and a new one of a nam
 
 /** A node on a real engine. */
 async function realNode(world: ReturnType<typeof engineWorld>): Promise<StorageNode> {
-  const engine = await openTestEngine(world);
-  return openStorageNode({
-    engine,
-    runtime: world,
-    nodeId: "n1",
-    version: "0",
-    dataDir: "/data",
-    tenantAutoCreate: true,
-  });
+  return nodeOn(await openTestEngine(world), world);
 }
 
 Deno.test("quotas: they outlive a crash, and so does what is used [B2]", async () => {

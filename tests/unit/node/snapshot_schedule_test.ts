@@ -3,23 +3,16 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { openStorageNode, ScheduledSnapshots } from "../../../src/node/mod.ts";
+import { ScheduledSnapshots } from "../../../src/node/mod.ts";
 import { type SimRuntime, simRuntime } from "../../../src/runtime/mod.ts";
 import { engineWorld, jobHandler, openTestEngine } from "../../support/engine.ts";
-import { bytes } from "../../support/node.ts";
+import { bytes, nodeOn } from "../../support/node.ts";
 
 const HOUR = 3_600_000;
 
 async function open(world: SimRuntime, dataDir = "/data") {
   const engine = await openTestEngine(world);
-  return openStorageNode({
-    engine,
-    runtime: world,
-    nodeId: "n1",
-    version: "0.0.0-test",
-    dataDir,
-    tenantAutoCreate: true,
-  });
+  return nodeOn(engine, world, { dataDir });
 }
 
 Deno.test("a schedule makes a snapshot each interval over restarts, keeps the newest, and leaves people's alone [E30]", async () => {

@@ -14,7 +14,14 @@ import {
   type Http2Stream,
   type RequestHead,
 } from "../../../src/rpc/http2/mod.ts";
-import { type Pair, pairOf, type PairOptions, quiet, TestUser } from "../../support/http2_pair.ts";
+import {
+  endPair,
+  type Pair,
+  pairOf,
+  type PairOptions,
+  quiet,
+  TestUser,
+} from "../../support/http2_pair.ts";
 
 const PATH = "/a.B/C";
 const OK_HEAD: HeaderList = [":status", "200", "content-type", "application/grpc+proto"];
@@ -54,11 +61,7 @@ async function withClient(
   try {
     await test(client, pair, seen);
   } finally {
-    pair.client.destroy();
-    pair.socket.destroy();
-    await quiet();
-    await pair.clock.advance(1000);
-    assert.equal(pair.clock.pendingCount, 0, "timers are left");
+    await endPair(pair);
   }
 }
 

@@ -3,14 +3,10 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Engine } from "../../../../src/engine/mod.ts";
 import { ContextMismatch, PairError, reconcileOperator } from "../../../../src/model/mod.ts";
-import {
-  DEFAULT_IDEMPOTENCY,
-  openStorageNode,
-  type StorageNode,
-} from "../../../../src/node/mod.ts";
+import { DEFAULT_IDEMPOTENCY, type StorageNode } from "../../../../src/node/mod.ts";
 import { simRuntime } from "../../../../src/runtime/mod.ts";
 import { MemoryEngine } from "../../../support/memory_engine.ts";
-import { bytes, rejectsCode, testNode, text, turn } from "../../../support/node.ts";
+import { bytes, nodeOn, rejectsCode, testNode, text, turn } from "../../../support/node.ts";
 
 const HIDDEN = ":idempotency";
 
@@ -282,14 +278,7 @@ Deno.test("a dropped tenant takes its keys along, also when the node ended in be
   // As if the node had ended before it could forget.
   await engine.dropTree(engine.tree("t")!);
   assert.equal(rows(engine), 4);
-  const later = openStorageNode({
-    engine,
-    runtime: world,
-    nodeId: "n1",
-    version: "test",
-    dataDir: "/data",
-    tenantAutoCreate: true,
-  });
+  const later = nodeOn(engine, world);
   await put(later, 1, "1", "stays");
   assert.equal(rows(engine), 2);
   assert.equal(writesOf(later, "k", "stays"), 1);
@@ -356,16 +345,7 @@ Deno.test("what is remembered is what a list of the last writes says, over resta
         operators: [reconcileOperator],
         wallMs: () => world.clock.wallMs(),
       });
-      const open = () =>
-        openStorageNode({
-          engine,
-          runtime: world,
-          nodeId: "n1",
-          version: "test",
-          dataDir: "/data",
-          tenantAutoCreate: true,
-          idempotency: limits,
-        });
+      const open = () => nodeOn(engine, world, { idempotency: limits });
       let node = open();
       /** The newest last. A batch of one key's items: its counter says how often each was applied. */
       let model: { key: number; id: string; weight: number; atMs: number; answer: unknown }[] = [];

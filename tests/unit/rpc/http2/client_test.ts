@@ -7,7 +7,14 @@ import {
   readResponseHead,
   type StreamUser,
 } from "../../../../src/rpc/http2/mod.ts";
-import { echo, type Pair, pairOf, type PairOptions, quiet } from "../../../support/http2_pair.ts";
+import {
+  echo,
+  endPair,
+  type Pair,
+  pairOf,
+  type PairOptions,
+  quiet,
+} from "../../../support/http2_pair.ts";
 import { TestCall, TestUser } from "../../../support/http2_pair.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -29,11 +36,7 @@ async function withPair(
   try {
     await test(pair, users);
   } finally {
-    pair.client.destroy();
-    pair.socket.destroy();
-    await quiet();
-    await pair.clock.advance(1000);
-    assert.equal(pair.clock.pendingCount, 0, "timers are left");
+    await endPair(pair);
   }
 }
 
