@@ -66,7 +66,7 @@ import { MemoryBudget, type MemoryOrders } from "./memory_budget.ts";
 import { DEFAULT_ENGINE_OPTIONS, type EngineOptions, withinBudget } from "./options.ts";
 import { Reads } from "./reads.ts";
 import { cacheRows, type RecacheParts, uncacheRows } from "./recache.ts";
-import { recover } from "./recovery.ts";
+import { recover, type Recovered } from "./recovery.ts";
 import { quietUntilMs } from "./quiet_hours.ts";
 import { Removals } from "./removals.ts";
 import { Reserve } from "./reserve.ts";
@@ -276,6 +276,82 @@ class LsmEngine implements Engine {
     }
     const { random } = this.#runtime;
     this.#manifest = Manifest.read(disk, files, key && { key, random });
+    this.#makeParts(key);
+    this.#makeDirs();
+    const { state } = this.#manifest;
+    const isClean = state.nextFile === 1 || state.closed !== undefined;
+    this.#manifest.onObsolete = (path) => this.#removals.file(path);
+    this.#manifest.makeRoom = () => this.#makeRoom();
+    for (const record of state.trees.values()) this.#trees.load(record);
+    // The whole manifest has been read, and nothing runs yet: what it does not name nobody will.
+    let firstNew = state.nextFile;
+    this.#makeRoom = () =>
+      this.#reserve.release() ||
+      [...this.#trees.states.values()].some((tree) =>
+        this.#tables.removeOrphansNow(tree, firstNew)
+      );
+    const found = await recover(disk, files, state, this.#trees.states, {
+      strict: this.#options.recovery === "strict",
+      key,
+      onApplied: (lastSeq) => this.#lastSeq = this.#visible = lastSeq,
+      memtableSize: this.#options.memtableSize,
+      relieve: () => this.#maintenance.relieveReplay(),
+      beforeReplay: (highestFile) => {
+        this.#manifest.nextFile(Math.max(0, highestFile + 1 - state.nextFile));
+        firstNew = state.nextFile;
+        this.#manifest.rollOver();
+        firstNew = state.nextFile;
+      },
+    });
+    // Told before the edit below, after which a segment that is gone is no longer missed.
+    for (const { file, offset, bytes } of found.losses) {
+      log.error("wal damage: records lost", { file, offset, bytes });
+    }
+    // Somebody may have been told of what the log has lost: without a sync for each, nobody knows what that is.
+    const mayLack = found.losses.length > 0 ||
+      (!isClean && this.#options.log.syncMode !== "always");
+    this.#lastSeq = this.#visible = Math.max(this.#lastSeq, state.lastSeq, found.lastSeq);
+    this.#log = this.#makeLog(found.segments, key);
+    const { segments } = this.#log;
+    const oldestLog = segments[0].number;
+    const newestLog = segments[segments.length - 1].number;
+    const nowMs = clock.wallMs();
+    const purged = !mayLack ? [] : [...this.#trees.states.values()].map((tree) => (
+      { tree: tree.id, floor: tree.floorOfLost(nowMs) }
+    ));
+    await this.#manifest.commit(() => ({ oldestLog, newestLog, lastSeq: this.#lastSeq, purged }));
+    for (const { tree, floor } of purged) this.#trees.states.get(tree)!.purgeFloor = floor;
+    for (const number of found.stray) this.#removeStray(number, state.oldestLog);
+    this.#attempt(files.archiveDir, () => this.#log!.archive.purge());
+    this.#tables.removeOrphans(this.#trees.states.values(), this.#manifest.number, firstNew);
+    await this.#checkpoints.removeLeftovers();
+    await this.#removals.settle();
+    const quarantine = disk.stat(files.quarantineDir) === undefined
+      ? []
+      : disk.list(files.quarantineDir);
+    this.#quarantined = quarantine.length;
+    this.#recovery = {
+      segments: found.segments.length,
+      records: found.records,
+      tornBytes: found.tornBytes,
+      losses: found.losses,
+      elapsedMs: clock.monotonicMs() - startedMs,
+    };
+    log.info("recovered", {
+      dir: files.root,
+      trees: this.#trees.states.size,
+      segments: found.segments.length,
+      records: found.records,
+      torn_bytes: found.tornBytes,
+      losses: found.losses.length,
+      ms: Math.round(this.#recovery.elapsedMs),
+    });
+    this.#begin();
+  }
+
+  /** What needs the manifest and works in the background. Nothing of it runs yet. */
+  #makeParts(key: Uint8Array | undefined): void {
+    const files = this.#files;
     this.#maintenance = new Maintenance({
       runtime: this.#runtime,
       files,
@@ -321,57 +397,30 @@ class LsmEngine implements Engine {
       schedule: (tree) => this.#maintenance.schedule(tree),
       noted: (error) => this.#noted(error),
     });
-    const { state } = this.#manifest;
-    const isNew = state.nextFile === 1;
-    const isClean = isNew || state.closed !== undefined;
+  }
+
+  /** @throws PairError CorruptedData (2007) when the directory is new by its manifest, and has data */
+  #makeDirs(): void {
+    const { disk } = this.#runtime;
+    const files = this.#files;
+    const isNew = this.#manifest.state.nextFile === 1;
     if (isNew && holdsData(disk, files)) {
-      throw new PairError(
-        "CorruptedData",
-        `Cannot open ${files.root}: it has data but no CURRENT`,
-        {
-          dir: files.root,
-        },
-      );
+      const { root: dir } = files;
+      throw new PairError("CorruptedData", `Cannot open ${dir}: it has data but no CURRENT`, {
+        dir,
+      });
     }
     for (const dir of [files.walDir, files.treesDir]) disk.makeDir(dir);
     // A start that was killed may have made the directory and not come to sync its name.
     if (isNew) disk.syncDir(parentOf(files.root));
-    this.#manifest.onObsolete = (path) => this.#removals.file(path);
-    this.#manifest.makeRoom = () => this.#makeRoom();
-    for (const record of state.trees.values()) this.#trees.load(record);
-    // The whole manifest has been read, and nothing runs yet: what it does not name nobody will.
-    let firstNew = state.nextFile;
-    this.#makeRoom = () =>
-      this.#reserve.release() ||
-      [...this.#trees.states.values()].some((tree) =>
-        this.#tables.removeOrphansNow(tree, firstNew)
-      );
-    const found = await recover(disk, files, state, this.#trees.states, {
-      strict: this.#options.recovery === "strict",
-      key,
-      onApplied: (lastSeq) => this.#lastSeq = this.#visible = lastSeq,
-      memtableSize: this.#options.memtableSize,
-      relieve: () => this.#maintenance.relieveReplay(),
-      beforeReplay: (highestFile) => {
-        this.#manifest.nextFile(Math.max(0, highestFile + 1 - state.nextFile));
-        firstNew = state.nextFile;
-        this.#manifest.rollOver();
-        firstNew = state.nextFile;
-      },
-    });
-    // Told before the edit below, after which a segment that is gone is no longer missed.
-    for (const { file, offset, bytes } of found.losses) {
-      log.error("wal damage: records lost", { file, offset, bytes });
-    }
-    // Somebody may have been told of what the log has lost: without a sync for each, nobody knows what a power cut took.
-    const mayLack = found.losses.length > 0 ||
-      (!isClean && this.#options.log.syncMode !== "always");
-    this.#lastSeq = this.#visible = Math.max(this.#lastSeq, state.lastSeq, found.lastSeq);
-    this.#log = new Log(
+  }
+
+  #makeLog(segments: Recovered["segments"], key: Uint8Array | undefined): Log {
+    return new Log(
       this.#runtime,
-      files,
+      this.#files,
       this.#options.log,
-      found.segments,
+      segments,
       this.#lastSeq,
       {
         nextNumber: () => this.#manifest.nextFile(),
@@ -386,40 +435,10 @@ class LsmEngine implements Engine {
       },
       key,
     );
-    const { segments } = this.#log;
-    const oldestLog = segments[0].number;
-    const newestLog = segments[segments.length - 1].number;
-    const nowMs = clock.wallMs();
-    const purged = !mayLack ? [] : [...this.#trees.states.values()].map((tree) => (
-      { tree: tree.id, floor: tree.floorOfLost(nowMs) }
-    ));
-    await this.#manifest.commit(() => ({ oldestLog, newestLog, lastSeq: this.#lastSeq, purged }));
-    for (const { tree, floor } of purged) this.#trees.states.get(tree)!.purgeFloor = floor;
-    for (const number of found.stray) this.#removeStray(number, state.oldestLog);
-    this.#attempt(files.archiveDir, () => this.#log!.archive.purge());
-    this.#tables.removeOrphans(this.#trees.states.values(), this.#manifest.number, firstNew);
-    await this.#checkpoints.removeLeftovers();
-    await this.#removals.settle();
-    const quarantine = disk.stat(files.quarantineDir) === undefined
-      ? []
-      : disk.list(files.quarantineDir);
-    this.#quarantined = quarantine.length;
-    this.#recovery = {
-      segments: found.segments.length,
-      records: found.records,
-      tornBytes: found.tornBytes,
-      losses: found.losses,
-      elapsedMs: clock.monotonicMs() - startedMs,
-    };
-    log.info("recovered", {
-      dir: files.root,
-      trees: this.#trees.states.size,
-      segments: found.segments.length,
-      records: found.records,
-      torn_bytes: found.tornBytes,
-      losses: found.losses.length,
-      ms: Math.round(this.#recovery.elapsedMs),
-    });
+  }
+
+  /** Lets everything run that works in the background. */
+  #begin(): void {
     this.#makeRoom = () => this.#reserve.release();
     // Before anything is compacted: a damaged table must not be.
     this.#scrubber.start();

@@ -189,8 +189,8 @@ class History {
   }
 
   forget(tenantId: string): void {
-    for (const  of of[this.acknowledged, this.unknown, this.refused]) {
-      for (const name of of.keys()) if (name.startsWith(`${tenantId} `)) of.delete(name);
+    for (const names of [this.acknowledged, this.unknown, this.refused]) {
+      for (const name of names.keys()) if (name.startsWith(`${tenantId} `)) names.delete(name);
     }
   }
 
