@@ -240,6 +240,7 @@ Deno.test("HealthCheck names the node, its state, why, when, and its figures, ev
       const { status, reasons, metrics } = health;
       assert.deepEqual(await call(NODE.healthCheck, {}), {
         nodeId: "n1",
+        incarnation: node.incarnation,
         status,
         timestamp: "1700000000000",
         ...(reasons.length > 0 ? { reasons } : {}),
@@ -340,6 +341,7 @@ Deno.test("DrainNode and the calls of migrations tell every figure, every way [N
     createdAtMs: 1,
     endedAtMs: 2,
     pendingKeys: 3,
+    fallsBehind: true,
     error: "why",
     keysCopied: 4,
     bytesCopied: 5,
@@ -365,6 +367,7 @@ Deno.test("DrainNode and the calls of migrations tell every figure, every way [N
     createdAt: "1",
     endedAt: "2",
     pendingKeys: "3",
+    fallsBehind: true,
     error: "why",
     keysCopied: "4",
     bytesCopied: "5",

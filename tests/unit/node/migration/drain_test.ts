@@ -11,7 +11,7 @@ import { checksumOf } from "../../../support/transfer.ts";
 
 /** A target that takes everything, and holds whatever it is asked for. */
 const TARGET: Peer = {
-  nodeId: () => Promise.resolve("n2"),
+  identity: () => Promise.resolve({ nodeId: "n2", incarnation: "one" }),
   replicate: (_tenant, _origin, entries) =>
     Promise.resolve({
       keys: new Set(entries.map(({ key }) => key)).size,
