@@ -111,10 +111,15 @@ export function publish(disk: Disk, place: string, name: string): void {
 export async function deleteFrom(disk: Disk, place: string, name: string): Promise<void> {
   checkName(name);
   const dir = `${place}/${name}`;
-  if (disk.stat(dir)?.kind !== "directory") throw noSuch(disk, place, name);
+  const mustBeThere = () => {
+    if (disk.stat(dir)?.kind !== "directory") throw noSuch(disk, place, name);
+  };
+  mustBeThere();
   const gone = `${place}/${DELETING}${name}`;
   // A deletion of an earlier one of the name may have been cut short.
   await removeAll(disk, gone);
+  // Another deletion may have come first.
+  mustBeThere();
   disk.rename(dir, gone);
   disk.syncDir(place);
   await removeAll(disk, gone);
@@ -143,13 +148,24 @@ export function alreadyThere(dir: string, kind: DiskEntry["kind"], remove: strin
   });
 }
 
-/** Removes a checkpoint's directory and all in it; the many files in it one by one. */
+/**
+ * Removes a checkpoint's directory and all in it; the many files in it one by one. Others may be at the same
+ * directory: a deletion, and whoever makes the next one and clears leftovers away.
+ */
 export async function removeAll(disk: Disk, dir: string): Promise<void> {
   if (disk.stat(dir) === undefined) return;
   for (const path of ownFiles(disk, dir)) {
-    await disk.removeAsync(path);
+    try {
+      await disk.removeAsync(path);
+    } catch (error) {
+      if (!isGone(error)) throw error;
+    }
   }
   disk.removeDir(dir);
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof DiskError && error.errno === "ENOENT";
 }
 
 /** Files in a checkpoint's directories that have names of ours. */

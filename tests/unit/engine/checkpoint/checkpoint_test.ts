@@ -262,6 +262,22 @@ Deno.test("a second checkpoint at the same time is refused, and the first is who
   await engine.close();
 });
 
+Deno.test("checkpoints are deleted while others are deleted and made, of other names and the same", async () => {
+  const world = engineWorld();
+  const engine = await filled(world);
+  for (const name of ["one", "two"]) await engine.checkpoint(name);
+  const deleting = ["one", "two"].map((name) => engine.deleteCheckpoint(name));
+  await assert.rejects(engine.deleteCheckpoint("one"), /there is none/);
+  // What a deletion has not come to yet is cleared away by the next one that is made.
+  await engine.checkpoint("one");
+  deleting.push(engine.deleteCheckpoint("one"));
+  const made = engine.checkpoint("three");
+  await Promise.all([...deleting, made]);
+  assert.deepEqual(world.disk.list("/data/snapshots"), ["three"]);
+  assert.deepEqual((await engine.verifyCheckpoint("three")).problems, []);
+  await engine.close();
+});
+
 Deno.test("a digest is taken once, in this process and the next", async () => {
   const world = engineWorld();
   const engine = await filled(world);
