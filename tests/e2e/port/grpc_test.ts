@@ -396,8 +396,8 @@ Deno.test("port: each call is in the log, and no key and no value [N11]", () =>
     });
     const of = { level: "debug", service: "pairdb.v1.KeyValueService" };
     assert.deepEqual(calls, [
-      { ...of, method: "Put", code: "ok" },
-      { ...of, method: "Get", code: "not_found" },
+      { ...of, method: "Put", tenant: "t", code: "ok" },
+      { ...of, method: "Get", tenant: "t", code: "not_found" },
     ]);
     assert.doesNotMatch(JSON.stringify(logged), /canary/);
   }));
