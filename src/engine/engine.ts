@@ -307,9 +307,9 @@ class LsmEngine implements Engine {
     for (const { file, offset, bytes } of found.losses) {
       log.error("wal damage: records lost", { file, offset, bytes });
     }
-    // Somebody may have been told of what the log has lost: without a sync for each, nobody knows what that is.
-    const mayLack = found.losses.length > 0 ||
-      (!isClean && this.#options.log.syncMode !== "always");
+    // Somebody may have been told of what the log has lost: where the last life had no sync for each, nobody knows
+    // what that is.
+    const mayLack = found.losses.length > 0 || (!isClean && state.relaxed);
     this.#lastSeq = this.#visible = Math.max(this.#lastSeq, state.lastSeq, found.lastSeq);
     this.#log = this.#makeLog(found.segments, key);
     const { segments } = this.#log;
@@ -319,7 +319,14 @@ class LsmEngine implements Engine {
     const purged = !mayLack ? [] : [...this.#trees.states.values()].map((tree) => (
       { tree: tree.id, floor: tree.floorOfLost(nowMs) }
     ));
-    await this.#manifest.commit(() => ({ oldestLog, newestLog, lastSeq: this.#lastSeq, purged }));
+    const relaxed = this.#options.log.syncMode !== "always";
+    await this.#manifest.commit(() => ({
+      oldestLog,
+      newestLog,
+      lastSeq: this.#lastSeq,
+      purged,
+      ...(relaxed === state.relaxed ? {} : { relaxed }),
+    }));
     for (const { tree, floor } of purged) this.#trees.states.get(tree)!.purgeFloor = floor;
     for (const number of found.stray) this.#removeStray(number, state.oldestLog);
     this.#attempt(files.archiveDir, () => this.#log!.archive.purge());

@@ -263,6 +263,21 @@ async function makeDropped(): Promise<void> {
   await keep("dropped", readDisk(disk, "/data"), { ...expected, identity });
 }
 
+/** A life that acknowledged writes before they were durable, and had no end; and one that did not, behind it. */
+async function makeRelaxed(): Promise<void> {
+  const first = new SimDisk();
+  const log = { ...GOLDEN_OPTIONS.log, syncMode: "batch" as const };
+  const relaxed = await openGolden(first, "/data", { ...GOLDEN_OPTIONS, log });
+  const identity = claimIdentity(worldOn(first), "/data", "golden-1");
+  const versions = await relaxed.createTree("versions", { mergeOperator: "versions" });
+  await relaxed.write([put(versions, "siblings", encodeVersions(SIBLINGS))]);
+  const disk = diskWith(readDisk(first, "/data"));
+  const engine = await openGolden(disk, "/data");
+  const expected = { trees: contents(engine), own: ownOf(engine) };
+  await engine.close();
+  await keep("relaxed", readDisk(disk, "/data"), { ...expected, identity });
+}
+
 /** Drops a value because it is dead: its counter remains, as the tree's floor. */
 async function bury(engine: Engine, tree: Tree, counter: number): Promise<void> {
   const dot = { node: "n1", counter };
@@ -335,6 +350,7 @@ const STORES: Record<string, () => Promise<void>> = {
   marked: () => make("marked"),
   purged: makePurged,
   dropped: makeDropped,
+  relaxed: makeRelaxed,
 };
 
 if (import.meta.main) {

@@ -12,6 +12,7 @@
  *    12 purged    | tree | floor: the largest of what dropped values left to be remembered
  *    13 forgotten | tree | sequence: the last of any value that was dropped because it was dead
  *    14 floor     | the floor of trees that are made from now on
+ *    15 relaxed   | 1: from now on writes are acknowledged before they are durable; 0: not any more
  *
  * A snapshot of the whole state is an edit like any other: the one that makes it from nothing. A
  * clean close leaves field 9 behind: so no other edit is the last one and could pass for torn, and a log
@@ -62,6 +63,8 @@ export interface Edit {
   readonly purged?: readonly { readonly tree: number; readonly floor: number }[];
   /** The {@link purged} floor that trees begin with from now on: above all that dropped trees may have had. */
   readonly floor?: number;
+  /** Whether writes are acknowledged from now on before they are durable. */
+  readonly relaxed?: boolean;
   /** The largest sequence of the values that were dropped because they were dead. */
   readonly forgotten?: readonly { readonly tree: number; readonly seq: number }[];
   /** All entries of the tree up to this sequence are in tables. */
@@ -92,6 +95,8 @@ export class ManifestState {
   nextTree = 1;
   /** What trees that are made now have as their floor. */
   floor = 0;
+  /** Writes may have been acknowledged that were never durable, unless the last close was a clean one. */
+  relaxed = false;
   readonly trees = new Map<number, TreeRecord>();
 
   /** Takes an edit in. @throws Error when it contradicts the state */
@@ -117,6 +122,7 @@ export class ManifestState {
       this.nextTree = Math.max(this.nextTree, id + 1);
     }
     if (edit.floor !== undefined) this.floor = Math.max(this.floor, edit.floor);
+    if (edit.relaxed !== undefined) this.relaxed = edit.relaxed;
     this.closed = edit.closed;
     if (edit.dropTree !== undefined) {
       this.trees.delete(edit.dropTree);
@@ -163,6 +169,7 @@ export class ManifestState {
       newTrees: trees,
       ...(gap ? { dropTree: highest } : {}),
       ...(this.floor > 0 ? { floor: this.floor } : {}),
+      ...(this.relaxed ? { relaxed: true } : {}),
       add: trees.flatMap((tree) =>
         [...tree.tables.values()].map((table) => ({ tree: tree.id, table }))
       ),
@@ -189,6 +196,7 @@ export function encodeEdit(edit: Edit): Uint8Array<ArrayBuffer> {
   }
   if (edit.dropTree !== undefined) out.u8(5).varint(edit.dropTree);
   if (edit.floor !== undefined) out.u8(14).varint(edit.floor);
+  if (edit.relaxed !== undefined) out.u8(15).u8(edit.relaxed ? 1 : 0);
   if (edit.closed !== undefined) out.u8(9).varint(edit.closed);
   for (const { tree, table } of edit.add ?? []) {
     out.u8(6).varint(tree).varint(table.level).varint(table.number).varint(table.size);
@@ -246,8 +254,9 @@ export function decodeEdit(bytes: Uint8Array, what: string): Edit {
       for (let left = reader.varint(); left > 0; left--) values.set(reader.text(), reader.text());
       options.push({ tree, values });
     } else if (tag === 12) purged.push({ tree: reader.varint(), floor: reader.varint() });
-    else if (tag === 14) edit.floor = reader.varint();
     else if (tag === 13) forgotten.push({ tree: reader.varint(), seq: reader.varint() });
+    else if (tag === 14) edit.floor = reader.varint();
+    else if (tag === 15) edit.relaxed = reader.u8() !== 0;
     else throw reader.damaged(`field ${tag} is not known`);
   }
   if (add.length > 0) edit.add = add;

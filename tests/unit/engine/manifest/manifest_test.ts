@@ -47,6 +47,8 @@ const edit: fc.Arbitrary<Edit> = fc.record({
   lastSeq: number,
   dropTree: id,
   closed: number,
+  floor: number,
+  relaxed: fc.boolean(),
   newTrees: list(
     fc.record({
       id: number,
@@ -58,6 +60,8 @@ const edit: fc.Arbitrary<Edit> = fc.record({
   add: list(fc.record({ tree: id, table }, PLAIN)),
   remove: list(fc.record({ tree: id, number }, PLAIN)),
   flushed: list(fc.record({ tree: id, seq: number }, PLAIN)),
+  purged: list(fc.record({ tree: id, floor: number }, PLAIN)),
+  forgotten: list(fc.record({ tree: id, seq: number }, PLAIN)),
 }, { requiredKeys: [], ...PLAIN });
 
 Deno.test("decodeEdit() gives back what encodeEdit() took [E26]", () => {
@@ -114,8 +118,11 @@ Deno.test("a state's snapshot makes the same state from nothing", () => {
     },
     { remove: [{ tree: 1, number: 10 }], add: [{ tree: 2, table: tableMeta(12, ["x", "y"]) }] },
     { newTrees: [{ id: 3, name: "c", operator: "", createdAtMs: 3 }] },
-    { dropTree: 3 },
+    { dropTree: 3, floor: 70 },
+    { newTrees: [{ id: 4, name: "c", operator: "", createdAtMs: 4 }], relaxed: true },
+    { purged: [{ tree: 1, floor: 60 }], forgotten: [{ tree: 1, seq: 50 }], floor: 80 },
     { closed: 95 },
+    { relaxed: false },
   ];
   for (const step of steps) {
     state.apply(decodeEdit(encodeEdit(step), "a step"));
@@ -123,7 +130,7 @@ Deno.test("a state's snapshot makes the same state from nothing", () => {
     copy.apply(decodeEdit(encodeEdit(state.snapshot()), "a snapshot"));
     assert.deepEqual(copy, state);
   }
-  assert.equal(state.nextTree, 4, "a dropped id is not given out again");
+  assert.equal(state.nextTree, 5, "a dropped id is not given out again");
 });
 
 Deno.test("a clean close counts until the next edit, and in a snapshot taken before that", () => {
