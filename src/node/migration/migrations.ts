@@ -18,7 +18,7 @@ import type { Followers } from "../followers.ts";
 import { sinceWhen } from "./leftovers.ts";
 import type { MigrationLimits } from "./limits.ts";
 import { Migration } from "./migration.ts";
-import type { Peers } from "./peer.ts";
+import type { Peer, Peers } from "./peer.ts";
 import {
   decodeRecord,
   encodeRecord,
@@ -260,12 +260,12 @@ export class Migrations {
     if (from !== undefined && to !== undefined && compareBytes(from, to) >= 0) {
       throw new PairError("InvalidArgument", "Cannot start the migration: its range is empty");
     }
-    const { peers, find, runtime } = this.#parts;
+    const { find, runtime } = this.#parts;
     if (tenant !== "" && find(tenant) === undefined) {
       throw new PairError("InvalidTenantID", "The tenant does not exist");
     }
     // Opened to see whether the address is one.
-    mustReach(peers).open(target).close();
+    this.#open(target).close();
     return {
       id,
       target,
@@ -306,6 +306,8 @@ export class Migrations {
     const { id } = record.order;
     if (record.state === "completed" || this.#running.has(id)) return this.#describe(record);
     this.#checkRoom();
+    // Before anything changes: what is let through as an address may be less by now.
+    this.#open(record.order.target).close();
     // Behind its checkpoint: where the copy was complete, there is nothing left of it.
     const begun = { state: "copying", endedAtMs: 0, error: "" } as const;
     await this.#save({ ...record, ...begun });
@@ -340,7 +342,7 @@ export class Migrations {
     // It is durable: the next start takes it up.
     if (this.#closed) return;
     const { runtime: { clock, random, log }, ...parts } = this.#parts;
-    const peer = mustReach(this.#parts.peers).open(record.order.target);
+    const peer = this.#open(record.order.target);
     const migration = new Migration({
       ...parts,
       clock,
@@ -358,6 +360,15 @@ export class Migrations {
       if (record.state !== "failed") return;
       if (migration.cancelled) this.#cancelled++;
       else this.#failed++;
+    });
+  }
+
+  /** @throws PairError InvalidArgument (1000) when it cannot be reached: there is no way, or no such address */
+  #open(target: string): Peer {
+    const { peers } = this.#parts;
+    if (peers !== undefined) return peers.open(target);
+    throw new PairError("InvalidArgument", "Cannot reach another node: this one has no way to", {
+      reason: "no_peers",
     });
   }
 
@@ -396,14 +407,6 @@ export class Migrations {
     const rest = { draining, state, createdAtMs, endedAtMs, pendingKeys, fallsBehind, error };
     return { id, target, tenant, ...range, ...rest, ...counts };
   }
-}
-
-/** @throws PairError InvalidArgument (1000) */
-function mustReach(peers: Peers | undefined): Peers {
-  if (peers !== undefined) return peers;
-  throw new PairError("InvalidArgument", "Cannot reach another node: this one has no way to", {
-    reason: "no_peers",
-  });
 }
 
 function notDraining(): PairError {

@@ -16,8 +16,8 @@ export interface PeerIdentity {
 
 /**
  * The target of a migration. Its calls connect when there is a need, and may be made again after any failure:
- * merging takes in twice what comes twice. Each fails within a time of its own, with a PairError: 1xxx but
- * ChecksumFailed (1006), and the detail `reason: clock_skew`, says that it is of no use to try again.
+ * merging takes in twice what comes twice. Each fails within a time of its own, with a PairError: 1xxx says that
+ * it is of no use to try again, except for ChecksumFailed (1006) and what has the detail `reason: clock_skew`.
  */
 export interface Peer {
   /** Who it is. */

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { KIND_PUT } from "../../../../src/engine/mod.ts";
-import { utf8 } from "../../../../src/model/mod.ts";
+import { PairError, utf8 } from "../../../../src/model/mod.ts";
 import { Followers } from "../../../../src/node/followers.ts";
 import {
   DEFAULT_MIGRATION_LIMITS,
   Migrations,
   type Peer,
+  type Peers,
 } from "../../../../src/node/migration/mod.ts";
 import { encodeRecord, newRecord } from "../../../../src/node/migration/records.ts";
 import { simRuntime } from "../../../../src/runtime/mod.ts";
@@ -13,7 +14,10 @@ import { MemoryEngine } from "../../../support/memory_engine.ts";
 import { rejectsCode } from "../../../support/node.ts";
 
 /** Migrations of a node that starts with these records. */
-async function resumed(records: Readonly<Record<string, Uint8Array>>) {
+async function resumed(
+  records: Readonly<Record<string, Uint8Array>>,
+  open: Peers["open"] = () => ({ close() {} }) as Peer,
+) {
   const engine = new MemoryEngine();
   const tree = await engine.createTree(":migrations");
   for (const [id, value] of Object.entries(records)) {
@@ -24,7 +28,7 @@ async function resumed(records: Readonly<Record<string, Uint8Array>>) {
     followers: new Followers(engine),
     runtime: simRuntime(),
     limits: DEFAULT_MIGRATION_LIMITS,
-    peers: { open: () => ({ close() {} }) as Peer },
+    peers: { open },
     nodeId: "n1",
     incarnation: "first",
     tenants: () => [],
@@ -64,5 +68,17 @@ Deno.test("one that cannot be begun again is what it was", async () => {
   await rejectsCode(() => migrations.start({ id: "m1", target: "target" }), 2004);
   const [{ state, endedAtMs, error }] = migrations.list();
   assert.deepEqual([state, endedAtMs, error], ["failed", 2, "why"]);
+  await migrations.close();
+});
+
+Deno.test("a drain whose target may not be reached any more is what it was", async () => {
+  const record = recordOf("drain", "failed", true);
+  const { engine, migrations } = await resumed({ drain: record }, () => {
+    throw new PairError("InvalidArgument", "no such address");
+  });
+  await rejectsCode(() => migrations.drain("target"), 1000);
+  const [{ state, endedAtMs, error }] = migrations.list();
+  assert.deepEqual([state, endedAtMs, error], ["failed", 2, "why"]);
+  assert.deepEqual(engine.get(engine.tree(":migrations")!, utf8("drain")), record);
   await migrations.close();
 });
