@@ -10,7 +10,10 @@
  * @module
  */
 import { compareBytes, utf8 } from "../../model/mod.ts";
-import { isOver, type MigrationOrder, type MigrationRecord } from "./records.ts";
+import { isOver, type MigrationOrder, type MigrationRecord, sinceOf } from "./records.ts";
+
+/** No tenant's id. */
+const EVERY = "";
 
 /**
  * Since which sequence a new migration has to know of what died.
@@ -27,7 +30,7 @@ export function sinceWhen(
   for (const record of known) {
     if (record.state === "completed" || !meets(record.order, order)) continue;
     if (known.some((later) => clears(later, record))) continue;
-    since = Math.min(since, record.sinceSequence);
+    since = Math.min(since, sinceOf(record, order.tenant ?? record.order.tenant ?? EVERY));
   }
   return since;
 }

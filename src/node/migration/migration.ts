@@ -37,7 +37,7 @@ import { type ChangedKeys, Interceptor } from "./interceptor.ts";
 import type { MigrationLimits } from "./limits.ts";
 import type { Peer, PeerIdentity } from "./peer.ts";
 import { countPiece, isSame, type Piece } from "./pieces.ts";
-import type { MigrationRange, MigrationRecord } from "./records.ts";
+import { type MigrationRange, type MigrationRecord, sinceOf } from "./records.ts";
 
 /** With no more changed keys than this, comparing begins. */
 const FEW_KEYS = 1000;
@@ -191,7 +191,8 @@ export class Migration {
     await this.#persist((signal) => this.#interceptor.settled(this.#interceptor.sequence, signal));
     // All of them before anything is sent: what the target will not take of one is known at once.
     for (const tenant of this.#tenants()) await this.#introduce(tenant);
-    if (this.#forgotten() !== undefined) await this.#beginAnew();
+    const forgotten = this.#forgotten();
+    if (forgotten.length > 0) await this.#beginAnew(forgotten);
     if (record.state === "copying") {
       for (const tenant of this.#tenants()) {
         if (tenant < record.checkpoint.tenant) continue;
@@ -210,35 +211,35 @@ export class Migration {
     }
     await this.#sync();
     // A compaction that ran already when this began may have ended meanwhile.
-    const tenant = this.#forgotten();
-    if (tenant !== undefined) throw forgotten(tenant);
+    const [tenant] = this.#forgotten();
+    if (tenant !== undefined) throw cannotGoOn(tenant);
   }
 
   /**
-   * A tenant of which something was dropped that died after this began, while it stood still and kept nothing:
-   * nobody can tell the target of that any more. Undefined: there is none.
+   * Tenants of which something was dropped that died after this began, while it stood still and kept nothing:
+   * nobody can tell the target of that any more.
    */
-  #forgotten(): string | undefined {
-    const { sinceSequence } = this.record;
-    return this.#tenants().find((tenant) =>
-      (this.#parts.find(tenant)?.purgedSequence ?? 0) > sinceSequence
+  #forgotten(): readonly string[] {
+    return this.#tenants().filter((tenant) =>
+      (this.#parts.find(tenant)?.purgedSequence ?? 0) > sinceOf(this.record, tenant)
     );
   }
 
   /**
-   * Begins again from nothing, which is right where nothing of it is left at the target.
+   * Begins again with tenants from nothing, which is right where nothing of them is left at the target.
    * @throws PairError InvalidArgument (1000) where there is
    */
-  async #beginAnew(): Promise<void> {
+  async #beginAnew(tenants: readonly string[]): Promise<void> {
     const { record } = this;
     const { peer, engine, log } = this.#parts;
     // What dies after the look at the target is kept: it is after this.
     const now = engine.visible;
-    for (const tenant of this.#tenants()) {
+    for (const tenant of tenants) {
       const there = await this.#persist((signal) => peer.count(tenant, record.order.range, signal));
-      if (there === undefined || there.keys > 0) throw forgotten(tenant);
+      if (there === undefined || there.keys > 0) throw cannotGoOn(tenant);
     }
-    record.sinceSequence = now;
+    for (const tenant of tenants) record.begunAnew.set(tenant, now);
+    // The others' keys go over once more: which are behind it nobody has to know then.
     record.checkpoint = { tenant: "", key: "" };
     log.info("migration.begins_anew", { id: record.order.id });
     await this.#enter("copying");
@@ -634,7 +635,7 @@ export class Migration {
 }
 
 /** Who is asked to go on, but cannot tell the target of all that died since it began. */
-function forgotten(tenant: string): PairError {
+function cannotGoOn(tenant: string): PairError {
   return new PairError(
     "InvalidArgument",
     `Cannot go on: keys of tenant ${tenant} that died here meanwhile are gone for good, and may be alive at ` +

@@ -3,11 +3,12 @@
  * each, in a tree of their own that no tenant's id can name (docs/formats.md):
  *
  *     | id, UTF-8 |  ->  | format 1 | incarnation | target | flags u8 | tenant | start | end
- *                        | token start, 16 bytes | token end, 16 bytes | since | state u8 | created | ended
+ *                        | token start, 16 bytes | token end, 16 bytes | since
+ *                        | begun anew: number, each a tenant and its since | state u8 | created | ended
  *                        | checkpoint: tenant, key | counts: number, each a varint | error |
  *
- * Texts are a varint length and UTF-8, times varints of ms since 1970, since a varint. Tokens and since are there
- * only with their flags.
+ * Texts are a varint length and UTF-8, times varints of ms since 1970, since a varint. Tokens, since and begun anew
+ * are there only with their flags.
  * A count that a later version adds stands behind the others; one that reads fewer takes the rest for 0.
  * @module
  */
@@ -54,6 +55,8 @@ export interface MigrationRecord {
    * since; see `leftovers.ts`. 0: not known, as an older program began it.
    */
   sinceSequence: number;
+  /** Of tenants that were begun anew, since the target held nothing of them, the sequence from then. */
+  readonly begunAnew: Map<string, number>;
   /** Wall time, ms since 1970; 0 while it is not over. */
   endedAtMs: number;
   /** Everything up to this key of this tenant, and all tenants before it, has been copied. Empty: nothing. */
@@ -68,6 +71,7 @@ const DRAINING = 1;
 const HAS_TENANT = 2;
 const HAS_TOKENS = 4;
 const HAS_SINCE = 8;
+const HAS_BEGUN_ANEW = 16;
 /** A state's place is its number in the record. */
 const STATES: readonly MigrationState[] = [
   "copying",
@@ -90,6 +94,7 @@ export function newRecord(
     draining,
     state: "copying",
     sinceSequence,
+    begunAnew: new Map(),
     endedAtMs: 0,
     checkpoint: { tenant: "", key: "" },
     counts: noCounts(),
@@ -117,19 +122,28 @@ export function isOver({ state }: Pick<MigrationRecord, "state">): boolean {
   return state === "completed" || state === "failed";
 }
 
+/** Since which sequence the target has to be told of what died of a tenant. */
+export function sinceOf({ begunAnew, sinceSequence }: MigrationRecord, tenant: string): number {
+  return begunAnew.get(tenant) ?? sinceSequence;
+}
+
 /** The bytes of a record, without its id. */
 export function encodeRecord(record: MigrationRecord): Uint8Array<ArrayBuffer> {
-  const { order, incarnation, draining, state, sinceSequence, endedAtMs } = record;
-  const { checkpoint, counts, error } = record;
+  const { order, incarnation, draining, state, sinceSequence, begunAnew } = record;
+  const { endedAtMs, checkpoint, counts, error } = record;
   const { target, tenant, range, createdAtMs } = order;
   const flags = (draining ? DRAINING : 0) | (tenant === undefined ? 0 : HAS_TENANT) |
-    (range.tokens === undefined ? 0 : HAS_TOKENS) | HAS_SINCE;
+    (range.tokens === undefined ? 0 : HAS_TOKENS) | HAS_SINCE |
+    (begunAnew.size === 0 ? 0 : HAS_BEGUN_ANEW);
   const writer = new ByteWriter().u8(FORMAT).text(incarnation).text(target).u8(flags);
   writer.text(tenant ?? "").text(range.start).text(range.end);
   if (range.tokens !== undefined) {
     writer.raw(tokenBytes(range.tokens.start)).raw(tokenBytes(range.tokens.end));
   }
-  writer.varint(sinceSequence).u8(STATES.indexOf(state)).varint(createdAtMs).varint(endedAtMs);
+  writer.varint(sinceSequence);
+  if (begunAnew.size > 0) writer.varint(begunAnew.size);
+  for (const [name, sequence] of begunAnew) writer.text(name).varint(sequence);
+  writer.u8(STATES.indexOf(state)).varint(createdAtMs).varint(endedAtMs);
   writer.text(checkpoint.tenant).text(checkpoint.key);
   const numbers = Object.values(counts);
   writer.varint(numbers.length);
@@ -150,6 +164,10 @@ export function decodeRecord(id: string, bytes: Uint8Array): MigrationRecord {
   const token = () => readToken(reader.raw(TOKEN_BYTES), "a stored token");
   const tokens = (flags & HAS_TOKENS) === 0 ? undefined : { start: token(), end: token() };
   const sinceSequence = (flags & HAS_SINCE) === 0 ? 0 : reader.varint();
+  const begunAnew = new Map<string, number>();
+  for (let left = (flags & HAS_BEGUN_ANEW) === 0 ? 0 : reader.varint(); left > 0; left--) {
+    begunAnew.set(reader.text(), reader.varint());
+  }
   const state = STATES[reader.u8()];
   if (state === undefined) throw reader.damaged("there is no such state");
   const [createdAtMs, endedAtMs] = [reader.varint(), reader.varint()];
@@ -174,6 +192,7 @@ export function decodeRecord(id: string, bytes: Uint8Array): MigrationRecord {
     draining: (flags & DRAINING) !== 0,
     state,
     sinceSequence,
+    begunAnew,
     endedAtMs,
     checkpoint,
     counts,

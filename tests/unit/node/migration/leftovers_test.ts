@@ -15,6 +15,7 @@ interface Known {
   readonly tokens?: TokenRange;
   readonly state?: MigrationRecord["state"];
   readonly since?: number;
+  readonly begunAnew?: readonly (readonly [tenant: string, since: number])[];
   /** When it began and ended. */
   readonly ms?: readonly [number, number];
 }
@@ -25,8 +26,9 @@ function orderOf({ target = "n2", tenant, start = "", end = "", tokens, ms }: Kn
 }
 
 function recordOf(known: Known): MigrationRecord {
-  const { state = "failed", since = 5, ms = [10, 20] } = known;
-  return { ...newRecord(orderOf(known), "", false, since), state, endedAtMs: ms[1] };
+  const { state = "failed", since = 5, begunAnew = [], ms = [10, 20] } = known;
+  const record = newRecord(orderOf(known), "", false, since);
+  return { ...record, begunAnew: new Map(begunAnew), state, endedAtMs: ms[1] };
 }
 
 const NOW = 100;
@@ -46,6 +48,10 @@ const CASES: readonly [string, Known, readonly Known[], number][] = [
   ["of the same tenant", { tenant: "a" }, [{ tenant: "a" }], 5],
   ["of one tenant and all", {}, [{ tenant: "a" }], 5],
   ["of all and one tenant", { tenant: "a" }, [{}], 5],
+  ["of one that was begun anew", { tenant: "a" }, [{ begunAnew: [["a", 9]] }], 9],
+  ["of one that was begun anew, and all", {}, [{ tenant: "a", begunAnew: [["a", 9]] }], 9],
+  ["of all, one of which was begun anew", {}, [{ begunAnew: [["a", 9]] }], 5],
+  ["of another one than was begun anew", { tenant: "b" }, [{ begunAnew: [["a", 9]] }], 5],
   ["of keys before", { start: "k" }, [{ end: "k" }], NOW],
   ["of keys behind", { end: "k" }, [{ start: "k" }], NOW],
   ["of keys in common", { start: "k" }, [{ start: "a", end: "l" }], 5],

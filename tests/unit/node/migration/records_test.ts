@@ -24,6 +24,7 @@ const record: MigrationRecord = {
   draining: true,
   state: "syncing",
   sinceSequence: 300,
+  begunAnew: new Map([["shop", 301]]),
   endedAtMs: 0,
   checkpoint: { tenant: "shop", key: "k" },
   counts: {
@@ -40,17 +41,17 @@ const record: MigrationRecord = {
   error: "x",
 };
 
-// Without the sequence, which came later. It must be read for ever.
+// Without the sequences, which came later. It must be read for ever.
 const BEFORE = "01" + "023066" + "0c" + "68747470733a2f2f6e323a31" + "07" + "0473686f70" + "0161" +
   "02c3a9" + "00000001000000020000000300000004" + "000000050000000600000007ffffffff" + "02" +
   "80d095ffbc31" + "00" + "0473686f70" + "016b" + "09" + "01ac020304050607" + "0809" + "0178";
-const BYTES = BEFORE.replace("3a31" + "07", "3a31" + "0f")
-  .replace("ffffffff" + "02", "ffffffff" + "ac02" + "02");
+const BYTES = BEFORE.replace("3a31" + "07", "3a31" + "1f")
+  .replace("ffffffff" + "02", "ffffffff" + "ac02" + "01" + "0473686f70" + "ad02" + "02");
 
 Deno.test("a record of a migration has the bytes that docs/formats.md tells, and is read from them", () => {
   assert.equal(encodeRecord(record).toHex(), BYTES);
   assert.deepEqual(decodeRecord("m1", Uint8Array.fromHex(BYTES)), record);
-  const before = { ...record, sinceSequence: 0 };
+  const before = { ...record, sinceSequence: 0, begunAnew: new Map() };
   assert.deepEqual(decodeRecord("m1", Uint8Array.fromHex(BEFORE)), before);
 });
 
