@@ -56,6 +56,8 @@ export interface MigrationParts {
   readonly engine: Engine;
   readonly followers: Followers;
   readonly clock: Clock;
+  /** Wall time, ms since 1970, and later than when any other migration began or ended. */
+  readonly nowMs: () => number;
   readonly random: Random;
   readonly log: Log;
   readonly limits: MigrationLimits;
@@ -164,7 +166,7 @@ export class Migration {
     // What the next start goes on with is as it was; a record that is saved now may be that of a closed engine.
     if (this.#ending === "closed") return;
     record.error = this.#ending ?? (error instanceof Error ? error.message : String(error));
-    record.endedAtMs = this.#parts.clock.wallMs();
+    record.endedAtMs = this.#parts.nowMs();
     record.state = "failed";
     log[this.#ending === undefined ? "error" : "info"]("migration.failed", {
       id,
@@ -606,7 +608,7 @@ export class Migration {
     const { record } = this;
     record.state = state;
     if (state === "completed") {
-      record.endedAtMs = this.#parts.clock.wallMs();
+      record.endedAtMs = this.#parts.nowMs();
       record.error = "";
     }
     try {

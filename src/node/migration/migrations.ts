@@ -260,7 +260,7 @@ export class Migrations {
     if (from !== undefined && to !== undefined && compareBytes(from, to) >= 0) {
       throw new PairError("InvalidArgument", "Cannot start the migration: its range is empty");
     }
-    const { find, runtime } = this.#parts;
+    const { find } = this.#parts;
     if (tenant !== "" && find(tenant) === undefined) {
       throw new PairError("InvalidTenantID", "The tenant does not exist");
     }
@@ -271,7 +271,7 @@ export class Migrations {
       target,
       tenant: tenant === "" ? undefined : tenant,
       range: { start, end, tokens },
-      createdAtMs: runtime.clock.wallMs(),
+      createdAtMs: this.#nowMs(),
     };
   }
 
@@ -322,7 +322,7 @@ export class Migrations {
       // One that could not be taken up at the start.
       record.state = "failed";
       record.error = "cancelled";
-      record.endedAtMs = this.#parts.runtime.clock.wallMs();
+      record.endedAtMs = this.#nowMs();
     }
     if (record.draining) {
       record.draining = false;
@@ -349,6 +349,7 @@ export class Migrations {
       random,
       log,
       peer,
+      nowMs: () => this.#nowMs(),
       totals: this.#totals,
       save: (record) => this.#save(record),
     }, record);
@@ -361,6 +362,18 @@ export class Migrations {
       if (migration.cancelled) this.#cancelled++;
       else this.#failed++;
     });
+  }
+
+  /**
+   * Wall time, ms since 1970, but later than all that is known of: which began or ended first must not depend on
+   * whether the clock was set back in between.
+   */
+  #nowMs(): number {
+    let nowMs = this.#parts.runtime.clock.wallMs();
+    for (const { order: { createdAtMs }, endedAtMs } of this.#records.values()) {
+      nowMs = Math.max(nowMs, createdAtMs + 1, endedAtMs + 1);
+    }
+    return nowMs;
   }
 
   /** @throws PairError InvalidArgument (1000) when it cannot be reached: there is no way, or no such address */

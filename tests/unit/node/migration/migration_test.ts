@@ -896,3 +896,23 @@ Deno.test("only tenants of which deletes are gone for good have to be begun anew
   }
   await same(it);
 });
+
+Deno.test("a clock that was set back does not have an earlier migration clear what a later one left [S1]", async () => {
+  const it = await pair();
+  const { source, target } = it;
+  await source.node.put("a", { key: "k", value: bytes("v") });
+  source.world.clock.jumpWall(3_600_000);
+  assert.equal((await source.migrate({ id: "m1" })).state, "completed");
+  source.world.clock.jumpWall(-3_600_000);
+  await source.node.put("a", { key: "later", value: bytes("v") });
+  it.before = ({ method }) => method === "count" ? "refused" : undefined;
+  await source.node.startMigration({ id: "m2", target: "target" });
+  await source.world.clock.advance(1000);
+  await source.node.cancelMigration("m2");
+  it.before = () => undefined;
+  assert.ok(target.node.get("a", "later") !== undefined);
+  await source.node.delete("a", { key: "later" });
+  await source.node.compact("a", { purge: true });
+  assert.match((await source.migrate({ id: "m3" })).error, /died here/);
+  assert.deepEqual(source.node.listMigrations().map(({ id }) => id), ["m3", "m2", "m1"]);
+});
