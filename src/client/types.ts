@@ -631,7 +631,7 @@ export interface Migration {
   readonly piecesResent: number;
   /** Keys that were sent with those. */
   readonly keysResent: number;
-  /** Times that too many keys were written to remember them, so that all was compared again. */
+  /** Times that all was compared again: too many keys to remember were written, or the target had other data. */
   readonly rescans: number;
   /** Times that something failed and was tried again. */
   readonly retries: number;

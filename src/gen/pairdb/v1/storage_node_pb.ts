@@ -853,7 +853,7 @@ export type Migration = Message<"pairdb.v1.Migration"> & {
   keysResent: bigint;
 
   /**
-   * Times that too many keys were written to remember them, so that all was compared again.
+   * Times that all was compared again: too many keys to remember were written, or the target had other data.
    *
    * @generated from field: int64 rescans = 20;
    */
