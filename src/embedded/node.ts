@@ -87,13 +87,14 @@ async function open(runtime: Runtime, options: NodeOptions): Promise<StorageNode
         dir: dataDir,
       });
     }
-    const { nodeId, incarnation } = claimIdentity(runtime, dataDir, options.nodeId);
+    const { nodeId, incarnation, actor } = claimIdentity(runtime, dataDir, options.nodeId);
     const seals = new ContextSeals(claimSealKey(runtime, dataDir), options.sealRequired);
     return openStorageNode({
       engine,
       runtime,
       nodeId,
       incarnation,
+      actor,
       version,
       dataDir,
       tenantAutoCreate: options.tenantAutoCreate ?? true,

@@ -22,7 +22,7 @@ export interface OpenOptions {
   readonly path?: string;
   /** Keep everything in memory, gone when it is closed. */
   readonly memory?: boolean;
-  /** Names the node in clocks. Default: the directory's name for itself, or a random one. */
+  /** Names the node. Default: the directory's name for itself, or a random one. */
   readonly nodeId?: string;
   /** Engine options; sizes, sync mode and the like. */
   readonly engine?: EngineOptions;

@@ -1,13 +1,19 @@
 /**
  * Identity: which node a data directory belongs to.
  *
- *     IDENTITY:  pairdb 1\n node <id>\n incarnation <32 hex digits>\n crc32c <8 hex digits of the above>\n
+ *     IDENTITY:  pairdb 2\n node <id>\n incarnation <32 hex digits>\n actor <name>\n
+ *                crc32c <8 hex digits of the above>\n
  *
- * The id stands in the clocks of all that the node wrote, so it stays with the data: a directory opened
- * under another id is refused. The incarnation tells a directory from one that was wiped and made anew.
+ * The incarnation tells a directory from one that was wiped and made anew. The actor is whose events the writes of
+ * the directory are, in clocks: the id where that was drawn at random for the directory, and the id with the first
+ * digits of the incarnation where somebody chose it, `n1@03ac0883`. So a node that comes back under its name with
+ * another disk, empty or restored, does not count the events again that others know of the first one (Riak's
+ * kv679). In format 1 there is no actor: it is the id.
+ *
+ * All of it stays with the data: a directory opened under another id is refused.
  * @module
  */
-import { crc32c, PairError, utf8, validateNodeId } from "../model/mod.ts";
+import { crc32c, MAX_NODE_ID_BYTES, PairError, utf8, validateNodeId } from "../model/mod.ts";
 import type { Disk, Runtime } from "../runtime/mod.ts";
 import { replaceFile } from "./small_file.ts";
 
@@ -15,7 +21,13 @@ import { replaceFile } from "./small_file.ts";
 export interface Identity {
   readonly nodeId: string;
   readonly incarnation: string;
+  /** Whose events its writes are. */
+  readonly actor: string;
 }
+
+const FORMAT = 2;
+/** Digits of the incarnation in an actor's name. */
+const ACTOR_DIGITS = 8;
 
 /**
  * Reads the identity of an open data directory, or gives a new directory one.
@@ -63,31 +75,39 @@ export function createIdentity(
   dataDir: string,
   wanted: string | undefined,
 ): Identity {
-  const identity = {
-    nodeId: wanted ?? `node-${hex(random.bytes(4))}`,
-    incarnation: hex(random.bytes(16)),
-  };
-  replaceFile(disk, dataDir, "IDENTITY", utf8(render(identity)));
+  const nodeId = wanted ?? `node-${hex(random.bytes(4))}`;
+  const incarnation = hex(random.bytes(16));
+  const actor = wanted === undefined ? nodeId : actorOf(nodeId, incarnation);
+  const identity = { nodeId, incarnation, actor };
+  replaceFile(disk, dataDir, "IDENTITY", utf8(render(identity, FORMAT)));
   return identity;
 }
 
-function render({ nodeId, incarnation }: Identity): string {
-  const body = `pairdb 1\nnode ${nodeId}\nincarnation ${incarnation}\n`;
+function actorOf(nodeId: string, incarnation: string): string {
+  const actor = `${nodeId}@${incarnation.slice(0, ACTOR_DIGITS)}`;
+  // Where there is no room for both, the one that nobody else has.
+  return utf8(actor).length > MAX_NODE_ID_BYTES ? incarnation : actor;
+}
+
+function render({ nodeId, incarnation, actor }: Identity, format: number): string {
+  const own = format === 1 ? "" : `actor ${actor}\n`;
+  const body = `pairdb ${format}\nnode ${nodeId}\nincarnation ${incarnation}\n${own}`;
   return `${body}crc32c ${crc32c(utf8(body)).toString(16).padStart(8, "0")}\n`;
 }
 
 function parse(path: string, text: string): Identity {
-  const version = /^pairdb (\d+)\n/.exec(text)?.[1];
-  if (version !== undefined && Number(version) > 1) {
+  const format = Number(/^pairdb (\d+)\n/.exec(text)?.[1]);
+  if (format > FORMAT) {
     throw new PairError(
       "InvalidArgument",
-      `Cannot open ${path}: its format is ${version}, newer than this program's 1`,
+      `Cannot open ${path}: its format is ${format}, newer than this program's ${FORMAT}`,
       { file: path },
     );
   }
-  const [, nodeId, incarnation] = /\nnode (.+)\nincarnation ([0-9a-f]{32})\n/.exec(text) ?? [];
-  const identity = { nodeId, incarnation };
-  if (nodeId === undefined || render(identity) !== text) {
+  const [, nodeId, incarnation, own] =
+    /\nnode (.+)\nincarnation ([0-9a-f]{32})\n(?:actor (.+)\n)?/.exec(text) ?? [];
+  const identity = { nodeId, incarnation, actor: own ?? nodeId };
+  if (nodeId === undefined || render(identity, format) !== text) {
     throw new PairError("CorruptedData", `Cannot read ${path} at 0: it is damaged`, {
       file: path,
       offset: 0,

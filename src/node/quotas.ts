@@ -119,12 +119,12 @@ export class Quotas {
   #counts: Promise<void> = Promise.resolve();
   #closed = false;
 
-  /** @param nodeId  whose name is in the clocks of what is written */
-  constructor(engine: Engine, { clock, log }: { clock: Clock; log: Log }, nodeId: string) {
+  /** @param actor  whose name is in the clocks of what is written */
+  constructor(engine: Engine, { clock, log }: { clock: Clock; log: Log }, actor: string) {
     this.#engine = engine;
     this.#clock = clock;
     this.#log = log;
-    this.#versionBytes = VERSION_BYTES + nodeId.length;
+    this.#versionBytes = VERSION_BYTES + actor.length;
   }
 
   /**

@@ -2,9 +2,9 @@
  * Restoring a node: a snapshot of one becomes the data directory of a new one.
  *
  * It is a new node, with an incarnation of its own and, unless told otherwise, a name of its own. The node
- * that the snapshot was taken of may still be alive, and has certainly written since: under its name the
- * new one would count the same write events again, for other values, and whoever knows the first ones
- * would take the second for old. Under a name of its own its writes are simply newer than what it holds.
+ * that the snapshot was taken of may still be alive, and has certainly written since: were the new one's writes
+ * its events, the same ones would be counted again, for other values, and whoever knows the first would take the
+ * second for old. They are events of the directory's own (`identity.ts`), and simply newer than what it holds.
  * @module
  */
 import { type Inventory, restoreCheckpoint, type Transferred } from "../engine/mod.ts";
@@ -14,7 +14,7 @@ import { createIdentity, type Identity } from "./identity.ts";
 
 /** How a node is restored. */
 export interface RestoreOptions {
-  /** Its name; absent: a new random one. The old name is safe only if that node never comes back. */
+  /** Its name; absent: a new random one. */
   readonly nodeId?: string | undefined;
   /** Share no bytes with the snapshot, also where that is possible. */
   readonly copy?: boolean | undefined;

@@ -93,10 +93,12 @@ export interface StorageNodeOptions {
   readonly engine: Engine;
   /** Its clock, disk and log are used. */
   readonly runtime: Runtime;
-  /** Names this node in clocks: 1 to 128 bytes, the same for the life of the data directory. */
+  /** Names this node: 1 to 128 bytes, the same for the life of the data directory. */
   readonly nodeId: string;
   /** The data directory's incarnation, which snapshots are marked with; absent: they are not. */
   readonly incarnation?: string;
+  /** Whose events the writes of clients become, in clocks; absent: the node id. */
+  readonly actor?: string;
   /** The program's version, for people. */
   readonly version: string;
   /** Where the engine's files are, to measure its disk. */
@@ -157,14 +159,15 @@ class EngineNode implements StorageNode {
   #closing: Promise<void> | undefined;
 
   constructor(options: StorageNodeOptions) {
-    const { engine, runtime, nodeId, incarnation = "", dataDir, calls, seals } = options;
+    const { nodeId, incarnation = "", actor = nodeId } = options;
+    const { engine, runtime, dataDir, calls, seals } = options;
     const { clock } = runtime;
     this.nodeId = nodeId;
     this.incarnation = incarnation;
     this.#options = options;
     this.#engine = engine;
     this.#runtime = runtime;
-    const quotas = this.#quotas = new Quotas(engine, runtime, nodeId);
+    const quotas = this.#quotas = new Quotas(engine, runtime, actor);
     const hotKeys = this.#hotKeys = new HotKeys({
       clock,
       random: runtime.random,
@@ -183,7 +186,7 @@ class EngineNode implements StorageNode {
       options.idempotency ?? DEFAULT_IDEMPOTENCY,
     );
     const answers = new SealedAnswers(seals);
-    const path = new WritePath(engine, runtime, nodeId, answers);
+    const path = new WritePath(engine, runtime, actor, answers);
     const transfers = this.#transfers = new TransferFigures(clock);
     const followers = new Followers(engine);
     const changes = this.#changes = new Changes(

@@ -81,7 +81,7 @@ interface BatchRow {
 export class WritePath {
   #engine: Engine;
   #runtime: Runtime;
-  #nodeId: string;
+  #actor: string;
   #lastStampMs = 0;
   /** Memory for encoded states: the engine copies them before a write's first wait. */
   readonly #blocks = new Blocks();
@@ -89,15 +89,15 @@ export class WritePath {
   readonly #answers: SealedAnswers;
 
   /**
-   * @param nodeId   whose events the writes of clients become
+   * @param actor    whose events the writes of clients become
    * @param answers  seals the context that a refused conditional write is told
    */
-  constructor(engine: Engine, runtime: Runtime, nodeId: string, answers: SealedAnswers) {
+  constructor(engine: Engine, runtime: Runtime, actor: string, answers: SealedAnswers) {
     this.#answers = answers;
     this.#engine = engine;
     this.#runtime = runtime;
-    this.#nodeId = nodeId;
-    this.#own = new OwnStates(nodeId, this.#blocks);
+    this.#actor = actor;
+    this.#own = new OwnStates(actor, this.#blocks);
   }
 
   /** The time for a version's stamp: the wall clock's, but never before the last stamp. */
@@ -320,8 +320,8 @@ export class WritePath {
     const local = versionsOf(before);
     if (write.context !== undefined) checkPlausible(write.context, local, write.timestampMs);
     const { versions, written } = strategy === undefined
-      ? coordinateWrite(local, this.#nodeId, whole)
-      : strategy.coordinate(local, this.#nodeId, whole);
+      ? coordinateWrite(local, this.#actor, whole)
+      : strategy.coordinate(local, this.#actor, whole);
     this.#warnOfSiblings(tree, local.length, versions.length);
     return {
       state: encodeVersions(versions, this.#blocks),

@@ -123,7 +123,7 @@ Deno.test("serve: a directory of a newer format is refused as it is", async (t) 
     withData(async (data, directory) => {
       const path = `${data}/IDENTITY`;
       const sound = await Deno.readTextFile(path);
-      const body = sound.replace(/^pairdb 1\n/, "pairdb 2\n").replace(/crc32c .*\n$/, "");
+      const body = sound.replace(/^pairdb 2\n/, "pairdb 3\n").replace(/crc32c .*\n$/, "");
       const checksum = crc32c(new TextEncoder().encode(body)).toString(16).padStart(8, "0");
       await Deno.writeTextFile(path, `${body}crc32c ${checksum}\n`);
       await refuses(directory, ["--data", data], newer);

@@ -55,7 +55,7 @@ Deno.test("docs/formats.md shows the bytes that are there", () => {
 
 Deno.test("docs/formats.md shows one table, CURRENT and IDENTITY whole", () => {
   for (
-    const file of ["v2/closed/tenants/notes~2/000024.sst", "closed/CURRENT", "closed/IDENTITY"]
+    const file of ["v2/closed/tenants/notes~2/000024.sst", "closed/CURRENT", "v2/IDENTITY"]
   ) {
     const shown = EXAMPLES.filter((example) => example.file === file)
       .sort((a, b) => a.offset - b.offset);

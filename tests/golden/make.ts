@@ -4,7 +4,7 @@
  *     deno run -A tests/golden/make.ts
  *
  * (SCRUB beside them is what `encodeScrub` made of the state that golden_test.ts names; SEAL_KEY what
- * `claimSealKey` made of the key there.)
+ * `claimSealKey` made of the key there; IDENTITY what `claimIdentity` made of the name.)
  *
  * Run it only for a new format version, with VERSION raised, or for a new store. A folder that exists is what
  * a released program wrote, and is never written again: this script refuses to.

@@ -87,19 +87,21 @@ for (const store of ["closed", "torn"]) {
 
 Deno.test("a newer IDENTITY is refused, and nothing is changed", () => {
   const files = readFolder(`${goldenFolder(1)}/closed`);
-  const body = `pairdb 2\nsomething new\n`;
+  const body = `pairdb 3\nsomething new\n`;
   const crc = crc32c(utf8(body)).toString(16).padStart(8, "0");
   files.set("IDENTITY", utf8(`${body}crc32c ${crc}\n`));
   const disk = diskWith(files);
   assert.throws(
     () => claimIdentity(worldOn(disk), "/data", undefined),
-    (error) => refusesNewer(error, "/data/IDENTITY", 2, 1),
+    (error) => refusesNewer(error, "/data/IDENTITY", 3, 2),
   );
   assert.deepEqual(readDisk(disk, "/data"), files);
 });
 
-Deno.test("an IDENTITY of another node, or a damaged one, is refused, and nothing is changed", () => {
+for (const version of [1, 2]) {
+  Deno.test(`an IDENTITY of format ${version} of another node, or a damaged one, is refused, and nothing is changed`, () => {
   const files = readFolder(`${goldenFolder(1)}/closed`);
+  if (version === 2) files.set("IDENTITY", Deno.readFileSync(`${goldenFolder(2)}/IDENTITY`));
   const disk = diskWith(files);
   assert.throws(
     () => claimIdentity(worldOn(disk), "/data", "other"),
@@ -124,3 +126,4 @@ Deno.test("an IDENTITY of another node, or a damaged one, is refused, and nothin
   }
   assert.deepEqual(readDisk(disk, "/data"), files);
 });
+}

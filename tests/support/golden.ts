@@ -73,7 +73,7 @@ export interface Expected extends Content {
   readonly recovery: { segments: number; records: number; tornBytes: number };
   /** Tables by level, by tree. */
   readonly levels: Record<string, number[]>;
-  readonly identity: { nodeId: string; incarnation: string };
+  readonly identity: { nodeId: string; incarnation: string; actor?: string };
   /** A snapshot in it. */
   readonly snapshot?: Content & {
     readonly name: string;

@@ -29,7 +29,7 @@ const LISTEN = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]{1,253})):(\d{1,5})$/;
 /** Who this node is and where it listens. Per process, except `node_id`. */
 const server = z.strictObject({
   node_id: text(
-    "This node's name in versions of values. Empty: the data directory's identity, made at the first start.",
+    "This node's name. Empty: the data directory's, drawn at the first start. In versions of values a chosen one has the first digits of the directory's incarnation behind it.",
     { default: "", ...NODE_NAME },
   ),
   host: text(

@@ -19,7 +19,8 @@ export const file_pairdb_v1_common: GenFile = /*@__PURE__*/
  */
 export type VectorClockEntry = Message<"pairdb.v1.VectorClockEntry"> & {
   /**
-   * At most 128 bytes.
+   * The coordinator's data directory: the node's id, where somebody chose that with the first digits of the
+   * directory's incarnation behind it ("n1@03ac0883"). At most 128 bytes.
    *
    * @generated from field: string coordinator_node_id = 1;
    */
