@@ -180,6 +180,7 @@ class EngineNode implements StorageNode {
       quotas,
       functions,
       options.tenantAutoCreate,
+      runtime.log,
     );
     const memory = this.#memory = new WriteMemory(
       engine,

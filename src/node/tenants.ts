@@ -4,7 +4,8 @@
  * kind.
  *
  * A tenant that is being created or dropped is not there yet, or not there any more: nobody finds it
- * until the change is durable, and whoever wants to change it waits.
+ * until the change is durable, and whoever wants to change it waits. Each change is a line in the log, whoever
+ * asked for it: a drop is for good, and a tenant that a first write has made may be a misspelt one.
  * @module
  */
 import type { Engine, Tree } from "../engine/mod.ts";
@@ -15,6 +16,7 @@ import {
   PairError,
   VECTOR_CLOCK,
 } from "../model/mod.ts";
+import type { Log } from "../runtime/mod.ts";
 import type { TenantInfo, TenantOptions, TenantOrigin } from "./api.ts";
 import { isHiddenTree } from "./idempotency/mod.ts";
 import type { MergeFunctions } from "./merge/mod.ts";
@@ -26,15 +28,23 @@ export class Tenants {
   #quotas: Quotas;
   #functions: MergeFunctions;
   #autoCreate: boolean;
+  #log: Log;
   /** Creations and drops under way, by tenant; they never reject. */
   #changing = new Map<string, Promise<void>>();
 
   /** @param autoCreate  whether a first write makes its tenant */
-  constructor(engine: Engine, quotas: Quotas, functions: MergeFunctions, autoCreate: boolean) {
+  constructor(
+    engine: Engine,
+    quotas: Quotas,
+    functions: MergeFunctions,
+    autoCreate: boolean,
+    log: Log,
+  ) {
     this.#engine = engine;
     this.#quotas = quotas;
     this.#functions = functions;
     this.#autoCreate = autoCreate;
+    this.#log = log;
   }
 
   /** A tenant's tree; undefined when there is none. */
@@ -73,7 +83,7 @@ export class Tenants {
     if (changing !== undefined) return await changing;
     if (this.#engine.tree(tenant) !== undefined) return;
     if (origin !== undefined) this.checkOrigin(tenant, origin, undefined);
-    await this.#create(tenant, origin?.options);
+    await this.#create(tenant, origin?.options, origin === undefined ? "write" : "transfer");
   }
 
   /** What another node has to know of a tenant to make the same. */
@@ -124,14 +134,16 @@ export class Tenants {
         },
       );
     }
-    return this.#describe(await this.#create(tenant, options));
+    return this.#describe(await this.#create(tenant, options, "request"));
   }
 
   /** @throws PairError InvalidTenantID (1004) when there is none; InvalidArgument (1000) for a bad option */
   async update(tenant: string, changes: TenantOptions): Promise<TenantInfo> {
     while (this.#changing.has(tenant)) await this.#changing.get(tenant); // as in create
     const tree = this.mustFind(tenant);
-    await this.#engine.setTreeOptions(tree, withoutStrategy(tree, changes));
+    const changed = withoutStrategy(tree, changes);
+    await this.#engine.setTreeOptions(tree, changed);
+    this.#log.info("tenant.updated", { tenant, options: inWords(changed) });
     return this.#describe(tree);
   }
 
@@ -140,6 +152,7 @@ export class Tenants {
     while (this.#changing.has(tenant)) await this.#changing.get(tenant); // as in create
     const tree = this.mustFind(tenant);
     await this.#change(tenant, () => this.#engine.dropTree(tree));
+    this.#log.info("tenant.dropped", { tenant });
     return tree;
   }
 
@@ -160,13 +173,18 @@ export class Tenants {
       .filter((tree) => !isHiddenTree(tree) && !this.#changing.has(tree.name));
   }
 
-  #create(tenant: string, options: TenantOptions = {}): Promise<Tree> {
+  /** @param by  what made it necessary, for the log */
+  async #create(
+    tenant: string,
+    options: TenantOptions = {},
+    by: "request" | "write" | "transfer",
+  ): Promise<Tree> {
     const { conflictStrategy: name, ...others } = options;
     const mergeOperator = operatorOf(conflictStrategy(name));
     // The default is not written down, as in tenants of older programs.
     const isDefault = name === undefined || name === VECTOR_CLOCK;
     const own = isDefault ? others : { ...others, conflictStrategy: name };
-    return this.#change(
+    const tree = await this.#change(
       tenant,
       () =>
         this.#functions.holding(
@@ -174,6 +192,8 @@ export class Tenants {
           () => this.#engine.createTree(tenant, { mergeOperator, options: own }),
         ),
     );
+    this.#log.info("tenant.created", { tenant, by, options: inWords(own) });
+    return tree;
   }
 
   /** Runs a change with the tenant hidden. The caller has made sure that no other one is under way. */
@@ -199,6 +219,12 @@ export class Tenants {
       usage: { ...this.#quotas.usage(tree), cacheBytes },
     };
   }
+}
+
+/** Options for the log: `max_keys=3`, and `max_keys=` for one that goes back to the node's own. */
+function inWords(options: TenantOptions): string[] {
+  const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return Object.entries(options).map(([name, value]) => `${snake(name)}=${value ?? ""}`);
 }
 
 /** Changes of a tenant, of which the conflict strategy is none. @throws PairError InvalidArgument (1000) */

@@ -177,6 +177,7 @@ export class Checkpoints {
     this.#mustFind(name);
     this.#inventories().delete(name);
     await deleteFrom(this.#disk, this.#place, name);
+    this.#parts.runtime.log.info("snapshot deleted", { name });
   }
 
   /** Removes what a crash has left of one that was being made or deleted. */

@@ -134,6 +134,7 @@ export class MergeFunctions {
       await this.#engine.write([{ tree, kind: KIND_PUT, key: utf8(name), value }]);
       const registered = fresh(name, record);
       this.#functions.set(name, registered);
+      this.#runtime.log.info("node.merge_function_registered", { name, digest: digest.toHex() });
       return this.#describe(registered);
     });
   }
@@ -165,6 +166,7 @@ export class MergeFunctions {
       }
       this.#functions.delete(name);
       found.started?.end();
+      this.#runtime.log.info("node.merge_function_removed", { name, digest: found.digest.toHex() });
     });
   }
 

@@ -11,7 +11,10 @@ import { fakeProcess } from "./fake_process.ts";
 const ROOT = new URL("../../../", import.meta.url).pathname;
 
 /** Events of the log that look like options. */
-const NO_OPTIONS = new Set(["snapshot.scheduled", "snapshot.failed"]);
+const NO_OPTIONS = new Set([
+  ...["snapshot.scheduled", "snapshot.failed"],
+  ...["tenant.created", "tenant.updated", "tenant.dropped"],
+]);
 
 /** Every page, and what stands in it as code: between backticks, or in a block for the shell. */
 function codeInDocs(): [page: string, code: string][] {

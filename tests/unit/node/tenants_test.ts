@@ -249,3 +249,38 @@ Deno.test("a time to live of 0 is for ever, also where the tenant has a default"
   await world.clock.advance(1001);
   assert.deepEqual(keys(), ["also stays"]);
 });
+
+Deno.test("tenants that are made, changed and dropped are lines in the log, and what is refused is none [O9]", async () => {
+  const { node, world } = testNode();
+  const told = () =>
+    world.log.events.splice(0).map(({ level, event, fields }) => ({ level, event, ...fields }));
+  await node.createTenant("t", { maxKeys: 3, ttlMs: 5 });
+  assert.deepEqual(told(), [{
+    level: "info",
+    event: "tenant.created",
+    tenant: "t",
+    by: "request",
+    options: ["max_keys=3", "ttl_ms=5"],
+  }]);
+  await node.updateTenant("t", { maxKeys: undefined, cacheShare: 10 });
+  assert.deepEqual(told(), [{
+    level: "info",
+    event: "tenant.updated",
+    tenant: "t",
+    options: ["max_keys=", "cache_share=10"],
+  }]);
+  await rejectsCode(() => node.createTenant("t"), 1000);
+  await rejectsCode(() => node.updateTenant("t", { conflictStrategy: "lww" }), 1000);
+  await rejectsCode(() => node.dropTenant("u"), 1004);
+  assert.deepEqual(told(), []);
+  await node.dropTenant("t");
+  assert.deepEqual(told(), [{ level: "info", event: "tenant.dropped", tenant: "t" }]);
+  await Promise.all(["a", "b"].map((key) => node.put("u", { key, value: bytes("secret") })));
+  assert.deepEqual(told(), [{
+    level: "info",
+    event: "tenant.created",
+    tenant: "u",
+    by: "write",
+    options: [],
+  }]);
+});

@@ -232,6 +232,8 @@ Deno.test("a directory that has lost its inventory is a damaged checkpoint: show
     await assert.rejects(engine.deleteCheckpoint(name), /there is none/);
   }
   assert.deepEqual(disk.list("/data/snapshots"), ["sound"]);
+  const told = world.log.named("snapshot deleted").map(({ level, fields }) => [level, fields.name]);
+  assert.deepEqual(told, [["info", "empty"], ["info", "lost"]]);
   await engine.checkpoint("lost");
   assert.deepEqual((await engine.verifyCheckpoint("lost")).problems, []);
   assert.deepEqual((await engine.verifyCheckpoint(sound.name)).problems, []);

@@ -169,7 +169,7 @@ Deno.test("deletes and expired values beside a value are no values to merge", as
 });
 
 Deno.test("a name keeps its source, and a function its tenants", async () => {
-  const { node, sandbox } = withUnion();
+  const { node, sandbox, world } = withUnion();
   sandbox.know("another", () => union);
   const first = await node.registerMergeFunction("union", UNION);
   assert.deepEqual(await node.registerMergeFunction("union", UNION), first);
@@ -191,6 +191,11 @@ Deno.test("a name keeps its source, and a function its tenants", async () => {
   await node.dropTenant("t");
   await node.removeMergeFunction("union");
   assert.deepEqual(node.listMergeFunctions(), []);
+  for (const what of ["registered", "removed"]) {
+    const told = world.log.named(`node.merge_function_${what}`).map(({ fields }) => fields);
+    assert.deepEqual(told.map(({ name }) => name).sort(), ["other", "union"], what);
+    assert.equal(told.find(({ name }) => name === "union")!.digest, digestOf(UNION).toHex());
+  }
   await node.close();
 });
 
