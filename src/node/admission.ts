@@ -180,9 +180,9 @@ export class Admission {
     let isCharged = admitted !== undefined;
     for (let heldSinceMs = -1;;) {
       if (admitted !== undefined) {
-        if (heldSinceMs < 0) heldSinceMs = clock.monotonicMs();
-        else this.#checkPatience(clock.monotonicMs() - heldSinceMs);
-        await admitted;
+        const nowMs = clock.monotonicMs();
+        if (heldSinceMs < 0) heldSinceMs = nowMs;
+        await this.#patiently(admitted, nowMs - heldSinceMs);
         this.#checkOpen();
       }
       if (watch?.gone) throw abandoned();
@@ -202,14 +202,28 @@ export class Admission {
     }
   }
 
-  /** Backpressure that lasts is answered, not waited out: a client with a deadline can go elsewhere. */
-  #checkPatience(heldMs: number): void {
-    if (heldMs < (this.#stallMsMax)) return;
-    throw new PairError(
-      "ResourceExhausted",
-      "Cannot write now: flushes, compactions or the count for a quota are behind. Try again later",
-      { reason: "write_stall", held_ms: Math.round(heldMs) },
-    );
+  /**
+   * Waits for `admitted`, but no longer than a write is held back in all: backpressure that lasts is answered, not
+   * waited out, so that a client can go elsewhere. Who has waited that long gets one more look.
+   * @param heldMs  how long the write has been held back
+   * @throws PairError ResourceExhausted (2008) where that was too long
+   */
+  async #patiently(admitted: Promise<void>, heldMs: number): Promise<void> {
+    const leftMs = this.#stallMsMax - heldMs;
+    if (leftMs <= 0) {
+      throw new PairError(
+        "ResourceExhausted",
+        "Cannot write now: flushes, compactions or the count for a quota are behind. Try again later",
+        { reason: "write_stall", held_ms: Math.round(heldMs) },
+      );
+    }
+    const late = Promise.withResolvers<void>();
+    const cancel = this.#clock.after(leftMs, late.resolve);
+    try {
+      await Promise.race([admitted, late.promise]);
+    } finally {
+      cancel();
+    }
   }
 }
 

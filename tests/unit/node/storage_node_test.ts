@@ -186,6 +186,37 @@ Deno.test("a writer that waits when the node closes, or its tenant goes, is answ
   await Promise.all([closed, closing, assert.rejects(deleting, { code: 2001 })]);
 });
 
+Deno.test("a writer that is held back for ten seconds is refused, though nothing of what it waits for ends (2008)", async () => {
+  const { node, engine, world } = testNode();
+  await put(node, "k", "v");
+  const release = engine.stall();
+  const refused = put(node, "k", "first").then(() => undefined, (error) => error);
+  await world.clock.advance(5000);
+  const later = put(node, "k", "second");
+  await world.clock.advance(4999);
+  const told = () => Promise.race([refused, turn().then(() => "it waits")]);
+  assert.equal(await told(), "it waits");
+  await world.clock.advance(1);
+  const { code, details } = await refused;
+  assert.deepEqual([code, details], [2008, { reason: "write_stall", held_ms: 10_000 }]);
+  release();
+  await later;
+  assert.deepEqual(valuesOf(node.get("t", "k")), ["second"]);
+  assert.equal(world.clock.pendingCount, 0, "no timer of a writer is left");
+});
+
+Deno.test("a writer that may go on at the last moment is let in", async () => {
+  const { node, engine, world } = testNode();
+  await put(node, "k", "v");
+  const release = engine.stall();
+  const written = put(node, "k", "late");
+  await turn();
+  world.clock.after(9_999.5, release);
+  await world.clock.advance(10_000);
+  await written;
+  assert.deepEqual(valuesOf(node.get("t", "k")), ["late"]);
+});
+
 Deno.test("stamps never run backwards, even when the wall clock does", async () => {
   const { node, world } = testNode();
   const first = await put(node, "k", "a");
