@@ -5,9 +5,9 @@
  */
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { Code } from "@connectrpc/connect";
-import { openEngine } from "../../src/engine/mod.ts";
+import { type EngineOptions, openEngine } from "../../src/engine/mod.ts";
 import { VERSION_OPERATORS } from "../../src/model/mod.ts";
-import { openStorageNode, type StorageNode } from "../../src/node/mod.ts";
+import { openStorageNode, type StorageNode, type StorageNodeOptions } from "../../src/node/mod.ts";
 import type { SimRuntime } from "../../src/runtime/mod.ts";
 import { engineWorld, SMALL } from "./engine.ts";
 import { bytes } from "./node.ts";
@@ -20,14 +20,25 @@ export interface SimPort extends TestPort {
   readonly real: StorageNode;
 }
 
+/** How the engine and the node are, where that is not as usual. */
+export interface SimPortOptions {
+  readonly engine?: Partial<EngineOptions>;
+  readonly node?: Partial<StorageNodeOptions>;
+}
+
 /**
  * Opens a port on a node `n1` without caches, whose tenant `t` has the keys `table 10` to `table 29` in a table and
  * `memory` in a memtable; runs the test, and closes both.
  */
-export async function withSimPort(test: (it: SimPort) => Promise<void>): Promise<void> {
+export async function withSimPort(
+  test: (it: SimPort) => Promise<void>,
+  { engine, node }: SimPortOptions = {},
+): Promise<void> {
   const world = engineWorld();
-  const options = { ...SMALL, rowCacheSize: 0, blockCacheSize: 0, memtableSize: 1 << 20 };
+  const sizes = { rowCacheSize: 0, blockCacheSize: 0, memtableSize: 1 << 20 };
+  const options = { ...SMALL, ...sizes, ...engine };
   const real = openStorageNode({
+    ...node,
     engine: await openEngine(world, "/data", options, VERSION_OPERATORS),
     runtime: world,
     nodeId: "n1",
