@@ -15,7 +15,7 @@
 import { runProgram } from "../tests/support/server.ts";
 import { busy } from "./machine.ts";
 import { placeOf } from "./report.ts";
-import type { Histogram } from "./server/histogram.ts";
+import type { Histogram } from "../src/cli/histogram.ts";
 import { chance } from "./server/ycsb.ts";
 import { Counts } from "./soak/counts.ts";
 import { type DiskReport, fillAndEmpty } from "./soak/disk.ts";

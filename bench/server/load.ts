@@ -5,7 +5,7 @@
 import { connectHttp2 } from "../../src/rpc/http2/mod.ts";
 import { GrpcClient } from "../../src/rpc/grpc_client.ts";
 import { denoClock, denoNetwork } from "../../src/runtime/mod.ts";
-import { Histogram } from "./histogram.ts";
+import { Histogram } from "../../src/cli/histogram.ts";
 import type { Call } from "./messages.ts";
 import { cpuUs } from "./processes.ts";
 

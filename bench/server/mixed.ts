@@ -4,7 +4,7 @@
  * @module
  */
 import type { GrpcContender } from "./contenders.ts";
-import { Histogram } from "./histogram.ts";
+import { Histogram } from "../../src/cli/histogram.ts";
 import { type Figure, timed } from "./load.ts";
 import type { Call, KeySpace } from "./messages.ts";
 import { Steps, type Workload } from "./ycsb.ts";

@@ -2,7 +2,7 @@
  * What a soak has counted: times of calls, and how calls failed.
  * @module
  */
-import { Histogram } from "../server/histogram.ts";
+import { Histogram } from "../../src/cli/histogram.ts";
 import type { Failure } from "./node.ts";
 
 /** Times of reads and writes. */

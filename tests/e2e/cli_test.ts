@@ -611,6 +611,40 @@ Deno.test("cli: slow finds the slowest operation of the last minute", () =>
     assert.equal((await pairdb(url, ["slow", "--limit", "0"])).code, 2);
   }));
 
+Deno.test("cli: bench writes its keys, tells what it has measured, and fails when a call does", () =>
+  withNode(async ({ url }) => {
+    const small = ["--clients", "3", "--keys", "1001", "--value-size", "10"];
+    const bench = (...flags: string[]) => pairdb(url, ["bench", "load", ...small, ...flags]);
+    const { code, out } = await bench("--duration", "300ms", "--output", "json");
+    const { tenant, elapsed_ms, clients, keys, value_bytes, operations } = JSON.parse(out);
+    assert.deepEqual([code, tenant, clients, keys, value_bytes], [0, "load", 3, 1001, 10]);
+    assert.ok(elapsed_ms >= 300, out);
+    let calls = 0;
+    for (const each of operations) {
+      assert.equal(each.failed, 0);
+      assert.ok(each.per_second > 0, out);
+      const times = [each.p50_ms, each.p95_ms, each.p99_ms, each.p999_ms, each.max_ms];
+      assert.deepEqual(times, times.toSorted((a, b) => a - b));
+      assert.ok(times[0] > 0, out);
+      calls += each.calls;
+    }
+    const [{ usage }] = JSON.parse((await pairdb(url, ["tenant", "list", "--output", "json"])).out);
+    assert.equal(usage.requests, 1001 + calls, "the node has counted as many");
+    const last = (await pairdb(url, ["get", "load", "bench/00001000", "--raw"])).code;
+    assert.equal(last, 0);
+
+    const reads = await bench("--duration", "50ms", "--reads", "100");
+    assert.match(reads.out, /^read\t\d+\t0\t\d+(\t[\d.]+){5}\n$/);
+    const quota = ["tenant", "update", "load", "--max-keys", "1001"];
+    assert.equal((await pairdb(url, quota)).code, 0);
+    const full = await bench("--duration", "50ms", "--keys", "1002");
+    assert.deepEqual([full.code, full.out], [1, ""]);
+    assert.match(full.err, /code 2008 ResourceExhausted/);
+    for (const flags of [["--clients", "0"], ["--reads", "101"], ["--duration", "0"]]) {
+      assert.equal((await bench(...flags)).code, 2, flags.join(" "));
+    }
+  }));
+
 Deno.test("cli: serve keeps its name and data over restarts, and ends with 0 when told to", () =>
   withNode(async (node, data) => {
     assert.equal((await pairdb(node.url, ["put", "t", "k", "v"])).code, 0);

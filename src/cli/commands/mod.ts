@@ -471,6 +471,31 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
     [file],
     flags,
   ) => (await import("./dump.ts")).dump(shell, file, flags)).addOption(keyFileOption());
+  remote(
+    program,
+    "bench <tenant>",
+    "Measure how many reads and writes of a tenant a server does, and how quickly",
+    async (shell, [tenant], flags) => (await import("./bench.ts")).bench(shell, tenant, flags),
+  )
+    .addOption(
+      new Option("--duration <duration>", "how long").argParser(positiveDuration)
+        .default(10_000, "10s"),
+    )
+    .addOption(
+      new Option("--clients <count>", "calls under way at a time").argParser(positiveCount)
+        .default(16),
+    )
+    .addOption(
+      new Option("--reads <percent>", "of all calls; the others are writes").argParser(anyPercent)
+        .default(80),
+    )
+    .addOption(
+      new Option("--keys <count>", "keys, bench/00000000 and so on, which are written first")
+        .argParser(positiveCount).default(10_000),
+    )
+    .addOption(
+      new Option("--value-size <size>", "of each value").argParser(anySize).default(100, "100"),
+    );
   command(
     program,
     "version",

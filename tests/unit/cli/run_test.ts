@@ -91,6 +91,7 @@ Deno.test("every command has --help and --output", async () => {
     "config validate",
     "check",
     "dump",
+    "bench",
     "health",
     "version",
     "completions",

@@ -5,9 +5,9 @@
  */
 const STEPS = 64;
 const STEP_BITS = 6;
-const POWERS = 26;
+const POWERS = 27;
 
-/** Counts times from 0 to about an hour, in microseconds. */
+/** Counts times from 0 to 71 minutes, in microseconds; longer ones count as that. */
 export class Histogram {
   readonly #counts = new Uint32Array(STEPS * POWERS);
   #count = 0;
@@ -20,10 +20,10 @@ export class Histogram {
 
   /** Counts one time, in microseconds. */
   add(us: number): void {
-    const value = us < 0 ? 0 : Math.floor(us);
+    const value = us < 0 ? 0 : Math.min(Math.floor(us), 2 ** 32 - 1);
     if (value > this.#max) this.#max = value;
     this.#count++;
-    this.#counts[Math.min(placeOf(value), this.#counts.length - 1)]++;
+    this.#counts[placeOf(value)]++;
   }
 
   /** The time that this share of all times did not exceed, in microseconds. */
