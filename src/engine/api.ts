@@ -226,6 +226,10 @@ export interface EngineStats {
   /** Bytes of rows that wait to be given to it. */
   sharedCacheQueuedBytes: number;
   checksumFailures: number;
+  /** Sections of tables that reads have verified; those of them that were timed, and what these took, in ms. */
+  checksumsVerified: number;
+  checksumsTimed: number;
+  checksumTimedMs: number;
   /** Groups written to the log, and the records in them. */
   walGroups: number;
   walRecords: number;

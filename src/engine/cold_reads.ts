@@ -21,7 +21,7 @@
  */
 import { PairError } from "../model/mod.ts";
 import { type Clock, type Disk, DiskError, type ReadFile } from "../runtime/mod.ts";
-import { readFailed } from "./sstable/mod.ts";
+import { ChecksumMeter, readFailed } from "./sstable/mod.ts";
 
 /** Blocking reads that take longer than this on average are left to the asynchronous path... */
 const SLOW_MS = 0.5;
@@ -77,6 +77,8 @@ export class Stash {
 
 /** Times the reads of one engine's tables, and fetches what attempts lack. */
 export class ColdReads {
+  /** What it takes to verify what was read. */
+  readonly checksums: ChecksumMeter;
   readonly #disk: Disk;
   readonly #clock: Clock;
   #meanMs = 0;
@@ -90,6 +92,7 @@ export class ColdReads {
   constructor(disk: Disk, clock: Clock) {
     this.#disk = disk;
     this.#clock = clock;
+    this.checksums = new ChecksumMeter(() => clock.monotonicMs());
   }
 
   /** Whether callers that can wait should. */

@@ -58,6 +58,7 @@ export function gatherStats(parts: StatsParts): EngineStats {
   const workers = parts.workers.stats();
   const scrub = parts.scrubber.status();
   const { answered } = parts.reads;
+  const { checksums } = parts.coldReads;
   const second = parts.second?.stats();
   return {
     lastSequence: parts.lastSeq,
@@ -105,6 +106,9 @@ export function gatherStats(parts: StatsParts): EngineStats {
     sharedCacheDropped: second?.dropped ?? 0,
     sharedCacheQueuedBytes: second?.queuedBytes ?? 0,
     checksumFailures: parts.checksumFailures,
+    checksumsVerified: checksums.verified,
+    checksumsTimed: checksums.timed,
+    checksumTimedMs: Math.round(checksums.timedMs * 1000) / 1000,
     walGroups: log.groups,
     walRecords: log.records,
     walBytesWritten: log.bytesWritten,

@@ -4,6 +4,7 @@
  */
 export { BlockCursor } from "./block.ts";
 export { BlockCache } from "./cache.ts";
+export { ChecksumMeter } from "./checksum_meter.ts";
 export { type Compression, COMPRESSIONS } from "./codec/mod.ts";
 export { filterHash1, filterHash2 } from "./filter.ts";
 export { readFailed, SALT_SIZE, TABLE_FORMAT } from "./format.ts";

@@ -11,6 +11,7 @@ import { type Disk, DiskError, type ReadFile } from "../../runtime/mod.ts";
 import type { EntryCursor } from "../cursor.ts";
 import type { BlockCursor } from "./block.ts";
 import type { BlockCache, CachedBlocks } from "./cache.ts";
+import type { ChecksumMeter } from "./checksum_meter.ts";
 import { filterMayContain } from "./filter.ts";
 import { damaged, decodeFooter, FOOTER_SIZE, type Handle, readFailed } from "./format.ts";
 import { BlockIndex, PartitionView } from "./index.ts";
@@ -111,6 +112,8 @@ export interface TableFiles {
   openRead(path: string): ReadFile;
   /** Whether reads take so long that they should not be made larger. */
   readonly isSlow?: boolean;
+  /** Is told of each section that is verified. */
+  readonly checksums?: ChecksumMeter;
 }
 
 /** Is told what a look-up takes. */
@@ -172,7 +175,7 @@ export class TableReader {
     this.#files = files;
     this.#file = open(files, path);
     try {
-      this.#sections = new SectionReader(this.#file, number, key);
+      this.#sections = new SectionReader(this.#file, number, key, files.checksums);
       const { footer } = this.#sections;
       const properties = new ByteReader(
         this.#sections.read(footer.properties),

@@ -19,6 +19,7 @@ import {
 } from "./format.ts";
 import type { BlockMemory } from "./block_memory.ts";
 import type { ReadAhead } from "./read_ahead.ts";
+import type { ChecksumMeter } from "./checksum_meter.ts";
 import { keyRefused, tableCipher, type TableKey } from "./sealing.ts";
 
 /** Bytes read at once where the whole file is. */
@@ -30,15 +31,23 @@ export class SectionReader {
   readonly #file: ReadFile;
   readonly #table: number;
   readonly #cipher: Cipher | undefined;
+  readonly #checksums: ChecksumMeter | undefined;
   readonly #readPiece = (into: Uint8Array, offset: number) => readAll(this.#file, into, offset);
 
   /**
    * Reads the footer.
-   * @param table  the table's number
+   * @param table      the table's number
+   * @param checksums  is told of each section that is verified
    * @throws PairError CorruptedData for a damaged footer, InvalidArgument for a newer format, or for a sealed
    *   table without a key; SSTableFailed when the disk fails
    */
-  constructor(file: ReadFile, table: number, key: TableKey | undefined) {
+  constructor(
+    file: ReadFile,
+    table: number,
+    key: TableKey | undefined,
+    checksums?: ChecksumMeter,
+  ) {
+    this.#checksums = checksums;
     this.#file = file;
     this.#table = table;
     this.footer = readFooter(file, table);
@@ -98,7 +107,9 @@ export class SectionReader {
     const { path } = this.#file;
     const { offset, size } = handle;
     const { trailer, format } = this.footer;
+    const beganMs = this.#checksums?.begin() ?? -1;
     verifySection(path, this.#table, handle, bytes, trailer);
+    this.#checksums?.end(beganMs);
     const compression = bytes[size];
     const length = format === 1 ? size : getU32(bytes, size + 1);
     let stored = bytes;

@@ -116,13 +116,21 @@ Deno.test("estimates of writes can be compared with what log and tables took [O6
   assert.ok(counters.diskEstimatedBytes < 2 * took, `${counters.diskEstimatedBytes} for ${took}`);
 });
 
-Deno.test("nodeSamples() has checksum failures, damage by place, and what recovery brought back [O5]", () => {
+Deno.test("nodeSamples() has checksum failures, damage by place, what verifying takes, and what recovery brought back [O5]", () => {
   const losses = [{ file: "wal/1", offset: 0, bytes: 30 }, { file: "wal/1", offset: 90, bytes: 4 }];
   const { node, engine } = testNode({}, { recovery: { records: 12, elapsedMs: 250, losses } });
   engine.figures.checksumFailures = 5;
+  Object.assign(engine.figures, {
+    checksumsVerified: 33,
+    checksumsTimed: 3,
+    checksumTimedMs: 0.25,
+  });
   engine.poison(new PairError("CommitLogFailed", "x"));
   const has = rendered(() => nodeSamples(node));
   has("pairdb_checksum_failures_total 5");
+  has("pairdb_checksums_verified_total 33");
+  has("pairdb_checksums_timed_total 3");
+  has("pairdb_checksum_timed_ms_total 0.25");
   has('pairdb_corrupted_entries_total{place="log"} 2');
   has('pairdb_corrupted_entries_total{place="tables"} 5');
   has("pairdb_recovery_records 12");
