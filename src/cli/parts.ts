@@ -4,7 +4,12 @@
  */
 import type { NodeOptions } from "../embedded/mod.ts";
 import type { CloseOptions, EngineOptions } from "../engine/mod.ts";
-import type { HotKeyLimits, SnapshotSchedule, WatchLimits } from "../node/mod.ts";
+import {
+  type HotKeyLimits,
+  type SnapshotSchedule,
+  type WatchLimits,
+  WRITE_STALL_MS_MAX,
+} from "../node/mod.ts";
 import type { PortLimits } from "../rpc/mod.ts";
 import type { Config } from "./config/mod.ts";
 import { parseQuietHours } from "./units.ts";
@@ -90,11 +95,16 @@ export function poolLimits({ compaction }: Config): { workers: number; queue: nu
   return { workers: compaction.workers, queue: compaction.queue };
 }
 
+/** The part of a write's time at the port after which the node refuses one that it holds back. */
+const STALL_SHARE = 0.9;
+
 /** What a node takes, and how much it keeps. */
 export function nodeLimits(config: Config) {
   const { tenant, idempotency, storage, disk, server } = config;
   return {
     tenantAutoCreate: tenant.auto_create,
+    // Before the port gives the call up: a refusal says why, a deadline does not.
+    writeStallMsMax: Math.min(WRITE_STALL_MS_MAX, STALL_SHARE * server.write_timeout),
     idempotency: { maxWrites: idempotency.max_writes, maxAgeMs: idempotency.max_age },
     diskThresholds: {
       degraded: storage.max_disk_usage,

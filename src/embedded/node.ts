@@ -37,6 +37,8 @@ export interface NodeOptions {
   readonly engine?: EngineOptions;
   /** Whether the first write of a tenant makes it. Default true. */
   readonly tenantAutoCreate?: boolean;
+  /** How long a write is held back while work in the background is behind before it is refused, ms. Default 10 s. */
+  readonly writeStallMsMax?: number | undefined;
   /** How many writes with an idempotency key are remembered, and how long. */
   readonly idempotency?: IdempotencyLimits | undefined;
   /** Shares of the disk in use at which the node says so. */
@@ -98,6 +100,7 @@ async function open(runtime: Runtime, options: NodeOptions): Promise<StorageNode
       version,
       dataDir,
       tenantAutoCreate: options.tenantAutoCreate ?? true,
+      writeStallMsMax: options.writeStallMsMax,
       idempotency: options.idempotency,
       diskThresholds: options.diskThresholds,
       watch: options.watch,

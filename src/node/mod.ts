@@ -21,4 +21,4 @@ export { valueBytes } from "./reads.ts";
 export { type Restored, restoreNode, type RestoreOptions } from "./restore.ts";
 export { claimSealKey, readSealKey, SEAL_KEY_FILE } from "./seal_key.ts";
 export { ScheduledSnapshots, type SnapshotSchedule } from "./snapshot_schedule.ts";
-export { openStorageNode, type StorageNodeOptions } from "./storage_node.ts";
+export { openStorageNode, type StorageNodeOptions, WRITE_STALL_MS_MAX } from "./storage_node.ts";

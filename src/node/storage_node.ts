@@ -82,8 +82,8 @@ import { TransferFigures } from "./transfer_figures.ts";
 import { checkStream } from "./validate.ts";
 import { WritePath } from "./writes.ts";
 
-/** How long a write is held back where nobody says. */
-const WRITE_STALL_MS_MAX = 10_000;
+/** How long a write is held back where nobody says, ms. */
+export const WRITE_STALL_MS_MAX = 10_000;
 /** Hot keys that are listed where nobody says how many. */
 const HOT_KEYS_LISTED = 10;
 
@@ -105,8 +105,8 @@ export interface StorageNodeOptions {
   readonly dataDir: string;
   /** Whether the first write of a tenant makes it. */
   readonly tenantAutoCreate: boolean;
-  /** How long a write is held back while compactions are behind before it is refused, ms. Default 10 s. */
-  readonly writeStallMsMax?: number;
+  /** How long a write is held back while compactions are behind before it is refused, ms. Default {@link WRITE_STALL_MS_MAX}. */
+  readonly writeStallMsMax?: number | undefined;
   /** How many writes with an idempotency key are remembered, and how long. Default {@link DEFAULT_IDEMPOTENCY}. */
   readonly idempotency?: IdempotencyLimits | undefined;
   /** When a filling disk makes the node degraded; default {@link DEFAULT_DISK_THRESHOLDS}. */

@@ -54,7 +54,7 @@ const server = z.strictObject({
     { default: "10s", min: "1ms", max: "1h" },
   ),
   write_timeout: duration(
-    "Time for a write that came without a deadline. What is told then says whether it may still be stored.",
+    "Time for a write that came without a deadline. What is told then says whether it may still be stored. One that is held back by work in the background is refused after nine tenths of it, or 10 s.",
     { default: "10s", min: "1ms", max: "1h" },
   ),
   shutdown_timeout: duration(

@@ -198,6 +198,8 @@ Deno.test("what is set reaches the node, its pool of threads, its schedule and i
   });
   const defaults = nodeLimits(resolveConfig([]));
   assert.equal(defaults.tenantAutoCreate, true);
+  assert.equal(defaults.writeStallMsMax, 9000, "before server.write_timeout is over");
+  assert.equal(nodeLimits(fromFlags("server.write_timeout=1m")).writeStallMsMax, 10_000);
   assert.deepEqual(defaults.idempotency, DEFAULT_IDEMPOTENCY);
   assert.deepEqual(defaults.hotKeys, DEFAULT_HOT_KEY_LIMITS);
   assert.deepEqual(defaults.diskThresholds, {
@@ -208,6 +210,7 @@ Deno.test("what is set reaches the node, its pool of threads, its schedule and i
   assert.equal(defaults.sealRequired, false);
   const set = fromFlags(
     "tenant.auto_create=false",
+    "server.write_timeout=170ms",
     "idempotency.max_writes=17",
     "idempotency.max_age=18s",
     "storage.max_disk_usage=0.17",
@@ -222,6 +225,7 @@ Deno.test("what is set reaches the node, its pool of threads, its schedule and i
   );
   assert.deepEqual(nodeLimits(set), {
     tenantAutoCreate: false,
+    writeStallMsMax: 153,
     idempotency: { maxWrites: 17, maxAgeMs: 18_000 },
     diskThresholds: { degraded: 0.17, strict: true, checkIntervalMs: 190 },
     watch: { maxWatchers: 20, historySize: 21 << 20, lingerMs: 22 },
