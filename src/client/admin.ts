@@ -231,6 +231,16 @@ export class AdminCalls {
     });
   }
 
+  /**
+   * Begins a round of the scrub now; {@link listJobs} tells how far it is.
+   * @throws PairError InvalidArgument (1000) where `scrub.interval` is 0
+   */
+  startScrub(options: CallOptions = {}): Promise<void> {
+    return this.#calls.once(options, async (call) => {
+      await this.#service.startScrub({}, call);
+    });
+  }
+
   /** What the node does in the background. @param options  `ended`: also the last 32 jobs that are over */
   listJobs(options: CallOptions & { ended?: boolean } = {}): Promise<NodeJobs> {
     const { ended = false, ...rest } = options;

@@ -600,6 +600,12 @@ export interface Engine {
   jobs(options?: { ended?: boolean }): readonly JobInfo[];
   /** How far the scrub is, and what it has found. */
   scrub(): ScrubStatus;
+  /**
+   * Begins a round of the scrub, from the first file on, in place of one that is under way, and goes through it
+   * without pauses; what others need, and quiet hours, still hold it up. After a restart it goes on at its usual pace.
+   * @throws PairError InvalidArgument (1000) where there is no scrub; Unavailable (2001) when the engine is closed
+   */
+  startScrub(): void;
   /** When the quiet hours that it is are over, wall ms since 1970; undefined: it is none. */
   quietUntilMs(): number | undefined;
   /**

@@ -821,6 +821,11 @@ class LsmEngine implements Engine {
     return this.#scrubber.status();
   }
 
+  startScrub(): void {
+    this.#checkOpen();
+    this.#scrubber.beginNow();
+  }
+
   quietUntilMs(): number | undefined {
     return quietUntilMs(this.#options.quiet.hours, this.#runtime.clock.wallMs());
   }

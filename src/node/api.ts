@@ -283,6 +283,11 @@ export interface StorageNode {
   /** What it does in the background. @param options  `ended`: also the last 32 that are over */
   listJobs(options?: { ended?: boolean }): NodeJobs;
   /**
+   * Begins a round of the scrub now, from the first file on; {@link listJobs} tells how far it is.
+   * @throws PairError InvalidArgument (1000) where the engine has no scrub
+   */
+  startScrub(): void;
+  /**
    * Reads every byte of a snapshot and compares digests; no problems: it is whole.
    * @throws PairError InvalidArgument (1000) with the detail `reason: not_found`, CorruptedData (2007) when
    *   not even its list of files can be read

@@ -501,6 +501,11 @@ class EngineNode implements StorageNode {
     throw new PairError("Unavailable", "Cannot verify the snapshot: it was deleted meanwhile");
   }
 
+  startScrub(): void {
+    this.#checkOpen();
+    this.#engine.startScrub();
+  }
+
   async deleteSnapshot(name: string): Promise<void> {
     this.#checkOpen();
     await this.#engine.deleteCheckpoint(name);

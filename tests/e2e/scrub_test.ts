@@ -123,6 +123,42 @@ Deno.test("a flipped byte of a table of a running node is found by the scrub, an
   });
 });
 
+Deno.test("pairdb scrub finds damage at once, and that it was repaired, with days to go to the next round [B6]", async () => {
+  await withDirectory(async (data) => {
+    let server = await Server.start({ data });
+    let db = PairDB.connect(server.url);
+    await db.put("shop", "k", "v".repeat(10_000));
+    await db.admin.flush();
+    const table = largestTable(data);
+    const sound = Deno.readFileSync(table);
+    flip(table, 100);
+    const scrub = async () => {
+      const { code, out, err } = await runProgram("scrub", "--server", server.url);
+      assert.deepEqual([code, out], [0, "begun: pairdb jobs tells how far it is\n"], err);
+    };
+    const damagedIn = async () => (await db.admin.listJobs()).scrub.damaged;
+    await scrub();
+    const [{ file }] = await eventually("damage", damagedIn, ({ length }) => length > 0);
+    assert.equal(file, table);
+
+    assert.equal(await server.stop(), 0);
+    Deno.writeFileSync(table, sound);
+    server = await Server.start({ data });
+    db = PairDB.connect(server.url);
+    assert.equal((await damagedIn()).length, 1, "nobody has looked yet");
+    await scrub();
+    await eventually("nothing more", damagedIn, ({ length }) => length === 0);
+    assert.equal((await db.admin.status()).status, "healthy");
+    assert.equal(await server.stop(), 0);
+
+    server = await Server.start({ data, args: ["--set", "scrub.interval=0ms"] });
+    const { code, err } = await runProgram("scrub", "--server", server.url);
+    assert.equal(code, 1);
+    assert.match(err, /^error: .*scrub\.interval is 0.* \(code 1000 InvalidArgument\)\n$/);
+    assert.equal(await server.stop(), 0);
+  });
+});
+
 Deno.test("jobs: a node in its quiet hours says until when they are [B6]", async () => {
   await withDirectory(async (data) => {
     // From an hour ago to in two hours: now, whenever this runs.

@@ -539,6 +539,8 @@ export class FakeNode implements StorageNode {
     return Promise.resolve({ snapshot, problems: this.snapshotProblems });
   }
 
+  startScrub(): void {}
+
   deleteSnapshot(name: string): Promise<void> {
     return this.#snapshots.delete(name) ? Promise.resolve() : Promise.reject(noSnapshot());
   }

@@ -486,6 +486,8 @@ export class MemoryEngine implements Engine {
     return undefined;
   }
 
+  startScrub(): void {}
+
   scrub(): ScrubStatus {
     return {
       intervalMs: 0,

@@ -254,6 +254,7 @@ export const EXAMPLES: readonly Example[] = [
   example(admin.listSnapshots, {}),
   example(admin.verifySnapshot, { name: "monday" }, [unknownSnapshot]),
   example(admin.listJobs, { ended: true }),
+  example(admin.startScrub, {}),
   example(admin.listHotKeys, { tenantId, limit: 3 }, [
     BAD_TENANT_2,
     ["one that is not there", { tenantId: "v" }, ErrorCode.INVALID_TENANT_ID],

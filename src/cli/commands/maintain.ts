@@ -1,5 +1,6 @@
 /**
- * `pairdb flush [TENANT]` and `pairdb compact [TENANT] [--start K --end K] [--purge]`: upkeep on demand.
+ * `pairdb flush [TENANT]`, `pairdb compact [TENANT] [--start K --end K] [--purge]` and `pairdb scrub`: upkeep on
+ * demand.
  * @module
  */
 import { connect, print, type Shell, UsageError } from "../shell.ts";
@@ -25,5 +26,13 @@ export async function compact(
   const db = await connect(shell);
   await db.admin.compact(tenant, { start, end, purge });
   print(shell, "OK", { compacted: tenant ?? "all", start, end, purge });
+  return 0;
+}
+
+/** Begins a round of the scrub; returns at once. */
+export async function scrub(shell: Shell): Promise<number> {
+  const db = await connect(shell);
+  await db.admin.startScrub();
+  print(shell, "begun: pairdb jobs tells how far it is", { scrub: "begun" });
   return 0;
 }

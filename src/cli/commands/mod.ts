@@ -332,6 +332,12 @@ export function buildProgram(process: Process, finish: (code: number) => void): 
       "--purge",
       "drop what is deleted or expired by now, without waiting for the grace time",
     );
+  remote(
+    program,
+    "scrub",
+    "Begin to read and verify all that is on the disk; pairdb jobs tells how far it is",
+    async (shell) => (await import("./maintain.ts")).scrub(shell),
+  );
   const cache = program.command("cache").description("The caches of a node");
   for (
     const [verb, words] of [

@@ -101,6 +101,10 @@ export class Scrubber {
   #holds: string | undefined;
   #savedMs = 0;
   #dirty = false;
+  /** A round was asked for. */
+  #asked = false;
+  /** The round under way was, and makes no pauses. */
+  #hurries = false;
   #closed = false;
   #running: Promise<void> | undefined;
   #wake: (() => void) | undefined;
@@ -146,10 +150,22 @@ export class Scrubber {
     if (this.#dirty) await this.#save();
   }
 
+  /**
+   * Begins a round anew, and goes through it without pauses.
+   * @throws PairError InvalidArgument (1000) where there is to be no scrub
+   */
+  beginNow(): void {
+    if (this.#parts.options.intervalMs === 0) {
+      throw new PairError("InvalidArgument", "Cannot scrub: scrub.interval is 0, so there is none");
+    }
+    this.#asked = true;
+    this.#wake?.();
+  }
+
   /** How far it is. */
   status(): ScrubStatus {
     const { intervalMs } = this.#parts.options;
-    const running = this.#end !== 0;
+    const running = this.#end !== 0 || this.#asked;
     const nowMs = this.#parts.runtime.clock.wallMs();
     const info = this.#job?.info();
     return {
@@ -159,7 +175,7 @@ export class Scrubber {
       nextAtMs: intervalMs === 0 || running
         ? undefined
         : nextRoundMs(this.#startedAtMs, intervalMs, nowMs),
-      late: running && nowMs > deadlineMs(this.#startedAtMs, intervalMs),
+      late: this.#end !== 0 && nowMs > deadlineMs(this.#startedAtMs, intervalMs),
       waitsFor: running ? this.#holds : undefined,
       bytes: info?.bytes,
       bytesDone: info?.bytesDone ?? 0,
@@ -188,7 +204,14 @@ export class Scrubber {
   async #step(): Promise<void> {
     const { runtime, options, quietHours } = this.#parts;
     const nowMs = runtime.clock.wallMs();
-    if (this.#end === 0) {
+    if (this.#asked) {
+      this.#asked = false;
+      this.#hurries = true;
+      this.#current = undefined;
+      this.#queue = [];
+      this.#queued = 0;
+      this.#begin(nowMs);
+    } else if (this.#end === 0) {
       const waitMs = nextRoundMs(this.#startedAtMs, options.intervalMs, nowMs) - nowMs;
       if (waitMs > 0) return await this.#sleep(waitMs);
       this.#begin(nowMs);
@@ -208,6 +231,7 @@ export class Scrubber {
     // Index, filter and windows are read once a part: what is left of a file is about this.
     const left = Math.max(0, this.#queued - (this.#current?.bytes ?? 0));
     this.#job.bytes = this.#job.bytesDone + left;
+    if (this.#hurries) return;
     const spentMs = runtime.clock.monotonicMs() - startedMs;
     await this.#sleep(
       pauseMs({ bytes, spentMs, left, leftMs }, options.intervalMs, quietHours),
@@ -244,6 +268,7 @@ export class Scrubber {
 
   async #finish(): Promise<void> {
     this.#forgetGone();
+    this.#hurries = false;
     this.#end = 0;
     this.#position = 0;
     this.#rounds++;
@@ -502,7 +527,7 @@ export class Scrubber {
 
   /** Ends early when the engine closes. */
   async #sleep(ms: number): Promise<void> {
-    if (this.#closed) return;
+    if (this.#closed || this.#asked) return;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
       this.#cancelSleep = this.#parts.runtime.clock.after(Math.min(ms, SLEEP_MS_MAX), resolve);

@@ -75,6 +75,7 @@ const ADMIN: Rules<typeof AdminService> = {
   listSnapshots: rule(["operator"], "read"),
   verifySnapshot: rule(["operator"], "read"),
   deleteSnapshot: rule(["operator"], "write"),
+  startScrub: rule(["operator"], "write"),
   listSlowOperations: rule(["operator"], "read", "tenantId"),
   listJobs: rule(["operator"], "read"),
   listHotKeys: rule(KEYS, "read", "tenantId"),

@@ -96,6 +96,11 @@ export function adminService(
       return {};
     },
 
+    startScrub() {
+      node.startScrub();
+      return {};
+    },
+
     listSlowOperations({ tenantId, withinMs, limit }) {
       const query = {
         withinMs: toCount(withinMs, "within_ms"),

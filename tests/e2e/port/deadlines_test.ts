@@ -67,7 +67,7 @@ const HANGING = EXAMPLES.filter(({ method, usesNode }) =>
   usesNode && method.methodKind === "unary" &&
   ![
     ...["HealthCheck", "ListTenants", "Status", "ListSnapshots", "ListJobs", "ListHotKeys"],
-    "ListMigrations",
+    ...["ListMigrations", "StartScrub"],
     "Check",
     "ListMergeFunctions",
   ].includes(method.name)

@@ -80,6 +80,7 @@ Deno.test("every command has --help and --output", async () => {
     "status",
     "flush",
     "compact",
+    "scrub",
     "cache invalidate",
     "cache fill",
     "snapshot",

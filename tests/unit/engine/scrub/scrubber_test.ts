@@ -412,6 +412,49 @@ Deno.test("it keeps to the budget, and leaves it to others as long as it has tim
   await world.clock.runUntil(engine.close());
 });
 
+Deno.test("a round that is asked for begins at once, from the first file on, and makes no pauses [B6]", async () => {
+  const first = engineWorld({ seed: 4 });
+  await store(first);
+  const parts: { count: number; then?: () => void } = { count: Infinity };
+  const { world, verified } = watchedWorld(first, parts);
+  const engine = await open(world, withArchive);
+  await world.clock.advance(ROUND_MS);
+  assert.equal(engine.scrub().rounds, 1);
+  const files = filesOf(world).filter((file) => verified.includes(file)).sort();
+  assert.ok(files.length > 5, files.join());
+
+  // No round is due.
+  verified.length = 0;
+  engine.startScrub();
+  const { running, late, nextAtMs } = engine.scrub();
+  assert.deepEqual([running, late, nextAtMs], [true, false, undefined]);
+  await world.clock.advance(50);
+  assert.equal(engine.scrub().rounds, 2);
+  assert.deepEqual(verified.sort(), files);
+
+  // One is under way: what it has verified is verified again.
+  verified.length = 0;
+  parts.count = 4;
+  parts.then = () => engine.startScrub();
+  engine.startScrub();
+  await world.clock.advance(50);
+  assert.equal(engine.scrub().rounds, 3);
+  assert.equal(engine.scrub().running, false);
+  assert.deepEqual([...new Set(verified)].sort(), files);
+  assert.ok(verified.length > files.length, "some were verified twice");
+  assert.deepEqual(problems(world), []);
+  await world.clock.runUntil(engine.close());
+  assert.throws(() => engine.startScrub(), { error: "Unavailable" });
+});
+
+Deno.test("where there is no scrub none can be begun", async () => {
+  const world = engineWorld();
+  const engine = await open(world, { ...OPTIONS, scrub: { intervalMs: 0 } });
+  assert.throws(() => engine.startScrub(), { error: "InvalidArgument" });
+  assert.equal(engine.scrub().running, false);
+  await world.clock.runUntil(engine.close());
+});
+
 Deno.test("a SCRUB that is damaged is a round that begins anew; an interval of 0 is none", async () => {
   const world = engineWorld({ delays: true });
   await store(world);
