@@ -226,6 +226,8 @@ export interface EngineStats {
   /** Bytes of rows that wait to be given to it. */
   sharedCacheQueuedBytes: number;
   checksumFailures: number;
+  /** Reads and jobs that failed since the disk did (EIO). */
+  diskFailures: number;
   /** Sections of tables that reads have verified; those of them that were timed, and what these took, in ms. */
   checksumsVerified: number;
   checksumsTimed: number;

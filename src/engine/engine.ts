@@ -158,6 +158,7 @@ class LsmEngine implements Engine {
 
   readonly #warming: Warming;
   #checksumFailures = 0;
+  #diskFailures = 0;
   #writeStalls = 0;
   /** Gives up what can be spared on a full disk; false when there is nothing. */
   #makeRoom = () => this.#reserve.release();
@@ -807,6 +808,7 @@ class LsmEngine implements Engine {
       pool: this.#pool,
       memory: this.#memory,
       checksumFailures: this.#checksumFailures,
+      diskFailures: this.#diskFailures,
       writeStalls: this.#writeStalls,
       quarantined: this.#quarantined,
       failing: (kind) => this.failing(kind).length,
@@ -1014,12 +1016,15 @@ class LsmEngine implements Engine {
     if (this.#closed) throw new PairError("Unavailable", "The engine is closed");
   }
 
-  /** Counts damage on its way to the caller. */
+  /** Counts damage, and what the disk did not do, on its way to the caller. */
   #noted(error: unknown): unknown {
     if (error instanceof PairError && isDamage(error)) {
       this.#checksumFailures++;
       // File and place, as fields too: whoever looks into it need not read them out of a text.
       this.#runtime.log.error("damaged data", { ...error.details, error: error.message });
+    } else if (error instanceof PairError && error.details.errno === "EIO") {
+      this.#diskFailures++;
+      this.#runtime.log.error("disk failed", { ...error.details, error: error.message });
     }
     return error;
   }

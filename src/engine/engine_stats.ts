@@ -35,6 +35,7 @@ export interface StatsParts {
   readonly pool: FilePool;
   readonly memory: MemoryBudget;
   readonly checksumFailures: number;
+  readonly diskFailures: number;
   readonly writeStalls: number;
   /** Files that were in quarantine when the engine opened. */
   readonly quarantined: number;
@@ -106,6 +107,7 @@ export function gatherStats(parts: StatsParts): EngineStats {
     sharedCacheDropped: second?.dropped ?? 0,
     sharedCacheQueuedBytes: second?.queuedBytes ?? 0,
     checksumFailures: parts.checksumFailures,
+    diskFailures: parts.diskFailures,
     checksumsVerified: checksums.verified,
     checksumsTimed: checksums.timed,
     checksumTimedMs: Math.round(checksums.timedMs * 1000) / 1000,

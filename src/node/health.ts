@@ -96,7 +96,8 @@ export class HealthMonitor {
     return { status: degraded.length > 0 ? "degraded" : "healthy", reasons, metrics };
   }
 
-  #totals({ rowCacheHits, rowCacheMisses, blockCacheHits, blockCacheMisses }: EngineStats) {
+  #totals(stats: EngineStats) {
+    const { rowCacheHits, rowCacheMisses, blockCacheHits, blockCacheMisses, diskFailures } = stats;
     const { usage, calls } = this.#sources;
     return {
       cpuMs: usage.cpuMs(),
@@ -104,6 +105,7 @@ export class HealthMonitor {
       failed: calls?.failed ?? 0,
       hits: rowCacheHits + blockCacheHits,
       misses: rowCacheMisses + blockCacheMisses,
+      diskFailures,
     };
   }
 
@@ -118,6 +120,10 @@ export class HealthMonitor {
     // More than all there is comes from clocks that are not read at one moment.
     const cpu = metrics.cpu_usage = Math.min(1, grown.cpuMs / (elapsedMs * usage.cpus));
     if (cpu > BUSY) slow.push(`processors are ${Math.floor(cpu * 100)} % used`);
+    // It may pass, and what lies elsewhere is served; when it hits many calls, these make the node unhealthy.
+    if (grown.diskFailures > 0) {
+      slow.push(`the disk failed ${grown.diskFailures} times in the last minute`);
+    }
     const asked = grown.hits + grown.misses;
     if (asked > 0) metrics.cache_hit_rate = grown.hits / asked;
     if (calls === undefined) return { slow, failing };

@@ -412,6 +412,7 @@ export class MemoryEngine implements Engine {
       blockCacheMisses: 0,
       coldReads: 0,
       coldReadsJoined: 0,
+      diskFailures: 0,
       checksumsVerified: 0,
       checksumsTimed: 0,
       checksumTimedMs: 0,

@@ -88,6 +88,13 @@ for (const protocol of PROTOCOLS) {
       const memory = { tenantId: "t", key: "memory" };
       assert.deepEqual(await callShort(it, protocol, KV.get, memory), WELL);
       assert.equal(it.real.status().counters.checksumFailures, 0, "it may pass: no damage");
+      const told = it.world.log.named("disk failed");
+      assert.equal(told.length, 3);
+      for (const { level, fields } of told) {
+        assert.deepEqual([level, fields.errno], ["error", "EIO"]);
+        assert.match(String(fields.file), /^\/data\/tenants\/.*\.sst$/);
+      }
+      assert.match(await metricsOf(it), /^pairdb_disk_failures_total 3$/m);
       it.world.disk.hook = undefined;
       assert.deepEqual(await callShort(it, protocol, KV.get, lost), WELL);
     }));

@@ -76,6 +76,17 @@ Deno.test("above 10 % of calls that fail through its own fault a node is unhealt
   assert.deepEqual([few.status, few.metrics.error_rate], ["healthy", 1]);
 });
 
+Deno.test("while reads and jobs fail by the disk a node is degraded, and a minute later it is not [R7]", async () => {
+  const { node, engine, world } = await busyNode({});
+  engine.figures.diskFailures = 2;
+  const { status, reasons } = node.health();
+  assert.deepEqual([status, reasons], ["degraded", ["the disk failed 2 times in the last minute"]]);
+  await world.clock.advance(61_000);
+  node.health();
+  await world.clock.advance(61_000);
+  assert.equal(node.health().status, "healthy");
+});
+
 Deno.test("the worst rule decides, and all that hold are told, the worst first [G4, X20]", async () => {
   const { node, engine, world } = await busyNode({
     cpuMs: 20_000,
