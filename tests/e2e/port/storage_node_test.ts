@@ -71,7 +71,7 @@ async function everyWay(
   const ways = methods.map(waysOf).reduce((a, b) => a.filter((way) => b.includes(way)));
   assert.ok(ways.length >= 11, `${ways.length} ways`);
   for (const way of ways) {
-    await using db = await openPairDB({ memory: true, nodeId: "n1" });
+    await using db = await openPairDB({ memory: true });
     try {
       await withCalls(way, db.node, (call) => body(call, db.node));
     } catch (cause) {
@@ -110,20 +110,21 @@ async function withCalls(way: Way, node: StorageNode, body: (call: Call) => Prom
 
 Deno.test("a write is what Read gives, with its clock, its siblings, its time and where it was, every way [N2, N3, N4, E33]", () =>
   everyWay([NODE.write, NODE.read, NODE.repair], async (call, node) => {
+    const n1 = node.nodeId;
     const made = await call(NODE.write, { ...id, value: VALUE });
-    assert.deepEqual(made, { success: true, vectorClock: shown(["n1", 1]) });
+    assert.deepEqual(made, { success: true, vectorClock: shown([n1, 1]) });
     const mine = node.get("t", "k")!.winner;
     assert.deepEqual(await call(NODE.read, id), {
       success: true,
       value: VALUE.toBase64(),
-      vectorClock: shown(["n1", 1]),
+      vectorClock: shown([n1, 1]),
       source: "memtable",
       timestamp: String(mine.timestampMs),
     });
 
     // A version of another node beside it, exactly as it is: both are there, and the clock is of both.
-    const theirs = { ...id, value: new Uint8Array(0), vectorClock: clock(["n2", 7]) };
-    const both = shown(["n1", 1], ["n2", 7]);
+    const theirs = { ...id, value: new Uint8Array(0), vectorClock: clock(["other", 7]) };
+    const both = shown([n1, 1], ["other", 7]);
     assert.deepEqual(await call(NODE.write, theirs), { success: true, vectorClock: both });
     const found = node.get("t", "k")!;
     const siblings = found.versions.map(({ value, clock, timestampMs }) => ({
@@ -136,8 +137,8 @@ Deno.test("a write is what Read gives, with its clock, its siblings, its time an
       timestamp: String(timestampMs),
     }));
     assert.deepEqual(siblings.map(({ vectorClock }) => vectorClock).toSorted(byNode), [
-      shown(["n1", 1]),
-      shown(["n2", 7]),
+      shown([n1, 1]),
+      shown(["other", 7]),
     ]);
     assert.deepEqual(await call(NODE.read, id), {
       success: true,
@@ -152,13 +153,13 @@ Deno.test("a write is what Read gives, with its clock, its siblings, its time an
     const whole = {
       ...id,
       value: VALUE,
-      vectorClock: clock(["n1", 1], ["n2", 8]),
+      vectorClock: clock([n1, 1], ["other", 8]),
       timestamp: 123n,
     };
     const merged = {
       success: true,
       value: VALUE.toBase64(),
-      vectorClock: shown(["n1", 1], ["n2", 8]),
+      vectorClock: shown([n1, 1], ["other", 8]),
       timestamp: "123",
     };
     assert.deepEqual(await call(NODE.repair, whole), { success: true });
@@ -184,6 +185,7 @@ function byNode(a: ReturnType<typeof shown>, b: ReturnType<typeof shown>): numbe
 
 Deno.test("a delete stays and answers with its clock, and so does one that comes by Repair, every way [N10, N4, E35]", () =>
   everyWay([NODE.write, NODE.read, NODE.delete, NODE.repair], async (call, node) => {
+    const n1 = node.nodeId;
     const absent = { code: "not_found", number: 1001 };
     const read = async () => {
       const { message: _, ...rest } = await call(NODE.read, id);
@@ -194,26 +196,29 @@ Deno.test("a delete stays and answers with its clock, and so does one that comes
     // Without a clock it is of what is there.
     assert.deepEqual(await call(NODE.delete, id), {
       success: true,
-      vectorClock: shown(["n1", 2]),
+      vectorClock: shown([n1, 2]),
     });
     assert.deepEqual(await read(), absent);
     // With one it is of what that has seen.
     await call(NODE.write, { ...id, value: VALUE });
-    assert.deepEqual(await call(NODE.delete, { ...id, vectorClock: clock(["n1", 2]) }), {
+    assert.deepEqual(await call(NODE.delete, { ...id, vectorClock: clock([n1, 2]) }), {
       success: true,
-      vectorClock: shown(["n1", 3]),
+      vectorClock: shown([n1, 3]),
     });
     assert.equal((await read()).value, VALUE.toBase64(), "it had not seen the last write");
-    assert.deepEqual(await call(NODE.delete, { ...id, vectorClock: clock(["n1", 3], ["n2", 1]) }), {
-      success: true,
-      vectorClock: shown(["n1", 3], ["n2", 1]),
-    });
+    assert.deepEqual(
+      await call(NODE.delete, { ...id, vectorClock: clock([n1, 3], ["other", 1]) }),
+      {
+        success: true,
+        vectorClock: shown([n1, 3], ["other", 1]),
+      },
+    );
     assert.deepEqual(await read(), absent);
 
     const repair = {
       ...id,
       deleted: true,
-      vectorClock: clock(["n1", 3], ["n2", 2]),
+      vectorClock: clock([n1, 3], ["other", 2]),
       timestamp: 5n,
     };
     assert.deepEqual(await call(NODE.repair, repair), { success: true });
@@ -224,7 +229,7 @@ Deno.test("a delete stays and answers with its clock, and so does one that comes
       [[undefined, 5]],
     );
     // What the delete has seen does not come back.
-    await call(NODE.repair, { ...id, value: VALUE, vectorClock: clock(["n2", 1]) });
+    await call(NODE.repair, { ...id, value: VALUE, vectorClock: clock(["other", 1]) });
     assert.deepEqual(await read(), absent);
   }));
 
@@ -239,7 +244,7 @@ Deno.test("HealthCheck names the node, its state, why, when, and its figures, ev
       node.health = () => health;
       const { status, reasons, metrics } = health;
       assert.deepEqual(await call(NODE.healthCheck, {}), {
-        nodeId: "n1",
+        nodeId: node.nodeId,
         incarnation: node.incarnation,
         status,
         timestamp: "1700000000000",
