@@ -202,16 +202,23 @@ async function* scan(
   request: ScanRequest,
   context: HandlerContext,
 ): AsyncGenerator<ScanAnswer> {
-  const { keysOnly } = request;
+  const { prefix, start, end, reverse, keysOnly } = request;
   const turn = context.values.get(turnKey);
   const open = () =>
     node.scan(request.tenantId, {
-      prefix: request.prefix,
-      start: request.start,
-      end: request.end,
+      prefix,
+      start,
+      end,
       limit: toCount(request.limit, "limit"),
-      reverse: request.reverse,
+      reverse,
     });
+  // One that began with a large value when it was asked for last waits before it reads that.
+  const name = answerName(request.tenantId, [prefix, start, end, reverse, keysOnly].join("\0"));
+  const expected = turn?.room.expected(name) ?? 0;
+  if (expected > 0) {
+    await turn!.waited(expected);
+    context.signal.throwIfAborted();
+  }
   let items = open();
   let isSeen = false;
   let entries: ScanEntryInit[] = [];
@@ -252,6 +259,7 @@ async function* scan(
           sliceStart = clock.monotonicMs();
         }
       }
+      if (turn !== undefined && !isSeen && entries.length === 0) turn.room.learn(name, next.bytes);
       if (turn !== undefined && !turn.take(next.bytes)) {
         if (!isSeen) {
           const late = next.bytes;
