@@ -55,7 +55,7 @@ export type * from "./api/mod.ts";
  * the node lets it be, with `reason: hot_key`, `limit` and `retry_after_ms`.
  */
 export interface StorageNode {
-  /** The node's name in clocks. */
+  /** The node's name. Whose events its writes are, in clocks, see `identity.ts`. */
   readonly nodeId: string;
   /** Of its data directory: under another one it has other data. Empty: it is not known. */
   readonly incarnation: string;

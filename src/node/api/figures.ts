@@ -15,7 +15,7 @@ export interface Health {
 
 /** Figures of the whole node. */
 export interface NodeStatus {
-  /** The node's name in clocks. */
+  /** The node's name. */
   readonly nodeId: string;
   /** The program's version. */
   readonly version: string;

@@ -64,7 +64,7 @@ export interface MigrationParts {
   readonly peer: Peer;
   /** Counts what all migrations of this life of the node do. */
   readonly totals: { -readonly [Name in keyof MigrationCounts]: number };
-  /** This node's name in clocks. */
+  /** This node's name. */
   readonly nodeId: string;
   /** All tenants, those too that are just made or dropped. */
   readonly tenants: () => readonly string[];

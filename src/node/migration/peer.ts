@@ -8,7 +8,7 @@ import type { MigrationRange } from "./records.ts";
 
 /** Who another node is. */
 export interface PeerIdentity {
-  /** Its name in clocks. */
+  /** Its name. */
   readonly nodeId: string;
   /** Of its data directory: where it is another, it does not have what it had. */
   readonly incarnation: string;

@@ -312,6 +312,23 @@ Deno.test("the pool tells how many jobs run, wait, ended well or not, were refus
   await world.clock.runUntil(engine.close());
 });
 
+/** By itself nothing is flushed or compacted. */
+const ASKED_ONLY = {
+  ...SMALL,
+  memtableSize: 1 << 20,
+  compaction: { ...SMALL.compaction, l0Trigger: 1000 },
+};
+
+/** A tree of three tables, an entry each. */
+async function threeTables(engine: Engine): Promise<Tree> {
+  const tree = await engine.createTree("t");
+  for (let n = 0; n < 3; n++) {
+    await engine.write([{ tree, kind: KIND_PUT, key: utf8(`k${n}`), value: utf8(`${n}`) }]);
+    await engine.flush(tree);
+  }
+  return tree;
+}
+
 Deno.test("a compaction that has not read all that its tables say they have replaces nothing, and says so [E45]", async () => {
   const world = engineWorld();
   const handle = jobHandler(world);
@@ -327,17 +344,8 @@ Deno.test("a compaction that has not read all that its tables say they have repl
       });
     },
   });
-  const options = {
-    ...SMALL,
-    memtableSize: 1 << 20,
-    compaction: { ...SMALL.compaction, l0Trigger: 1000 },
-  };
-  const engine = await openTestEngine({ ...world, workers }, options);
-  const tree = await engine.createTree("t");
-  for (let n = 0; n < 3; n++) {
-    await engine.write([{ tree, kind: KIND_PUT, key: utf8(`k${n}`), value: utf8(`${n}`) }]);
-    await engine.flush(tree);
-  }
+  const engine = await openTestEngine({ ...world, workers }, ASKED_ONLY);
+  const tree = await threeTables(engine);
   const before = contents(engine, "t");
   missing = 1;
   await assert.rejects(engine.compact(tree), { error: "CorruptedData" });
@@ -359,17 +367,8 @@ Deno.test("a stop gives up the compaction that is under way, and what it was to 
     handler: (job) =>
       (job as EngineJob).type === "compact" ? gate.promise.then(() => handle(job)) : handle(job),
   });
-  const options = {
-    ...SMALL,
-    memtableSize: 1 << 20,
-    compaction: { ...SMALL.compaction, l0Trigger: 1000 },
-  };
-  const engine = await openTestEngine({ ...world, workers }, options);
-  const tree = await engine.createTree("t");
-  for (let n = 0; n < 3; n++) {
-    await engine.write([{ tree, kind: KIND_PUT, key: utf8(`k${n}`), value: utf8(`${n}`) }]);
-    await engine.flush(tree);
-  }
+  const engine = await openTestEngine({ ...world, workers }, ASKED_ONLY);
+  const tree = await threeTables(engine);
   const before = contents(engine, "t");
   const asked = assert.rejects(engine.compact(tree));
   await world.clock.advance(10);
@@ -380,7 +379,7 @@ Deno.test("a stop gives up the compaction that is under way, and what it was to 
   await closed;
   await asked;
   assert.equal(tableFiles(world), 3);
-  const again = await openTestEngine(world, options);
+  const again = await openTestEngine(world, ASKED_ONLY);
   assert.equal(again.stats().tables, 3);
   assert.deepEqual(contents(again, "t"), before);
   await again.close();
